@@ -1,0 +1,1 @@
+"""Events to batches: features, jagged batches, and a stream that outlives a kill."""

@@ -1,0 +1,73 @@
+"""Every error the package raises on purpose: each says what is wrong, where, and the cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class AnomalyHepError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigError(AnomalyHepError):
+    """A choice that does not exist, or two that contradict each other."""
+
+
+class BadFileError(AnomalyHepError):
+    """A data file that cannot be trusted: says the file, the branch, the entry and the cure."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        problem: str,
+        *,
+        cure: str,
+        branch: str | None = None,
+        entry: int | None = None,
+    ) -> None:
+        self.path, self.problem, self.cure = Path(path), problem, cure
+        self.branch, self.entry = branch, entry
+        where = str(path)
+        if branch is not None:
+            where += f", branch '{branch}'"
+        if entry is not None:
+            where += f", entry {entry}"
+        super().__init__(f"{where}: {problem}. Cure: {cure}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Worker processes pickle errors; Exception alone forgets keyword arguments.
+        return (_rebuild_bad_file, (self.path, self.problem, self.cure, self.branch, self.entry))
+
+
+def _rebuild_bad_file(
+    path: Path, problem: str, cure: str, branch: str | None, entry: int | None
+) -> BadFileError:
+    return BadFileError(path, problem, cure=cure, branch=branch, entry=entry)
+
+
+class TooManyBadFilesError(AnomalyHepError):
+    """More of the data was refused than `data.max_bad_fraction` allows."""
+
+
+class MissingDataError(AnomalyHepError):
+    """Files that a run needs are not there, and the configuration forbids making them."""
+
+
+class SimulationError(AnomalyHepError):
+    """The generator refused a setting, or a production could not be finished."""
+
+
+class DownloadError(AnomalyHepError):
+    """A download that could not be started, finished or verified."""
+
+
+class NonFiniteError(AnomalyHepError):
+    """A loss or a score that is NaN or infinite: says the step and the batch."""
+
+
+class RunDirectoryError(AnomalyHepError):
+    """A run directory that belongs to another run, or that another process is using."""
+
+
+class CheckpointError(AnomalyHepError):
+    """A checkpoint that is missing, unreadable, or of another model."""

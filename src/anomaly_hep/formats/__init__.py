@@ -1,0 +1,1 @@
+"""Files to events and back, one module per published format; knows no torch."""

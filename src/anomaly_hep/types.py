@@ -1,0 +1,69 @@
+"""The few shapes that every room shares. Units: GeV, mm, radians."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """A run of consecutive events, particles jagged: flat columns plus the number of each event.
+
+    `particles` maps a branch name to values of all particles of all events, in file order;
+    `events` maps a branch name to one value per event. Names and units are the file format's.
+    """
+
+    lengths: Int64[np.ndarray, " event"]
+    particles: Mapping[str, Shaped[np.ndarray, " particle"]]
+    events: Mapping[str, Shaped[np.ndarray, " event"]]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def offsets(self) -> Int64[np.ndarray, " edge"]:
+        """First particle of each event, and one past the last: length event + 1."""
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
+
+    def take(self, index: Int64[np.ndarray, " chosen"]) -> Events:
+        """Return the events `index`, in that order."""
+        lengths = self.lengths[index]
+        first = self.offsets[:-1][index]
+        # position of each particle inside its event, added to where that event begins
+        inside = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        flat = np.repeat(first, lengths) + inside
+        return Events(
+            lengths,
+            {name: column[flat] for name, column in self.particles.items()},
+            {name: column[index] for name, column in self.events.items()},
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence[Events]) -> Events:
+        """Return the events of all parts, in order; the parts hold the same columns."""
+        head = parts[0]
+        return Events(
+            np.concatenate([part.lengths for part in parts]),
+            {n: np.concatenate([part.particles[n] for part in parts]) for n in head.particles},
+            {n: np.concatenate([part.events[n] for part in parts]) for n in head.events},
+        )
+
+
+@dataclass(frozen=True)
+class FileDescription:
+    """What a data file says of itself without its events being read.
+
+    `provenance` is what our simulation wrote into the file (generator, version, settings, seed),
+    or None for a file that was not made by it.
+    """
+
+    path: Path
+    format: str
+    entries: int
+    provenance: Mapping[str, Any] | None = None

@@ -1,0 +1,59 @@
+"""Random jets in the JetClass layout: no physics, but every branch, in every dtype."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anomaly_hep.types import Events
+
+CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
+
+
+def toy_jets(n: int, *, label: str = "QCD", seed: int = 0, mean_particles: float = 20.0) -> Events:
+    """Return `n` consistent jets: jet momenta are the particles' sums, at least two particles each."""
+    rng = np.random.default_rng(seed)
+    lengths = 2 + rng.poisson(mean_particles - 2, n).astype(np.int64)
+    total, jet = int(lengths.sum()), np.repeat(np.arange(n), lengths)
+    axis_eta, axis_phi = rng.uniform(-2, 2, n), rng.uniform(-np.pi, np.pi, n)
+    pt = rng.exponential(1.0, total) + 0.01
+    pt *= (rng.uniform(500, 1000, n) / np.bincount(jet, pt, n))[jet]
+    eta, phi = axis_eta[jet] + rng.normal(0, 0.1, total), axis_phi[jet] + rng.normal(0, 0.1, total)
+    # file order is descending pT within each jet
+    order = np.lexsort((-pt, jet))
+    pt, eta, phi = pt[order], eta[order], phi[order]
+    px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
+    energy = pt * np.cosh(eta)
+    sums = {k: np.bincount(jet, v, n) for k, v in dict(px=px, py=py, pz=pz, energy=energy).items()}
+    jet_pt = np.hypot(sums["px"], sums["py"])
+    jet_eta, jet_phi = np.arcsinh(sums["pz"] / jet_pt), np.arctan2(sums["py"], sums["px"])
+    kind = rng.choice(5, total, p=[0.5, 0.1, 0.3, 0.05, 0.05])
+    charge = np.where(np.isin(kind, (0, 3, 4)), rng.choice([-1, 1], total), 0)
+    f32 = np.float32
+    particles = {
+        "part_px": px.astype(f32),
+        "part_py": py.astype(f32),
+        "part_pz": pz.astype(f32),
+        "part_energy": energy.astype(f32),
+        "part_deta": ((eta - jet_eta[jet]) * np.where(jet_eta > 0, 1, -1)[jet]).astype(f32),
+        "part_dphi": ((phi - jet_phi[jet] + np.pi) % (2 * np.pi) - np.pi).astype(f32),
+        "part_d0val": rng.normal(0, 0.1, total).astype(f32),
+        "part_d0err": rng.uniform(0.01, 0.1, total).astype(f32),
+        "part_dzval": rng.normal(0, 0.1, total).astype(f32),
+        "part_dzerr": rng.uniform(0.01, 0.1, total).astype(f32),
+        "part_charge": charge.astype(f32),
+    }
+    names = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
+    particles |= {f"part_is{name}": (kind == i).astype(np.int32) for i, name in enumerate(names)}
+    tau = np.sort(rng.uniform(0.01, 0.3, (n, 4)), axis=1)[:, ::-1]
+    events = {
+        "jet_pt": jet_pt, "jet_eta": jet_eta, "jet_phi": jet_phi, "jet_energy": sums["energy"],
+        "jet_nparticles": lengths, "jet_sdmass": rng.uniform(10, 200, n),
+        **{f"jet_tau{i + 1}": tau[:, i] for i in range(4)},
+        "aux_genpart_eta": jet_eta, "aux_genpart_phi": jet_phi, "aux_genpart_pid": np.ones(n),
+        "aux_genpart_pt": jet_pt, "aux_truth_match": np.ones(n),
+    }  # fmt: skip
+    columns = {name: np.asarray(value).astype(f32) for name, value in events.items()}
+    dtypes = dict.fromkeys(CLASSES, np.dtype(bool)) | {"QCD": np.dtype(f32)}
+    dtypes |= dict.fromkeys(("Zqq", "Wqq", "Tbqq", "Tbl"), np.dtype(np.int32))
+    columns |= {f"label_{c}": np.full(n, c == label, dtypes[c]) for c in CLASSES}
+    return Events(lengths, particles, columns)
