@@ -1,0 +1,182 @@
+"""JetClass (Zenodo 6619768): ROOT files, one TTree of 41 branches, one entry per jet.
+
+Units: GeV for momenta, energies and masses; mm for impact parameters (d0, dz); radians for angles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from anomaly_hep.atomic import atomic_path
+from anomaly_hep.errors import BadFileError
+from anomaly_hep.formats import rootfile
+from anomaly_hep.formats.chunks import rechunk
+from anomaly_hep.types import Events, FileDescription
+
+FORMAT = "JetClass ROOT"
+TREE = "tree"
+PROVENANCE = "anomaly_hep_provenance"
+ENTRIES_PER_BASKET = 1000
+
+LABELS = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
+PREFIXES = {
+    "QCD": "ZJetsToNuNu",
+    "Hbb": "HToBB",
+    "Hcc": "HToCC",
+    "Hgg": "HToGG",
+    "H4q": "HToWW4Q",
+    "Hqql": "HToWW2Q1L",
+    "Zqq": "ZToQQ",
+    "Wqq": "WToQQ",
+    "Tbqq": "TTBar",
+    "Tbl": "TTBarLep",
+}
+
+_F32, _I32, _BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)
+PARTICLE_BRANCHES: Mapping[str, np.dtype[Any]] = {
+    "part_px": _F32,
+    "part_py": _F32,
+    "part_pz": _F32,
+    "part_energy": _F32,
+    "part_deta": _F32,
+    "part_dphi": _F32,
+    "part_d0val": _F32,
+    "part_d0err": _F32,
+    "part_dzval": _F32,
+    "part_dzerr": _F32,
+    "part_charge": _F32,
+    "part_isChargedHadron": _I32,
+    "part_isNeutralHadron": _I32,
+    "part_isPhoton": _I32,
+    "part_isElectron": _I32,
+    "part_isMuon": _I32,
+}
+# The labels' mixed types are those of the published files.
+LABEL_BRANCHES: Mapping[str, np.dtype[Any]] = {
+    "label_QCD": _F32,
+    "label_Hbb": _BOOL,
+    "label_Hcc": _BOOL,
+    "label_Hgg": _BOOL,
+    "label_H4q": _BOOL,
+    "label_Hqql": _BOOL,
+    "label_Zqq": _I32,
+    "label_Wqq": _I32,
+    "label_Tbqq": _I32,
+    "label_Tbl": _I32,
+}
+JET_BRANCHES: Mapping[str, np.dtype[Any]] = {
+    "jet_pt": _F32,
+    "jet_eta": _F32,
+    "jet_phi": _F32,
+    "jet_energy": _F32,
+    "jet_nparticles": _F32,
+    "jet_sdmass": _F32,
+    "jet_tau1": _F32,
+    "jet_tau2": _F32,
+    "jet_tau3": _F32,
+    "jet_tau4": _F32,
+    "aux_genpart_eta": _F32,
+    "aux_genpart_phi": _F32,
+    "aux_genpart_pid": _F32,
+    "aux_genpart_pt": _F32,
+    "aux_truth_match": _F32,
+}
+EVENT_BRANCHES: Mapping[str, np.dtype[Any]] = {**LABEL_BRANCHES, **JET_BRANCHES}
+BRANCHES: Mapping[str, np.dtype[Any]] = {**PARTICLE_BRANCHES, **EVENT_BRANCHES}
+
+
+def describe(path: Path) -> FileDescription:
+    """Return what the file says of itself; raises BadFileError when it is no JetClass file."""
+    with rootfile.opened(path, TREE) as tree:
+        return FileDescription(path, FORMAT, tree.entries, rootfile.text_object(tree, PROVENANCE))
+
+
+def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
+    """Return entries `start` to `stop` (exclusive) with exactly the branches `columns`.
+
+    Branches may be std::vector (as published) or counted arrays (as uproot writes them).
+    Raises BadFileError with the branch and the absolute entry for anything that cannot be trusted.
+    """
+    with rootfile.opened(path, TREE) as tree:
+        return rootfile.read_events(tree, start, stop, columns, BRANCHES, PARTICLE_BRANCHES)
+
+
+def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
+    """Write the jets of `parts`, all 41 branches, and return how many; all or nothing.
+
+    `provenance` (JSON types) says what made the jets. Raises BadFileError, and leaves `path` as it
+    was, for a missing or unknown column, another kind of dtype, or columns of unequal length.
+    """
+    with atomic_path(path) as temporary:
+        return rootfile.write_tree(
+            temporary,
+            TREE,
+            rechunk(checked(path, parts), ENTRIES_PER_BASKET),
+            PARTICLE_BRANCHES,
+            EVENT_BRANCHES,
+            {PROVENANCE: provenance} if provenance is not None else {},
+        )
+
+
+def checked(path: Path, parts: Iterable[Events]) -> Iterable[Events]:
+    """Yield the parts, refusing those that do not hold exactly the 41 branches of the format."""
+    for part in parts:
+        _check_columns(path, part.particles, PARTICLE_BRANCHES, int(part.lengths.sum()))
+        _check_columns(path, part.events, EVENT_BRANCHES, len(part))
+        yield part
+
+
+def _check_columns(
+    path: Path,
+    columns: Mapping[str, np.ndarray],
+    wanted: Mapping[str, np.dtype[Any]],
+    rows: int,
+) -> None:
+    for name in sorted(set(wanted) ^ set(columns)):
+        problem = "is missing" if name in wanted else "is not a branch of the format"
+        raise BadFileError(
+            path,
+            f"the column to write {problem}",
+            branch=name,
+            cure="write all 41 JetClass branches",
+        )
+    for name, dtype in wanted.items():
+        column = columns[name]
+        if column.dtype.kind != dtype.kind:
+            raise BadFileError(
+                path,
+                f"cannot write {column.dtype} as {dtype}",
+                branch=name,
+                cure=f"convert the column to {dtype}",
+            )
+        if column.shape != (rows,):
+            raise BadFileError(
+                path,
+                f"the column to write has shape {column.shape}, the lengths say ({rows},)",
+                branch=name,
+                cure="make all columns describe the same jets",
+            )
+
+
+def label_index(events: Events, path: Path | str = "events") -> Int64[np.ndarray, " event"]:
+    """Return the position in LABELS of each jet's label, -1 where none is set.
+
+    The ten label branches must have been read. Raises BadFileError when a jet has two labels.
+    """
+    flags = np.stack([events.events[f"label_{name}"] != 0 for name in LABELS])
+    several = np.flatnonzero(flags.sum(axis=0) > 1)
+    if several.size:
+        names = [LABELS[i] for i in np.flatnonzero(flags[:, several[0]])]
+        raise BadFileError(
+            path,
+            f"more than one label is set: {', '.join(names)}",
+            branch=f"label_{names[0]}",
+            entry=int(several[0]),
+            cure="give each jet one label",
+        )
+    return np.where(flags.any(axis=0), flags.argmax(axis=0), -1).astype(np.int64)
