@@ -71,3 +71,7 @@ class RunDirectoryError(AnomalyHepError):
 
 class CheckpointError(AnomalyHepError):
     """A checkpoint that is missing, unreadable, or of another model."""
+
+
+class ScoreTableError(AnomalyHepError):
+    """A table of scores that cannot be evaluated: a column is missing, or a class is empty."""
