@@ -1,0 +1,76 @@
+"""Classes as people read them: order of columns, decays, and what made the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from anomaly_hep.evaluate.published import SIGNALS
+
+_DECAYS = {
+    "QCD": "q/g",
+    "H4q": "H → 4q",
+    "Hbb": "H → bb",
+    "Hcc": "H → cc",
+    "Hgg": "H → gg",
+    "Hqql": "H → ℓνqq′",
+    "Wqq": "W → qq′",
+    "Zqq": "Z → qq",
+    "Tbl": "t → bℓν",
+    "Tbqq": "t → bqq′",
+}
+_MATH = {
+    "QCD": r"q/g",
+    "H4q": r"H \to 4q",
+    "Hbb": r"H \to b\bar{b}",
+    "Hcc": r"H \to c\bar{c}",
+    "Hgg": r"H \to gg",
+    "Hqql": r"H \to \ell\nu q q'",
+    "Wqq": r"W \to q q'",
+    "Zqq": r"Z \to q\bar{q}",
+    "Tbl": r"t \to b\ell\nu",
+    "Tbqq": r"t \to b q q'",
+}
+_SCORES = {
+    "chamfer": "Chamfer loss",
+    "kl": "KL divergence",
+    "total": "total loss",
+    "n_subjettiness": "N-subjettiness",
+    "soft_drop_mass": "soft-drop mass",
+}
+
+
+def score_name(name: str) -> str:
+    """Return the name of a score or baseline as people say it; others as they are."""
+    return _SCORES.get(name, name)
+
+
+def ordered(labels: Iterable[str]) -> list[str]:
+    """Return labels in the column order of arXiv:2311.17162, others after them by name."""
+    rank = {label: i for i, label in enumerate(SIGNALS)}
+    return sorted(labels, key=lambda label: (rank.get(label, len(rank)), label))
+
+
+def decay(label: str) -> str:
+    """Return the decay that a JetClass label stands for, as text; other labels as they are."""
+    return _DECAYS.get(label, label)
+
+
+def decay_math(label: str) -> str:
+    """Return the decay that a JetClass label stands for, as matplotlib mathematics."""
+    return f"${_MATH[label]}$" if label in _MATH else label
+
+
+def data_name(metrics: Mapping[str, Any]) -> str:
+    """Return the name of the data, never without the word 'simulated' where they are."""
+    name, origin = str(metrics["data"]["name"]), metrics["data"]["origin"]
+    if origin == "simulated" and "simulated" not in name.lower():
+        return f"{name} (simulated)"
+    return name
+
+
+def event_counts(metrics: Mapping[str, Any]) -> str:
+    """Return how many background and signal events the metrics were measured on."""
+    counts, background = metrics["data"]["events"], metrics["data"]["background"]
+    signals = sum(counts.values()) - counts[background]
+    return f"{counts[background]:,} {background} and {signals:,} signal events"

@@ -1,0 +1,194 @@
+"""From a table of scores to metrics.json: every score and baseline, for every signal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64, Int64
+
+from anomaly_hep.atomic import write_text
+from anomaly_hep.errors import ConfigError, NonFiniteError, ScoreTableError
+from anomaly_hep.evaluate.baselines import NEEDS, baselines
+from anomaly_hep.evaluate.curves import Sample, check_weights
+from anomaly_hep.evaluate.intervals import Interval, auc_interval, efficiency_interval
+
+REJECTIONS = (10, 100, 1000)
+SCORE_PREFIX = "score_"
+JET_COLUMNS = tuple(column for needs in NEEDS.values() for column in needs)
+ORIGINS = ("simulated", "published", "user")
+
+Metrics = dict[str, Interval | None]
+
+
+def evaluate(
+    table: pd.DataFrame, *, background: str = "QCD", metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the content of metrics.json for a table of scores (docs/reference/metrics.md).
+
+    `metadata` brings the parts that scores do not know: 'data' (name, origin, generator), 'model',
+    'default_score' and 'speed'. Efficiencies and areas are fractions, each [value, low, high] with
+    a central 68 % interval, or null with a reason in 'notes'.
+
+    Raises ScoreTableError for a missing column, a bad weight or an absent background,
+    NonFiniteError for a score that is NaN or infinite, ConfigError for contradicting metadata.
+    """
+    _check_metadata(metadata, score_names(table))
+    weights, classes = _weights(table), events_by_label(table)
+    if background not in classes:
+        raise ScoreTableError(
+            f"no event has the label '{background}' of the background (labels: "
+            f"{', '.join(sorted(classes)) or 'none'}); evaluate needs background and signals"
+        )
+    counts = {label: len(index) for label, index in classes.items()}
+    results = {
+        name: _signals(values, weights, classes, background)
+        for name, values in score_columns(table).items()
+    }
+    models = {name: results[name] for name in score_names(table)}
+    return {
+        **metadata,
+        "data": {**metadata["data"], "background": background, "events": counts},
+        "scores": models,
+        "baselines": {name: result for name, result in results.items() if name not in models},
+        "notes": [
+            *_left_out(table, counts),
+            *_too_few(results, f"the {counts[background]} {background} events"),
+        ],
+    }
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics.json: sorted keys, so the same numbers are the same bytes."""
+    text = json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def score_names(table: pd.DataFrame) -> list[str]:
+    """Return the names of the scores in a table, without the prefix of their columns."""
+    names = [c.removeprefix(SCORE_PREFIX) for c in table.columns if c.startswith(SCORE_PREFIX)]
+    if not names:
+        raise ScoreTableError(
+            f"the table has no score: no column begins with '{SCORE_PREFIX}' "
+            f"(columns: {', '.join(map(str, table.columns))})"
+        )
+    return names
+
+
+def score_columns(table: pd.DataFrame) -> dict[str, Float64[np.ndarray, " event"]]:
+    """Return every score and baseline of a table by name, all finite; high is anomalous."""
+    jets = {column: table[column].to_numpy(np.float64) for column in table if column in JET_COLUMNS}
+    columns = {n: table[SCORE_PREFIX + n].to_numpy(np.float64) for n in score_names(table)}
+    if shared := set(columns) & set(NEEDS):
+        raise ScoreTableError(f"scores with the name of a baseline: {', '.join(sorted(shared))}")
+    columns |= baselines(jets)
+    for name, values in columns.items():
+        _check_scores(table, name, values)
+    return columns
+
+
+def events_by_label(table: pd.DataFrame) -> dict[str, Int64[np.ndarray, " event"]]:
+    """Return the rows of each label; events without a label ('') are in none."""
+    codes, labels = pd.factorize(table["label"])
+    return {
+        str(label): np.flatnonzero(codes == code)
+        for code, label in enumerate(labels)
+        if label != ""
+    }
+
+
+def _left_out(table: pd.DataFrame, counts: Mapping[str, int]) -> list[str]:
+    """Say which events and baselines the results are without."""
+    notes = []
+    if unlabelled := len(table) - sum(counts.values()):
+        notes.append(f"{unlabelled} of {len(table)} events have no label and are not evaluated")
+    if len(counts) == 1:
+        notes.append("there is no signal event, so no metric could be computed")
+    for name, needs in NEEDS.items():
+        if missing := [column for column in needs if column not in table]:
+            notes.append(f"no baseline {name}: the table has no column {', '.join(missing)}")
+    return notes
+
+
+def _weights(table: pd.DataFrame) -> Float64[np.ndarray, " event"]:
+    """Return the events' weights, after a look for the columns that every table has."""
+    for column in ("event_id", "label", "weight"):
+        if column not in table:
+            raise ScoreTableError(f"the table of scores has no column '{column}'; score it again")
+    weights: Float64[np.ndarray, " event"] = table["weight"].to_numpy(np.float64)
+    check_weights(weights, "weight")
+    return weights
+
+
+def _signals(
+    scores: Float64[np.ndarray, " event"],
+    weights: Float64[np.ndarray, " event"],
+    classes: Mapping[str, Int64[np.ndarray, " event"]],
+    background: str,
+) -> dict[str, Metrics]:
+    """Return the metrics of one score for each signal."""
+    samples = {c: Sample.of(scores[i], weights[i], name=c) for c, i in classes.items()}
+    tail = samples.pop(background)
+    return {label: _metrics(tail, signal) for label, signal in samples.items()}
+
+
+def _metrics(background: Sample, signal: Sample) -> Metrics:
+    metrics: Metrics = {"auc": auc_interval(background, signal)}
+    for rejection in REJECTIONS:
+        metrics[efficiency_key(rejection)] = efficiency_interval(background, signal, rejection)
+    return metrics
+
+
+def efficiency_key(rejection: int) -> str:
+    """Return the name in metrics.json of the signal efficiency at a rejection."""
+    return f"efficiency_at_rejection_{rejection}"
+
+
+def _too_few(results: Mapping[str, Mapping[str, Metrics]], events: str) -> list[str]:
+    """Say which efficiencies are null because the background is too small for the rejection."""
+    notes = []
+    for rejection in REJECTIONS:
+        names = [
+            n
+            for n, r in results.items()
+            if any(m[efficiency_key(rejection)] is None for m in r.values())
+        ]
+        if names:
+            notes.append(
+                f"no efficiency at rejection {rejection} for {', '.join(names)}: of {events} less "
+                "than one (counted by weight) would pass; evaluate more of them"
+            )
+    return notes
+
+
+def _check_scores(table: pd.DataFrame, name: str, values: Float64[np.ndarray, " event"]) -> None:
+    """Raise NonFiniteError that names the first events whose score is NaN or infinite."""
+    bad = ~np.isfinite(values)
+    if bad.any():
+        rows = table.loc[bad, ["event_id", "label"]].head(3).itertuples(index=False)
+        first = "; ".join(f"{row.event_id} ({row.label or 'no label'})" for row in rows)
+        raise NonFiniteError(
+            f"score '{name}' is not finite for {bad.sum()} of {len(values)} events, first: "
+            f"{first}. A curve over the rest would hide them: look at these events"
+        )
+
+
+def _check_metadata(metadata: Mapping[str, Any], names: list[str]) -> None:
+    """Raise ConfigError for metadata that would make metrics.json wrong or incomplete."""
+    missing = {"data", "model", "default_score", "speed"} - set(metadata)
+    if missing:
+        raise ConfigError(f"metadata for metrics.json lacks {', '.join(sorted(missing))}")
+    if metadata["default_score"] not in names:
+        raise ConfigError(
+            f"default score '{metadata['default_score']}' is not among the scores: "
+            f"{', '.join(names)}"
+        )
+    origin = metadata["data"].get("origin")
+    if origin not in ORIGINS:
+        raise ConfigError(f"data origin '{origin}' is none of {', '.join(ORIGINS)}")
+    if not metadata["data"].get("name"):
+        raise ConfigError("metadata for metrics.json does not name its data")
