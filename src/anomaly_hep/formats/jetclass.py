@@ -5,7 +5,8 @@ Units: GeV for momenta, energies and masses; mm for impact parameters (d0, dz); 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from jaxtyping import Int64
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import BadFileError
-from anomaly_hep.formats import rootfile
+from anomaly_hep.formats.checks import check_columns, check_events
 from anomaly_hep.formats.chunks import rechunk
+from anomaly_hep.formats.rootio.cache import CACHE
+from anomaly_hep.formats.rootio.read import Layout, read_events
+from anomaly_hep.formats.rootio.write import write_tree
 from anomaly_hep.types import Events, FileDescription
 
 FORMAT = "JetClass ROOT"
@@ -88,79 +92,47 @@ JET_BRANCHES: Mapping[str, np.dtype[Any]] = {
 }
 EVENT_BRANCHES: Mapping[str, np.dtype[Any]] = {**LABEL_BRANCHES, **JET_BRANCHES}
 BRANCHES: Mapping[str, np.dtype[Any]] = {**PARTICLE_BRANCHES, **EVENT_BRANCHES}
+LAYOUT = Layout(PARTICLE_BRANCHES, EVENT_BRANCHES)
 
 
 def describe(path: Path) -> FileDescription:
     """Return what the file says of itself; raises BadFileError when it is no JetClass file."""
-    with rootfile.opened(path, TREE) as tree:
-        return FileDescription(path, FORMAT, tree.entries, rootfile.text_object(tree, PROVENANCE))
+    with CACHE.tree(path, TREE) as tree:
+        return FileDescription(path, FORMAT, tree.entries, tree.json_object(PROVENANCE))
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     """Return entries `start` to `stop` (exclusive) with exactly the branches `columns`.
 
-    Branches may be std::vector (as published) or counted arrays (as uproot writes them).
-    Raises BadFileError with the branch and the absolute entry for anything that cannot be trusted.
+    Branches may be std::vector (as published) or counted arrays (as `write` makes them). Reading is
+    fast where the chunks of a file are read in order: decompressed baskets are kept for the next.
+    Raises BadFileError with the branch and the absolute entry for whatever cannot be trusted.
     """
-    with rootfile.opened(path, TREE) as tree:
-        return rootfile.read_events(tree, start, stop, columns, BRANCHES, PARTICLE_BRANCHES)
+    with CACHE.tree(path, TREE) as tree:
+        return read_events(tree, start, stop, columns, LAYOUT)
 
 
 def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
     """Write the jets of `parts`, all 41 branches, and return how many; all or nothing.
 
     `provenance` (JSON types) says what made the jets. Raises BadFileError, and leaves `path` as it
-    was, for a missing or unknown column, another kind of dtype, or columns of unequal length.
+    was, for a missing or unknown column, another kind of dtype, columns of unequal length, and for
+    values that `read` would refuse.
     """
+    texts = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
     with atomic_path(path) as temporary:
-        return rootfile.write_tree(
-            temporary,
-            TREE,
-            rechunk(checked(path, parts), ENTRIES_PER_BASKET),
-            PARTICLE_BRANCHES,
-            EVENT_BRANCHES,
-            {PROVENANCE: provenance} if provenance is not None else {},
-        )
+        jets = rechunk(_checked(path, parts), ENTRIES_PER_BASKET)
+        return write_tree(temporary, TREE, jets, LAYOUT, texts)
 
 
-def checked(path: Path, parts: Iterable[Events]) -> Iterable[Events]:
-    """Yield the parts, refusing those that do not hold exactly the 41 branches of the format."""
+def _checked(path: Path, parts: Iterable[Events]) -> Iterator[Events]:
+    entries = 0
     for part in parts:
-        _check_columns(path, part.particles, PARTICLE_BRANCHES, int(part.lengths.sum()))
-        _check_columns(path, part.events, EVENT_BRANCHES, len(part))
+        check_columns(path, part.particles, PARTICLE_BRANCHES, int(part.lengths.sum()))
+        check_columns(path, part.events, EVENT_BRANCHES, len(part))
+        check_events(path, part, entries)
+        entries += len(part)
         yield part
-
-
-def _check_columns(
-    path: Path,
-    columns: Mapping[str, np.ndarray],
-    wanted: Mapping[str, np.dtype[Any]],
-    rows: int,
-) -> None:
-    for name in sorted(set(wanted) ^ set(columns)):
-        problem = "is missing" if name in wanted else "is not a branch of the format"
-        raise BadFileError(
-            path,
-            f"the column to write {problem}",
-            branch=name,
-            cure="write all 41 JetClass branches",
-        )
-    for name, dtype in wanted.items():
-        column = columns[name]
-        if column.dtype.kind != dtype.kind:
-            raise BadFileError(
-                path,
-                f"cannot write {column.dtype} as {dtype}",
-                branch=name,
-                cure=f"convert the column to {dtype}",
-            )
-        if column.shape != (rows,):
-            raise BadFileError(
-                path,
-                f"the column to write has shape {column.shape}, the lengths say ({rows},)",
-                branch=name,
-                cure="make all columns describe the same jets",
-            )
 
 
 def label_index(events: Events, path: Path | str = "events") -> Int64[np.ndarray, " event"]:

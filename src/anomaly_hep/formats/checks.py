@@ -1,0 +1,163 @@
+"""What makes a data file untrustworthy, and the one error that says so."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+from anomaly_hep.errors import BadFileError
+from anomaly_hep.types import Events
+
+FETCH_AGAIN = "fetch or simulate the file again, or leave it out (data.on_bad_file=skip)"
+FIX_VALUES = "leave the file out (data.on_bad_file=skip) or mend the entry where it was made"
+
+
+def check_file(path: Path, magic: bytes, kind: str) -> None:
+    """Refuse what is no file, is empty, or does not begin with the `magic` bytes of its kind."""
+    if not path.is_file():
+        problem = "is a directory" if path.is_dir() else "there is no such file"
+        raise BadFileError(path, problem, cure="check the path (data.dir)")
+    with refusing(path, "cannot be opened", cure="check the permissions"), path.open("rb") as file:
+        head = file.read(len(magic))
+    if not head:
+        raise BadFileError(path, "the file is empty (0 bytes)", cure=FETCH_AGAIN)
+    if head != magic:
+        raise BadFileError(
+            path,
+            f"this is no {kind} file: it begins with {head!r} instead of {magic!r}",
+            cure=f"give a {kind} file; a failed download is often a web page",
+        )
+
+
+@contextmanager
+def refusing(path: Path, problem: str, *, cure: str, branch: str | None = None) -> Iterator[None]:
+    """Turn whatever a library raises on a damaged file into a BadFileError."""
+    try:
+        yield
+    except BadFileError:
+        raise
+    except Exception as error:
+        # The libraries print pages of context; the first line says what happened.
+        first_line = (str(error).strip().splitlines() or [""])[0].rstrip(" .:")
+        raise BadFileError(
+            path, f"{problem} ({type(error).__name__}: {first_line})", branch=branch, cure=cure
+        ) from error
+
+
+def missing_branch(path: Path, name: str, existing: Iterable[str]) -> BadFileError:
+    """Return the error for a branch that the file lacks, with the nearest name that it has."""
+    names = sorted(existing)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    cure = f"nearest is '{near[0]}'" if near else f"the file has {', '.join(names) or 'none'}"
+    return BadFileError(
+        path, f"the branch is missing; {cure}", branch=name, cure="name a branch that the file has"
+    )
+
+
+def check_range(path: Path, start: int, stop: int, entries: int) -> None:
+    """Refuse a range of entries that the file does not have."""
+    if not 0 <= start <= stop <= entries:
+        raise BadFileError(
+            path,
+            f"entries {start} to {stop} were asked, the file has {entries}",
+            entry=start if start > entries or start < 0 else stop,
+            cure="ask for 0 <= start <= stop <= entries",
+        )
+
+
+def check_lengths(
+    path: Path, lengths: Mapping[str, Int64[np.ndarray, " event"]], first_entry: int
+) -> None:
+    """Refuse particle branches that disagree on how many particles an event has."""
+    names = list(lengths)
+    for name in names[1:]:
+        own, other = lengths[name], lengths[names[0]]
+        if not np.array_equal(own, other):
+            row = int(np.flatnonzero(own != other)[0])
+            problem = f"{own[row]} particles here, {other[row]} in '{names[0]}'"
+            entry = first_entry + row
+            raise BadFileError(path, problem, branch=name, entry=entry, cure=FETCH_AGAIN)
+
+
+def check_events(path: Path, events: Events, first_entry: int) -> None:
+    """Refuse values that no jet can have; `first_entry` is where `events` begin in the file.
+
+    Refused are non-finite values anywhere, part_energy < 0, jet_pt <= 0 (GeV), and a jet_nparticles
+    that is not positive or not the number of particles.
+    """
+    for name, column in events.particles.items():
+        row = _first_bad_value(name, column)
+        if row is not None:
+            entry = int(np.searchsorted(events.offsets, row, side="right")) - 1
+            raise _bad_value(path, name, column, row, first_entry + entry)
+    for name, column in events.events.items():
+        row = _first_bad_value(name, column)
+        if row is not None:
+            raise _bad_value(path, name, column, row, first_entry + row)
+    if "jet_nparticles" in events.events:
+        _check_multiplicity(path, events, first_entry)
+
+
+def _first_bad_value(name: str, column: Shaped[np.ndarray, " row"]) -> int | None:
+    if column.dtype.kind == "f":
+        finite = np.isfinite(column)
+        if not finite.all():
+            return int(np.argmin(finite))
+    if name == "part_energy" and column.size and column.min() < 0:
+        return int(np.argmax(column < 0))
+    if name in {"jet_pt", "jet_nparticles"} and column.size and column.min() <= 0:
+        return int(np.argmax(column <= 0))
+    return None
+
+
+def _bad_value(
+    path: Path, name: str, column: Shaped[np.ndarray, " row"], row: int, entry: int
+) -> BadFileError:
+    value = column[row]
+    bound = "not below 0" if name == "part_energy" else "above 0"
+    problem = (
+        f"the value {value} must be {bound}" if np.isfinite(value) else f"the value is {value}"
+    )
+    return BadFileError(path, problem, branch=name, entry=entry, cure=FIX_VALUES)
+
+
+def _check_multiplicity(path: Path, events: Events, first_entry: int) -> None:
+    said = events.events["jet_nparticles"]
+    if np.array_equal(said, events.lengths):
+        return
+    row = int(np.flatnonzero(said != events.lengths)[0])
+    raise BadFileError(
+        path,
+        f"says {said[row]:g} particles, the particle branches hold {events.lengths[row]}",
+        branch="jet_nparticles",
+        entry=first_entry + row,
+        cure=FIX_VALUES,
+    )
+
+
+def check_columns(
+    path: Path,
+    columns: Mapping[str, np.ndarray],
+    wanted: Mapping[str, np.dtype[Any]],
+    rows: int,
+) -> None:
+    """Refuse columns to be written that are not exactly `wanted`, `rows` values each."""
+    for name in sorted(set(wanted) ^ set(columns)):
+        problem = "is missing" if name in wanted else "is not one of the format's"
+        cure = f"write exactly these: {', '.join(wanted)}"
+        raise BadFileError(path, f"the column to write {problem}", branch=name, cure=cure)
+    for name, dtype in wanted.items():
+        column = columns[name]
+        if column.dtype.kind != dtype.kind:
+            problem, cure = f"cannot write {column.dtype} as {dtype}", f"convert it to {dtype}"
+            raise BadFileError(path, problem, branch=name, cure=cure)
+        if column.shape != (rows,):
+            problem = f"the column to write has shape {column.shape}, the lengths say ({rows},)"
+            cure = "make all columns describe the same jets"
+            raise BadFileError(path, problem, branch=name, cure=cure)

@@ -1,0 +1,102 @@
+"""One open ROOT file, its tree, and the proof that its bytes are those that were written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import uproot
+
+from anomaly_hep.errors import BadFileError
+from anomaly_hep.formats.checks import FETCH_AGAIN, check_file, missing_branch, refusing
+from anomaly_hep.formats.rootio.basket import Basket, Branch
+
+MAGIC = b"root"
+CHECKSUMS = "anomaly_hep_checksums"
+
+
+class Tree:
+    """The tree `name` of the file `path`; refuses a file that is not whole."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        check_file(path, MAGIC, "ROOT")
+        self.path = path
+        status = path.stat()
+        self.stamp = (status.st_size, status.st_mtime_ns)
+        with refusing(path, "the file is damaged", cure=FETCH_AGAIN):
+            # Plain reads, no memory map: a file that shrinks while mapped would kill the process,
+            # and mapped pages count as the process's memory.
+            self._file = uproot.open(
+                path, handler=uproot.source.file.MultithreadedFileSource, use_threads=False
+            )
+            self._check_whole()
+            tree = self._find(name)
+            self.entries = int(tree.num_entries)
+            self._uproot_branches = {str(branch.name): branch for branch in tree.branches}
+        self._branches: dict[str, Branch] = {}
+        self._checksums = self._read_checksums()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def names(self) -> list[str]:
+        """All branch names of the tree."""
+        return list(self._uproot_branches)
+
+    def json_object(self, key: str) -> dict[str, Any] | None:
+        """Return the JSON object stored as a TObjString under `key`, None where there is none."""
+        with refusing(self.path, f"'{key}' is damaged", cure=FETCH_AGAIN):
+            return dict(json.loads(str(self._file[key]))) if key in self._file else None
+
+    def branch(self, name: str) -> Branch:
+        """Return the branch `name`; refuses a missing one, and one that holds no numbers."""
+        if name not in self._branches:
+            if name not in self._uproot_branches:
+                raise missing_branch(self.path, name, self.names)
+            branch = Branch(self.path, self._uproot_branches[name])
+            if branch.edges[-1] != self.entries:
+                problem = f"{branch.edges[-1]} entries here, {self.entries} in the tree"
+                raise BadFileError(self.path, problem, branch=name, cure=FETCH_AGAIN)
+            self._branches[name] = branch
+        return self._branches[name]
+
+    def basket(self, name: str, index: int) -> Basket:
+        """Return the decoded basket, verified against the checksum that our own files carry."""
+        basket = self.branch(name).basket(index)
+        written = self._checksums.get(name)
+        if written is not None and (index >= len(written) or written[index] != basket.checksum):
+            problem = f"the checksum of basket {index} does not fit its content"
+            raise BadFileError(self.path, problem, branch=name, cure=FETCH_AGAIN)
+        return basket
+
+    def _find(self, name: str) -> Any:
+        kinds = self._file.classnames(recursive=False, cycle=False)
+        if kinds.get(name) == "TTree":
+            return self._file[name]
+        held = ", ".join(f"{kind} '{key}'" for key, kind in sorted(kinds.items())) or "nothing"
+        raise BadFileError(
+            self.path,
+            f"there is no TTree '{name}'; the file holds {held}",
+            cure=f"give a file whose jets are in a TTree '{name}'",
+        )
+
+    def _check_whole(self) -> None:
+        size, end = self.stamp[0], int(self._file.file.fEND)
+        if size < end:
+            problem = f"the file is truncated: {size} bytes of {end}"
+            raise BadFileError(self.path, problem, cure=FETCH_AGAIN)
+
+    def _read_checksums(self) -> Mapping[str, Sequence[int]]:
+        stored = self.json_object(CHECKSUMS)
+        if stored is None:
+            return {}
+        with refusing(self.path, f"'{CHECKSUMS}' is damaged", cure=FETCH_AGAIN):
+            entries, baskets = int(stored["entries"]), dict(stored["baskets"])
+        if entries != self.entries:
+            problem = f"the tree has {self.entries} entries, the file was written with {entries}"
+            raise BadFileError(self.path, problem, cure=FETCH_AGAIN)
+        return baskets
