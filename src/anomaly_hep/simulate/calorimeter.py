@@ -1,0 +1,193 @@
+"""Calorimeters and energy flow, as Delphes' SimpleCalorimeter does it, for whole batches of events.
+
+Numbers are those of Delphes' cards/delphes_card_CMS.tcl (delphes/delphes @0593ac3): energies in
+GeV, cells in (eta, phi). A cell's energy is smeared with a log-normal, cut on its threshold and
+significance, and compared with the tracks that point to it: a significant excess becomes a photon
+(ECAL) or a neutral hadron (HCAL), otherwise the tracks are scaled to the average of both measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One calorimeter: its cells, what it absorbs of which particle, and how well it measures.
+
+    Cell i covers eta_edges[i] < eta <= eta_edges[i + 1] in phi_cells[i] equal steps of phi.
+    `fractions` is by |PDG id|, `other_fraction` for all others. `resolution` maps energy and eta
+    of a cell's centre to sigma(E).
+    """
+
+    eta_edges: Float64[np.ndarray, " edge"]
+    phi_cells: Int64[np.ndarray, " cell"]
+    fractions: Mapping[int, float]
+    other_fraction: float
+    resolution: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    min_energy: float
+    min_significance: float
+
+    def fraction(self, pid: Int64[np.ndarray, " particle"]) -> Float64[np.ndarray, " particle"]:
+        """Return the share of each particle's energy that ends in this layer."""
+        result = np.full(len(pid), self.other_fraction)
+        kind = np.abs(pid)
+        for code, share in self.fractions.items():
+            result[kind == code] = share
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """What energy flow makes of one layer: neutral objects, and a factor for each track."""
+
+    event: Int64[np.ndarray, " neutral"]
+    eta: Float64[np.ndarray, " neutral"]
+    phi: Float64[np.ndarray, " neutral"]
+    energy: Float64[np.ndarray, " neutral"]
+    track_scale: Float64[np.ndarray, " particle"]
+
+
+def energy_flow(
+    layer: Layer,
+    event: Int64[np.ndarray, " particle"],
+    eta: Float64[np.ndarray, " particle"],
+    phi: Float64[np.ndarray, " particle"],
+    pid: Int64[np.ndarray, " particle"],
+    energy: Float64[np.ndarray, " particle"],
+    track_energy: Float64[np.ndarray, " particle"],
+    track_resolution: Float64[np.ndarray, " particle"],
+    rng: np.random.Generator,
+) -> Flow:
+    """Run energy flow in one layer; eta and phi are where particles reach the calorimeter.
+
+    `track_energy` is 0 for particles without a track; `track_resolution` is sigma(p)/p.
+    """
+    share = layer.fraction(pid)
+    hit = np.flatnonzero((share > 0) & (eta > layer.eta_edges[0]) & (eta <= layer.eta_edges[-1]))
+    share, row = share[hit], np.searchsorted(layer.eta_edges, eta[hit], side="left") - 1
+    cells = layer.phi_cells[row]
+    column = np.floor((phi[hit] + np.pi) / (2 * np.pi) * cells).astype(np.int64)
+    column = np.minimum(column, cells - 1)  # phi = pi exactly
+    rows, columns = len(layer.phi_cells), int(layer.phi_cells.max())
+    key, cell = np.unique((event[hit] * rows + row) * columns + column, return_inverse=True)
+    row, column = key // columns % rows, key % columns
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.bincount(cell, values, len(key))
+
+    tracks = track_energy[hit] * share
+    in_tracks = total(tracks)
+    track_variance = total((track_resolution[hit] * tracks) ** 2)
+
+    low, high = layer.eta_edges[row], layer.eta_edges[row + 1]
+    centre = (low + high) / 2
+    deposited = total(energy[hit] * share)
+    measured = log_normal(deposited, layer.resolution(deposited, centre), rng)
+    sigma = layer.resolution(measured, centre)
+    measured[(measured < layer.min_energy) | (measured < layer.min_significance * sigma)] = 0.0
+
+    excess = np.maximum(measured - in_tracks, 0.0)
+    significance = excess / np.sqrt(track_variance + sigma**2)
+    neutral = (excess > layer.min_energy) & (significance > layer.min_significance)
+    scale = np.where(neutral, 1.0, _combined(in_tracks, track_variance, measured, sigma))
+
+    # a neutral object is somewhere in its cell
+    chosen = np.flatnonzero(neutral)
+    step = 2 * np.pi / layer.phi_cells[row[chosen]]
+    track_scale = np.ones(len(pid))
+    track_scale[hit] = scale[cell]
+    return Flow(
+        event=key[chosen] // (rows * columns),
+        eta=low[chosen] + (high - low)[chosen] * rng.random(len(chosen)),
+        phi=-np.pi + step * (column[chosen] + rng.random(len(chosen))),
+        energy=excess[chosen],
+        track_scale=track_scale,
+    )
+
+
+def _combined(
+    in_tracks: np.ndarray, track_variance: np.ndarray, measured: np.ndarray, sigma: np.ndarray
+) -> np.ndarray:
+    """Weighted mean of the track and cell energies over the track energy; 1 without tracks.
+
+    Tracks of no uncertainty weigh nothing, as in Delphes: the calorimeter then decides.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        track_weight = np.where(track_variance > 0, 1 / track_variance, 0.0)
+        cell_weight = np.where(sigma > 0, 1 / sigma**2, 0.0)
+        best = (track_weight * in_tracks + cell_weight * measured) / (track_weight + cell_weight)
+        return np.where(in_tracks > 0, best / in_tracks, 1.0)
+
+
+def log_normal(
+    mean: Float64[np.ndarray, " value"],
+    sigma: Float64[np.ndarray, " value"],
+    rng: np.random.Generator,
+) -> Float64[np.ndarray, " value"]:
+    """Return log-normal numbers of given mean and standard deviation; 0 where the mean is 0."""
+    safe = np.where(mean > 0, mean, 1.0)
+    width2 = np.log1p((sigma / safe) ** 2)
+    smeared = safe * np.exp(np.sqrt(width2) * rng.standard_normal(len(mean)) - width2 / 2)
+    return np.where(mean > 0, smeared, 0.0)
+
+
+def _ecal_resolution(energy: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    a = np.abs(eta)
+    crystal = np.sqrt((0.008 * energy) ** 2 + 0.11**2 * energy + 0.40**2)
+    forward = np.sqrt((0.107 * energy) ** 2 + 2.08**2 * energy)
+    endcap = (2.16 + 5.6 * (a - 2) ** 2) * crystal
+    return np.where(a <= 1.5, (1 + 0.64 * a**2) * crystal, np.where(a <= 2.5, endcap, forward))
+
+
+def _hcal_resolution(energy: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    central = np.sqrt((0.05 * energy) ** 2 + 1.5**2 * energy)
+    forward = np.sqrt((0.13 * energy) ** 2 + 2.7**2 * energy)
+    return np.where(np.abs(eta) <= 3.0, central, forward)
+
+
+# Edges of the forward cells that both layers share
+_FORWARD = (3.125, 3.3, 3.475, 3.65, 3.825, 4.0, 4.175, 4.35, 4.525, 4.7, 5.0)
+
+
+def _mirrored(positive: np.ndarray) -> Float64[np.ndarray, " edge"]:
+    return np.concatenate([-positive[::-1], [0.0], positive])
+
+
+def _ecal() -> Layer:
+    crystals = 0.0174 * np.arange(1, 171)  # to 2.958
+    edges = _mirrored(np.concatenate([crystals, _FORWARD]))
+    upper = np.maximum(np.abs(edges[1:]), np.abs(edges[:-1]))
+    return Layer(
+        eta_edges=edges,
+        phi_cells=np.where(upper < 2.96, 360, 36),
+        fractions={11: 1.0, 22: 1.0, 111: 1.0, 310: 0.3, 3122: 0.3},
+        other_fraction=0.0,
+        resolution=_ecal_resolution,
+        min_energy=0.5,
+        min_significance=2.0,
+    )
+
+
+def _hcal() -> Layer:
+    barrel = 0.087 * np.arange(1, 20)  # to 1.653
+    endcap = (1.74, 1.83, 1.93, 2.043, 2.172, 2.322, 2.5, 2.65, 2.868, 2.95)
+    edges = _mirrored(np.concatenate([barrel, endcap, _FORWARD]))
+    upper = np.maximum(np.abs(edges[1:]), np.abs(edges[:-1]))
+    return Layer(
+        eta_edges=edges,
+        phi_cells=np.where(upper < 1.66, 72, np.where(upper < 4.53, 36, 18)),
+        fractions={11: 0.0, 12: 0.0, 13: 0.0, 14: 0.0, 16: 0.0, 22: 0.0, 111: 0.0,
+                   310: 0.7, 3122: 0.7},
+        other_fraction=1.0,
+        resolution=_hcal_resolution,
+        min_energy=1.0,
+        min_significance=2.0,
+    )  # fmt: skip
+
+
+ECAL, HCAL = _ecal(), _hcal()

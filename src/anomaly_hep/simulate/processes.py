@@ -1,0 +1,50 @@
+"""The ten classes of JetClass as Pythia processes: leading order, where JetClass has MadGraph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_INVISIBLE_Z = ("23:onMode = off", "23:onIfAny = 12 14 16")
+_HADRONIC_W = ("24:onMode = off", "24:onIfAny = 1 2 3 4 5")
+_HIGGS = ("HiggsSM:ffbar2HZ = on", "25:m0 = 125.", *_INVISIBLE_Z, "25:onMode = off")
+_TOP = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", "24:onMode = off")
+
+
+@dataclass(frozen=True)
+class Process:
+    """What Pythia generates for one class, and which resonance's jets are kept (None: all jets)."""
+
+    settings: tuple[str, ...]
+    resonance: int | None = None
+
+
+PROCESSES: Mapping[str, Process] = {
+    "QCD": Process((
+        "WeakBosonAndParton:qqbar2gmZg = on", "WeakBosonAndParton:qg2gmZq = on",
+        "WeakZ0:gmZmode = 2", *_INVISIBLE_Z,
+    )),
+    "Hbb": Process((*_HIGGS, "25:onIfMatch = 5 -5"), 25),
+    "Hcc": Process((*_HIGGS, "25:onIfMatch = 4 -4"), 25),
+    "Hgg": Process((*_HIGGS, "25:onIfMatch = 21 21"), 25),
+    "H4q": Process((*_HIGGS, "25:onIfMatch = 24 -24", *_HADRONIC_W), 25),
+    "Hqql": Process((
+        *_HIGGS, "25:onIfMatch = 24 -24",
+        "24:onMode = off", "24:onPosIfAny = 1 2 3 4 5", "24:onNegIfAny = 11 13",
+    ), 25),
+    # both Z of an event give a jet; in JetClass the other one goes to neutrinos
+    "Zqq": Process((
+        "WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2",
+        "23:onMode = off", "23:onIfAny = 1 2 3 4 5",
+    ), 23),
+    "Wqq": Process((
+        "WeakDoubleBoson:ffbar2ZW = on", "WeakZ0:gmZmode = 2", *_INVISIBLE_Z, *_HADRONIC_W,
+    ), 24),
+    "Tbqq": Process((*_TOP, "24:onIfAny = 1 2 3 4 5"), 6),
+    "Tbl": Process((*_TOP, "24:onIfAny = 11 13"), 6),
+}  # fmt: skip
+
+
+def process_settings(label: str) -> tuple[str, ...]:
+    """Return Pythia's settings for the hard process and the decays of a class."""
+    return PROCESSES[label].settings

@@ -1,0 +1,71 @@
+"""Progress of a production: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class Progress:
+    """Counts jets and files; use as a context manager."""
+
+    def __init__(self, jets: int, files: int) -> None:
+        self._jets, self._files = jets, files
+        self._done_jets = self._done_files = 0
+        self._start = self._last = time.monotonic()
+        self._console = Console(file=sys.stderr)
+        self._bar = Bar(
+            TextColumn("Simulating jets"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.0f} jets/s"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("jets", total=jets, rate=0.0)
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self._console.is_terminal and self._done_jets:
+            self._line()
+        self._bar.stop()
+
+    def advance(self, jets: int) -> None:
+        """Count `jets` more."""
+        self._done_jets += jets
+
+    def file_done(self) -> None:
+        """Count one more complete file."""
+        self._done_files += 1
+
+    def refresh(self) -> None:
+        """Show the present state."""
+        rate = self._done_jets / max(time.monotonic() - self._start, 1e-9)
+        self._bar.update(self._task, completed=self._done_jets, rate=rate)
+        if not self._console.is_terminal and time.monotonic() > self._last + SECONDS_BETWEEN_LINES:
+            self._line()
+
+    def _line(self) -> None:
+        self._last = time.monotonic()
+        seconds = self._last - self._start
+        self._console.print(
+            f"Simulating: {self._done_jets}/{self._jets} jets, {self._done_files}/{self._files} "
+            f"files, {self._done_jets / max(seconds, 1e-9):.0f} jets/s",
+            highlight=False,
+        )
