@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Shaped
@@ -139,25 +138,3 @@ def _check_multiplicity(path: Path, events: Events, first_entry: int) -> None:
         entry=first_entry + row,
         cure=FIX_VALUES,
     )
-
-
-def check_columns(
-    path: Path,
-    columns: Mapping[str, np.ndarray],
-    wanted: Mapping[str, np.dtype[Any]],
-    rows: int,
-) -> None:
-    """Refuse columns to be written that are not exactly `wanted`, `rows` values each."""
-    for name in sorted(set(wanted) ^ set(columns)):
-        problem = "is missing" if name in wanted else "is not one of the format's"
-        cure = f"write exactly these: {', '.join(wanted)}"
-        raise BadFileError(path, f"the column to write {problem}", branch=name, cure=cure)
-    for name, dtype in wanted.items():
-        column = columns[name]
-        if column.dtype.kind != dtype.kind:
-            problem, cure = f"cannot write {column.dtype} as {dtype}", f"convert it to {dtype}"
-            raise BadFileError(path, problem, branch=name, cure=cure)
-        if column.shape != (rows,):
-            problem = f"the column to write has shape {column.shape}, the lengths say ({rows},)"
-            cure = "make all columns describe the same jets"
-            raise BadFileError(path, problem, branch=name, cure=cure)

@@ -6,7 +6,7 @@ Units: GeV for momenta, energies and masses; mm for impact parameters (d0, dz); 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from jaxtyping import Int64
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import BadFileError
-from anomaly_hep.formats.checks import check_columns, check_events
 from anomaly_hep.formats.chunks import rechunk
-from anomaly_hep.formats.rootio.cache import CACHE
-from anomaly_hep.formats.rootio.read import Layout, read_events
+from anomaly_hep.formats.layout import Layout
+from anomaly_hep.formats.openfiles import OpenFiles
+from anomaly_hep.formats.rootio.read import read_events
+from anomaly_hep.formats.rootio.tree import Tree
 from anomaly_hep.formats.rootio.write import write_tree
 from anomaly_hep.types import Events, FileDescription
 
@@ -94,10 +95,12 @@ EVENT_BRANCHES: Mapping[str, np.dtype[Any]] = {**LABEL_BRANCHES, **JET_BRANCHES}
 BRANCHES: Mapping[str, np.dtype[Any]] = {**PARTICLE_BRANCHES, **EVENT_BRANCHES}
 LAYOUT = Layout(PARTICLE_BRANCHES, EVENT_BRANCHES)
 
+_files = OpenFiles(Tree)
+
 
 def describe(path: Path) -> FileDescription:
     """Return what the file says of itself; raises BadFileError when it is no JetClass file."""
-    with CACHE.tree(path, TREE) as tree:
+    with _files.use(path, TREE) as tree:
         return FileDescription(path, FORMAT, tree.entries, tree.json_object(PROVENANCE))
 
 
@@ -108,7 +111,7 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     fast where the chunks of a file are read in order: decompressed baskets are kept for the next.
     Raises BadFileError with the branch and the absolute entry for whatever cannot be trusted.
     """
-    with CACHE.tree(path, TREE) as tree:
+    with _files.use(path, TREE) as tree:
         return read_events(tree, start, stop, columns, LAYOUT)
 
 
@@ -121,18 +124,8 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
     """
     texts = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
     with atomic_path(path) as temporary:
-        jets = rechunk(_checked(path, parts), ENTRIES_PER_BASKET)
+        jets = rechunk(LAYOUT.checked(path, parts), ENTRIES_PER_BASKET)
         return write_tree(temporary, TREE, jets, LAYOUT, texts)
-
-
-def _checked(path: Path, parts: Iterable[Events]) -> Iterator[Events]:
-    entries = 0
-    for part in parts:
-        check_columns(path, part.particles, PARTICLE_BRANCHES, int(part.lengths.sum()))
-        check_columns(path, part.events, EVENT_BRANCHES, len(part))
-        check_events(path, part, entries)
-        entries += len(part)
-        yield part
 
 
 def label_index(events: Events, path: Path | str = "events") -> Int64[np.ndarray, " event"]:

@@ -23,8 +23,6 @@ class Tree:
     def __init__(self, path: Path, name: str) -> None:
         check_file(path, MAGIC, "ROOT")
         self.path = path
-        status = path.stat()
-        self.stamp = (status.st_size, status.st_mtime_ns)
         with refusing(path, "the file is damaged", cure=FETCH_AGAIN):
             # Plain reads, no memory map: a file that shrinks while mapped would kill the process,
             # and mapped pages count as the process's memory.
@@ -36,6 +34,7 @@ class Tree:
             self.entries = int(tree.num_entries)
             self._uproot_branches = {str(branch.name): branch for branch in tree.branches}
         self._branches: dict[str, Branch] = {}
+        self._last: dict[str, tuple[int, Basket]] = {}
         self._checksums = self._read_checksums()
 
     def close(self) -> None:
@@ -65,12 +64,18 @@ class Tree:
         return self._branches[name]
 
     def basket(self, name: str, index: int) -> Basket:
-        """Return the decoded basket, verified against the checksum that our own files carry."""
+        """Return the decoded basket, verified against the checksum that our own files carry.
+
+        The last basket of each branch is kept for the next chunk: its arrays are not to be changed.
+        """
+        if name in self._last and self._last[name][0] == index:
+            return self._last[name][1]
         basket = self.branch(name).basket(index)
         written = self._checksums.get(name)
         if written is not None and (index >= len(written) or written[index] != basket.checksum):
             problem = f"the checksum of basket {index} does not fit its content"
             raise BadFileError(self.path, problem, branch=name, cure=FETCH_AGAIN)
+        self._last[name] = (index, basket)
         return basket
 
     def _find(self, name: str) -> Any:
@@ -85,7 +90,7 @@ class Tree:
         )
 
     def _check_whole(self) -> None:
-        size, end = self.stamp[0], int(self._file.file.fEND)
+        size, end = self.path.stat().st_size, int(self._file.file.fEND)
         if size < end:
             problem = f"the file is truncated: {size} bytes of {end}"
             raise BadFileError(self.path, problem, cure=FETCH_AGAIN)

@@ -9,8 +9,8 @@ from pathlib import Path
 import awkward as ak
 import uproot
 
+from anomaly_hep.formats.layout import Layout
 from anomaly_hep.formats.rootio.basket import checksum
-from anomaly_hep.formats.rootio.read import Layout
 from anomaly_hep.formats.rootio.tree import CHECKSUMS
 from anomaly_hep.types import Events
 

@@ -1,0 +1,204 @@
+"""Parquet files of numbers and lists of numbers to flat arrays and back, in constant memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Int64, Shaped
+
+from anomaly_hep.errors import BadFileError
+from anomaly_hep.formats.checks import (
+    FETCH_AGAIN,
+    FIX_VALUES,
+    check_events,
+    check_file,
+    check_lengths,
+    check_range,
+    missing_branch,
+    refusing,
+)
+from anomaly_hep.formats.layout import Layout
+from anomaly_hep.formats.openfiles import OpenFiles
+from anomaly_hep.types import Events
+
+MAGIC = b"PAR1"
+ROWS_PER_BATCH = 1000
+READ_BUFFER_BYTES = 2**16
+
+
+class RowStream:
+    """Some columns of one file, decoded batch by batch; going back starts a row group again."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+        check_file(path, MAGIC, "Parquet")
+        self.path, self.columns = path, columns
+        with refusing(path, "the file is damaged or truncated", cure=FETCH_AGAIN):
+            # A read-ahead buffer would hold whole column chunks of a row group.
+            self._file = pq.ParquetFile(
+                path,
+                buffer_size=READ_BUFFER_BYTES,
+                pre_buffer=False,
+                page_checksum_verification=True,
+            )
+            self.schema = self._file.schema_arrow
+            groups = [self._file.metadata.row_group(i) for i in range(self._file.num_row_groups)]
+        for name in columns:
+            if name not in self.schema.names:
+                raise missing_branch(path, name, self.schema.names)
+            _check_type(path, name, self.schema.field(name).type)
+        self._edges = np.cumsum([0, *(group.num_rows for group in groups)])
+        self.rows = int(self._edges[-1])
+        self._seek(0)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def json_object(self, key: str) -> dict[str, Any] | None:
+        """Return the JSON object in the file's metadata under `key`, None where there is none."""
+        text = (self.schema.metadata or {}).get(key.encode())
+        with refusing(self.path, f"'{key}' is damaged", cure=FETCH_AGAIN):
+            return None if text is None else dict(json.loads(text))
+
+    def batches(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """Yield rows `start` to `stop` as record batches, in order."""
+        ahead = self._group(start) > self._group(self._first + self._held.num_rows)
+        if start < self._first or ahead:
+            self._seek(self._group(start))
+        while start < stop:
+            skip = start - self._first
+            if skip >= self._held.num_rows:
+                self._advance()
+                continue
+            batch = self._held.slice(skip, stop - start)
+            start += batch.num_rows
+            yield batch
+
+    def _group(self, row: int) -> int:
+        return int(np.searchsorted(self._edges, row, side="right")) - 1
+
+    def _seek(self, group: int) -> None:
+        groups = range(group, self._file.num_row_groups)
+        self._first, self._held = int(self._edges[group]), pa.RecordBatch.from_pylist([])
+        self._stream = self._file.iter_batches(
+            ROWS_PER_BATCH, row_groups=groups, columns=list(self.columns), use_threads=False
+        )
+
+    def _advance(self) -> None:
+        self._first += self._held.num_rows
+        with refusing(self.path, f"the data from row {self._first} are damaged", cure=FETCH_AGAIN):
+            self._held = next(self._stream)
+
+
+_streams = OpenFiles(RowStream)
+
+
+def describe(path: Path, metadata_key: str) -> tuple[int, dict[str, Any] | None]:
+    """Return the number of rows, and the JSON object that the metadata hold under the key."""
+    with _streams.use(path, ()) as stream:
+        return stream.rows, stream.json_object(metadata_key)
+
+
+def read_events(
+    path: Path, start: int, stop: int, columns: Sequence[str], layout: Layout
+) -> Events:
+    """Return rows `start` to `stop` of `columns`, in the types of `layout`.
+
+    Raises BadFileError with the column and the absolute row for whatever cannot be trusted.
+    """
+    wanted = tuple(columns)
+    if not any(name in layout.particles for name in wanted):
+        wanted = (*wanted, next(iter(layout.particles)))  # for the lengths alone
+    with _streams.use(path, wanted) as stream:
+        check_range(path, start, stop, stream.rows)
+        batches = list(stream.batches(start, stop))
+        table = pa.Table.from_batches(batches, pa.schema([stream.schema.field(n) for n in wanted]))
+    particles: dict[str, Shaped[np.ndarray, " particle"]] = {}
+    events: dict[str, Shaped[np.ndarray, " event"]] = {}
+    lengths: dict[str, Int64[np.ndarray, " event"]] = {}
+    for name in wanted:
+        values, own_lengths = _column(path, name, table[name].combine_chunks(), start)
+        layout.check_shape(path, name, own_lengths is not None)
+        values = layout.convert(path, name, values)
+        if own_lengths is None:
+            events[name] = values
+        else:
+            particles[name], lengths[name] = values, own_lengths
+    check_lengths(path, lengths, start)
+    result = Events(
+        next(iter(lengths.values())), {n: v for n, v in particles.items() if n in columns}, events
+    )
+    check_events(path, result, start)
+    return result
+
+
+def _column(
+    path: Path, name: str, column: pa.Array, first_row: int
+) -> tuple[Shaped[np.ndarray, " value"], Int64[np.ndarray, " event"] | None]:
+    jagged = _is_list(column.type)
+    content = column.flatten() if jagged else column
+    if column.null_count or content.null_count:
+        row = _first_null(column) if column.null_count else _first_null_list(column)
+        raise BadFileError(
+            path, "the value is null", branch=name, entry=first_row + row, cure=FIX_VALUES
+        )
+    values = content.to_numpy(zero_copy_only=False).copy()  # the caller may change what it gets
+    lengths = np.diff(column.offsets.to_numpy()).astype(np.int64) if jagged else None
+    return values, lengths
+
+
+def _first_null(column: pa.Array) -> int:
+    return int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+
+
+def _first_null_list(column: pa.Array) -> int:
+    edges = column.offsets.to_numpy() - column.offsets[0].as_py()
+    return int(np.searchsorted(edges, _first_null(column.flatten()), side="right")) - 1
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
+    content = kind.value_type if _is_list(kind) else kind
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    if not any(test(content) for test in tests):
+        raise BadFileError(
+            path,
+            f"its type is {kind}, which is neither a number nor a list of numbers",
+            branch=name,
+            cure="store float, int or bool, or a list of them",
+        )
+
+
+def write_events(
+    path: Path, parts: Iterable[Events], layout: Layout, metadata: Mapping[str, str]
+) -> int:
+    """Write each part as one row group, with page checksums; return the number of rows."""
+    fields = [
+        pa.field(
+            name, pa.list_(pa.field("item", pa.from_numpy_dtype(dtype), nullable=False)), False
+        )
+        for name, dtype in layout.particles.items()
+    ] + [pa.field(n, pa.from_numpy_dtype(t), nullable=False) for n, t in layout.events.items()]
+    schema = pa.schema(fields, metadata=dict(metadata))
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+        for part in parts:
+            edges = pa.array(part.offsets.astype(np.int32))
+            columns = [
+                pa.ListArray.from_arrays(
+                    edges, pa.array(part.particles[n].astype(t)), type=schema.field(n).type
+                )
+                for n, t in layout.particles.items()
+            ] + [pa.array(part.events[n].astype(t)) for n, t in layout.events.items()]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+            rows += len(part)
+    return rows
