@@ -17,16 +17,16 @@ FETCH_AGAIN = "fetch or simulate the file again, or leave it out (data.on_bad_fi
 FIX_VALUES = "leave the file out (data.on_bad_file=skip) or mend the entry where it was made"
 
 
-def check_file(path: Path, magic: bytes, kind: str) -> None:
+def check_file(path: Path, magic: bytes = b"", kind: str = "data") -> None:
     """Refuse what is no file, is empty, or does not begin with the `magic` bytes of its kind."""
     if not path.is_file():
         problem = "is a directory" if path.is_dir() else "there is no such file"
         raise BadFileError(path, problem, cure="check the path (data.dir)")
     with refusing(path, "cannot be opened", cure="check the permissions"), path.open("rb") as file:
-        head = file.read(len(magic))
+        head = file.read(max(len(magic), 1))
     if not head:
         raise BadFileError(path, "the file is empty (0 bytes)", cure=FETCH_AGAIN)
-    if head != magic:
+    if not head.startswith(magic):
         raise BadFileError(
             path,
             f"this is no {kind} file: it begins with {head!r} instead of {magic!r}",
