@@ -8,7 +8,6 @@ from typing import Any
 from anomaly_hep.evaluate.published import SIGNALS
 
 _DECAYS = {
-    "QCD": "q/g",
     "H4q": "H → 4q",
     "Hbb": "H → bb",
     "Hcc": "H → cc",
@@ -20,7 +19,6 @@ _DECAYS = {
     "Tbqq": "t → bqq′",
 }
 _MATH = {
-    "QCD": r"q/g",
     "H4q": r"H \to 4q",
     "Hbb": r"H \to b\bar{b}",
     "Hcc": r"H \to c\bar{c}",
@@ -37,12 +35,40 @@ _SCORES = {
     "total": "total loss",
     "n_subjettiness": "N-subjettiness",
     "soft_drop_mass": "soft-drop mass",
+    "multiplicity": "multiplicity",
 }
+_UNITS = {
+    "chamfer": "dimensionless",
+    "kl": "nats per latent dimension",
+    "total": "dimensionless",
+    "n_subjettiness": "dimensionless",
+    "soft_drop_mass": "GeV",
+    "multiplicity": "particles",
+}
+
+
+def score_axis(name: str) -> str:
+    """Return a score's name with its unit, for an axis."""
+    return f"{score_name(name)} ({_UNITS[name]})" if name in _UNITS else score_name(name)
 
 
 def score_name(name: str) -> str:
     """Return the name of a score or baseline as people say it; others as they are."""
     return _SCORES.get(name, name)
+
+
+def score_groups(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return the group in metrics.json of each score and baseline, in the order to show them.
+
+    The default score first, then the other scores, then the baselines as the paper values them.
+    """
+    known = list(_SCORES)
+    rank = {name: i for i, name in enumerate(known)}
+    names = {
+        group: sorted(metrics[group], key=lambda n: (n != default, rank.get(n, len(rank)), n))
+        for default, group in ((metrics["default_score"], "scores"), ("", "baselines"))
+    }
+    return {name: group for group, members in names.items() for name in members}
 
 
 def ordered(labels: Iterable[str]) -> list[str]:

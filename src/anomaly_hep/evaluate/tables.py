@@ -13,7 +13,14 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from anomaly_hep.evaluate.labels import data_name, decay, event_counts, ordered, score_name
+from anomaly_hep.evaluate.labels import (
+    data_name,
+    decay,
+    event_counts,
+    ordered,
+    score_groups,
+    score_name,
+)
 from anomaly_hep.evaluate.published import PAPER, PUBLISHED, REJECTION, PublishedRow, published_row
 
 TITLES = {
@@ -40,7 +47,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A line: `kind` is 'score', 'baseline' or 'published'; the `chosen` one is set in bold."""
+    """A line: `kind` is 'scores', 'baselines' or 'published'; the `chosen` one is set in bold."""
 
     name: str
     kind: str
@@ -78,10 +85,10 @@ def result_table(
     Published rows are shown for the metric they were published for and left out of the others.
     """
     signals = ordered(set(metrics["data"]["events"]) - {metrics["data"]["background"]})
+    chosen = metrics["default_score"]
     rows = [
-        Row(score_name(name), kind, _cells(result, metric), chosen=name == metrics["default_score"])
-        for kind, group in (("score", "scores"), ("baseline", "baselines"))
-        for name, result in sorted(metrics[group].items())
+        Row(score_name(name), group, _cells(metrics[group][name], metric), chosen=name == chosen)
+        for name, group in score_groups(metrics).items()
     ]
     measured = (
         f"Measured on {data_name(metrics)}, {event_counts(metrics)}. "
@@ -186,7 +193,7 @@ def _html_cell(cell: Cell) -> str:
 
 def _rich_part(table: ResultTable, signals: Sequence[str]) -> Table:
     """Return the columns of some signals: numbers, and below each its uncertainty."""
-    part = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    part = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     part.add_column("", max_width=_NAME_WIDTH - 2, min_width=_NAME_WIDTH - 2)
     for signal in signals:
         part.add_column(decay(signal), justify="right", no_wrap=True)

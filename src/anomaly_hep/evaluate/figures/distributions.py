@@ -1,0 +1,159 @@
+"""How scores are distributed, one by one and two together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from anomaly_hep.evaluate.curves import Sample
+from anomaly_hep.evaluate.figures.style import (
+    BACKGROUND_COLOUR,
+    DENSITY_COLOURS,
+    house_style,
+    logarithmic,
+    signal_line,
+    stamp,
+    stamp_figure,
+)
+from anomaly_hep.evaluate.labels import decay_math, event_counts, ordered, score_axis
+from anomaly_hep.evaluate.published import REJECTION
+
+# Shares of the events that lie left and right of what is drawn; they go to the edge bins.
+_OUTSIDE = 0.001
+
+
+class Pair(NamedTuple):
+    """Two scores of the same events, with weights."""
+
+    x: Float64[np.ndarray, " event"]
+    y: Float64[np.ndarray, " event"]
+    weights: Float64[np.ndarray, " event"]
+
+
+def score_histogram(
+    name: str, samples: Mapping[str, Sample], metrics: Mapping[str, Any], *, bins: int = 48
+) -> Figure:
+    """Return the histogram of one score: background filled, each signal a line, each of area 1.
+
+    The outermost bins hold what lies beyond them; the vertical line is the cut of rejection 100.
+    """
+    background = metrics["data"]["background"]
+    edges = _edges([s.values for s in samples.values()], bins)
+    with house_style():
+        figure = Figure(figsize=(6.8, 5.2))
+        axes = figure.subplots()
+        content = _content(samples[background], edges)
+        axes.stairs(content, edges, fill=True, color=BACKGROUND_COLOUR, label=background)
+        for i, signal in enumerate(ordered(set(samples) - {background})):
+            line = signal_line(signal, i)
+            content = _content(samples[signal], edges)
+            # a gap where a class has no event: a line down to zero would only hide others
+            content[content == 0] = np.nan
+            axes.stairs(
+                content, edges, baseline=None, label=decay_math(signal), linewidth=1.3, **line
+            )
+        cut = _cut(samples[background])
+        axes.axvline(cut, 0, 0.8, color="0.2", linewidth=1.0, linestyle=":")
+        axes.annotate(
+            f"1 in {REJECTION} {background} events to the right", (cut, 0.03),
+            xycoords=("data", "axes fraction"), rotation=90, ha="right", va="bottom", fontsize=8.5,
+        )  # fmt: skip
+        axes.set_xlim(edges[0], edges[-1])
+        if _is_logarithmic(edges):
+            logarithmic(axes.xaxis)
+        axes.set_yscale("log")
+        axes.set_ylim(_lowest(samples), axes.get_ylim()[1] * 8)
+        axes.set_xlabel(score_axis(name))
+        axes.set_ylabel("share of the class per bin")
+        axes.legend(ncols=4, loc="upper center", columnspacing=1.2)
+        stamp(axes, metrics, right=event_counts(metrics))
+    return figure
+
+
+def joint_density(
+    panels: Mapping[str, Pair],
+    metrics: Mapping[str, Any],
+    *,
+    x_name: str = "chamfer",
+    y_name: str = "kl",
+    bins: int = 50,
+) -> Figure:
+    """Return the joint density of two scores, one panel for each pair, on common axes.
+
+    With reconstruction loss and KL divergence it is Fig. 3 of arXiv:2311.17162. Each panel is
+    normalised to 1 and says Spearman's rank correlation of its events, weights left aside.
+    """
+    x_edges = _edges([pair.x for pair in panels.values()], bins)
+    y_edges = _edges([pair.y for pair in panels.values()], bins)
+    contents = {title: _joint_content(pair, x_edges, y_edges) for title, pair in panels.items()}
+    shares = np.concatenate([content.ravel() for content in contents.values()])
+    with house_style():
+        figure = Figure(figsize=(4.1 * len(panels) + 1.0, 4.5))
+        grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, (title, pair) in zip(grid, panels.items(), strict=True):
+            mesh = axes.pcolormesh(
+                x_edges, y_edges, contents[title].T, rasterized=True, cmap=DENSITY_COLOURS,
+                norm=LogNorm(shares[shares > 0].min(), shares.max()),
+            )  # fmt: skip
+            axes.set(xlim=x_edges[[0, -1]], ylim=y_edges[[0, -1]])
+            for axis, edges in ((axes.xaxis, x_edges), (axes.yaxis, y_edges)):
+                if _is_logarithmic(edges):
+                    logarithmic(axis)
+            axes.set_title(f"{title}, {len(pair.x):,} events", loc="left", fontsize=10)
+            rank = spearmanr(pair.x, pair.y).statistic
+            axes.text(
+                0.05, 0.95, f"rank correlation ${rank:+.2f}$", transform=axes.transAxes, va="top",
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
+            )  # fmt: skip
+            axes.set_xlabel(score_axis(x_name))
+        grid[0].set_ylabel(score_axis(y_name))
+        figure.colorbar(mesh, ax=grid, label="share of events per bin", pad=0.02)
+        stamp_figure(figure, metrics, right="")
+    return figure
+
+
+def _is_logarithmic(edges: Float64[np.ndarray, " edge"]) -> bool:
+    return bool(edges[0] > 0 and np.isclose(edges[1] / edges[0], edges[-1] / edges[-2]))
+
+
+def _edges(columns: list[np.ndarray], bins: int) -> Float64[np.ndarray, " edge"]:
+    """Return bin edges around all but the most extreme values, in logarithm for long tails."""
+    low = min(np.quantile(column, _OUTSIDE) for column in columns)
+    high = max(np.quantile(column, 1 - _OUTSIDE) for column in columns)
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    if low > 0 and high / low > 30:
+        return np.geomspace(low, high, bins + 1)
+    return np.linspace(low, high, bins + 1)
+
+
+def _content(sample: Sample, edges: Float64[np.ndarray, " edge"]) -> Float64[np.ndarray, " bin"]:
+    inside = np.clip(sample.values, edges[0], edges[-1])
+    return np.asarray(np.histogram(inside, edges, weights=sample.shares)[0])
+
+
+def _joint_content(
+    pair: Pair, x_edges: Float64[np.ndarray, " x"], y_edges: Float64[np.ndarray, " y"]
+) -> Float64[np.ndarray, "x_bin y_bin"]:
+    x = np.clip(pair.x, x_edges[0], x_edges[-1])
+    y = np.clip(pair.y, y_edges[0], y_edges[-1])
+    shares = pair.weights / pair.weights.sum()
+    return np.asarray(np.histogram2d(x, y, (x_edges, y_edges), weights=shares)[0])
+
+
+def _lowest(samples: Mapping[str, Sample]) -> float:
+    """Return a share below that of one event of the largest class, rounded to a power of ten."""
+    most = max(sample.effective_events for sample in samples.values())
+    return float(10.0 ** np.floor(np.log10(0.9 / most)))
+
+
+def _cut(background: Sample) -> float:
+    """Return the highest score that at least one background event in REJECTION reaches."""
+    index = int(np.searchsorted(background.cumulative, 1.0 / REJECTION, side="left"))
+    return float(background.values[max(index - 1, 0)])

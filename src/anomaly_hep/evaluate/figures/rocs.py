@@ -1,0 +1,172 @@
+"""ROC curves and the efficiencies read off them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from anomaly_hep.evaluate.curves import Sample, signal_efficiency
+from anomaly_hep.evaluate.figures.style import (
+    PUBLISHED_COLOUR,
+    house_style,
+    model_colours,
+    score_colours,
+    signal_line,
+    stamp,
+    stamp_figure,
+)
+from anomaly_hep.evaluate.intervals import efficiency_interval
+from anomaly_hep.evaluate.labels import decay_math, event_counts, ordered, score_name
+from anomaly_hep.evaluate.published import REJECTION, PublishedRow
+
+# samples of one score by label
+Samples = Mapping[str, Sample]
+# Fewer background events than this above a cut: the curve is there, but little can be read off it.
+_FEW = 10
+
+
+def roc_by_signal(
+    samples: Mapping[str, Samples],
+    metrics: Mapping[str, Any],
+    published: Sequence[PublishedRow] = (),
+) -> Figure:
+    """Return one panel per signal with the ROC of each score and baseline, `samples` by name.
+
+    The band around the default score is the central 68 % interval of its efficiency; stars are
+    published efficiencies at rejection 100.
+    """
+    background = metrics["data"]["background"]
+    signals = ordered(set(metrics["data"]["events"]) - {background})
+    lines, chosen = _score_lines(metrics), metrics["default_score"]
+    with house_style():
+        figure, panels = _panels(signals, "signal efficiency")
+        for signal, axes in panels.items():
+            for name, line in lines.items():
+                _draw(axes, samples[name][background], samples[name][signal], **line)
+            default = samples[chosen]
+            _draw_band(axes, default[background], default[signal], color=lines[chosen]["color"])
+            _draw_published(axes, signal, published)
+            _finish(axes, default[background])
+        _legend_below(figure, next(iter(panels.values())))
+        stamp_figure(figure, metrics, right=event_counts(metrics))
+    return figure
+
+
+def roc_of_score(name: str, samples: Samples, metrics: Mapping[str, Any]) -> Figure:
+    """Return the ROC of one score for every signal in one panel."""
+    background = metrics["data"]["background"]
+    with house_style():
+        figure = Figure(figsize=(6.4, 5.2))
+        axes = figure.subplots()
+        for i, signal in enumerate(ordered(set(samples) - {background})):
+            line = signal_line(signal, i)
+            _draw(axes, samples[background], samples[signal], label=decay_math(signal), **line)
+        _finish(axes, samples[background])
+        axes.set_xlabel(f"signal efficiency, cut on {score_name(name)}")
+        axes.set_ylabel("background rejection (1 / background efficiency)")
+        axes.legend(ncols=2, loc="upper right")
+        stamp(axes, metrics, right=event_counts(metrics))
+    return figure
+
+
+def kl_roc_comparison(
+    runs: Mapping[str, Samples], metrics: Mapping[str, Any], *, score: str = "kl"
+) -> Figure:
+    """Return the ROC of one score for several models, signal by signal.
+
+    With the KL score of a Set-VAE and a CLIP-VAE it is Fig. 4 of arXiv:2311.17162. `metrics` are
+    those of one of the runs, which all were measured on the same events.
+    """
+    background = metrics["data"]["background"]
+    signals = ordered(set(metrics["data"]["events"]) - {background})
+    with house_style():
+        figure, panels = _panels(signals, f"signal efficiency, cut on {score_name(score)}")
+        for signal, axes in panels.items():
+            for (name, samples), colour in zip(runs.items(), model_colours(), strict=False):
+                _draw(axes, samples[background], samples[signal], color=colour, label=name)
+                _draw_band(axes, samples[background], samples[signal], color=colour)
+            _finish(axes, next(iter(runs.values()))[background])
+        _legend_below(figure, next(iter(panels.values())))
+        stamp_figure(figure, metrics, right=event_counts(metrics))
+    return figure
+
+
+def _panels(signals: Sequence[str], quantity: str) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure with one panel per signal, three in a row."""
+    columns = max(1, min(3, len(signals)))
+    rows = max(1, -(-len(signals) // columns))
+    figure = Figure(figsize=(3.1 * columns + 0.5, 2.6 * rows + 1.0))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = dict(zip(signals, grid.flat, strict=False))
+    for axes in grid.flat[len(signals) :]:
+        axes.set_axis_off()
+    for signal, axes in panels.items():
+        place = {"ha": "right", "va": "top", "transform": axes.transAxes}
+        axes.text(0.95, 0.94, decay_math(signal), fontsize=12, **place)
+    for axes in grid[-1]:
+        axes.set_xlabel(quantity)
+    figure.supylabel("background rejection (1 / background efficiency)", fontsize=12)
+    return figure, panels
+
+
+def _legend_below(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, columnspacing=1.4)
+
+
+def _score_lines(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return how each score (solid, the default one thick) and baseline (dashed) is drawn."""
+    lines = {}
+    for name, colour in score_colours(metrics).items():
+        baseline = name in metrics["baselines"]
+        width = 2.0 if name == metrics["default_score"] else 1.1 if baseline else 1.3
+        line: dict[str, Any] = {"color": colour, "linewidth": width, "label": score_name(name)}
+        lines[name] = line | {"linestyle": "--" if baseline else "-"}
+    return lines
+
+
+def _rates(background: Sample, points: int) -> Float64[np.ndarray, " rate"]:
+    """Return background efficiencies, evenly in logarithm, from one effective event to all."""
+    return np.geomspace(1.0 / background.effective_events, 1.0, points)
+
+
+def _draw(axes: Axes, background: Sample, signal: Sample, **line: Any) -> None:
+    rates = _rates(background, 400)
+    axes.plot(signal_efficiency(background, signal, rates), 1.0 / rates, **line)
+
+
+def _draw_band(axes: Axes, background: Sample, signal: Sample, *, color: str) -> None:
+    rejections = 1.0 / _rates(background, 40)
+    found = [(r, efficiency_interval(background, signal, r)) for r in rejections]
+    bands = [(r, interval.low, interval.high) for r, interval in found if interval]
+    rejection, low, high = np.array(bands).T
+    axes.fill_betweenx(rejection, low, high, color=color, alpha=0.2, linewidth=0)
+
+
+def _finish(axes: Axes, background: Sample) -> None:
+    """Set the axes: a random cut, the paper's rejection, and where background events run out."""
+    top = background.effective_events
+    efficiency = np.geomspace(1.0 / top, 1.0, 200)
+    axes.plot(
+        efficiency, 1.0 / efficiency, color="0.5", linestyle=":", linewidth=1.0, label="random cut"
+    )
+    axes.axhline(REJECTION, color="0.75", linewidth=0.7, zorder=0)
+    few = f"fewer than {_FEW} background events"
+    axes.axhspan(top / _FEW, top, color="0.93", zorder=-1, label=few)
+    axes.set_yscale("log")
+    axes.set_xlim(0.0, 1.0)
+    axes.set_ylim(1.0, max(top, 10.0))
+
+
+def _draw_published(axes: Axes, signal: str, published: Sequence[PublishedRow]) -> None:
+    for row, marker in zip(published, "*XPD^v", strict=False):
+        if signal in row.efficiency:
+            axes.plot(
+                row.efficiency[signal] / 100, REJECTION, marker, color=PUBLISHED_COLOUR,
+                markersize=7, markeredgewidth=0.5, markeredgecolor="white", label=row.title,
+            )  # fmt: skip

@@ -1,0 +1,146 @@
+"""One look for all figures: mplhep's ticks, a palette that colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import mplhep
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from anomaly_hep.atomic import atomic_path
+from anomaly_hep.evaluate.labels import data_name, score_groups
+
+# M. Petroff, arXiv:2107.02270: ten colours, tested for colour-vision deficiencies.
+_PETROFF = {
+    "blue": "#3f90da",
+    "orange": "#ffa90e",
+    "red": "#bd1f01",
+    "grey": "#94a4a2",
+    "violet": "#832db6",
+    "brown": "#a96b59",
+    "vermilion": "#e76300",
+    "sand": "#b9ac70",
+    "slate": "#717581",
+    "cyan": "#92dadd",
+}
+# Colour by parent particle's hue, line style as a second cue: (colour, line style).
+SIGNAL_LINES = {
+    "H4q": (_PETROFF["blue"], "-"),
+    "Hbb": (_PETROFF["cyan"], "-"),
+    "Hcc": (_PETROFF["blue"], "--"),
+    "Hgg": (_PETROFF["slate"], "-"),
+    "Hqql": (_PETROFF["violet"], "-"),
+    "Wqq": (_PETROFF["orange"], "-"),
+    "Zqq": (_PETROFF["vermilion"], "--"),
+    "Tbl": (_PETROFF["red"], "-"),
+    "Tbqq": (_PETROFF["brown"], "--"),
+}
+_SCORES = [_PETROFF[c] for c in ("blue", "red", "orange", "violet", "vermilion", "cyan")]
+_BASELINES = [_PETROFF[c] for c in ("slate", "brown", "sand", "grey")]
+BACKGROUND_COLOUR = "#c8cdd0"
+PUBLISHED_COLOUR = "#222222"
+# hadrons by charge, photons and leptons
+PARTICLE_COLOURS = {
+    "charged_hadron": _PETROFF["blue"],
+    "neutral_hadron": _PETROFF["grey"],
+    "photon": _PETROFF["orange"],
+    "electron": _PETROFF["violet"],
+    "muon": _PETROFF["red"],
+}
+DENSITY_COLOURS = "cividis"
+
+_SETTINGS: dict[Any, Any] = {
+    **mplhep.style.ROOT,
+    "font.size": 11,
+    "axes.linewidth": 1.0,
+    "axes.labelsize": 11,
+    "axes.titlesize": 11,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "xtick.major.size": 5,
+    "xtick.minor.size": 2.5,
+    "ytick.major.size": 5,
+    "ytick.minor.size": 2.5,
+    "xtick.major.pad": 4,
+    "legend.fontsize": 9,
+    "legend.handlelength": 2.0,
+    "lines.linewidth": 1.5,
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "figure.constrained_layout.use": True,
+    "mathtext.fallback": "stixsans",
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Use the house style inside the context; figures are made and saved in one."""
+    with mpl.rc_context():
+        # the style holds a few aliases that rcParams.update would warn about one by one
+        mpl.rcParams.update({k: v for k, v in _SETTINGS.items() if k in mpl.rcParams})
+        yield
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG in one step; the same figure gives the same bytes."""
+    with house_style(), atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+    return path
+
+
+def signal_line(label: str, position: int) -> dict[str, Any]:
+    """Return colour and line style of a signal class; unknown ones by position in the palette."""
+    colours = list(_PETROFF.values())
+    colour, line = SIGNAL_LINES.get(label, (colours[position % len(colours)], "-"))
+    return {"color": colour, "linestyle": line}
+
+
+def model_colours() -> list[str]:
+    """Return colours for curves that differ by model or by training stage."""
+    return list(_SCORES)
+
+
+def score_colours(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return the colour of each score and baseline, in the order to show them.
+
+    A name keeps its colour whichever score is the default one.
+    """
+    colours = {
+        name: palette[i % len(palette)]
+        for group, palette in (("scores", _SCORES), ("baselines", _BASELINES))
+        for i, name in enumerate(sorted(metrics[group]))
+    }
+    return {name: colours[name] for name in score_groups(metrics)}
+
+
+def logarithmic(axis: Axis) -> None:
+    """Make an axis logarithmic, with labels at 1, 2 and 5 where it spans few decades."""
+    set_scale = axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale
+    set_scale("log")
+    low, high = axis.get_view_interval()
+    if high / low < 300:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def stamp(axes: Axes, metrics: Mapping[str, Any], *, right: str = "") -> None:
+    """Say above the axes what the data are (simulated or not) and, to the right, how many."""
+    above: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom"}
+    axes.text(0.0, 1.012, data_name(metrics), ha="left", weight="bold", fontsize=10, **above)
+    axes.text(1.0, 1.012, right, ha="right", fontsize=9, **above)
+
+
+def stamp_figure(figure: Figure, metrics: Mapping[str, Any], *, right: str = "") -> None:
+    """Say the same above a figure of several panels."""
+    # constrained layout moves the title to its padding below the upper edge and makes room for it
+    figure.suptitle(data_name(metrics), x=0.01, ha="left", weight="bold", fontsize=11)
+    top = 1 - mpl.rcParams["figure.constrained_layout.h_pad"] / figure.get_figheight()
+    figure.text(0.985, top, right, ha="right", va="top", fontsize=9.5)

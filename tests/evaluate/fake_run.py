@@ -1,0 +1,118 @@
+"""A run directory as a finished run leaves it, with made-up scores: every file, no training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tests.toys import CLASSES, toy_jets
+
+from anomaly_hep.evaluate.metrics import evaluate, write_metrics
+
+# How far each class lies from QCD in the made-up scores, in widths of the QCD distribution.
+SHIFT = {"QCD": 0.0, "Hbb": 0.9, "Hcc": 0.8, "Hgg": 0.1, "H4q": 0.6, "Hqql": 2.4, "Zqq": 0.8,
+         "Wqq": 0.8, "Tbqq": 1.2, "Tbl": 3.0}  # fmt: skip
+
+METADATA: dict[str, Any] = {
+    "data": {"name": "JetClass", "origin": "simulated", "generator": "toy"},
+    "model": {
+        "name": "clipvae",
+        "parameters": 205155,
+        "encoder_parameters": 103264,
+        "flops_per_event": 6.95e6,
+    },
+    "default_score": "kl",
+    "speed": {"train_events_per_second": 3210.0, "score_events_per_second": 17000.0},
+}
+
+
+def score_table(n: int = 3000, *, seed: int = 0, weighted: bool = False) -> pd.DataFrame:
+    """Scores of `n` events of random classes, QCD ten times as often as any signal."""
+    rng = np.random.default_rng(seed)
+    odds = np.array([10.0] + [1.0] * 9)
+    label = rng.choice(CLASSES, n, p=odds / odds.sum())
+    shift = np.array([SHIFT[name] for name in label])
+    common, own = rng.normal(size=n), rng.normal(size=n)
+    tau = np.sort(rng.uniform(0.01, 0.3, (n, 4)), axis=1)[:, ::-1]
+    mass = {"QCD": 40, "Wqq": 80, "Zqq": 91, "Tbqq": 173, "Tbl": 150}
+    return pd.DataFrame(
+        {
+            "event_id": [f"toy.root:{i}" for i in range(n)],
+            "label": label,
+            "weight": rng.uniform(0.5, 1.5, n) if weighted else 1.0,
+            "jet_pt": rng.uniform(500, 1000, n),
+            "jet_sdmass": np.abs([mass.get(name, 125) for name in label] + 15 * rng.normal(size=n)),
+            "jet_nparticles": rng.poisson(40, n).astype(np.float64),
+            **{f"jet_tau{i + 1}": tau[:, i] for i in range(4)},
+            "score_chamfer": np.exp(-3 + 0.5 * (0.8 * common + 0.6 * own + shift)),
+            "score_kl": np.exp(1 + 0.3 * (0.6 * common - 0.8 * own + 0.8 * shift)),
+            "score_total": np.exp(-2.5 + 0.4 * (common + shift)),
+        }
+    )
+
+
+def fake_run(directory: Path, *, model: str = "clipvae", seed: int = 0, events: int = 3000) -> Path:
+    """Write a finished run into `directory` and return it."""
+    directory.mkdir(parents=True)
+    table = score_table(events, seed=seed)
+    table.to_parquet(directory / "scores.parquet")
+    metadata = METADATA | {
+        "model": METADATA["model"] | {"name": model},
+        "default_score": {"clipvae": "kl", "setvae": "chamfer"}[model],
+    }
+    write_metrics(directory / "metrics.json", evaluate(table, metadata=metadata))
+    tables = {"setvae": 1, "clipvae": 2}
+    config = (
+        f"seed: {seed}\nrun_dir: {directory}\nmodel:\n  name: {model}\n  beta: 0.08\n"
+        f"published:\n  table: {tables[model]}\n  row: DeepSet w/ PID\n"
+    )
+    (directory / "config.yaml").write_text(config)
+    ledger = {
+        "files": [
+            {"path": "train/ZJetsToNuNu_000.root", "events": 900, "sha256": "0" * 64},
+            {"path": "train/ZJetsToNuNu_001.root", "refused": "truncated <file>"},
+        ]
+    }
+    (directory / "ledger.json").write_text(json.dumps(ledger))
+    _losses().to_csv(directory / "metrics.csv", index=False)
+    np.savez(directory / "reconstructions.npz", **_reconstructions(seed))
+    (directory / "done.json").write_text("{}")
+    return directory
+
+
+def _losses() -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    step = np.arange(0, 1000, 10)
+    train = pd.DataFrame({"step": step, "epoch": step // 250})
+    reconstruction = 0.05 + 1.5 * np.exp(-step / 80.0)
+    train["train/reconstruction"] = reconstruction * rng.normal(1, 0.03, len(step))
+    train["train/kl"] = 4 - 3 * np.exp(-step / 200.0) + rng.normal(0, 0.1, len(step))
+    train["train/loss"] = train["train/reconstruction"] + 0.08 * train["train/kl"]
+    validation = train[train["step"] % 250 == 240].rename(
+        columns=lambda c: c.replace("train", "val")
+    )
+    return pd.concat([train, validation]).sort_values("step")
+
+
+def _reconstructions(seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    names = ("QCD", "Wqq", "Tbl", "H4q", "Hbb", "Tbqq")
+    jets = [
+        toy_jets(1, label=name, seed=seed + i, mean_particles=45) for i, name in enumerate(names)
+    ]
+    columns = {k: np.concatenate([jet.particles[k] for jet in jets]) for k in jets[0].particles}
+    lengths = np.array([jet.lengths[0] for jet in jets])
+    pt = np.hypot(columns["part_px"], columns["part_py"])
+    pt = 10 * pt / np.repeat(np.add.reduceat(pt, np.r_[0, np.cumsum(lengths)[:-1]]), lengths)
+    truth = np.stack([pt, columns["part_deta"], columns["part_dphi"]], axis=1)
+    smeared = truth * rng.normal(1, [0.2, 0.1, 0.1], truth.shape)
+    return {
+        "lengths": lengths,
+        "truth": truth.astype(np.float32),
+        "reconstructed": smeared.astype(np.float32),
+        "types": rng.choice(8, len(pt), p=[0.25, 0.25, 0.1, 0.34, 0.02, 0.02, 0.01, 0.01]),
+        "labels": np.array(names),
+    }
