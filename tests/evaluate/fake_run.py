@@ -71,11 +71,12 @@ def fake_run(directory: Path, *, model: str = "clipvae", seed: int = 0, events: 
     )
     (directory / "config.yaml").write_text(config)
     ledger = {
-        "files": [
-            {"path": "train/ZJetsToNuNu_000.root", "events": 900, "sha256": "0" * 64},
-            {"path": "train/ZJetsToNuNu_001.root", "refused": "truncated <file>"},
-        ]
+        "events": 900,
+        "files": [{"path": "train/ZJetsToNuNu_000.root", "events": 900, "sha256": "0" * 64}],
+        "refused": [{"path": "train/ZJetsToNuNu_001.root", "problem": "truncated <after> 7 %"}],
     }
+    provenance = {"git": "0123abc", "starts": [{"command": ["train.py", f"model={model}"]}]}
+    (directory / "provenance.json").write_text(json.dumps(provenance))
     (directory / "ledger.json").write_text(json.dumps(ledger))
     _losses().to_csv(directory / "metrics.csv", index=False)
     np.savez(directory / "reconstructions.npz", **_reconstructions(seed))

@@ -87,6 +87,12 @@ def decay_math(label: str) -> str:
     return f"${_MATH[label]}$" if label in _MATH else label
 
 
+def model_name(metrics: Mapping[str, Any]) -> str:
+    """Return the name of the model as its paper writes it; others as they are."""
+    name = str(metrics["model"].get("name", "model"))
+    return {"setvae": "Set-VAE", "clipvae": "CLIP-VAE"}.get(name, name)
+
+
 def data_name(metrics: Mapping[str, Any]) -> str:
     """Return the name of the data, never without the word 'simulated' where they are."""
     name, origin = str(metrics["data"]["name"]), metrics["data"]["origin"]

@@ -65,6 +65,12 @@ class Record:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
 
+    @cached_property
+    def provenance(self) -> dict[str, Any] | None:
+        """Content of provenance.json: versions and commands; None where it was not written."""
+        path = self.directory / "provenance.json"
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
     @property
     def finished(self) -> bool:
         """Whether the run came to its end."""
