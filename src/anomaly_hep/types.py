@@ -60,10 +60,11 @@ class FileDescription:
     """What a data file says of itself without its events being read.
 
     `provenance` is what our simulation wrote into the file (generator, version, settings, seed),
-    or None for a file that was not made by it.
+    or None for a file that was not made by it. `columns` names every column of the file.
     """
 
     path: Path
     format: str
     entries: int
     provenance: Mapping[str, Any] | None = None
+    columns: tuple[str, ...] = ()

@@ -1,1 +1,1 @@
-"""One module per command: each is a function of a configuration."""
+"""One module per command: `run(config)` does it, config being plain values."""

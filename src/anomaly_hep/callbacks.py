@@ -1,0 +1,107 @@
+"""Checkpoints that a kill cannot harm, an orderly end on SIGTERM, and the speed of training."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from anomaly_hep.atomic import atomic_path
+from anomaly_hep.record import CSVRecord
+from anomaly_hep.runtime import TERMINATED, Termination
+
+
+class Checkpoints(Callback):
+    """Write last.ckpt every `every_seconds` and best.ckpt at the lowest val/loss, each in one step.
+
+    val/loss is that of background alone. After SIGTERM, last.ckpt is written at the end of the
+    running step, and the process ends with status 143.
+    """
+
+    def __init__(self, directory: Path, *, every_seconds: float, termination: Termination) -> None:
+        self.directory, self.every_seconds = directory, every_seconds
+        self.termination = termination
+        self.best = float("inf")
+        self._saved_at = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best validation loss so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the best validation loss of the checkpoint."""
+        self.best = state_dict["best"]
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """From here on a SIGTERM waits for the end of the step."""
+        self.termination.deferred = True
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Drop what the record holds of steps that this run makes again."""
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVRecord):
+                logger.forget_after(trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when it is time, and leave when asked to."""
+        stop = self.termination.requested
+        if stop or time.monotonic() - self._saved_at >= self.every_seconds:
+            self._save(trainer, "last.ckpt")
+        if stop:
+            for logger in trainer.loggers:
+                logger.finalize("interrupted")
+            raise SystemExit(TERMINATED)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Keep the model with the lowest background loss."""
+        value = float(trainer.callback_metrics["val/loss"])
+        if value < self.best:
+            self.best = value
+            self._save(trainer, "best.ckpt")
+        for logger in trainer.loggers:
+            logger.save()
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Save the end state, so that a kill while scoring repeats no training."""
+        self._save(trainer, "last.ckpt")
+        self.termination.deferred = False
+
+    def _save(self, trainer: lightning.Trainer, name: str) -> None:
+        self._saved_at = time.monotonic()
+        content = trainer._checkpoint_connector.dump_checkpoint()
+        if trainer.is_global_zero:
+            with atomic_path(self.directory / name) as temporary:
+                torch.save(content, temporary)
+
+
+class Speed(Callback):
+    """Events per second of training steps, data included, validation and checkpoints left out."""
+
+    def __init__(self) -> None:
+        self.events, self.seconds = 0, 0.0
+        self._since: float | None = None
+
+    @property
+    def events_per_second(self) -> float | None:
+        """Mean over all steps but the first; None when there were no more."""
+        return self.events / self.seconds if self.seconds else None
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the events of a step and the time since the one before."""
+        now = time.perf_counter()
+        if self._since is not None:
+            self.events += len(batch) * trainer.world_size
+            self.seconds += now - self._since
+        self._since = now
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Stop the clock."""
+        self._since = None

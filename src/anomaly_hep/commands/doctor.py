@@ -1,0 +1,46 @@
+"""`doctor`: what this machine has and lacks for each part of the package."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+NEEDS = {
+    "train, score, evaluate": ("torch", "lightning", "hydra-core", "uproot", "pyarrow", "mplhep"),
+    "simulate (extra sim, GPL)": ("pythia8mc", "fastjet", "vector"),
+    "logger=wandb (extra wandb)": ("wandb",),
+    "sweeps on many cores or SLURM (extra hpc)": (
+        "hydra-joblib-launcher",
+        "hydra-submitit-launcher",
+    ),
+}
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Print versions, cores and free disk; nothing is changed."""
+    del arguments
+    console = Console()
+    free = shutil.disk_usage(".").free / 1e9
+    console.print(
+        f"Python {platform.python_version()}, {len(os.sched_getaffinity(0))} cores, "
+        f"{free:.0f} GB free here"
+    )
+    table = Table("for", "package", "version")
+    for purpose, packages in NEEDS.items():
+        for package in packages:
+            table.add_row(purpose, package, _version(package))
+            purpose = ""  # noqa: PLW2901 - named on the first line of its block only
+    console.print(table)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "[red]missing: pip install the extra[/red]"

@@ -1,0 +1,73 @@
+"""`simulate`: make the events of a data set; and what `train` does when it lacks them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from anomaly_hep.errors import ConfigError, MissingDataError
+from anomaly_hep.formats.files import format_of
+
+IF_MISSING = ("simulate", "error")
+
+
+def run(config: Mapping[str, Any]) -> None:
+    """Simulate every file that is not there yet, and draw what the jets look like."""
+    from anomaly_hep.simulate.production import produce
+    from anomaly_hep.simulate.validation import physics_figure
+
+    console = Console()
+    data, directory = config["data"], Path(config["data"]["dir"])
+    report = produce(
+        data["simulation"],
+        directory,
+        workers=config["workers"],
+        part=config["part"],
+        parts=config["parts"],
+    )
+    console.print(report.summary())
+    if config["parts"] == 1:
+        console.print(f"figure: {physics_figure(directory, directory / 'physics.png')}")
+
+
+def ensure(data: Mapping[str, Any], console: Console) -> None:
+    """Simulate the files of `data` that are missing, or refuse, as `data.if_missing` says.
+
+    A directory that holds files of other origin is never added to.
+    """
+    if data["if_missing"] not in IF_MISSING:
+        raise ConfigError(
+            f"data.if_missing={data['if_missing']} does not exist. Cure: choose one of "
+            f"{', '.join(IF_MISSING)}"
+        )
+    directory = Path(data["dir"])
+    if _holds_foreign_files(directory):
+        return
+    from anomaly_hep.simulate.production import plan, produce
+
+    missing = [shard for shard in plan(data["simulation"], directory) if not shard.path.exists()]
+    if missing and data["if_missing"] == "error":
+        raise MissingDataError(
+            f"{directory} lacks {len(missing)} files, {missing[0].path.name} first, and "
+            "data.if_missing=error. Cure: give data.dir a directory with files, run "
+            "`python -m anomaly_hep simulate` or `fetch`, or set data.if_missing=simulate"
+        )
+    if missing:
+        jets = sum(shard.jets for shard in missing)
+        console.print(
+            f"[bold]{directory} lacks {len(missing)} files: SIMULATING {jets:,} jets with "
+            "Pythia 8.[/bold] They are not the published JetClass and are called simulated."
+        )
+    report = produce(data["simulation"], directory)
+    if missing:
+        console.print(report.summary())
+
+
+def _holds_foreign_files(directory: Path) -> bool:
+    """Return whether the first data file found there was made by something else than us."""
+    files = (p for pattern in ("*.root", "*.parquet") for p in sorted(directory.rglob(pattern)))
+    first = next((path for path in files if not path.name.startswith(".")), None)
+    return first is not None and format_of(first).describe(first).provenance is None

@@ -1,0 +1,249 @@
+"""`train.py`: data, training, scores, metrics, figures and report of one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pandas as pd
+import torch
+from hydra.utils import instantiate
+from rich.console import Console
+
+from anomaly_hep import tracking
+from anomaly_hep.atomic import atomic_path, write_text
+from anomaly_hep.callbacks import Checkpoints, Speed
+from anomaly_hep.commands.simulate import ensure
+from anomaly_hep.data.module import JetDataModule
+from anomaly_hep.errors import ConfigError
+from anomaly_hep.evaluate.figures import write_figures
+from anomaly_hep.evaluate.metrics import JET_COLUMNS, evaluate, write_metrics
+from anomaly_hep.evaluate.report import write_report
+from anomaly_hep.evaluate.scores import Scorer, load_model, write_reconstructions
+from anomaly_hep.evaluate.tables import published_for, result_table
+from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.record import CSVRecord
+from anomaly_hep.run import RunDirectory, claim, default_path
+from anomaly_hep.runtime import Termination, keep_freed_memory
+
+OUTPUTS = Path("outputs")
+
+
+def run(config: Mapping[str, Any]) -> None:
+    """Make the run that `config` describes, or the part of it that a kill left undone."""
+    termination = Termination()
+    termination.install()
+    keep_freed_memory()
+    if config["threads"]:
+        torch.set_num_threads(config["threads"])
+    console = Console()
+    path = Path(config["run_dir"]) if config["run_dir"] else default_path(config, OUTPUTS)
+    with claim(path, config) as directory:
+        if directory.finished:
+            console.print(f"{path} is finished; its results:")
+        else:
+            _make(config, directory, termination, console)
+        _show(config, path, console)
+
+
+def _make(
+    config: Mapping[str, Any], directory: RunDirectory, termination: Termination, console: Console
+) -> None:
+    path = directory.path
+    lightning.seed_everything(config["seed"], verbose=False)
+    console.print(f"run directory: {path}")
+    ensure(config["data"], console)
+    module = make_data(config)
+    model = make_model(config)
+    trainer, speed = make_trainer(config, path, termination)
+    with warnings.catch_warnings():
+        # the streams read ahead by themselves; Lightning looks for workers of a DataLoader
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+        last = directory.last_checkpoint
+        if last:
+            console.print(f"going on from {last}")
+        trainer.fit(model, module, ckpt_path=last, weights_only=True)
+    if not trainer.is_global_zero:
+        return
+    training_speed = _training_speed(path, speed)
+    scorer = score(config, path, module, console)
+    metrics = finish(config, path, module, scorer, training_speed)
+    tracking.finish(config, path, metrics, trainer)
+    directory.finish({"default_score": metrics["default_score"]})
+
+
+def make_data(config: Mapping[str, Any]) -> JetDataModule:
+    """Return the data module of a configuration."""
+    data = config["data"]
+    names = (
+        "background classes features selection max_particles batch_size chunk_events pool_batches "
+        "num_workers on_bad_file max_bad_fraction"
+    ).split()
+    chosen = {name: data[name] for name in names}
+    return JetDataModule(directory=data["dir"], seed=config["seed"], **chosen)
+
+
+def make_model(config: Mapping[str, Any]) -> AnomalyModel:
+    """Return the model of a configuration; a key that it does not take is refused by name."""
+    settings = {key: value for key, value in config["model"].items() if key != "name"}
+    try:
+        model: AnomalyModel = instantiate(settings, _recursive_=False, _convert_="all")
+    except Exception as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, ConfigError):
+            raise cause from None
+        if isinstance(cause, TypeError):
+            raise ConfigError(
+                f"model={config['model']['name']}: {cause}. Cure: the keys are those of "
+                f"conf/model/{config['model']['name']}.yaml"
+            ) from error
+        raise
+    return model
+
+
+def make_trainer(
+    config: Mapping[str, Any], path: Path, termination: Termination
+) -> tuple[lightning.Trainer, Speed]:
+    """Return the Trainer of a configuration, and its clock."""
+    settings = dict(config["trainer"])
+    every = settings.pop("checkpoint_every_seconds")
+    speed = Speed()
+    checkpoints = Checkpoints(
+        path / "checkpoints", every_seconds=every, termination=termination
+    )
+    record = CSVRecord(path / "metrics.csv")
+    loggers = [record, *tracking.loggers(config, path)]
+    try:
+        trainer = lightning.Trainer(
+            **settings,
+            default_root_dir=path,
+            logger=loggers,
+            callbacks=[checkpoints, speed],
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+    except TypeError as error:
+        raise ConfigError(
+            f"trainer: {error}. Cure: its keys are those of lightning.Trainer"
+        ) from error
+    return trainer, speed
+
+
+def _training_speed(path: Path, speed: Speed) -> float | None:
+    """Return events per second, remembered over a kill between training and scoring."""
+    file = path / "checkpoints" / "speed.json"
+    if speed.events_per_second is not None:
+        write_text(file, json.dumps(speed.events_per_second))
+    elif file.exists():
+        value: float = json.loads(file.read_text(encoding="utf-8"))
+        return value
+    return speed.events_per_second
+
+
+def score(
+    config: Mapping[str, Any], path: Path, module: JetDataModule, console: Console
+) -> Scorer:
+    """Score the test files of every class with the best checkpoint into scores.parquet."""
+    model, reading = load_model(path / "checkpoints" / "best.ckpt")
+    scorer = Scorer(model, reading, config["score_batch_size"])
+    weight = config["data"]["weight"]
+    columns = [*JET_COLUMNS, *([weight] if weight else [])]
+    tables, files = [], []
+    for label in module.classes:
+        for file in module.files("test", label):
+            table = scorer.score_file(file, columns)
+            table.insert(1, "label", label)
+            table["weight"] = table[weight] if weight else 1.0
+            tables.append(table)
+        files.append((label, module.files("test", label)[0]))
+        console.print(f"scored {label}: {sum(len(t) for t in tables):,} events so far")
+    table = pd.concat(tables, ignore_index=True)
+    with atomic_path(path / "scores.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+    write_reconstructions(scorer, files, path / "reconstructions.npz", jets=2)
+    return scorer
+
+
+def finish(
+    config: Mapping[str, Any],
+    path: Path,
+    module: JetDataModule,
+    scorer: Scorer,
+    training_speed: float | None,
+) -> dict[str, Any]:
+    """Write ledger, metrics, figures and report of a run whose scores are written."""
+    ledger = module.ledger.to_json()
+    names = module.reading.features.names
+    ledger["streams"] = {
+        **{split: stream.counts.to_json(names) for split, stream in module.streams.items()},
+        "test": scorer.counts.to_json(names),
+    }
+    write_text(path / "ledger.json", json.dumps(ledger, indent=2) + "\n")
+    table = pd.read_parquet(path / "scores.parquet")
+    metadata = {
+        "data": describe_data(config, module),
+        "model": _describe_model(config, scorer.model, table),
+        "default_score": scorer.model.default_score,
+        "speed": {
+            "train_events_per_second": training_speed,
+            "score_events_per_second": (
+                (scorer.counts.events - scorer.counts.rejected) / scorer.seconds
+            ),
+        },
+    }
+    metrics = evaluate(table, background=module.background, metadata=metadata)
+    write_metrics(path / "metrics.json", metrics)
+    write_figures(path)
+    write_report(path)
+    return metrics
+
+
+def describe_data(config: Mapping[str, Any], module: JetDataModule) -> dict[str, Any]:
+    """Return name, origin and generator of the test data, as its files say."""
+    files = [file for label in module.classes for file in module.files("test", label)]
+    made = [file.provenance for file in files]
+    if all(made):
+        origin, generator = "simulated", made[0]["generator"]
+    elif any(made):
+        raise ConfigError(
+            f"{module.directory} mixes simulated files with others. Cure: keep them apart"
+        )
+    else:
+        published = any((parent / "published.json").exists() for parent in files[0].path.parents)
+        origin, generator = ("published" if published else "user"), None
+    return {"name": config["data"]["title"], "origin": origin, "generator": generator}
+
+
+def _describe_model(
+    config: Mapping[str, Any], model: AnomalyModel, table: pd.DataFrame
+) -> dict[str, Any]:
+    counts = model.parameter_counts()
+    multiplicity = float(table["jet_nparticles"].mean())
+    here, paper = model.flops(multiplicity), model.flops(model.reference_multiplicity)
+    return {
+        "name": config["model"]["name"],
+        "parameters": counts["total"],
+        "encoder_parameters": counts["encoder"],
+        "flops_per_event": here["total"],
+        "encoder_flops_per_event": here["encoder"],
+        "mean_multiplicity": multiplicity,
+        "reference_multiplicity": model.reference_multiplicity,
+        "flops_at_reference": paper["total"],
+        "encoder_flops_at_reference": paper["encoder"],
+    }
+
+
+def _show(config: Mapping[str, Any], path: Path, console: Console) -> None:
+    if int(os.environ.get("LOCAL_RANK", "0")):
+        return
+    metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
+    console.print(result_table(metrics, published=published_for(dict(config))))
+    console.print(f"report: {path / 'report.html'}")

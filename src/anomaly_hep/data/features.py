@@ -1,0 +1,199 @@
+"""Named features of jet constituents, listed with centre, scale and clip in conf/data/*.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64, Shaped
+
+from anomaly_hep.data.kinematics import transverse_momentum
+from anomaly_hep.errors import BadFileError, ConfigError
+from anomaly_hep.types import Events
+
+PARTICLE_TYPES = (
+    "charged_hadron_plus",
+    "charged_hadron_minus",
+    "neutral_hadron",
+    "photon",
+    "electron_minus",
+    "electron_plus",
+    "muon_minus",
+    "muon_plus",
+)
+_FLAGS = tuple(
+    f"part_is{kind}" for kind in ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
+)
+TYPE_COLUMNS = (*_FLAGS, "part_charge")
+# what [flag index, charge > 0] means as an index of PARTICLE_TYPES
+_TYPE_OF = np.array([[1, 0], [2, 2], [3, 3], [4, 5], [6, 7]])
+
+
+class Quantities:
+    """What features are made of, computed once per run of events. GeV, mm and radians."""
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+
+    def particle(self, name: str) -> Shaped[np.ndarray, " particle"]:
+        """Return a particle branch."""
+        return self.events.particles[name]
+
+    def jet(self, name: str) -> Shaped[np.ndarray, " particle"]:
+        """Return a jet branch at each of the jet's particles."""
+        return np.repeat(self.events.events[name], self.events.lengths)
+
+    @cached_property
+    def pt(self) -> Shaped[np.ndarray, " particle"]:
+        """Transverse momentum in GeV."""
+        return transverse_momentum(self.particle("part_px"), self.particle("part_py"))
+
+    @cached_property
+    def log_pt(self) -> Shaped[np.ndarray, " particle"]:
+        """Natural logarithm of the transverse momentum in GeV."""
+        return _log(self.pt)
+
+    @cached_property
+    def log_energy(self) -> Shaped[np.ndarray, " particle"]:
+        """Natural logarithm of the energy in GeV."""
+        return _log(self.particle("part_energy"))
+
+    def log_of_jet(self, name: str) -> Shaped[np.ndarray, " particle"]:
+        """Return the logarithm of a jet branch at each particle: one logarithm per jet."""
+        return np.repeat(_log(self.events.events[name]), self.events.lengths)
+
+
+def _log(values: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
+    # a zero becomes minus infinity, which a feature without clip then refuses
+    with np.errstate(divide="ignore"):
+        return np.log(values)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One feature: the branches it needs and how it follows from them."""
+
+    needs: tuple[str, ...]
+    value: Callable[[Quantities], Shaped[np.ndarray, " particle"]]
+
+
+_MOMENTUM = ("part_px", "part_py")
+DEFINITIONS: Mapping[str, Definition] = {
+    "pt_rel": Definition((*_MOMENTUM, "jet_pt"), lambda q: q.pt / q.jet("jet_pt")),
+    "delta_eta": Definition(("part_deta",), lambda q: q.particle("part_deta")),
+    "delta_phi": Definition(("part_dphi",), lambda q: q.particle("part_dphi")),
+    "log_pt": Definition(_MOMENTUM, lambda q: q.log_pt),
+    "log_energy": Definition(("part_energy",), lambda q: q.log_energy),
+    "log_pt_rel": Definition((*_MOMENTUM, "jet_pt"), lambda q: q.log_pt - q.log_of_jet("jet_pt")),
+    "log_energy_rel": Definition(
+        ("part_energy", "jet_energy"), lambda q: q.log_energy - q.log_of_jet("jet_energy")
+    ),
+    "delta_r": Definition(
+        ("part_deta", "part_dphi"),
+        lambda q: np.hypot(q.particle("part_deta"), q.particle("part_dphi")),
+    ),
+    "tanh_d0": Definition(("part_d0val",), lambda q: np.tanh(q.particle("part_d0val"))),
+    "tanh_dz": Definition(("part_dzval",), lambda q: np.tanh(q.particle("part_dzval"))),
+    "d0_error": Definition(("part_d0err",), lambda q: q.particle("part_d0err")),
+    "dz_error": Definition(("part_dzerr",), lambda q: q.particle("part_dzerr")),
+}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A named feature as the network sees it: (value - center) * scale, clipped to +-clip."""
+
+    name: str
+    center: float = 0.0
+    scale: float = 1.0
+    clip: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ParticleInputs:
+    """Scaled features and types of particles; `clipped` counts the values that met their clip."""
+
+    features: Float32[np.ndarray, "particle feature"]
+    types: Int64[np.ndarray, " particle"]
+    clipped: Int64[np.ndarray, " feature"]
+
+
+class FeatureList:
+    """The features of a configuration, in its order."""
+
+    def __init__(self, settings: Mapping[str, Mapping[str, Any] | None]) -> None:
+        unknown = sorted(set(settings) - set(DEFINITIONS))
+        if unknown:
+            raise ConfigError(
+                f"data.features.{unknown[0]} does not exist. Cure: choose from "
+                f"{', '.join(DEFINITIONS)}, or define it in anomaly_hep/data/features.py"
+            )
+        try:
+            self.features = [Feature(name, **(how or {})) for name, how in settings.items()]
+        except TypeError as error:
+            raise ConfigError(
+                f"data.features: {error}. Cure: a feature takes center, scale and clip"
+            ) from error
+
+    @property
+    def names(self) -> list[str]:
+        """Names in order."""
+        return [feature.name for feature in self.features]
+
+    @property
+    def columns(self) -> list[str]:
+        """Branches to read for these features and for the particle types; no label is among them."""
+        needed = [name for f in self.features for name in DEFINITIONS[f.name].needs]
+        return list(dict.fromkeys([*needed, *TYPE_COLUMNS]))
+
+    def compute(self, events: Events, path: Path | str = "events") -> ParticleInputs:
+        """Return what the network sees of `events`; a feature that is not finite is refused."""
+        quantities = Quantities(events)
+        # feature by feature in memory, so that each is one contiguous pass; transposed at the end
+        table = np.empty((len(self.features), int(events.lengths.sum())), np.float32)
+        clipped = np.zeros(len(self.features), np.int64)
+        for row, (feature, column) in enumerate(zip(self.features, table, strict=True)):
+            np.subtract(DEFINITIONS[feature.name].value(quantities), feature.center, out=column)
+            column *= feature.scale
+            if feature.clip is not None:
+                clipped[row] = np.count_nonzero(np.abs(column) > feature.clip)
+                np.clip(column, -feature.clip, feature.clip, out=column)
+            if not np.isfinite(column.sum()) and not np.isfinite(column).all():
+                particle = int(np.flatnonzero(~np.isfinite(column))[0])
+                entry = int(np.searchsorted(events.offsets, particle, side="right")) - 1
+                raise BadFileError(
+                    path,
+                    f"feature {feature.name} is not finite in event {entry} of the run read",
+                    branch=DEFINITIONS[feature.name].needs[0],
+                    cure=f"give data.features.{feature.name} a clip, or leave the file out",
+                )
+        return ParticleInputs(
+            np.ascontiguousarray(table.T), particle_types(events, path), clipped
+        )
+
+
+def particle_types(events: Events, path: Path | str = "events") -> Int64[np.ndarray, " particle"]:
+    """Return each particle's index in `PARTICLE_TYPES`; each must carry exactly one type flag."""
+    flags = [events.particles[name] for name in _FLAGS]
+    total = np.zeros(len(flags[0]), np.int8)
+    kind = np.zeros(len(flags[0]), np.int8)
+    for index, flag in enumerate(flags):
+        one = flag != 0
+        total += one
+        kind += index * one.view(np.int8)
+    if (total != 1).any():
+        particle = int(np.flatnonzero(total != 1)[0])
+        entry = int(np.searchsorted(events.offsets, particle, side="right")) - 1
+        raise BadFileError(
+            path,
+            f"a particle of event {entry} of the run read carries {total[particle]} type flags",
+            branch=_FLAGS[0],
+            cure="each particle needs exactly one of " + ", ".join(_FLAGS),
+        )
+    positive = (events.particles["part_charge"] > 0).view(np.int8)
+    lookup = _TYPE_OF.ravel()
+    return lookup[2 * kind + positive]

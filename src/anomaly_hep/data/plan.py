@@ -1,0 +1,99 @@
+"""Which events make which batch: a function of seed and epoch alone, computed without reading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Entries start to stop of one file; `first` is the data-set number of entry `start`."""
+
+    path: Path
+    start: int
+    stop: int
+    first: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The order of one epoch for one of `ranks` processes.
+
+    Files are cut into chunks of `chunk_events`; the chunks are shuffled over all files and laid end
+    to end. Each rank takes an equal share of that line (to within one event), and cuts it into
+    batches of equal size (to within one event), as many as the longest share needs. So every event
+    comes exactly once an epoch, all ranks make the same number of steps, and no batch is a
+    remnant. `pool_batches` consecutive batches are read and shuffled together.
+    """
+
+    files: Sequence[tuple[Path, int]]
+    batch_size: int
+    chunk_events: int
+    pool_batches: int
+    seed: int
+    shuffle: bool
+    rank: int = 0
+    ranks: int = 1
+
+    @property
+    def events(self) -> int:
+        """Events of all files."""
+        return sum(entries for _, entries in self.files)
+
+    @property
+    def batches(self) -> int:
+        """Batches per epoch of each rank."""
+        return -(-(-(-self.events // self.ranks)) // self.batch_size)
+
+    @property
+    def pools(self) -> int:
+        """Pools per epoch of each rank."""
+        return -(-self.batches // self.pool_batches)
+
+    def batch_edges(self) -> Int64[np.ndarray, " edge"]:
+        """Return where this rank's batches begin on the line of events, and where the last ends."""
+        begin = self.events * self.rank // self.ranks
+        share = self.events * (self.rank + 1) // self.ranks - begin
+        return begin + share * np.arange(self.batches + 1, dtype=np.int64) // max(self.batches, 1)
+
+    def chunks(self, epoch: int) -> list[Slice]:
+        """Return the chunks of all files in the order of `epoch`."""
+        chunks, first = [], 0
+        for path, entries in self.files:
+            for start in range(0, entries, self.chunk_events):
+                stop = min(start + self.chunk_events, entries)
+                chunks.append(Slice(path, start, stop, first + start))
+            first += entries
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(chunks))
+            chunks = [chunks[i] for i in order]
+        return chunks
+
+    def pool(self, epoch: int, number: int) -> tuple[list[Slice], Int64[np.ndarray, " batch"]]:
+        """Return what pool `number` reads, and the number of events of each of its batches."""
+        chunks = self.chunks(epoch)
+        ends = np.cumsum([chunk.stop - chunk.start for chunk in chunks])
+        edges = self.batch_edges()[number * self.pool_batches :][: self.pool_batches + 1]
+        slices = []
+        position = int(edges[0])
+        while position < edges[-1]:
+            index = int(np.searchsorted(ends, position, side="right"))
+            chunk = chunks[index]
+            offset = position - (int(ends[index]) - (chunk.stop - chunk.start))
+            taken = min(chunk.stop - chunk.start - offset, int(edges[-1]) - position)
+            start = chunk.start + offset
+            slices.append(Slice(chunk.path, start, start + taken, chunk.first + offset))
+            position += taken
+        return slices, np.diff(edges)
+
+    def mixing(self, epoch: int, number: int, events: int) -> Int64[np.ndarray, " event"]:
+        """Return the order in which the events of a pool are dealt into its batches."""
+        if not self.shuffle:
+            return np.arange(events)
+        # the rank is part of the seed: pools of the same number on two ranks are different
+        return np.random.default_rng([self.seed, epoch, self.rank, number]).permutation(events)

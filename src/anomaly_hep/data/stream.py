@@ -1,0 +1,202 @@
+"""A sharded, shuffled stream of batches from files larger than memory, resumable in mid-epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from anomaly_hep.data.batch import ParticleBatch
+from anomaly_hep.data.features import FeatureList
+from anomaly_hep.data.plan import Plan, Slice
+from anomaly_hep.data.selection import Selection
+from anomaly_hep.formats.files import format_of
+from anomaly_hep.types import Events
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How events become inputs: the features, the cut, and how many particles of a jet count."""
+
+    features: FeatureList
+    selection: Selection
+    max_particles: int
+
+    @property
+    def columns(self) -> list[str]:
+        """Branches to read."""
+        return list(dict.fromkeys([*self.features.columns, *self.selection.columns]))
+
+    def read(self, piece: Slice, extra: tuple[str, ...] = ()) -> Events:
+        """Return the events of a slice, checked, with `extra` branches beside the needed ones."""
+        columns = list(dict.fromkeys([*self.columns, *extra]))
+        return format_of(piece.path).read(piece.path, piece.start, piece.stop, columns)
+
+    def truncate(self, events: Events) -> tuple[Events, int]:
+        """Return the events with their first `max_particles` particles, and how many were cut."""
+        excess = int((events.lengths > self.max_particles).sum())
+        if excess == 0:
+            return events, 0
+        inside = np.arange(events.offsets[-1]) - np.repeat(events.offsets[:-1], events.lengths)
+        kept = inside < self.max_particles
+        particles = {name: column[kept] for name, column in events.particles.items()}
+        lengths = np.minimum(events.lengths, self.max_particles)
+        return Events(lengths, particles, events.events), excess
+
+
+@dataclass
+class Counts:
+    """What happened to the events of a stream, for the ledger."""
+
+    events: int = 0
+    rejected: int = 0
+    truncated: int = 0
+    particles: int = 0
+    clipped: Int64[np.ndarray, " feature"] | int = 0
+
+    def add(self, other: Counts) -> None:
+        """Add another part's counts."""
+        self.events += other.events
+        self.rejected += other.rejected
+        self.truncated += other.truncated
+        self.particles += other.particles
+        self.clipped = self.clipped + other.clipped
+
+    def to_json(self, names: list[str]) -> dict[str, Any]:
+        """Return plain numbers; clipped values by feature."""
+        clipped = np.broadcast_to(np.asarray(self.clipped), len(names)).tolist()
+        return {
+            "events": self.events,
+            "rejected_by_selection": self.rejected,
+            "jets_truncated": self.truncated,
+            "particles": self.particles,
+            "values_clipped": dict(zip(names, clipped, strict=True)),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Pool:
+    inputs: ParticleBatch
+    sizes: Int64[np.ndarray, " batch"]
+    counts: Counts
+
+
+class _Pools(Dataset[_Pool]):
+    """Pools by (epoch, number): what a worker process makes."""
+
+    def __init__(self, plan: Plan, reading: Reading) -> None:
+        self.plan, self.reading = plan, reading
+
+    def __getitem__(self, key: tuple[int, int]) -> _Pool:
+        epoch, number = key
+        slices, sizes = self.plan.pool(epoch, number)
+        events = Events.concatenate([self.reading.read(piece) for piece in slices])
+        index = np.concatenate(
+            [np.arange(p.first, p.first + p.stop - p.start, dtype=np.int64) for p in slices]
+        )
+        order = self.plan.mixing(epoch, number, len(events))
+        passed = self.reading.selection.passed(events)[order]
+        sizes = _sizes_after(passed, sizes)
+        order = order[passed]
+        events, truncated = self.reading.truncate(events.take(order))
+        made = self.reading.features.compute(events, slices[0].path)
+        inputs = ParticleBatch(
+            torch.from_numpy(made.features),
+            torch.from_numpy(made.types),
+            torch.from_numpy(events.lengths),
+            torch.from_numpy(index[order]),
+        )
+        counts = Counts(
+            len(passed), int((~passed).sum()), truncated, len(made.types), made.clipped
+        )
+        return _Pool(inputs, sizes, counts)
+
+
+def _sizes_after(
+    passed: Bool[np.ndarray, " event"], sizes: Int64[np.ndarray, " batch"]
+) -> Int64[np.ndarray, " batch"]:
+    return np.add.reduceat(passed, np.cumsum(sizes) - sizes, dtype=np.int64)
+
+
+class _Order(Sampler[tuple[int, int]]):
+    """The pools of the epoch that the stream is in, from the one it stands in."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        first = self.stream.batch // self.stream.plan.pool_batches
+        return iter([(self.stream.epoch, n) for n in range(first, self.stream.plan.pools)])
+
+
+class EventStream:
+    """Iterate over the batches of one epoch after the other; state_dict resumes in mid-epoch.
+
+    Worker processes read pools, which arrive in order whatever their number is, so 0, 1 and many
+    workers give the same batches. Memory holds `pool_batches` batches per worker, and two more
+    pools that wait. A batch that a selection leaves empty is skipped. An iteration that was left
+    early is continued by the next one, unless `restart` says that each begins at the first event.
+    """
+
+    def __init__(
+        self, plan: Plan, reading: Reading, *, workers: int = 0, restart: bool = False
+    ) -> None:
+        self.plan, self.reading, self.restart = plan, reading, restart
+        self.epoch, self.batch = 0, 0
+        self.counts = Counts()
+        self._loader = DataLoader(
+            _Pools(plan, reading),
+            batch_size=None,
+            sampler=_Order(self),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
+
+    def __len__(self) -> int:
+        return self.plan.batches
+
+    def __iter__(self) -> Iterator[ParticleBatch]:
+        # a consumer that knows the length stops at the last batch without asking for one more
+        if self.batch >= len(self):
+            self.epoch, self.batch = self.epoch + 1, 0
+        if self.restart:
+            self.batch = 0
+        for pool in self._loader:
+            # counts are of the first epoch: later ones read the same events again
+            if self.epoch == 0:
+                self.counts.add(pool.counts)
+            skip = self.batch % self.plan.pool_batches
+            for number, piece in enumerate(_split(pool)):
+                if number < skip:
+                    continue
+                # counted before it is handed out: a checkpoint made after this batch's step
+                # must say that the batch is done
+                self.batch += 1
+                if len(piece):
+                    yield piece
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the epoch and the number of batches handed out in it."""
+        return {"epoch": self.epoch, "batch": self.batch}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on behind the batch at which `state` was taken."""
+        self.epoch, self.batch = state["epoch"], state["batch"]
+
+
+def _split(pool: _Pool) -> Iterator[ParticleBatch]:
+    edges = np.concatenate([np.zeros(1, np.int64), np.cumsum(pool.sizes)])
+    offsets = torch.cat([pool.inputs.lengths.new_zeros(1), pool.inputs.lengths.cumsum(0)])
+    for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        rows = slice(int(offsets[start]), int(offsets[stop]))
+        yield ParticleBatch(
+            pool.inputs.features[rows],
+            pool.inputs.types[rows],
+            pool.inputs.lengths[start:stop],
+            pool.inputs.index[start:stop],
+        )

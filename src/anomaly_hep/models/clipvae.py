@@ -1,0 +1,17 @@
+"""CLIP-VAE: Set-VAE whose KL term leaves badly reconstructed jets alone (arXiv:2311.17162)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from anomaly_hep.models.setvae import SetVAE
+
+
+class CLIPVAE(SetVAE):
+    """Set-VAE trained so that its KL divergence is the score: no decoder in the trigger.
+
+    What differs is set by the configuration (clip_fraction < 1, beta, angular_scale) and the score
+    that the model is judged by.
+    """
+
+    default_score: ClassVar[str] = "kl"

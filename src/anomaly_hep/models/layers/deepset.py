@@ -1,0 +1,149 @@
+"""The Deep Set of Set-VAE and CLIP-VAE (arXiv:2311.17162), on jagged particles."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from anomaly_hep.models.layers.segments import Segments
+
+SLOPE = 0.01  # of every LeakyReLU
+
+
+class JetBatchNorm(nn.Module):
+    """Batch norm in which every jet counts the same, and running statistics always normalise.
+
+    Each particle weighs 1/n of its jet. The published network normalises with the running mean
+    and variance in training too, so the layer is an affine map that `affine` folds into the
+    linear map behind it. The running statistics move by `momentum` per training step.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, features: int, *, momentum: float = 0.01, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.register_buffer("running_mean", torch.zeros(features))
+        self.register_buffer("running_var", torch.ones(features))
+
+    @torch.no_grad()
+    def update(
+        self,
+        flat: Float[Tensor, "particle feature"],
+        jet_mean: Float[Tensor, "jet feature"],
+        segments: Segments,
+    ) -> None:
+        """Move the running statistics towards those of this batch; empty jets do not count."""
+        filled = int((segments.lengths > 0).sum())
+        if filled == 0:
+            return
+        mean = jet_mean.float().sum(0) / filled
+        deviation = flat.float() - mean
+        weights = segments.inverse_lengths[segments.owner] / filled
+        variance = deviation.square_().mul_(weights[:, None]).sum(0)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+
+    def affine(self) -> tuple[Float[Tensor, " feature"], Float[Tensor, " feature"]]:
+        """Return scale and shift of the map that this layer is at the moment."""
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        return scale, self.bias - self.running_mean * scale
+
+
+class DeepSetLayer(nn.Module):
+    """out = act(W (act(phi x) + act(rho mean x))) after a batch norm; no residual."""
+
+    def __init__(self, d_model: int, d_ff: int) -> None:
+        super().__init__()
+        self.norm = JetBatchNorm(d_model)
+        self.phi = nn.Linear(d_model, d_ff)
+        self.rho = nn.Linear(d_model, d_ff)
+        self.out = nn.Linear(d_ff, d_model)
+
+    def forward(
+        self, flat: Float[Tensor, "particle d_model"], segments: Segments
+    ) -> Float[Tensor, "particle d_model"]:
+        """Return the particles' new features."""
+        jet_mean = segments.mean(flat).float()
+        if self.training:
+            self.norm.update(flat, jet_mean, segments)
+        scale, shift = self.norm.affine()
+        phi = functional.linear(
+            flat, self.phi.weight * scale, self.phi.bias + self.phi.weight @ shift
+        )
+        rho = functional.leaky_relu(self.rho(jet_mean * scale + shift), SLOPE)
+        # W(phi + rho) = W phi + W rho: the second product is one row a jet, not one a particle
+        out = functional.linear(functional.leaky_relu_(phi, SLOPE), self.out.weight)
+        out += segments.spread(self.out(rho))
+        return functional.leaky_relu_(out, SLOPE)
+
+
+class DeepSetEncoder(nn.Module):
+    """Particles to the mean and log-variance of each jet's latent vector: Linear, layers, mean."""
+
+    def __init__(
+        self, *, inputs: int, latent_dim: int, d_model: int, d_ff: int, layers: int
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Linear(inputs, d_model)
+        self.layers = nn.ModuleList(DeepSetLayer(d_model, d_ff) for _ in range(layers))
+        self.mean = nn.Linear(d_model, latent_dim)
+        self.log_variance = nn.Linear(d_model, latent_dim)
+
+    def forward(
+        self, inputs: Float[Tensor, "particle input"], segments: Segments
+    ) -> tuple[Float[Tensor, "jet latent"], Float[Tensor, "jet latent"]]:
+        """Return mean and log-variance of the posterior."""
+        flat = self.embed(inputs)
+        for layer in self.layers:
+            flat = layer(flat, segments)
+        pooled = segments.mean(flat)
+        return self.mean(pooled), self.log_variance(pooled)
+
+    def macs(self, particles: float) -> float:
+        """Return the multiply-adds for a jet of `particles`, counted as the paper does."""
+        heads = self.mean.weight.numel() + self.log_variance.weight.numel()
+        return particles * self.embed.weight.numel() + _layer_macs(self.layers, particles) + heads
+
+
+class DeepSetDecoder(nn.Module):
+    """A latent vector and one code per particle to (10 pT/pT_jet, delta eta, delta phi)."""
+
+    def __init__(
+        self, *, outputs: int, latent_dim: int, d_model: int, d_ff: int, layers: int
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Linear(latent_dim, d_model)
+        self.layers = nn.ModuleList(DeepSetLayer(d_model, d_ff) for _ in range(layers))
+        self.output = nn.Linear(d_model, outputs)
+
+    def forward(
+        self,
+        latent: Float[Tensor, "jet latent"],
+        codes: Float[Tensor, "particle d_model"],
+        segments: Segments,
+    ) -> Float[Tensor, "particle output"]:
+        """Return the reconstructed particles, before the exponential of the momentum."""
+        flat = segments.spread(self.embed(latent)) + codes
+        for layer in self.layers:
+            flat = layer(flat, segments)
+        reconstructed: Tensor = self.output(flat)
+        return reconstructed
+
+    def macs(self, particles: float) -> float:
+        """Return the multiply-adds for a jet of `particles`, counted as the paper does."""
+        per_particle = particles * self.output.weight.numel()
+        return self.embed.weight.numel() + _layer_macs(self.layers, particles) + per_particle
+
+
+def _layer_macs(layers: nn.ModuleList, particles: float) -> float:
+    total = 0.0
+    for layer in layers:
+        phi, rho, out = (getattr(layer, name).weight.numel() for name in ("phi", "rho", "out"))
+        total += particles * (phi + out) + rho
+    return total

@@ -1,0 +1,89 @@
+"""Sums, means and broadcasts over the particles of each jet, without padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional
+
+
+def _bag_sum(flat: Tensor, first: Tensor) -> Tensor:
+    # embedding_bag over the identity index is the fastest segment sum that torch has on CPU:
+    # 3 times a sparse product, 15 times segment_reduce.
+    identity = torch.arange(len(flat), device=flat.device)
+    return functional.embedding_bag(identity, flat, first, mode="sum")
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, flat: Tensor, first: Tensor, owner: Tensor) -> Tensor:
+        ctx.save_for_backward(owner)
+        return _bag_sum(flat, first)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None]:
+        (owner,) = ctx.saved_tensors
+        return gradient[0].index_select(0, owner), None, None
+
+
+class _Spread(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, first: Tensor, owner: Tensor) -> Tensor:
+        ctx.save_for_backward(first)
+        return values.index_select(0, owner)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None]:
+        (first,) = ctx.saved_tensors
+        return _bag_sum(gradient[0].contiguous(), first), None, None
+
+
+class Segments:
+    """Which particles belong to which jet; a jet may be empty."""
+
+    def __init__(self, lengths: Int64[Tensor, " jet"]) -> None:
+        self.lengths = lengths
+        ends = lengths.cumsum(0)
+        self.first = ends - lengths
+        self.owner = torch.repeat_interleave(
+            torch.arange(len(lengths), device=lengths.device), lengths
+        )
+        self.inverse_lengths = 1.0 / lengths.clamp(min=1).to(torch.float32)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def position(self) -> Int64[Tensor, " particle"]:
+        """Position of each particle inside its jet, from 0."""
+        return torch.arange(len(self.owner), device=self.owner.device) - self.first[self.owner]
+
+    def sum(self, flat: Float[Tensor, "particle feature"]) -> Float[Tensor, "jet feature"]:
+        """Return the sum over the particles of each jet; 0 for an empty jet."""
+        total: Tensor = _Sum.apply(flat, self.first, self.owner)
+        return total
+
+    def mean(self, flat: Float[Tensor, "particle feature"]) -> Float[Tensor, "jet feature"]:
+        """Return the mean over the particles of each jet; 0 for an empty jet."""
+        return self.sum(flat) * self.inverse_lengths[:, None].to(flat.dtype)
+
+    def spread(self, values: Float[Tensor, "jet feature"]) -> Float[Tensor, "particle feature"]:
+        """Return each jet's value at each of its particles."""
+        flat: Tensor = _Spread.apply(values, self.first, self.owner)
+        return flat
+
+    def pad(self, flat: Float[Tensor, "particle feature"]) -> Float[Tensor, "jet slot feature"]:
+        """Return particles in a rectangle as long as the longest jet, zeros behind."""
+        longest = int(self.lengths.max()) if len(self.lengths) else 0
+        padded = flat.new_zeros(len(self), longest, flat.shape[1])
+        padded[self.owner, self.position] = flat
+        return padded
+
+    def unpad(
+        self, padded: Float[Tensor, "jet slot feature"]
+    ) -> Float[Tensor, "particle feature"]:
+        """Return the particles of a rectangle made by `pad`, flat again."""
+        return padded[self.owner, self.position]

@@ -1,0 +1,181 @@
+"""Set-VAE: a variational auto-encoder of jets as sets of typed particles (arXiv:2311.17162)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from anomaly_hep.data.batch import ParticleBatch
+from anomaly_hep.data.features import PARTICLE_TYPES
+from anomaly_hep.errors import ConfigError
+from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.layers.deepset import DeepSetDecoder, DeepSetEncoder
+from anomaly_hep.models.layers.identification import (
+    Groups,
+    identification_numbers,
+    jet_groups,
+    sinusoids,
+    type_groups,
+)
+from anomaly_hep.models.layers.segments import Segments
+from anomaly_hep.models.layers.transformer import TransformerDecoder, TransformerEncoder
+from anomaly_hep.models.losses import chamfer, clipped_mean, kl_divergence
+
+TARGET = ("pt_rel", "delta_eta", "delta_phi")  # what the decoder gives back, in this order
+
+
+class SetVAE(AnomalyModel):
+    """Encode a jet into one vector; decode it, given the particles' types, into the same set.
+
+    features: names of the batch's continuous features; the first three must be `TARGET`.
+    encoder: {kind: deepset | transformer, d_model, d_ff, layers, decoder_layers, ...}.
+    beta: weight of the KL term. clip_fraction: share of jets that the KL term acts on (1: all).
+    angular_scale: R0 in radians of the Chamfer distance. noise_ramp_steps: steps until the
+    posterior's noise has its full size. legacy_identification: see `identification_numbers`.
+    """
+
+    default_score: ClassVar[str] = "chamfer"
+    score_names: ClassVar[tuple[str, ...]] = ("chamfer", "kl", "total")
+    reference_multiplicity: ClassVar[float] = 51.6
+
+    def __init__(
+        self,
+        *,
+        features: Sequence[str],
+        encoder: Mapping[str, Any],
+        optimizer: Mapping[str, Any],
+        latent_dim: int,
+        max_particles: int,
+        beta: float,
+        clip_fraction: float,
+        angular_scale: float,
+        use_pid: bool,
+        legacy_identification: bool,
+        noise_ramp_steps: int,
+        seed: int,
+    ) -> None:
+        super().__init__(optimizer, seed)
+        self.save_hyperparameters(logger=False)
+        if tuple(features[:3]) != TARGET:
+            raise ConfigError(
+                f"the first three of data.features are {', '.join(features[:3])}, but Set-VAE "
+                f"reconstructs {', '.join(TARGET)}. Cure: list these first, in this order"
+            )
+        if not 0.0 < clip_fraction <= 1.0:
+            raise ConfigError(
+                f"model.clip_fraction={clip_fraction} is not a share of jets. Cure: choose a "
+                "number above 0 and up to 1 (1 acts on all jets)"
+            )
+        self.beta, self.clip_fraction, self.angular_scale = beta, clip_fraction, angular_scale
+        self.use_pid, self.legacy = use_pid, legacy_identification
+        self.noise_ramp_steps = noise_ramp_steps
+        inputs = len(features) + (len(PARTICLE_TYPES) if use_pid else 0)
+        settings = dict(encoder)
+        kind, decoder_layers = settings.pop("kind"), settings.pop("decoder_layers")
+        shared = {"latent_dim": latent_dim, **settings}
+        if kind == "deepset":
+            self.encoder: nn.Module = DeepSetEncoder(inputs=inputs, **shared)
+            self.decoder: nn.Module = DeepSetDecoder(
+                outputs=len(TARGET), **(shared | {"layers": decoder_layers})
+            )
+        elif kind == "transformer":
+            self.encoder = TransformerEncoder(inputs=inputs, **shared)
+            del shared["pooling_layers"]
+            self.decoder = TransformerDecoder(
+                outputs=len(TARGET), **(shared | {"layers": decoder_layers})
+            )
+        else:
+            raise ConfigError(
+                f"model.encoder.kind={kind} does not exist. Cure: choose deepset or transformer"
+            )
+        d_model = settings["d_model"]
+        self.type_code = nn.Embedding(len(PARTICLE_TYPES), d_model) if use_pid else None
+        self.register_buffer("number_code", sinusoids(max_particles, d_model), persistent=False)
+
+    def encode(
+        self, batch: ParticleBatch, segments: Segments
+    ) -> tuple[Float[Tensor, "jet latent"], Float[Tensor, "jet latent"]]:
+        """Return mean and log-variance of each jet's posterior."""
+        inputs = batch.features
+        if self.use_pid:
+            one_hot = functional.one_hot(batch.types, len(PARTICLE_TYPES)).to(inputs.dtype)
+            inputs = torch.cat([inputs, one_hot], dim=1)
+        mean, log_variance = self.encoder(inputs, segments)
+        return mean.float(), log_variance.float()
+
+    def decode(
+        self, latent: Float[Tensor, "jet latent"], batch: ParticleBatch, segments: Segments
+    ) -> Float[Tensor, "particle 3"]:
+        """Return the reconstructed (10 pT/pT_jet, delta eta, delta phi) of each particle."""
+        if self.type_code is not None:
+            numbers = identification_numbers(
+                batch.types, len(PARTICLE_TYPES), segments, legacy=self.legacy
+            )
+            codes = self.number_code[numbers] + self.type_code(batch.types)
+        else:
+            codes = self.number_code[segments.position]
+        raw = self.decoder(latent, codes, segments).float()
+        return torch.cat([raw[:, :1].exp(), raw[:, 1:]], dim=1)
+
+    def groups(self, batch: ParticleBatch, segments: Segments) -> Groups:
+        """Return which particles may be matched: those of one type, or all without types."""
+        if self.use_pid:
+            return type_groups(batch.types, len(PARTICLE_TYPES), segments)
+        return jet_groups(segments)
+
+    def reconstruction_loss(
+        self, latent: Float[Tensor, "jet latent"], batch: ParticleBatch, segments: Segments
+    ) -> Float[Tensor, " jet"]:
+        """Return each jet's Chamfer distance to what `latent` decodes to."""
+        reconstructed = self.decode(latent, batch, segments)
+        truth = batch.features[:, : len(TARGET)]
+        groups = self.groups(batch, segments)
+        return chamfer(truth, reconstructed, groups, segments, self.angular_scale)
+
+    def loss(self, batch: ParticleBatch) -> dict[str, Float[Tensor, ""]]:
+        """Return reconstruction + beta KL; the latent vector is sampled in training only."""
+        segments = Segments(batch.lengths)
+        mean, log_variance = self.encode(batch, segments)
+        latent = mean
+        if self.training:
+            ramp = min(1.0, self.global_step / max(self.noise_ramp_steps, 1))
+            latent = mean + ramp * (0.5 * log_variance).exp() * self.noise_like(mean)
+        reconstruction = self.reconstruction_loss(latent, batch, segments)
+        divergence = kl_divergence(mean, log_variance)
+        kl = clipped_mean(divergence, reconstruction, self.clip_fraction)
+        return {
+            "loss": reconstruction.mean() + self.beta * kl,
+            "reconstruction": reconstruction.mean(),
+            "kl": kl,
+        }
+
+    def scores(self, batch: ParticleBatch) -> dict[str, Float[Tensor, " jet"]]:
+        """Return the Chamfer distance at z = mean, the KL divergence, and their sum as in the loss."""
+        segments = Segments(batch.lengths)
+        mean, log_variance = self.encode(batch, segments)
+        distance = self.reconstruction_loss(mean, batch, segments)
+        divergence = kl_divergence(mean, log_variance)
+        return {"chamfer": distance, "kl": divergence, "total": distance + self.beta * divergence}
+
+    def reconstruct(
+        self, batch: ParticleBatch
+    ) -> tuple[Float[Tensor, "particle 3"], Float[Tensor, "particle 3"]]:
+        """Return the particles as (10 pT/pT_jet, delta eta, delta phi) and what z = mean gives."""
+        segments = Segments(batch.lengths)
+        mean, _ = self.encode(batch, segments)
+        return batch.features[:, : len(TARGET)], self.decode(mean, batch, segments)
+
+    def encoder_score(self, batch: ParticleBatch) -> Float[Tensor, " jet"]:
+        """Return the KL score alone: the encoder is all it needs."""
+        return kl_divergence(*self.encode(batch, Segments(batch.lengths)))
+
+    def flops(self, multiplicity: float) -> dict[str, float]:
+        """Return twice the multiply-adds of linear maps and attention, as in the paper's tables."""
+        encoder = 2.0 * self.encoder.macs(multiplicity)  # type: ignore[operator]
+        decoder = 2.0 * self.decoder.macs(multiplicity)  # type: ignore[operator]
+        return {"encoder": encoder, "total": encoder + decoder}
