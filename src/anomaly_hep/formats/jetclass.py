@@ -101,7 +101,9 @@ _files = OpenFiles(Tree)
 def describe(path: Path) -> FileDescription:
     """Return what the file says of itself; raises BadFileError when it is no JetClass file."""
     with _files.use(path, TREE) as tree:
-        return FileDescription(path, FORMAT, tree.entries, tree.json_object(PROVENANCE))
+        return FileDescription(
+            path, FORMAT, tree.entries, tree.json_object(PROVENANCE), tuple(tree.names)
+        )
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
@@ -128,12 +130,15 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
         return write_tree(temporary, TREE, jets, LAYOUT, texts)
 
 
-def label_index(events: Events, path: Path | str = "events") -> Int64[np.ndarray, " event"]:
+def label_index(
+    events: Events, path: Path | str = "events", first_entry: int = 0
+) -> Int64[np.ndarray, " event"]:
     """Return the position in LABELS of each jet's label, -1 where none is set.
 
-    The ten label branches must have been read. Raises BadFileError when a jet has two labels.
+    The ten label branches must have been read. `path` and `first_entry` say where the events are
+    from, for the BadFileError that a jet with two labels raises.
     """
-    flags = np.stack([events.events[f"label_{name}"] != 0 for name in LABELS])
+    flags = np.stack([events.events[f"label_{name}"] != 0 for name in LABELS])  # label, event
     several = np.flatnonzero(flags.sum(axis=0) > 1)
     if several.size:
         names = [LABELS[i] for i in np.flatnonzero(flags[:, several[0]])]
@@ -141,7 +146,7 @@ def label_index(events: Events, path: Path | str = "events") -> Int64[np.ndarray
             path,
             f"more than one label is set: {', '.join(names)}",
             branch=f"label_{names[0]}",
-            entry=int(several[0]),
+            entry=first_entry + int(several[0]),
             cure="give each jet one label",
         )
     return np.where(flags.any(axis=0), flags.argmax(axis=0), -1).astype(np.int64)

@@ -102,8 +102,8 @@ BRANCHES: Mapping[str, np.dtype[Any]] = {**LAYOUT.particles, **LAYOUT.events}
 
 def describe(path: Path) -> FileDescription:
     """Return what the file says of itself; raises BadFileError when it is no Parquet file."""
-    rows, provenance = parquetio.describe(path, PROVENANCE)
-    return FileDescription(path, FORMAT, rows, provenance)
+    rows, provenance, columns = parquetio.describe(path, PROVENANCE)
+    return FileDescription(path, FORMAT, rows, provenance, columns)
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:

@@ -99,10 +99,10 @@ class RowStream:
 _streams = OpenFiles(RowStream)
 
 
-def describe(path: Path, metadata_key: str) -> tuple[int, dict[str, Any] | None]:
-    """Return the number of rows, and the JSON object that the metadata hold under the key."""
+def describe(path: Path, metadata_key: str) -> tuple[int, dict[str, Any] | None, tuple[str, ...]]:
+    """Return the rows, the JSON object that the metadata hold under the key, and all columns."""
     with _streams.use(path, ()) as stream:
-        return stream.rows, stream.json_object(metadata_key)
+        return stream.rows, stream.json_object(metadata_key), tuple(stream.schema.names)
 
 
 def read_events(

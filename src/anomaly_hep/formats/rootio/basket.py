@@ -80,20 +80,22 @@ class Branch:
 
     def basket(self, index: int) -> Basket:
         """Read and decode basket `index`; raises BadFileError where it is damaged."""
-        entries = int(self.edges[index + 1] - self.edges[index])
         with refusing(self.path, f"basket {index} is damaged", branch=self.name, cure=FETCH_AGAIN):
             raw = self._branch.basket(index)
             data, byte_edges = raw.data, raw.byte_offsets
             if self.jagged and byte_edges is None:
                 counts = np.asarray(raw.counts, np.int64) * self.dtype.itemsize
                 byte_edges = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-            basket = self._jagged(data, byte_edges) if self.jagged else self._flat(data)
+        basket = self._jagged(data, byte_edges) if self.jagged else self._flat(data)
+        entries = int(self.edges[index + 1] - self.edges[index])
         held = len(basket.values) if basket.lengths is None else len(basket.lengths)
         if held != entries:
             raise self._damaged(f"basket {index} holds {held} entries instead of {entries}")
         return basket
 
     def _flat(self, data: UInt8[np.ndarray, " byte"]) -> Basket:
+        if len(data) % self.dtype.itemsize:
+            raise self._damaged("the data end within a number")
         return Basket(data.view(self.file_dtype).astype(self.dtype), None)
 
     def _jagged(
@@ -113,7 +115,7 @@ class Branch:
         data: UInt8[np.ndarray, " byte"],
         starts: Shaped[np.ndarray, " entry"],
         lengths: Int64[np.ndarray, " entry"],
-    ) -> UInt8[np.ndarray, " byte"]:
+    ) -> UInt8[np.ndarray, " value_byte"]:
         headers = data[starts[:, None] + np.arange(VECTOR_HEADER_BYTES)]  # entry, byte
         said = np.ascontiguousarray(headers[:, 6:]).view(">i4")[:, 0]
         if not np.array_equal(said, lengths):

@@ -1,0 +1,52 @@
+"""Write toy jets as ROOT itself does: std::vector branches, as in the published JetClass files.
+
+`by_root.root` beside this file was made by it, with ROOT 6 (`pip install root==0.1a12`):
+`PYTHONPATH=src python -m tests.formats.make_root_fixture tests/formats/by_root.root`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from tests.toys import toy_jets
+
+from anomaly_hep.formats import jetclass
+from anomaly_hep.types import Events
+
+LEAF = {"f": "F", "i": "I", "b": "O"}
+
+
+def write_with_root(path: Path, jets: Events, *, basket_bytes: int, compression: int) -> None:
+    """Write `jets` with ROOT; `compression` as in TFile (101 zlib, 207 lzma, 404 lz4, 505 zstd)."""
+    import ROOT  # type: ignore[import-not-found]
+
+    file = ROOT.TFile(str(path), "RECREATE", "", compression)
+    tree = ROOT.TTree(jetclass.TREE, "jets")
+    vectors, scalars = {}, {}
+    for name, dtype in jetclass.PARTICLE_BRANCHES.items():
+        vectors[name] = ROOT.std.vector("float" if dtype.kind == "f" else "int")()
+        tree.Branch(name, vectors[name], basket_bytes)
+    for name, dtype in jetclass.EVENT_BRANCHES.items():
+        scalars[name] = np.zeros(1, dtype)
+        tree.Branch(name, scalars[name], f"{name}/{LEAF[dtype.kind]}", basket_bytes)
+    edges = jets.offsets
+    for i in range(len(jets)):
+        for name, vector in vectors.items():
+            vector.assign(jets.particles[name][edges[i] : edges[i + 1]].tolist())
+        for name, cell in scalars.items():
+            cell[0] = jets.events[name][i]
+        tree.Fill()
+    tree.Write()
+    file.Close()
+
+
+if __name__ == "__main__":
+    parts = [
+        toy_jets(12, label=label, seed=i, mean_particles=8)
+        for i, label in enumerate(jetclass.LABELS)
+    ]
+    write_with_root(
+        Path(sys.argv[1]), Events.concatenate(parts), basket_bytes=2000, compression=101
+    )

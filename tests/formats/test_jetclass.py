@@ -1,0 +1,272 @@
+"""The JetClass ROOT format: what goes in comes out, whoever wrote the file."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.formats.test_chunks import assert_same
+from tests.toys import toy_jets
+
+from anomaly_hep.errors import BadFileError
+from anomaly_hep.formats import jetclass, openfiles
+from anomaly_hep.types import Events
+
+BY_ROOT = Path(__file__).with_name("by_root.root")
+ALL = list(jetclass.BRANCHES)
+
+
+def by_uproot(path: Path, columns: list[str]) -> Events:
+    """The same file through uproot's own decoding and awkward: slow, and known to be right."""
+    arrays = uproot.open(path)["tree"].arrays(columns)
+    particles = {c: np.asarray(ak.flatten(arrays[c])) for c in columns if c.startswith("part_")}
+    events = {c: np.asarray(arrays[c]) for c in columns if not c.startswith("part_")}
+    return Events(np.asarray(ak.num(arrays["part_px"]), np.int64), particles, events)
+
+
+@pytest.fixture(scope="module")
+def two_baskets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Events]:
+    path = tmp_path_factory.mktemp("jets") / "toy_000.root"
+    jets = toy_jets(1300, seed=1, mean_particles=5)
+    jetclass.write(path, [jets])
+    return path, jets
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sizes=st.lists(st.integers(0, 40), max_size=4))
+def test_what_is_written_is_read(tmp_path: Path, sizes: list[int]) -> None:
+    path = tmp_path / "jets.root"
+    parts = [toy_jets(n, seed=i, mean_particles=4) for i, n in enumerate(sizes)]
+    assert jetclass.write(path, parts) == sum(sizes)
+    assert jetclass.describe(path).entries == sum(sizes)
+    read = jetclass.read(path, 0, sum(sizes), ALL)
+    assert_same(read, Events.concatenate([*parts, toy_jets(0)]))
+    columns = {**read.particles, **read.events}
+    assert {name: column.dtype for name, column in columns.items()} == dict(jetclass.BRANCHES)
+
+
+def test_the_tree_has_the_41_published_branches_and_one_counter(
+    two_baskets: tuple[Path, Events],
+) -> None:
+    tree = uproot.open(two_baskets[0])["tree"]
+    assert len(jetclass.BRANCHES) == 41
+    assert set(tree.keys()) == {*jetclass.BRANCHES, "npart"}
+    published = uproot.open(BY_ROOT)["tree"]
+    for name in ALL:
+        assert tree[name].interpretation.numpy_dtype == published[name].interpretation.numpy_dtype
+    assert tree["part_px"].entry_offsets == [0, 1000, 1300]
+    assert tree.file.compression == uproot.LZ4(4)
+
+
+@pytest.mark.parametrize("source", ["std::vector", "counted arrays"])
+def test_uproot_decodes_the_same(source: str, two_baskets: tuple[Path, Events]) -> None:
+    path = BY_ROOT if source == "std::vector" else two_baskets[0]
+    entries = jetclass.describe(path).entries
+    assert_same(jetclass.read(path, 0, entries, ALL), by_uproot(path, ALL))
+
+
+def test_root_wrote_vectors_in_several_baskets() -> None:
+    branch = uproot.open(BY_ROOT)["tree"]["part_px"]
+    assert branch.typename == "std::vector<float>"
+    assert branch.num_baskets > 2
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(source=st.sampled_from(["std::vector", "counted arrays"]), data=st.data())
+def test_any_range_is_that_range_of_the_whole(
+    two_baskets: tuple[Path, Events], source: str, data: st.DataObject
+) -> None:
+    path = BY_ROOT if source == "std::vector" else two_baskets[0]
+    entries = jetclass.describe(path).entries
+    start = data.draw(st.integers(0, entries))
+    stop = data.draw(st.integers(start, entries))
+    columns = ["part_energy", "part_isMuon", "jet_pt", "label_QCD", "label_Hbb"]
+    whole = jetclass.read(path, 0, entries, columns)
+    assert_same(jetclass.read(path, start, stop, columns), whole.take(np.arange(start, stop)))
+
+
+def test_only_the_named_columns_come_and_lengths_always(two_baskets: tuple[Path, Events]) -> None:
+    path, jets = two_baskets
+    read = jetclass.read(path, 990, 1010, ["jet_pt"])
+    assert not read.particles
+    assert list(read.events) == ["jet_pt"]
+    np.testing.assert_array_equal(read.lengths, jets.lengths[990:1010])
+
+
+def test_what_was_read_may_be_changed(two_baskets: tuple[Path, Events]) -> None:
+    path, jets = two_baskets
+    for _ in range(2):
+        read = jetclass.read(path, 0, 1000, ["part_px", "jet_pt"])
+        np.testing.assert_array_equal(
+            read.particles["part_px"], jets.particles["part_px"][: read.lengths.sum()]
+        )
+        np.testing.assert_array_equal(read.events["jet_pt"], jets.events["jet_pt"][:1000])
+        read.particles["part_px"][:] = 0
+        read.events["jet_pt"][:] = 0
+
+
+def test_a_branch_that_only_this_file_has_keeps_its_type(tmp_path: Path) -> None:
+    path = tmp_path / "user.root"
+    with uproot.recreate(path) as file:
+        file.mktree(
+            "tree", {"part_px": "var * float32", "part_weight": "var * float64", "run": "int64"}
+        )
+        file["tree"].extend(
+            {"part_px": ak.Array([[1.0, 2.0], []]), "part_weight": ak.Array([[3.0, 4.0], []]),
+             "run": np.array([5, 2**40])}
+        )  # fmt: skip
+    read = jetclass.read(path, 0, 2, ["part_weight", "run"])
+    np.testing.assert_array_equal(read.lengths, [2, 0])
+    np.testing.assert_array_equal(read.particles["part_weight"], [3.0, 4.0])
+    np.testing.assert_array_equal(read.events["run"], [5, 2**40])
+
+
+def test_provenance_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "jets.root"
+    said = {"generator": "toy", "seed": 3, "settings": {"ptmin": 500.0, "notes": ["a", None]}}
+    jetclass.write(path, [toy_jets(2)], said)
+    assert jetclass.describe(path).provenance == said
+    assert jetclass.describe(BY_ROOT).provenance is None
+
+
+class TestWriteRefuses:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        path = tmp_path / "jets.root"
+        jetclass.write(path, [toy_jets(3)])
+        return path
+
+    def refused(self, path: Path, parts: list[Events]) -> BadFileError:
+        with pytest.raises(BadFileError) as caught:
+            jetclass.write(path, parts)
+        assert jetclass.describe(path).entries == 3, "the old file must be as it was"
+        assert list(path.parent.iterdir()) == [path], "no temporary file may stay"
+        return caught.value
+
+    @staticmethod
+    def changed(column: str, values: np.ndarray | None) -> Events:
+        jets = toy_jets(5)
+        particles, events = dict(jets.particles), dict(jets.events)
+        columns = particles if column.startswith("part_") else events
+        columns.pop(column, None)
+        if values is not None:
+            columns[column] = values
+        return Events(jets.lengths, particles, events)
+
+    @pytest.mark.parametrize("column", ["part_dzerr", "label_Tbl", "aux_truth_match"])
+    def test_a_missing_column(self, path: Path, column: str) -> None:
+        error = self.refused(path, [self.changed(column, None)])
+        assert error.branch == column
+        assert "missing" in error.problem
+
+    def test_an_unknown_column(self, path: Path) -> None:
+        error = self.refused(path, [self.changed("jet_mass", np.zeros(5, np.float32))])
+        assert error.branch == "jet_mass"
+
+    def test_another_kind_of_number(self, path: Path) -> None:
+        error = self.refused(path, [self.changed("label_Hbb", np.zeros(5, np.int32))])
+        assert error.branch == "label_Hbb"
+        assert "int32" in error.problem
+
+    @pytest.mark.parametrize("column", ["part_px", "jet_eta"])
+    def test_columns_of_another_length(self, path: Path, column: str) -> None:
+        error = self.refused(path, [self.changed(column, np.ones(4, np.float32))])
+        assert error.branch == column
+        assert "(4,)" in error.problem
+
+    def test_values_that_reading_would_refuse_in_a_later_part(self, path: Path) -> None:
+        eta = np.zeros(5, np.float32)
+        eta[2] = np.nan
+        error = self.refused(path, [toy_jets(7), self.changed("jet_eta", eta)])
+        assert (error.branch, error.entry) == ("jet_eta", 9)
+
+
+class TestLabels:
+    def test_each_label_has_its_place(self) -> None:
+        jets = Events.concatenate([toy_jets(2, label=name) for name in jetclass.LABELS])
+        np.testing.assert_array_equal(jetclass.label_index(jets), np.repeat(np.arange(10), 2))
+
+    def test_no_label_is_minus_one(self) -> None:
+        assert jetclass.label_index(toy_jets(3, label="none")).tolist() == [-1, -1, -1]
+        assert jetclass.label_index(toy_jets(0)).tolist() == []
+
+    def test_two_labels_are_refused(self) -> None:
+        jets = toy_jets(4, label="Hbb")
+        jets.events["label_Tbl"][2] = 1
+        with pytest.raises(BadFileError, match=r"Hbb, Tbl") as caught:
+            jetclass.label_index(jets, "some.root", 100)
+        assert caught.value.entry == 102
+
+    def test_every_class_has_a_file_prefix(self) -> None:
+        assert tuple(jetclass.PREFIXES) == jetclass.LABELS
+        assert len(set(jetclass.PREFIXES.values())) == 10
+
+
+class TestKeptFiles:
+    def test_a_replaced_file_is_read_anew(self, tmp_path: Path) -> None:
+        path = tmp_path / "jets.root"
+        for n in (4, 9):
+            jets = toy_jets(n, seed=n)
+            jetclass.write(path, [jets])
+            assert_same(jetclass.read(path, 0, n, ALL), jets)
+
+    def test_a_file_cut_short_while_open_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "jets.root"
+        jetclass.write(path, [toy_jets(50)])
+        jetclass.read(path, 0, 10, ["part_px"])
+        os.truncate(path, path.stat().st_size // 2)
+        with pytest.raises(BadFileError, match="truncated"):
+            jetclass.read(path, 10, 20, ["part_px"])
+
+    def test_a_removed_file_is_missed(self, tmp_path: Path) -> None:
+        path = tmp_path / "jets.root"
+        jetclass.write(path, [toy_jets(5)])
+        jetclass.read(path, 0, 5, ["part_px"])
+        path.unlink()
+        with pytest.raises(BadFileError, match="no such file"):
+            jetclass.read(path, 0, 5, ["part_px"])
+
+    def test_a_bounded_number_of_files_is_open(self, tmp_path: Path) -> None:
+        def open_here() -> int:
+            links = Path("/proc/self/fd").iterdir()
+            return sum(os.path.realpath(link).startswith(str(tmp_path)) for link in links)
+
+        for i in range(2 * openfiles.MAX_OPEN_FILES):
+            jetclass.write(tmp_path / f"{i}.root", [toy_jets(2, seed=i)])
+            jetclass.read(tmp_path / f"{i}.root", 0, 2, ["part_px"])
+            assert open_here() <= openfiles.MAX_OPEN_FILES
+        assert open_here() == openfiles.MAX_OPEN_FILES
+
+    @pytest.mark.parametrize("method", ["fork", "spawn"])
+    def test_parent_and_child_read_the_same_file(
+        self, two_baskets: tuple[Path, Events], method: str
+    ) -> None:
+        path, jets = two_baskets
+        jetclass.read(path, 0, 100, ["part_px"])
+        context = multiprocessing.get_context(method)
+        with context.Pool(1) as pool:
+            child = pool.apply_async(_sums, (path,))
+            parent = _sums(path)
+            assert child.get(60) == parent
+        expected = [
+            jets.take(np.arange(i, i + 100)).particles["part_px"].sum() for i in range(0, 1300, 100)
+        ]
+        assert parent == expected
+
+
+def _sums(path: Path) -> list[float]:
+    return [
+        jetclass.read(path, i, i + 100, ["part_px"]).particles["part_px"].sum()
+        for i in range(0, 1300, 100)
+    ]
