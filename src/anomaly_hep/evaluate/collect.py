@@ -1,0 +1,199 @@
+"""Many runs in one table: mean and spread over seeds, published rows beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from math import isnan, nan
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from anomaly_hep.atomic import write_text
+from anomaly_hep.errors import MissingDataError
+from anomaly_hep.evaluate.figures import LATENT, RECONSTRUCTION, samples_of, score_pairs
+from anomaly_hep.evaluate.figures.distributions import joint_density
+from anomaly_hep.evaluate.figures.rocs import kl_roc_comparison
+from anomaly_hep.evaluate.figures.style import save
+from anomaly_hep.evaluate.labels import data_name, model_name, ordered, score_groups, score_name
+from anomaly_hep.evaluate.published import published_row
+from anomaly_hep.evaluate.runs import Group, Run, find_runs, group_runs
+from anomaly_hep.evaluate.tables import (
+    HEADLINE,
+    TITLES,
+    Cell,
+    ResultTable,
+    Row,
+    decimals,
+    percent,
+    published_cells,
+    published_remark,
+    to_markdown,
+)
+
+
+class Spread(NamedTuple):
+    """Mean and one standard deviation around it over runs; `runs` = 1: a value and its interval."""
+
+    mean: float
+    low: float
+    high: float
+    runs: int
+
+    @property
+    def cell(self) -> Cell:
+        """How a table shows it, in %."""
+        if self.runs == 1:
+            return percent(self.mean, self.low, self.high)
+        deviation = 100 * (self.high - self.mean)
+        digits = decimals(deviation)
+        return Cell(f"{100 * self.mean:.{digits}f}", f"±{deviation:.{digits}f}")
+
+
+def collect(directory: Path) -> ResultTable:
+    """Return the table of all finished runs below a directory and write it there.
+
+    Writes collected.md (the table), collected.csv (every score, signal and metric) and
+    collected.json (the same with every run's path, seed and state), and, where a Set-VAE and a
+    CLIP-VAE are among the runs, the figures collected_kl_roc.png and
+    collected_reconstruction_kl.png. Runs that are not finished are listed in all of them.
+
+    Raises MissingDataError when no run below the directory is finished.
+    """
+    directory = Path(directory)
+    runs = find_runs(directory)
+    groups, remarks = group_runs(runs)
+    remarks += [
+        f"{run.record.directory} is left out, {run.status}: {run.reason}"
+        for run in runs
+        if run.status != "finished"
+    ]
+    if not groups:
+        raise MissingDataError("\n".join([f"no finished run below {directory}", *remarks]))
+    spreads = {group.name: list(_spreads(group)) for group in groups}
+    remarks += _figures(directory, groups)
+    table = _table(groups, spreads, remarks)
+    rows = [row for group in groups for row in spreads[group.name]]
+    write_text(directory / "collected.md", to_markdown(table))
+    write_text(directory / "collected.csv", pd.DataFrame(rows).to_csv(index=False))
+    content = {"runs": [_state(run) for run in runs], "results": rows, "remarks": remarks}
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_text(directory / "collected.json", text + "\n")
+    return table
+
+
+def spread(intervals: Sequence[Sequence[float] | None]) -> Spread | None:
+    """Return mean and spread of one metric over runs; None if any of the runs lacks it.
+
+    The spread is the standard deviation with n-1 in the denominator. What is the same in all
+    runs (a baseline on the same test jets, or a single run) keeps its own interval.
+    """
+    known = [tuple(interval) for interval in intervals if interval is not None]
+    if len(known) < len(intervals):
+        return None
+    if len(set(known)) == 1:
+        value, low, high = known[0]
+        return Spread(value, low, high, 1)
+    values = np.array(known, np.float64)[:, 0]
+    mean, deviation = float(values.mean()), float(values.std(ddof=1))
+    return Spread(mean, mean - deviation, mean + deviation, len(values))
+
+
+def _spreads(group: Group) -> Iterator[dict[str, Any]]:
+    """Yield one flat row for each score or baseline, signal and metric of a group."""
+    about = {
+        "group": group.name,
+        "data": data_name(group.metrics),
+        "seeds": " ".join(str(run.seed) for run in group.runs),
+    }
+    for name, kind in score_groups(group.metrics).items():
+        per_run = [run.record.metrics[kind][name] for run in group.runs]
+        for signal in ordered(per_run[0]):
+            for metric in TITLES:
+                found = spread([result[signal][metric] for result in per_run])
+                where = {"kind": kind, "score": name, "signal": signal, "metric": metric}
+                numbers = found or Spread(nan, nan, nan, len(per_run))
+                yield about | where | {k: _or_none(v) for k, v in numbers._asdict().items()}
+
+
+def _or_none(number: float) -> float | None:
+    return None if isnan(number) else number
+
+
+def _table(
+    groups: Sequence[Group], spreads: Mapping[str, list[dict[str, Any]]], remarks: Sequence[str]
+) -> ResultTable:
+    lines: list[Row] = []
+    references: dict[tuple[str, ...], Row] = {}
+    for group in groups:
+        for row in _lines(group, spreads[group.name]):
+            if row.kind == "baselines":
+                # models tested on the same jets have the same baselines: shown once
+                references.setdefault((row.name, *map(str, row.cells.values())), row)
+            else:
+                lines.append(row)
+        if key := group.config.get("published"):
+            lines.append(published_cells(published_row(key["table"], key["row"])))
+    signals = ordered({s for g in groups for s in g.metrics["scores"][_default(g)]})
+    names = sorted({data_name(group.metrics) for group in groups})
+    measured = (
+        f"Measured on {', '.join(names)}. Several seeds: mean and standard deviation, which leaves "
+        "out the fluctuation of the test jets that they share; one seed: its central 68 % interval."
+    )
+    about = [measured]
+    if any(group.config.get("published") for group in groups):
+        about.append(published_remark(groups[0].metrics))
+    return ResultTable(
+        TITLES[HEADLINE], signals, [*lines, *references.values()], [*about, *remarks]
+    )
+
+
+def _lines(group: Group, rows: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+    """Yield the table's line of each score and baseline of a group."""
+    seeds = f"{len(group.runs)} seed{'s' if len(group.runs) > 1 else ''}"
+    for name, kind in score_groups(group.metrics).items():
+        cells = {
+            row["signal"]: Spread(row["mean"], row["low"], row["high"], row["runs"]).cell
+            for row in rows
+            if row["score"] == name and row["metric"] == HEADLINE and row["mean"] is not None
+        }
+        title = score_name(name)
+        if kind == "scores":
+            title = f"{group.name}: {title} ({seeds})"
+        yield Row(title, kind, cells, chosen=name == _default(group))
+
+
+def _default(group: Group) -> str:
+    return str(group.metrics["default_score"])
+
+
+def _state(run: Run) -> dict[str, Any]:
+    seed = run.seed if run.status == "finished" else None
+    path = str(run.record.directory)
+    return {"path": path, "status": run.status, "reason": run.reason, "seed": seed}
+
+
+def _figures(directory: Path, groups: Sequence[Group]) -> list[str]:
+    """Draw Figs. 3 and 4 of arXiv:2311.17162 from a run of each model, or say what stops it."""
+    chosen: dict[str, Group] = {}
+    for group in groups:
+        if {RECONSTRUCTION, LATENT} <= set(group.metrics["scores"]):
+            chosen.setdefault(model_name(group.metrics), group)
+    if not {"Set-VAE", "CLIP-VAE"} <= set(chosen):
+        return []
+    pair = {name: chosen[name] for name in ("Set-VAE", "CLIP-VAE")}
+    metrics = [group.metrics for group in pair.values()]
+    if metrics[0]["data"] != metrics[1]["data"]:
+        return ["no figure of Set- against CLIP-VAE: their runs were tested on different jets"]
+    records = {name: group.runs[0].record for name, group in pair.items()}
+    latent = {name: samples_of(record)[LATENT] for name, record in records.items()}
+    save(kl_roc_comparison(latent, metrics[0]), directory / "collected_kl_roc.png")
+    background = metrics[0]["data"]["background"]
+    densities = {
+        f"{name}, {background}": score_pairs(record)[background] for name, record in records.items()
+    }
+    save(joint_density(densities, metrics[0]), directory / "collected_reconstruction_kl.png")
+    used = " and ".join(str(record.directory) for record in records.values())
+    return [f"Figures of Set- against CLIP-VAE are made from {used}."]

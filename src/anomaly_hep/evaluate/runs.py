@@ -1,0 +1,131 @@
+"""Which runs a directory holds, how each ended, and which of them differ by their seed alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anomaly_hep.errors import MissingDataError
+from anomaly_hep.evaluate.labels import model_name
+from anomaly_hep.evaluate.record import Record
+
+# Choices that say where a run is written or shown, or beside which published row.
+_NOT_COMPARED = ("run_dir", "logger", "published", "experiment")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory and how it ended: 'finished', 'failed', 'unfinished' or 'unreadable'."""
+
+    record: Record
+    status: str
+    reason: str = ""
+
+    @property
+    def seed(self) -> Any:
+        """Seed of the run."""
+        return self.record.config.get("seed")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Finished runs, one per seed, whose configurations are otherwise the same."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Content of metrics.json of the first run: names, data and model are those of all."""
+        return self.runs[0].record.metrics
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Configuration of the first run."""
+        return self.runs[0].record.config
+
+
+def find_runs(directory: Path) -> list[Run]:
+    """Return every run below a directory (itself included), by path, whatever became of it."""
+    if not directory.is_dir():
+        raise MissingDataError(f"{directory} is not a directory. Cure: give one that holds runs")
+    configs = (directory / "config.yaml", *directory.rglob("*/config.yaml"))
+    # hidden directories are Hydra's and editors', not runs
+    visible = {
+        path.parent
+        for path in configs
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(directory).parts)
+    }
+    return [_look_at(path) for path in sorted(visible)]
+
+
+def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[str]]:
+    """Return the finished runs in groups that differ by seed alone, and remarks on repeated ones.
+
+    Within a model, groups are named by what they do not share.
+    """
+    sorted_out: dict[str, dict[Any, Run]] = {}
+    remarks = []
+    for run in runs:
+        if run.status != "finished":
+            continue
+        key = json.dumps(_compared(run.record.config), sort_keys=True, default=str)
+        seeds = sorted_out.setdefault(key, {})
+        if run.seed in seeds:
+            first = seeds[run.seed].record.directory
+            remarks.append(f"{run.record.directory} is left out: it repeats {first}, seed included")
+        else:
+            seeds[run.seed] = run
+    members = [tuple(seeds.values()) for seeds in sorted_out.values()]
+    names = _names([group[0].record for group in members])
+    groups = [Group(name, group) for name, group in zip(names, members, strict=True)]
+    return sorted(groups, key=lambda group: group.name), remarks
+
+
+def _look_at(directory: Path) -> Run:
+    record = Record(directory)
+    if record.finished:
+        try:
+            _ = record.metrics["scores"], record.config
+        except (MissingDataError, ValueError, KeyError, yaml.YAMLError) as error:
+            return Run(record, "unreadable", f"{type(error).__name__}: {error}".splitlines()[0])
+        return Run(record, "finished")
+    trace = directory / "error.txt"
+    if trace.is_file():
+        lines = trace.read_text("utf-8", errors="replace").strip().splitlines()
+        return Run(record, "failed", lines[-1] if lines else "error.txt is empty")
+    return Run(record, "unfinished", "no done.json: still running, or killed")
+
+
+def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes runs of one configuration the same: all but places and seeds."""
+    flat = _flatten({k: v for k, v in config.items() if k not in _NOT_COMPARED})
+    # the seed is repeated inside the sections that take it
+    return {key: value for key, value in flat if key.rpartition(".")[2] != "seed"}
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _names(records: list[Record]) -> list[str]:
+    """Name each record by its model and the choices that others of that model made otherwise."""
+    models = [model_name(record.metrics) for record in records]
+    configs = [_compared(record.config) for record in records]
+    names = []
+    for model, config in zip(models, configs, strict=True):
+        others = [c for m, c in zip(models, configs, strict=True) if m == model]
+        keys = sorted({k for c in others for k in {*c, *config} if c.get(k) != config.get(k)})
+        choices = [f"{key.removeprefix('model.')}={config.get(key)}" for key in keys]
+        names.append(", ".join([model, *choices]))
+    return names
