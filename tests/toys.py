@@ -10,7 +10,7 @@ CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl
 
 
 def toy_jets(n: int, *, label: str = "QCD", seed: int = 0, mean_particles: float = 20.0) -> Events:
-    """Return `n` consistent jets: jet momenta are the particles' sums, at least two particles each."""
+    """Return `n` jets whose momenta are the sums of their particles, of which there are >= 2."""
     rng = np.random.default_rng(seed)
     lengths = 2 + rng.poisson(mean_particles - 2, n).astype(np.int64)
     total, jet = int(lengths.sum()), np.repeat(np.arange(n), lengths)
@@ -23,7 +23,8 @@ def toy_jets(n: int, *, label: str = "QCD", seed: int = 0, mean_particles: float
     pt, eta, phi = pt[order], eta[order], phi[order]
     px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
     energy = pt * np.cosh(eta)
-    sums = {k: np.bincount(jet, v, n) for k, v in dict(px=px, py=py, pz=pz, energy=energy).items()}
+    momenta = {"px": px, "py": py, "pz": pz, "energy": energy}
+    sums = {k: np.bincount(jet, v, n) for k, v in momenta.items()}
     jet_pt = np.hypot(sums["px"], sums["py"])
     jet_eta, jet_phi = np.arcsinh(sums["pz"] / jet_pt), np.arctan2(sums["py"], sums["px"])
     kind = rng.choice(5, total, p=[0.5, 0.1, 0.3, 0.05, 0.05])

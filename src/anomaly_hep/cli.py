@@ -125,7 +125,11 @@ def _explain(name: str, overrides: list[str], message: str) -> str:
         if isinstance(config, DictConfig) and parts[0] not in config:
             close = difflib.get_close_matches(parts[0], [str(k) for k in config], n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
-            place = key.removesuffix("." + ".".join(parts)) if len(parts) < len(key.split(".")) else name
+            place = (
+                key.removesuffix("." + ".".join(parts))
+                if len(parts) < len(key.split("."))
+                else name
+            )
             return (
                 f"{key} does not exist.{hint} Keys of {place}: "
                 f"{', '.join(sorted(map(str, config)))}"

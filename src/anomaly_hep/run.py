@@ -25,7 +25,16 @@ from anomaly_hep.errors import RunDirectoryError
 
 # choices that change where a run is written or shown, but not what it computes
 NOT_IDENTITY = ("run_dir", "logger", "threads")
-_PACKAGES = ("torch", "lightning", "numpy", "uproot", "awkward", "hydra-core", "pythia8mc", "fastjet")
+_PACKAGES = (
+    "torch",
+    "lightning",
+    "numpy",
+    "uproot",
+    "awkward",
+    "hydra-core",
+    "pythia8mc",
+    "fastjet",
+)
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +43,7 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def default_path(config: Mapping[str, Any], root: Path) -> Path:
-    """Return the directory of a run that named none: two different configurations never share it."""
+    """Return the directory of a run that named none: no two configurations share it."""
     digest = hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
     name = f"{config['model']['name']}-{config['data']['name']}-seed{config['seed']}-{digest}"
     return root / name
@@ -158,7 +167,7 @@ def _version(name: str) -> str | None:
 
 
 def _git_revision() -> str | None:
-    """Return the revision of the source tree, marked when files differ from it; None outside git."""
+    """Return the revision of the source, marked when files differ from it; None outside git."""
     here = Path(__file__).resolve().parent
     try:
         revision, status = (

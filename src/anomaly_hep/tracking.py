@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lightning
 from lightning.pytorch.loggers.logger import Logger
 
 from anomaly_hep.errors import ConfigError
@@ -25,8 +24,8 @@ def loggers(config: Mapping[str, Any], path: Path) -> list[Logger]:
             f"logger.mode={settings['mode']} does not exist. Cure: choose one of {', '.join(MODES)}"
         )
     try:
-        from lightning.pytorch.loggers import WandbLogger
         import wandb
+        from lightning.pytorch.loggers import WandbLogger
     except ModuleNotFoundError as error:
         raise ConfigError(
             "logger=wandb needs the package wandb. Cure: pip install 'anomaly_hep[wandb]'"
@@ -48,9 +47,7 @@ def loggers(config: Mapping[str, Any], path: Path) -> list[Logger]:
     return [logger]
 
 
-def finish(
-    config: Mapping[str, Any], path: Path, metrics: Mapping[str, Any], trainer: lightning.Trainer
-) -> None:
+def finish(config: Mapping[str, Any], path: Path, metrics: Mapping[str, Any]) -> None:
     """Log efficiencies, figures and the best checkpoint to the run's dashboard, if it has one."""
     if config["logger"]["kind"] != "wandb":
         return

@@ -14,5 +14,7 @@ from anomaly_hep.evaluate.collect import collect
 def run(arguments: Sequence[str]) -> None:
     """Write collected.md, .csv and .json into the directory and print the table."""
     if len(arguments) != 1:
-        raise ConfigError("collect takes one directory. Cure: python -m anomaly_hep collect outputs")
+        raise ConfigError(
+            "collect takes one directory. Cure: python -m anomaly_hep collect outputs"
+        )
     Console().print(collect(Path(arguments[0])))

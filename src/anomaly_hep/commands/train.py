@@ -74,18 +74,15 @@ def _make(
     training_speed = _training_speed(path, speed)
     scorer = score(config, path, module, console)
     metrics = finish(config, path, module, scorer, training_speed)
-    tracking.finish(config, path, metrics, trainer)
+    tracking.finish(config, path, metrics)
     directory.finish({"default_score": metrics["default_score"]})
 
 
 def make_data(config: Mapping[str, Any]) -> JetDataModule:
     """Return the data module of a configuration."""
     data = config["data"]
-    names = (
-        "background classes features selection max_particles batch_size chunk_events pool_batches "
-        "num_workers on_bad_file max_bad_fraction"
-    ).split()
-    chosen = {name: data[name] for name in names}
+    own = ("name", "title", "dir", "if_missing", "simulation", "weight")
+    chosen = {name: value for name, value in data.items() if name not in own}
     return JetDataModule(directory=data["dir"], seed=config["seed"], **chosen)
 
 
@@ -114,9 +111,7 @@ def make_trainer(
     settings = dict(config["trainer"])
     every = settings.pop("checkpoint_every_seconds")
     speed = Speed()
-    checkpoints = Checkpoints(
-        path / "checkpoints", every_seconds=every, termination=termination
-    )
+    checkpoints = Checkpoints(path / "checkpoints", every_seconds=every, termination=termination)
     record = CSVRecord(path / "metrics.csv")
     loggers = [record, *tracking.loggers(config, path)]
     try:
@@ -148,9 +143,7 @@ def _training_speed(path: Path, speed: Speed) -> float | None:
     return speed.events_per_second
 
 
-def score(
-    config: Mapping[str, Any], path: Path, module: JetDataModule, console: Console
-) -> Scorer:
+def score(config: Mapping[str, Any], path: Path, module: JetDataModule, console: Console) -> Scorer:
     """Score the test files of every class with the best checkpoint into scores.parquet."""
     model, reading = load_model(path / "checkpoints" / "best.ckpt")
     scorer = Scorer(model, reading, config["score_batch_size"])
@@ -209,10 +202,10 @@ def finish(
 def describe_data(config: Mapping[str, Any], module: JetDataModule) -> dict[str, Any]:
     """Return name, origin and generator of the test data, as its files say."""
     files = [file for label in module.classes for file in module.files("test", label)]
-    made = [file.provenance for file in files]
-    if all(made):
+    made = [file.provenance for file in files if file.provenance]
+    if len(made) == len(files):
         origin, generator = "simulated", made[0]["generator"]
-    elif any(made):
+    elif made:
         raise ConfigError(
             f"{module.directory} mixes simulated files with others. Cure: keep them apart"
         )

@@ -146,7 +146,7 @@ class FeatureList:
 
     @property
     def columns(self) -> list[str]:
-        """Branches to read for these features and for the particle types; no label is among them."""
+        """Branches to read for the features and the particle types; no label is among them."""
         needed = [name for f in self.features for name in DEFINITIONS[f.name].needs]
         return list(dict.fromkeys([*needed, *TYPE_COLUMNS]))
 
@@ -156,7 +156,8 @@ class FeatureList:
         # feature by feature in memory, so that each is one contiguous pass; transposed at the end
         table = np.empty((len(self.features), int(events.lengths.sum())), np.float32)
         clipped = np.zeros(len(self.features), np.int64)
-        for row, (feature, column) in enumerate(zip(self.features, table, strict=True)):
+        for row, feature in enumerate(self.features):
+            column = table[row]
             np.subtract(DEFINITIONS[feature.name].value(quantities), feature.center, out=column)
             column *= feature.scale
             if feature.clip is not None:
@@ -171,9 +172,7 @@ class FeatureList:
                     branch=DEFINITIONS[feature.name].needs[0],
                     cure=f"give data.features.{feature.name} a clip, or leave the file out",
                 )
-        return ParticleInputs(
-            np.ascontiguousarray(table.T), particle_types(events, path), clipped
-        )
+        return ParticleInputs(np.ascontiguousarray(table.T), particle_types(events, path), clipped)
 
 
 def particle_types(events: Events, path: Path | str = "events") -> Int64[np.ndarray, " particle"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +49,12 @@ class Plan:
     @property
     def batches(self) -> int:
         """Batches per epoch of each rank."""
-        return -(-(-(-self.events // self.ranks)) // self.batch_size)
+        return math.ceil(math.ceil(self.events / self.ranks) / self.batch_size)
 
     @property
     def pools(self) -> int:
         """Pools per epoch of each rank."""
-        return -(-self.batches // self.pool_batches)
+        return math.ceil(self.batches / self.pool_batches)
 
     def batch_edges(self) -> Int64[np.ndarray, " edge"]:
         """Return where this rank's batches begin on the line of events, and where the last ends."""

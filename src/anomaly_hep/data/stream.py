@@ -111,9 +111,7 @@ class _Pools(Dataset[_Pool]):
             torch.from_numpy(events.lengths),
             torch.from_numpy(index[order]),
         )
-        counts = Counts(
-            len(passed), int((~passed).sum()), truncated, len(made.types), made.clipped
-        )
+        counts = Counts(len(passed), int((~passed).sum()), truncated, len(made.types), made.clipped)
         return _Pool(inputs, sizes, counts)
 
 

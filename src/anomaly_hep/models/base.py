@@ -37,7 +37,7 @@ class AnomalyModel(lightning.LightningModule):
                 f"model.optimizer.schedule={self.optimizer_settings['schedule']} does not exist. "
                 f"Cure: choose one of {', '.join(SCHEDULES)}"
             )
-        self.validation_means = torch.nn.ModuleDict()
+        self.validation_means: dict[str, MeanMetric] = {}
 
     @abstractmethod
     def loss(self, batch: Any) -> dict[str, Float[Tensor, ""]]:
@@ -53,7 +53,7 @@ class AnomalyModel(lightning.LightningModule):
 
     @abstractmethod
     def flops(self, multiplicity: float) -> dict[str, float]:
-        """Return the operations of 'encoder' and 'total' for an event of `multiplicity` particles."""
+        """Return the operations of 'encoder' and 'total' for `multiplicity` particles."""
 
     def parameter_counts(self) -> dict[str, int]:
         """Return the trainable parameters: 'total', and 'encoder' for the encoder alone."""
@@ -64,7 +64,7 @@ class AnomalyModel(lightning.LightningModule):
             ),
         }
 
-    def noise_like(self, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def noise_like(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
         """Return standard normal noise that depends on seed, step and rank alone.
 
         So a run that was killed and resumed draws what the unbroken run would have drawn.

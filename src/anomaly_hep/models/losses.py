@@ -24,7 +24,7 @@ def kl_divergence(
 
 def pair_distance(
     truth: Float[Tensor, "... 3"], other: Float[Tensor, "... 3"], angular_scale: float
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """Return (dpT)^2 + pT^2 (deta^2 + dphi^2) / R0^2 with the pT of `truth`, for either direction.
 
     Both are (10 pT/pT_jet, delta eta, delta phi); `angular_scale` is R0 in radians.
@@ -81,8 +81,8 @@ def chamfer(
 ) -> Float[Tensor, " jet"]:
     """Return arXiv:2311.17162 eq. 1 per jet, as the published code evaluates it.
 
-    Partners are sought inside each group only; both directions weigh one half, and each is the
-    mean over the jet's particles (the paper prints a sum, under which loss grows with multiplicity).
+    Partners are sought inside each group only; both directions weigh one half, and each is the mean
+    over the jet's particles (the paper prints a sum, under which loss grows with multiplicity).
     The partners are chosen without a gradient: that of a minimum is the gradient at the minimum.
     """
     forward, backward = nearest_partners(truth, reconstructed, groups, angular_scale)

@@ -26,6 +26,8 @@ from anomaly_hep.models.layers.segments import Segments
 from anomaly_hep.models.layers.transformer import TransformerDecoder, TransformerEncoder
 from anomaly_hep.models.losses import chamfer, clipped_mean, kl_divergence
 
+Encoder = DeepSetEncoder | TransformerEncoder
+Decoder = DeepSetDecoder | TransformerDecoder
 TARGET = ("pt_rel", "delta_eta", "delta_phi")  # what the decoder gives back, in this order
 
 
@@ -79,8 +81,8 @@ class SetVAE(AnomalyModel):
         kind, decoder_layers = settings.pop("kind"), settings.pop("decoder_layers")
         shared = {"latent_dim": latent_dim, **settings}
         if kind == "deepset":
-            self.encoder: nn.Module = DeepSetEncoder(inputs=inputs, **shared)
-            self.decoder: nn.Module = DeepSetDecoder(
+            self.encoder: Encoder = DeepSetEncoder(inputs=inputs, **shared)
+            self.decoder: Decoder = DeepSetDecoder(
                 outputs=len(TARGET), **(shared | {"layers": decoder_layers})
             )
         elif kind == "transformer":
@@ -95,6 +97,7 @@ class SetVAE(AnomalyModel):
             )
         d_model = settings["d_model"]
         self.type_code = nn.Embedding(len(PARTICLE_TYPES), d_model) if use_pid else None
+        self.number_code: Tensor
         self.register_buffer("number_code", sinusoids(max_particles, d_model), persistent=False)
 
     def encode(
@@ -155,7 +158,7 @@ class SetVAE(AnomalyModel):
         }
 
     def scores(self, batch: ParticleBatch) -> dict[str, Float[Tensor, " jet"]]:
-        """Return the Chamfer distance at z = mean, the KL divergence, and their sum as in the loss."""
+        """Return the Chamfer distance at z = mean, the KL divergence, and both as in the loss."""
         segments = Segments(batch.lengths)
         mean, log_variance = self.encode(batch, segments)
         distance = self.reconstruction_loss(mean, batch, segments)
@@ -176,6 +179,6 @@ class SetVAE(AnomalyModel):
 
     def flops(self, multiplicity: float) -> dict[str, float]:
         """Return twice the multiply-adds of linear maps and attention, as in the paper's tables."""
-        encoder = 2.0 * self.encoder.macs(multiplicity)  # type: ignore[operator]
-        decoder = 2.0 * self.decoder.macs(multiplicity)  # type: ignore[operator]
+        encoder = 2.0 * self.encoder.macs(multiplicity)
+        decoder = 2.0 * self.decoder.macs(multiplicity)
         return {"encoder": encoder, "total": encoder + decoder}

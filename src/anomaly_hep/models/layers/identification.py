@@ -48,9 +48,7 @@ def identification_numbers(
     return counts.gather(1, types[:, None])[:, 0] - 1
 
 
-def type_groups(
-    types: Int64[Tensor, " particle"], kinds: int, segments: Segments
-) -> Groups:
+def type_groups(types: Int64[Tensor, " particle"], kinds: int, segments: Segments) -> Groups:
     """Return the groups of equal type within each jet."""
     key = segments.owner * kinds + types
     lengths = torch.bincount(key, minlength=len(segments) * kinds)

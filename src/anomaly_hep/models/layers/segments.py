@@ -82,8 +82,6 @@ class Segments:
         padded[self.owner, self.position] = flat
         return padded
 
-    def unpad(
-        self, padded: Float[Tensor, "jet slot feature"]
-    ) -> Float[Tensor, "particle feature"]:
+    def unpad(self, padded: Float[Tensor, "jet slot feature"]) -> Float[Tensor, "particle feature"]:
         """Return the particles of a rectangle made by `pad`, flat again."""
         return padded[self.owner, self.position]

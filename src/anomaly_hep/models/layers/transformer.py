@@ -83,9 +83,7 @@ def _mask(segments: Segments, slots: int) -> Bool[Tensor, "jet 1 1 slot"]:
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(inputs, hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, outputs)
-    )
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, outputs))
 
 
 def _mlp_macs(mlp: nn.Sequential) -> int:
@@ -95,9 +93,7 @@ def _mlp_macs(mlp: nn.Sequential) -> int:
 class Block(nn.Module):
     """Pre-norm self-attention, optional attention to a source, and a feed-forward map."""
 
-    def __init__(
-        self, d_model: int, d_ff: int, heads: int, *, source: int | None = None
-    ) -> None:
+    def __init__(self, d_model: int, d_ff: int, heads: int, *, source: int | None = None) -> None:
         super().__init__()
         self.norm_self = SetNorm(d_model)
         self.self_attention = Attention(d_model, heads)
@@ -128,6 +124,10 @@ class Block(nn.Module):
         if self.source_attention is not None:
             total += self.source_attention.macs(queries, sources)
         return total
+
+
+def _stack_macs(layers: nn.ModuleList, queries: float, sources: float = 0.0) -> float:
+    return sum(layer.macs(queries, sources) for layer in layers if isinstance(layer, Block))
 
 
 class TransformerEncoder(nn.Module):
@@ -171,8 +171,7 @@ class TransformerEncoder(nn.Module):
         """Return the multiply-adds for a jet of `particles`, counted as the paper does."""
         heads = self.mean.weight.numel() + self.log_variance.weight.numel()
         total = particles * _mlp_macs(self.embed) + heads
-        total += sum(layer.macs(particles) for layer in self.layers)
-        return total + sum(layer.macs(2, particles) for layer in self.pooling)
+        return total + _stack_macs(self.layers, particles) + _stack_macs(self.pooling, 2, particles)
 
 
 class TransformerDecoder(nn.Module):
@@ -205,4 +204,4 @@ class TransformerDecoder(nn.Module):
     def macs(self, particles: float) -> float:
         """Return the multiply-adds for a jet of `particles`, counted as the paper does."""
         total = _mlp_macs(self.embed) + particles * _mlp_macs(self.output)
-        return total + sum(layer.macs(particles, 1) for layer in self.layers)
+        return total + _stack_macs(self.layers, particles, 1)
