@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ class Tree:
             self._uproot_branches = {str(branch.name): branch for branch in tree.branches}
         self._branches: dict[str, Branch] = {}
         self._last: dict[str, tuple[int, Basket]] = {}
-        self._checksums = self._read_checksums()
+        self._checksums: dict[str, Sequence[int]] = {}
+        self._text_checksums: dict[str, int] = {}
+        self._read_checksums()
 
     def close(self) -> None:
         """Close the file."""
@@ -49,7 +52,13 @@ class Tree:
     def json_object(self, key: str) -> dict[str, Any] | None:
         """Return the JSON object stored as a TObjString under `key`, None where there is none."""
         with refusing(self.path, f"'{key}' is damaged", cure=FETCH_AGAIN):
-            return dict(json.loads(str(self._file[key]))) if key in self._file else None
+            text = str(self._file[key]) if key in self._file else None
+            content = None if text is None else dict(json.loads(text))
+        written = self._text_checksums.get(key)
+        if written is not None and (text is None or zlib.crc32(text.encode()) != written):
+            problem = f"the checksum of '{key}' does not fit its content"
+            raise BadFileError(self.path, problem, cure=FETCH_AGAIN)
+        return content
 
     def branch(self, name: str) -> Branch:
         """Return the branch `name`; refuses a missing one, and one that holds no numbers."""
@@ -95,13 +104,14 @@ class Tree:
             problem = f"the file is truncated: {size} bytes of {end}"
             raise BadFileError(self.path, problem, cure=FETCH_AGAIN)
 
-    def _read_checksums(self) -> Mapping[str, Sequence[int]]:
+    def _read_checksums(self) -> None:
         stored = self.json_object(CHECKSUMS)
         if stored is None:
-            return {}
+            return
         with refusing(self.path, f"'{CHECKSUMS}' is damaged", cure=FETCH_AGAIN):
-            entries, baskets = int(stored["entries"]), dict(stored["baskets"])
+            entries = int(stored["entries"])
+            self._checksums = dict(stored["baskets"])
+            self._text_checksums = dict(stored.get("texts", {}))
         if entries != self.entries:
             problem = f"the tree has {self.entries} entries, the file was written with {entries}"
             raise BadFileError(self.path, problem, cure=FETCH_AGAIN)
-        return baskets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def write_tree(
 
     Particle branches share their name up to the first '_' and one counter branch (part_px: npart).
     LZ4 leaves what it cannot shrink, most floats, as it is and without a checksum; so the file
-    carries a CRC-32 of each basket, which reading verifies.
+    carries a CRC-32 of each basket and each text, which reading verifies.
     """
     prefix = next(iter(layout.particles)).partition("_")[0]
     fields = {branch.removeprefix(f"{prefix}_"): branch for branch in layout.particles}
@@ -46,5 +47,11 @@ def write_tree(
             for branch, values in events.items():
                 checksums[branch].append(checksum(values, None))
             entries += len(part)
-        file[CHECKSUMS] = json.dumps({"entries": entries, "baskets": checksums})
+        file[CHECKSUMS] = json.dumps(
+            {
+                "entries": entries,
+                "baskets": checksums,
+                "texts": {key: zlib.crc32(text.encode()) for key, text in texts.items()},
+            }
+        )
     return entries
