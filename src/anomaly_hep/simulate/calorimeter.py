@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from anomaly_hep.simulate.vectors import Direction
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -42,51 +44,44 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
+class Hits:
+    """Particles at the calorimeter: event number, direction of the point they hit, energy, track.
+
+    `track_energy` is 0 without a track, `track_resolution` is sigma(p) / p.
+    """
+
+    event: Int64[np.ndarray, " particle"]
+    point: Direction
+    pid: Int64[np.ndarray, " particle"]
+    energy: Float64[np.ndarray, " particle"]
+    track_energy: Float64[np.ndarray, " particle"]
+    track_resolution: Float64[np.ndarray, " particle"]
+
+
+@dataclass(frozen=True, eq=False)
 class Flow:
     """What energy flow makes of one layer: neutral objects, and a factor for each track."""
 
     event: Int64[np.ndarray, " neutral"]
-    eta: Float64[np.ndarray, " neutral"]
-    phi: Float64[np.ndarray, " neutral"]
+    direction: Direction
     energy: Float64[np.ndarray, " neutral"]
     track_scale: Float64[np.ndarray, " particle"]
 
 
-def energy_flow(
-    layer: Layer,
-    event: Int64[np.ndarray, " particle"],
-    eta: Float64[np.ndarray, " particle"],
-    phi: Float64[np.ndarray, " particle"],
-    pid: Int64[np.ndarray, " particle"],
-    energy: Float64[np.ndarray, " particle"],
-    track_energy: Float64[np.ndarray, " particle"],
-    track_resolution: Float64[np.ndarray, " particle"],
-    rng: np.random.Generator,
-) -> Flow:
-    """Run energy flow in one layer; eta and phi are where particles reach the calorimeter.
-
-    `track_energy` is 0 for particles without a track; `track_resolution` is sigma(p)/p.
-    """
-    share = layer.fraction(pid)
-    hit = np.flatnonzero((share > 0) & (eta > layer.eta_edges[0]) & (eta <= layer.eta_edges[-1]))
-    share, row = share[hit], np.searchsorted(layer.eta_edges, eta[hit], side="left") - 1
-    cells = layer.phi_cells[row]
-    column = np.floor((phi[hit] + np.pi) / (2 * np.pi) * cells).astype(np.int64)
-    column = np.minimum(column, cells - 1)  # phi = pi exactly
-    rows, columns = len(layer.phi_cells), int(layer.phi_cells.max())
-    key, cell = np.unique((event[hit] * rows + row) * columns + column, return_inverse=True)
-    row, column = key // columns % rows, key % columns
+def energy_flow(layer: Layer, hits: Hits, rng: np.random.Generator) -> Flow:
+    """Run energy flow in one layer, for all cells of all events at once."""
+    share = layer.fraction(hits.pid)
+    hit, cells, cell = _cells(layer, hits, share)
 
     def total(values: np.ndarray) -> np.ndarray:
-        return np.bincount(cell, values, len(key))
+        return np.bincount(cell, values, len(cells.event))
 
-    tracks = track_energy[hit] * share
+    tracks = hits.track_energy[hit] * share[hit]
     in_tracks = total(tracks)
-    track_variance = total((track_resolution[hit] * tracks) ** 2)
+    track_variance = total((hits.track_resolution[hit] * tracks) ** 2)
+    deposited = total(hits.energy[hit] * share[hit])
 
-    low, high = layer.eta_edges[row], layer.eta_edges[row + 1]
-    centre = (low + high) / 2
-    deposited = total(energy[hit] * share)
+    centre = (cells.low + cells.high) / 2
     measured = log_normal(deposited, layer.resolution(deposited, centre), rng)
     sigma = layer.resolution(measured, centre)
     measured[(measured < layer.min_energy) | (measured < layer.min_significance * sigma)] = 0.0
@@ -95,19 +90,44 @@ def energy_flow(
     significance = excess / np.sqrt(track_variance + sigma**2)
     neutral = (excess > layer.min_energy) & (significance > layer.min_significance)
     scale = np.where(neutral, 1.0, _combined(in_tracks, track_variance, measured, sigma))
-
-    # a neutral object is somewhere in its cell
-    chosen = np.flatnonzero(neutral)
-    step = 2 * np.pi / layer.phi_cells[row[chosen]]
-    track_scale = np.ones(len(pid))
+    track_scale = np.ones(len(hits.pid))
     track_scale[hit] = scale[cell]
-    return Flow(
-        event=key[chosen] // (rows * columns),
-        eta=low[chosen] + (high - low)[chosen] * rng.random(len(chosen)),
-        phi=-np.pi + step * (column[chosen] + rng.random(len(chosen))),
-        energy=excess[chosen],
-        track_scale=track_scale,
-    )
+    chosen = np.flatnonzero(neutral)
+    return Flow(cells.event[chosen], cells.point(chosen, rng), excess[chosen], track_scale)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """The cells that were hit: event number, bounds in eta, position and width in phi."""
+
+    event: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    column: np.ndarray
+    width: np.ndarray
+
+    def point(self, index: np.ndarray, rng: np.random.Generator) -> Direction:
+        """Return a random point in each of the cells `index`."""
+        low, high = self.low[index], self.high[index]
+        eta = low + (high - low) * rng.random(len(index))
+        phi = -np.pi + self.width[index] * (self.column[index] + rng.random(len(index)))
+        return Direction(eta, phi)
+
+
+def _cells(layer: Layer, hits: Hits, share: np.ndarray) -> tuple[np.ndarray, _Cells, np.ndarray]:
+    """Return which particles hit the layer, the cells, and which cell each of them hit."""
+    eta, edges = hits.point.eta, layer.eta_edges
+    hit = np.flatnonzero((share > 0) & (eta > edges[0]) & (eta <= edges[-1]))
+    row = np.searchsorted(edges, eta[hit], side="left") - 1
+    steps = layer.phi_cells[row]
+    column = np.floor((hits.point.phi[hit] + np.pi) / (2 * np.pi) * steps).astype(np.int64)
+    column = np.minimum(column, steps - 1)  # phi = pi exactly
+    rows, columns = len(layer.phi_cells), int(layer.phi_cells.max())
+    key, cell = np.unique((hits.event[hit] * rows + row) * columns + column, return_inverse=True)
+    row = key // columns % rows
+    width = 2 * np.pi / layer.phi_cells[row]
+    event = key // (rows * columns)
+    return hit, _Cells(event, edges[row], edges[row + 1], key % columns, width), cell
 
 
 def _combined(
@@ -150,8 +170,9 @@ def _hcal_resolution(energy: np.ndarray, eta: np.ndarray) -> np.ndarray:
     return np.where(np.abs(eta) <= 3.0, central, forward)
 
 
-# Edges of the forward cells that both layers share
-_FORWARD = (3.125, 3.3, 3.475, 3.65, 3.825, 4.0, 4.175, 4.35, 4.525, 4.7, 5.0)
+MAX_ABS_ETA = 5.0
+# edges of the forward cells that both layers share
+_FORWARD = (3.125, 3.3, 3.475, 3.65, 3.825, 4.0, 4.175, 4.35, 4.525, 4.7, MAX_ABS_ETA)
 
 
 def _mirrored(positive: np.ndarray) -> Float64[np.ndarray, " edge"]:

@@ -1,19 +1,20 @@
 """A CMS-like detector: generated particles → energy-flow candidates (tracks, photons, hadrons).
 
-Follows Delphes module by module, vectorised over whole batches of events. Units: GeV, mm, radians.
+Follows Delphes module by module, for whole batches of events. Units: GeV, mm, radians.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.simulate import calorimeter, impact_parameters, tracking
-from anomaly_hep.simulate.calorimeter import Flow, Layer
+from anomaly_hep.simulate.calorimeter import Flow, Hits, Layer
 from anomaly_hep.simulate.generator import Particles
+from anomaly_hep.simulate.vectors import direction, transverse
 
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
 
@@ -22,26 +23,27 @@ CARDS = ("cms", "jetclass")
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Energy-flow candidates of a batch, grouped by event; impact parameters are 0 without a track.
+    """Energy-flow candidates of a batch, grouped by event.
 
-    `kind` is one of CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON and MUON.
+    `momentum` is (px, py, pz, E), `kind` one of CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON
+    and MUON. `impact` is (d0, sigma(d0), dz, sigma(dz)), all 0 for neutral candidates.
     """
 
     event: Int64[np.ndarray, " candidate"]
-    px: Float64[np.ndarray, " candidate"]
-    py: Float64[np.ndarray, " candidate"]
-    pz: Float64[np.ndarray, " candidate"]
-    energy: Float64[np.ndarray, " candidate"]
+    momentum: Float64[np.ndarray, "4 candidate"]
     charge: Float64[np.ndarray, " candidate"]
     kind: Int64[np.ndarray, " candidate"]
-    d0: Float64[np.ndarray, " candidate"]
-    d0_error: Float64[np.ndarray, " candidate"]
-    dz: Float64[np.ndarray, " candidate"]
-    dz_error: Float64[np.ndarray, " candidate"]
+    impact: Float64[np.ndarray, "4 candidate"]
 
     def take(self, index: Int64[np.ndarray, " chosen"]) -> Candidates:
         """Return the candidates `index`, in that order."""
-        return Candidates(*(getattr(self, field.name)[index] for field in fields(self)))
+        return Candidates(
+            self.event[index],
+            self.momentum[:, index],
+            self.charge[index],
+            self.kind[index],
+            self.impact[:, index],
+        )
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,12 @@ class Detector:
 
     @staticmethod
     def from_card(card: str) -> Detector:
-        """Return the detector of a card.
+        """Return the detector of a card; raises ConfigError for an unknown name.
 
         "cms" is Delphes' delphes_card_CMS.tcl. "jetclass" is the card of JetClass's own production
         (jet-universe/jetclass_generation): HCAL cells count from one sigma on, and its
         TrackSmearing module, told a momentum resolution of 0, undoes the momentum smearing and
-        makes energy flow trust the calorimeter.
+        makes energy flow trust the calorimeter alone.
         """
         if card not in CARDS:
             raise ConfigError(f"No detector card '{card}'. Cure: choose one of {', '.join(CARDS)}")
@@ -73,31 +75,24 @@ class Detector:
     def measure(self, particles: Particles, rng: np.random.Generator) -> Candidates:
         """Return what the detector sees of the final particles."""
         seen = _reaching(particles)
-        pt = np.hypot(seen.px, seen.py)
-        paths = tracking.propagate(seen.px, seen.py, seen.pz, seen.x, seen.y, seen.z, seen.charge)
-        efficiency = tracking.efficiency(pt, paths.eta, seen.pid)
+        pt = transverse(seen.momentum)
+        paths = tracking.propagate(seen.momentum, seen.vertex, seen.charge)
+        efficiency = tracking.efficiency(pt, paths.end.eta, seen.pid)
         tracked = (seen.charge != 0) & (rng.random(len(pt)) < efficiency)
         resolution, factor = np.zeros(len(pt)), np.ones(len(pt))
         if self.smear_momenta:
-            resolution = tracking.momentum_resolution(pt, paths.eta, seen.pid)
+            resolution = tracking.momentum_resolution(pt, paths.end.eta, seen.pid)
             factor = calorimeter.log_normal(factor, resolution, rng)
-        mass2 = np.maximum(seen.energy**2 - pt**2 - seen.pz**2, 0.0)
-
-        def track_energy() -> np.ndarray:
-            momentum2 = factor**2 * (pt**2 + seen.pz**2)
-            return np.where(tracked, np.sqrt(momentum2 + mass2), 0.0)
-
         flows = []
         for layer in (calorimeter.ECAL, self.hcal):
-            flow = calorimeter.energy_flow(
-                layer, seen.event, paths.eta, paths.phi, seen.pid, seen.energy,
-                track_energy(), resolution, rng,
-            )  # fmt: skip
-            flows.append(flow)
-            factor = factor * flow.track_scale
-        # Delphes keeps tracks scaled to nothing; readers of JetClass drop candidates without pT
-        track = np.flatnonzero(tracked & (factor > 0))
-        tracks = _tracks(seen, track, factor[track], mass2[track], paths, rng)
+            energy = np.where(tracked, seen.scaled_energy(factor), 0.0)
+            hits = Hits(seen.event, paths.end, seen.pid, seen.momentum[3], energy, resolution)
+            flows.append(calorimeter.energy_flow(layer, hits, rng))
+            # tracks reach the next layer with what this one made of them
+            factor = factor * flows[-1].track_scale
+        # tracks scaled to nothing are no candidates: JetClass drops those without pT
+        index = np.flatnonzero(tracked & (factor > 0))
+        tracks = _tracks(seen.take(index), factor[index], paths.d0[index], paths.dz[index], rng)
         return _merged(tracks, _neutral(flows[0], PHOTON), _neutral(flows[1], NEUTRAL_HADRON))
 
 
@@ -105,75 +100,86 @@ class Detector:
 class _Seen:
     event: np.ndarray
     pid: np.ndarray
-    px: np.ndarray
-    py: np.ndarray
-    pz: np.ndarray
-    energy: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    z: np.ndarray
     charge: np.ndarray
+    momentum: np.ndarray
+    vertex: np.ndarray
+
+    def take(self, index: np.ndarray) -> _Seen:
+        return _Seen(
+            self.event[index],
+            self.pid[index],
+            self.charge[index],
+            self.momentum[:, index],
+            self.vertex[:, index],
+        )
+
+    def scaled_energy(self, factor: np.ndarray) -> np.ndarray:
+        """Energy with the momentum times `factor` and the true mass."""
+        momentum2 = (self.momentum[:3] ** 2).sum(axis=0)
+        mass2 = np.maximum(self.momentum[3] ** 2 - momentum2, 0.0)
+        energy: np.ndarray = np.sqrt(factor**2 * momentum2 + mass2)
+        return energy
 
 
 def _reaching(particles: Particles) -> _Seen:
-    """Return the final particles that are born inside the tracker and move away from the beam."""
-    keep = np.flatnonzero(
-        particles.final
-        & ~np.isin(np.abs(particles.pid), (12, 14, 16))
-        & tracking.inside(particles.x, particles.y, particles.z)
-        & (particles.px**2 + particles.py**2 > 1e-9)
+    """Return the visible particles that can reach a calorimeter cell, |eta| < 5.
+
+    A helix from the beam line only gets closer to the beam than its tangent: |eta| grows.
+    """
+    final = np.flatnonzero(particles.final & ~np.isin(np.abs(particles.pid), (12, 14, 16)))
+    momentum, vertex = particles.momentum[:, final], particles.vertex[:, final]
+    pt = transverse(momentum)
+    keep = (
+        (np.abs(momentum[2]) < np.sinh(calorimeter.MAX_ABS_ETA) * pt)
+        & (pt > 3e-5)  # GeV; Delphes' own bound
+        & tracking.inside(vertex)
     )
-    return _Seen(*(getattr(particles, field.name)[keep] for field in fields(_Seen)))
+    index = final[keep]
+    return _Seen(
+        particles.event[index],
+        particles.pid[index],
+        particles.charge[index],
+        momentum[:, keep],
+        vertex[:, keep],
+    )
 
 
 def _tracks(
-    seen: _Seen,
-    index: np.ndarray,
-    factor: np.ndarray,
-    mass2: np.ndarray,
-    paths: tracking.Paths,
-    rng: np.random.Generator,
+    seen: _Seen, factor: np.ndarray, d0: np.ndarray, dz: np.ndarray, rng: np.random.Generator
 ) -> Candidates:
-    px, py, pz = (factor * getattr(seen, name)[index] for name in ("px", "py", "pz"))
     # the tracker's resolution depends on the true momentum
-    true_pt = np.hypot(seen.px, seen.py)[index]
-    d0_error, dz_error = impact_parameters.resolution(true_pt, np.arcsinh(seen.pz[index] / true_pt))
-    kind = np.abs(seen.pid[index])
+    d0_error, dz_error = impact_parameters.resolution(
+        transverse(seen.momentum), direction(seen.momentum).eta
+    )
+    kind = np.abs(seen.pid)
     return Candidates(
-        event=seen.event[index],
-        px=px,
-        py=py,
-        pz=pz,
-        energy=np.sqrt(px**2 + py**2 + pz**2 + mass2),
-        charge=seen.charge[index],
+        event=seen.event,
+        momentum=np.concatenate([factor * seen.momentum[:3], [seen.scaled_energy(factor)]]),
+        charge=seen.charge,
         kind=np.where(kind == 11, ELECTRON, np.where(kind == 13, MUON, CHARGED_HADRON)),
-        d0=rng.normal(paths.d0[index], d0_error),
-        d0_error=d0_error,
-        dz=rng.normal(paths.dz[index], dz_error),
-        dz_error=dz_error,
+        impact=np.stack([rng.normal(d0, d0_error), d0_error, rng.normal(dz, dz_error), dz_error]),
     )
 
 
 def _neutral(flow: Flow, kind: int) -> Candidates:
-    pt = flow.energy / np.cosh(flow.eta)
-    zero = np.zeros(len(pt))
+    eta, phi = flow.direction
+    pt = flow.energy / np.cosh(eta)
     return Candidates(
         event=flow.event,
-        px=pt * np.cos(flow.phi),
-        py=pt * np.sin(flow.phi),
-        pz=pt * np.sinh(flow.eta),
-        energy=flow.energy,
-        charge=zero,
+        momentum=np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), flow.energy]),
+        charge=np.zeros(len(pt)),
         kind=np.full(len(pt), kind),
-        d0=zero,
-        d0_error=zero,
-        dz=zero,
-        dz_error=zero,
+        impact=np.zeros((4, len(pt))),
     )
 
 
 def _merged(*parts: Candidates) -> Candidates:
+    event = np.concatenate([part.event for part in parts])
     whole = Candidates(
-        *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Candidates))
+        event,
+        np.concatenate([part.momentum for part in parts], axis=1),
+        np.concatenate([part.charge for part in parts]),
+        np.concatenate([part.kind for part in parts]),
+        np.concatenate([part.impact for part in parts], axis=1),
     )
-    return whole.take(np.argsort(whole.event, kind="stable"))
+    return whole.take(np.argsort(event, kind="stable"))

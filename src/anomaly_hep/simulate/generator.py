@@ -5,9 +5,10 @@ The only file that knows pythia8mc. Units: GeV, mm (production vertices), charge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import awkward as ak
 import numpy as np
@@ -18,7 +19,7 @@ from anomaly_hep.errors import SimulationError
 # Pythia's own range; 0 would mean "seed from the clock".
 MAX_SEED = 900_000_000
 
-# Quiet: Pythia and its SLHA reader would print hundreds of lines per process.
+# Pythia and its SLHA reader would print hundreds of lines per process.
 _SILENCE = ("Print:quiet = on", "SLHA:verbose = 0")
 
 
@@ -26,7 +27,9 @@ _SILENCE = ("Print:quiet = on", "SLHA:verbose = 0")
 class Particles:
     """All particles of a batch of events, intermediate ones included, in Pythia's order.
 
-    `daughter1` and `daughter2` count from the beginning of the particle's own event; 0 means none.
+    `momentum` is (px, py, pz, E), `vertex` the point of production (x, y, z), `charge` that of
+    final particles and 0 for others. `daughter1` and `daughter2` count from the beginning of the
+    particle's own event; 0 means none.
     """
 
     lengths: Int64[np.ndarray, " event"]
@@ -34,14 +37,9 @@ class Particles:
     status: Int64[np.ndarray, " particle"]
     daughter1: Int64[np.ndarray, " particle"]
     daughter2: Int64[np.ndarray, " particle"]
-    px: Float64[np.ndarray, " particle"]
-    py: Float64[np.ndarray, " particle"]
-    pz: Float64[np.ndarray, " particle"]
-    energy: Float64[np.ndarray, " particle"]
-    x: Float64[np.ndarray, " particle"]
-    y: Float64[np.ndarray, " particle"]
-    z: Float64[np.ndarray, " particle"]
     charge: Float64[np.ndarray, " particle"]
+    momentum: Float64[np.ndarray, "4 particle"]
+    vertex: Float64[np.ndarray, "3 particle"]
 
     @property
     def event(self) -> Int64[np.ndarray, " particle"]:
@@ -54,35 +52,41 @@ class Particles:
         return self.status > 0
 
 
+class Veto(Protocol):
+    """Says early which events are not worth finishing; `process` and `event` are Pythia's."""
+
+    scale: float
+
+    def wrong_process(self, process: Any) -> bool:
+        """Return True to drop a hard process with its resonance decays."""
+
+    def hopeless(self, process: Any, event: Any) -> bool:
+        """Return True to drop an event whose shower has come down to `scale` GeV."""
+
+
 class Generator:
     """One Pythia instance.
 
-    `settings` are Pythia's own strings ("PhaseSpace:pTHatMin = 400."); `veto`, if given, sees each
-    hard process with its resonance decays and returns True for those not worth showering.
-    Raises SimulationError for a setting that Pythia does not know or cannot start with.
+    `settings` are Pythia's own strings ("PhaseSpace:pTHatMin = 400."). Raises SimulationError for a
+    setting that Pythia does not know or cannot start with.
     """
 
-    def __init__(
-        self,
-        settings: Sequence[str],
-        seed: int,
-        *,
-        veto: Callable[[Any], bool] | None = None,
-    ) -> None:
+    def __init__(self, settings: Sequence[str], seed: int, *, veto: Veto | None = None) -> None:
         import pythia8mc
 
         if not 0 < seed <= MAX_SEED:
             raise SimulationError(
                 f"Pythia cannot use the seed {seed}. Cure: choose one from 1 to {MAX_SEED}"
             )
+        started = time.process_time()
         self._pythia = pythia8mc.Pythia("", False)
         for line in (*_SILENCE, *settings, "Random:setSeed = on", f"Random:seed = {seed}"):
             if not self._pythia.readString(line):
                 raise SimulationError(
                     f"Pythia refused the setting '{line}'. Cure: mend its name or value; "
-                    "names are in https://pythia.org/manuals"
+                    "names are in the manual, https://pythia.org/manuals"
                 )
-        self._hook = _process_veto(pythia8mc, veto) if veto is not None else None
+        self._hook = None if veto is None else _user_hook(pythia8mc, veto)
         if self._hook is not None:
             self._pythia.setUserHooksPtr(self._hook)
         if not self._pythia.init():
@@ -93,6 +97,7 @@ class Generator:
         self._charges: dict[int, float] = {}
         self.requested = 0
         self.generated = 0
+        self.seconds = time.process_time() - started  # CPU time inside Pythia
 
     @property
     def skipped(self) -> int:
@@ -101,42 +106,42 @@ class Generator:
 
     @property
     def vetoed(self) -> int:
-        """Hard processes refused by the veto so far."""
-        return self._hook.vetoed if self._hook is not None else 0
+        """Events dropped by the veto so far."""
+        return 0 if self._hook is None else int(self._hook.vetoed)
 
     def batch(self, size: int) -> Particles:
         """Generate `size` events; those that Pythia gives up on are counted and left out."""
-        # "skip": one event that cannot be hadronised must not end a production.
+        started = time.process_time()
+        # "skip": one event that cannot be hadronised must not end a production
         run = self._pythia.nextBatch(size, errorMode="skip")
+        self.seconds += time.process_time() - started
         self.requested += size
         self.generated += len(run)
-        return self._flatten(run)
+        if len(run) == 0:
+            raise SimulationError(
+                f"Pythia gave up on all of {size} events in a row. "
+                "Cure: look for settings that contradict each other"
+            )
+        return self._flatten(run.prt)
 
-    def _flatten(self, run: Any) -> Particles:
-        prt = run.prt
+    def _flatten(self, prt: Any) -> Particles:
+        flat = ak.flatten(prt)
 
-        def flat(array: Any, dtype: type) -> np.ndarray:
-            return ak.to_numpy(ak.flatten(array)).astype(dtype, copy=False)
+        def column(array: Any) -> np.ndarray:
+            return np.asarray(ak.to_numpy(array))
 
-        def vertex(name: str) -> np.ndarray:
-            # the vertex of particles made at the collision point itself is not set
-            return ak.to_numpy(ak.fill_none(ak.flatten(prt.vProd[name]), 0.0)).astype(np.float64)
-
-        pid = flat(prt.id, np.int64)
+        pid, status = column(flat.id).astype(np.int64), column(flat.status).astype(np.int64)
+        charge = np.zeros(len(pid))
+        charge[status > 0] = self._charge(pid[status > 0])
         return Particles(
-            lengths=ak.to_numpy(ak.num(prt.id)).astype(np.int64),
+            lengths=column(ak.num(prt.id)).astype(np.int64),
             pid=pid,
-            status=flat(prt.status, np.int64),
-            daughter1=flat(prt.daughter1, np.int64),
-            daughter2=flat(prt.daughter2, np.int64),
-            px=flat(prt.p.px, np.float64),
-            py=flat(prt.p.py, np.float64),
-            pz=flat(prt.p.pz, np.float64),
-            energy=flat(prt.p.e, np.float64),
-            x=vertex("px"),
-            y=vertex("py"),
-            z=vertex("pz"),
-            charge=self._charge(pid),
+            status=status,
+            daughter1=column(flat.daughter1).astype(np.int64),
+            daughter2=column(flat.daughter2).astype(np.int64),
+            charge=charge,
+            momentum=np.stack([column(flat.p[name]) for name in ("px", "py", "pz", "e")]),
+            vertex=_vertices(flat.vProd.layout),
         )
 
     def _charge(self, pid: Int64[np.ndarray, " particle"]) -> Float64[np.ndarray, " particle"]:
@@ -147,27 +152,49 @@ class Generator:
         return np.array([self._charges[kind] for kind in kinds.tolist()], np.float64)[inverse]
 
 
-def _process_veto(pythia8mc: Any, veto: Callable[[Any], bool]) -> Any:
-    """Return a Pythia UserHooks that asks `veto` about each hard process."""
+def _vertices(layout: Any) -> Float64[np.ndarray, "3 particle"]:
+    """Return production points; Pythia leaves them out for what the collision itself makes."""
+    row = np.asarray(layout.index.data)
+    known = row >= 0
+    vertex = np.zeros((3, len(row)))
+    for i, name in enumerate(("px", "py", "pz")):
+        vertex[i, known] = np.asarray(layout.content.content(name).data)[row[known]]
+    return vertex
 
-    class ProcessVeto(pythia8mc.UserHooks):  # type: ignore[misc]
+
+def _user_hook(pythia8mc: Any, veto: Veto) -> Any:
+    """Return the Pythia UserHooks that asks `veto`."""
+
+    class Hook(pythia8mc.UserHooks):  # type: ignore[misc]
+        # Pythia's names
+        # ruff: noqa: N802
         def __init__(self) -> None:
             super().__init__()
             self.vetoed = 0
+            self.process: Any = None
 
-        def canVetoProcessLevel(self) -> bool:  # noqa: N802 (Pythia's name)
+        def canVetoProcessLevel(self) -> bool:
             return True
 
-        def doVetoProcessLevel(self, process: Any) -> bool:  # noqa: N802
-            refused = veto(process)
-            self.vetoed += refused
-            return refused
+        def doVetoProcessLevel(self, process: Any) -> bool:
+            self.process = process
+            wrong = veto.wrong_process(process)
+            self.vetoed += wrong
+            return wrong
 
-    return ProcessVeto()
+        def canVetoPT(self) -> bool:
+            return True
 
+        def scaleVetoPT(self) -> float:
+            return veto.scale
 
-def version() -> str:
-    """Return the version of the installed pythia8mc."""
-    from importlib.metadata import version as installed
+        def doVetoPT(self, position: int, event: Any) -> bool:  # noqa: ARG002
+            # called again for the showers of resonance decays
+            if self.process is None:
+                return False
+            hopeless = veto.hopeless(self.process, event)
+            self.process = None
+            self.vetoed += hopeless
+            return hopeless
 
-    return installed("pythia8mc")
+    return Hook()

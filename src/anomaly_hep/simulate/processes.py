@@ -13,10 +13,15 @@ _TOP = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", "24:onMode = off")
 
 @dataclass(frozen=True)
 class Process:
-    """What Pythia generates for one class, and which resonance's jets are kept (None: all jets)."""
+    """What Pythia generates for one class, and whose jets are kept.
+
+    `resonance` is the |PDG id| of what the jet must hold (None: every jet counts), and
+    `charged_leptons` how many its decay has where Pythia's settings cannot say so.
+    """
 
     settings: tuple[str, ...]
     resonance: int | None = None
+    charged_leptons: int | None = None
 
 
 PROCESSES: Mapping[str, Process] = {
@@ -29,9 +34,8 @@ PROCESSES: Mapping[str, Process] = {
     "Hgg": Process((*_HIGGS, "25:onIfMatch = 21 21"), 25),
     "H4q": Process((*_HIGGS, "25:onIfMatch = 24 -24", *_HADRONIC_W), 25),
     "Hqql": Process((
-        *_HIGGS, "25:onIfMatch = 24 -24",
-        "24:onMode = off", "24:onPosIfAny = 1 2 3 4 5", "24:onNegIfAny = 11 13",
-    ), 25),
+        *_HIGGS, "25:onIfMatch = 24 -24", "24:onMode = off", "24:onIfAny = 1 2 3 4 5 11 13",
+    ), 25, charged_leptons=1),
     # both Z of an event give a jet; in JetClass the other one goes to neutrinos
     "Zqq": Process((
         "WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2",
@@ -43,8 +47,3 @@ PROCESSES: Mapping[str, Process] = {
     "Tbqq": Process((*_TOP, "24:onIfAny = 1 2 3 4 5"), 6),
     "Tbl": Process((*_TOP, "24:onIfAny = 11 13"), 6),
 }  # fmt: skip
-
-
-def process_settings(label: str) -> tuple[str, ...]:
-    """Return Pythia's settings for the hard process and the decays of a class."""
-    return PROCESSES[label].settings

@@ -1,35 +1,29 @@
-"""Productions: many files of simulated jets, one fresh process each, on all cores.
+"""Productions: many files of simulated jets, made by fresh worker processes on all cores.
 
-A file exists under its name only when it is complete, so a killed production continues where it
-stopped. Nothing heavy is imported here: Pythia, FastJet and awkward live in the worker processes.
+A file has its name only when it is complete, so a killed production continues where it stopped.
+Nothing heavy is imported here: Pythia and FastJet live in the workers.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import selectors
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from anomaly_hep.errors import ConfigError, SimulationError
 from anomaly_hep.formats.jetclass import LABELS, PREFIXES, describe
+from anomaly_hep.simulate.pool import Job, Pool
 from anomaly_hep.simulate.progress import Progress
 
 SPLITS = ("train", "val", "test")
-# one seed per (base seed, split, class, file), all below Pythia's limit of 900 000 000
+# one seed per (base seed, split, class, file), all within Pythia's 900 000 000
 _FILES = 1000
 _SEEDS = len(SPLITS) * len(LABELS) * _FILES
 MAX_BASE_SEED = 900_000_000 // _SEEDS - 1
-# a worker holds the jets of its file in memory: 2.5 kB each
+# a worker holds the jets of its file in memory, 2.5 kB each
 MAX_JETS_PER_FILE = 20_000
 
 
@@ -45,56 +39,102 @@ class Shard:
 
 
 @dataclass
+class Totals:
+    """What one class cost: CPU seconds, those inside Pythia, and what its events became."""
+
+    jets: int = 0
+    cpu_seconds: float = 0.0
+    pythia_seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
 class ProductionReport:
-    """What a production did: files made and found complete, jets, CPU time and memory by class."""
+    """What a production did: files made, files found complete, and totals by class."""
 
     made: list[Path] = field(default_factory=list)
     complete: list[Path] = field(default_factory=list)
-    jets: int = 0
-    wall_seconds: float = 0.0
-    cpu_seconds: dict[str, float] = field(default_factory=dict)
-    pythia_seconds: dict[str, float] = field(default_factory=dict)
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    seconds: float = 0.0
     peak_memory_mb: float = 0.0
+    classes: dict[str, Totals] = field(default_factory=dict)
+
+    @property
+    def jets(self) -> int:
+        """Jets made now."""
+        return sum(totals.jets for totals in self.classes.values())
+
+    def enter(self, shard: Shard, summary: Mapping[str, Any]) -> None:
+        """Add a finished file; `summary` is what its worker said last."""
+        self.made.append(shard.path)
+        self.peak_memory_mb = max(self.peak_memory_mb, summary["peak_memory_mb"])
+        totals = self.classes.setdefault(shard.label, Totals())
+        totals.jets += shard.jets
+        totals.cpu_seconds += summary["cpu_seconds"]
+        totals.pythia_seconds += summary["pythia_seconds"]
+        for name, count in summary["counts"].items():
+            totals.counts[name] = totals.counts.get(name, 0) + count
+
+    def summary(self) -> str:
+        """Return the report as lines to print."""
+        lines = [f"{len(self.complete)} files were complete, {len(self.made)} made now."]
+        if not self.made:
+            return lines[0]
+        cpu = sum(totals.cpu_seconds for totals in self.classes.values())
+        pythia = sum(totals.pythia_seconds for totals in self.classes.values())
+        lines[0] += (
+            f" {self.jets:,} simulated jets in {self.seconds:.0f} s; {cpu:.0f} CPU s, "
+            f"{pythia / cpu:.0%} of them in Pythia; at most {self.peak_memory_mb:.0f} MB per worker"
+        )
+        for label, totals in self.classes.items():
+            counts = totals.counts
+            lines.append(
+                f"  {label:5s} {totals.jets:7,} jets, {totals.jets / totals.cpu_seconds:4.0f} per "
+                f"CPU s; events: {counts['events_vetoed']:,} vetoed early, "
+                f"{counts['events_generated']:,} generated, {counts['events_skipped']} skipped by "
+                f"Pythia; jets: {counts['jets_in_acceptance']:,} in acceptance, "
+                f"{counts['jets_matched']:,} matched"
+            )
+        return "\n".join(lines)
 
 
 def plan(
     config: Mapping[str, Any], directory: Path, *, part: int = 0, parts: int = 1
 ) -> list[Shard]:
-    """Return the files that `config` asks for, or the `part`-th of `parts` equal shares of them."""
+    """Return the files that `config` asks for, or those of share `part` out of `parts`.
+
+    Raises ConfigError for sizes, seeds and names that cannot be.
+    """
     if not 0 <= part < parts:
-        raise ConfigError(f"Part {part} of {parts} does not exist. Cure: count from 0")
+        raise ConfigError(
+            f"There is no part {part} of {parts}. Cure: count parts from 0 to {parts - 1}"
+        )
     base, per_file = int(config["seed"]), int(config["jets_per_file"])
     if not 0 <= base <= MAX_BASE_SEED:
-        raise ConfigError(
-            f"Seed {base} is out of range. Cure: choose one from 0 to {MAX_BASE_SEED}"
-        )
+        raise ConfigError(f"seed={base} is out of range. Cure: choose 0 to {MAX_BASE_SEED}")
     if not 0 < per_file <= MAX_JETS_PER_FILE:
-        raise ConfigError(
-            f"jets_per_file is {per_file}. Cure: choose a number from 1 to {MAX_JETS_PER_FILE}"
-        )
-    shards = []
+        raise ConfigError(f"jets_per_file={per_file}. Cure: choose 1 to {MAX_JETS_PER_FILE}")
+    shards: list[Shard] = []
     for split, sizes in config["sizes"].items():
-        _known("split", split, SPLITS)
+        _check_known("split", split, SPLITS)
         for label, jets in sizes.items():
-            _known("class", label, LABELS)
-            shards += _shards(split, label, int(jets), per_file, base, directory)
+            _check_known("class", label, LABELS)
+            shards += _shards(directory, split, label, int(jets), per_file, base)
     return shards[part::parts]
 
 
-def _known(what: str, name: str, names: Sequence[str]) -> None:
+def _check_known(what: str, name: str, names: Sequence[str]) -> None:
     if name not in names:
         raise ConfigError(f"No {what} '{name}' to simulate. Cure: choose among {', '.join(names)}")
 
 
 def _shards(
-    split: str, label: str, jets: int, per_file: int, base: int, directory: Path
+    directory: Path, split: str, label: str, jets: int, per_file: int, base: int
 ) -> list[Shard]:
     files = -(-jets // per_file)
     if jets < 0 or files > _FILES:
         raise ConfigError(
             f"{jets} jets of {label} in {split} would be {files} files of {per_file}. "
-            f"Cure: ask for at most {_FILES} files, with a larger jets_per_file"
+            f"Cure: ask for no more than {_FILES} files, by a larger jets_per_file"
         )
     block = (SPLITS.index(split) * len(LABELS) + LABELS.index(label)) * _FILES
     return [
@@ -110,18 +150,17 @@ def _shards(
 
 
 def task(config: Mapping[str, Any], shard: Shard) -> dict[str, Any]:
-    """Return, as JSON, everything that decides a file's content."""
-    from anomaly_hep.simulate.processes import process_settings
-
-    extra = config.get("per_class", {}).get(shard.label, ())
+    """Return, in JSON types, everything that decides a file's content."""
+    veto = config["veto"]
     return {
         "label": shard.label,
         "jets": shard.jets,
         "seed": shard.seed,
         "batch": int(config["batch"]),
-        "settings": [*process_settings(shard.label), *config["settings"], *extra],
-        "card": config["card"],
-        "selection": {k: float(v) for k, v in config["selection"].items()},
+        "settings": [*config["settings"], *config["per_class"].get(shard.label, ())],
+        "card": str(config["card"]),
+        "selection": {name: float(value) for name, value in config["selection"].items()},
+        "veto": None if veto is None else {name: float(value) for name, value in veto.items()},
     }
 
 
@@ -135,177 +174,45 @@ def produce(
     classes: Sequence[str] | None = None,
     splits: Sequence[str] | None = None,
 ) -> ProductionReport:
-    """Make the files of `config` that are missing in `directory`, `workers` at a time (all cores).
+    """Make the files of `config` that `directory` lacks, `workers` (default: all cores) at a time.
 
-    Raises SimulationError when a file was made otherwise than `config` says, and when a worker
-    fails; files made until then stay, and the next call continues.
+    `classes` and `splits` restrict it. Raises SimulationError when a file is there that `config`
+    would not make, and when a worker fails; complete files stay, and the next call continues.
     """
     shards = [
         shard
         for shard in plan(config, directory, part=part, parts=parts)
         if (classes is None or shard.label in classes) and (splits is None or shard.split in splits)
     ]
-    report = ProductionReport()
-    missing = []
+    report, missing = ProductionReport(), []
     for shard in shards:
         if shard.path.exists():
-            _check_made_by(task(config, shard), shard)
+            _check_made_by(task(config, shard), shard.path)
             report.complete.append(shard.path)
         else:
-            _remove_leftovers(shard.path)
             missing.append(shard)
     start = time.monotonic()
     if missing:
-        workers = workers or len(os.sched_getaffinity(0))
+        jobs = [Job(shard.path, _title(shard), task(config, shard)) for shard in missing]
+        workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
+        by_path = {shard.path: shard for shard in missing}
         with Progress(sum(shard.jets for shard in missing), len(missing)) as progress:
-            _run(config, missing, workers, report, progress)
-    report.wall_seconds = time.monotonic() - start
+            for path, summary in Pool(workers, progress).run(jobs):
+                report.enter(by_path[path], summary)
+    report.seconds = time.monotonic() - start
     return report
 
 
-def _check_made_by(wanted: dict[str, Any], shard: Shard) -> None:
+def _title(shard: Shard) -> str:
+    return f"{shard.path} ({shard.label}, seed {shard.seed})"
+
+
+def _check_made_by(wanted: Mapping[str, Any], path: Path) -> None:
     """Refuse a file that is there but is not what the configuration would make."""
-    found = (describe(shard.path).provenance or {}).get("task", {})
-    different = sorted(k for k in wanted if found.get(k) != wanted[k])
+    found = (describe(path).provenance or {}).get("task", {})
+    different = sorted(name for name in wanted if found.get(name) != wanted[name])
     if different:
         raise SimulationError(
-            f"{shard.path} exists but was not made with this configuration "
-            f"(different: {', '.join(different)}). Cure: remove it, or choose another directory"
+            f"{path} is there but was made with other values of {', '.join(different)}. "
+            "Cure: simulate into another directory, restore those values, or remove the file"
         )
-
-
-def _remove_leftovers(path: Path) -> None:
-    for leftover in path.parent.glob(f".{path.name}.*.part"):
-        owner = leftover.name.split(".")[-2]
-        if not Path(f"/proc/{owner}").exists():
-            leftover.unlink(missing_ok=True)
-
-
-@dataclass
-class _Running:
-    shard: Shard
-    process: subprocess.Popen[bytes]
-    pipe: int
-    log: IO[bytes]
-    text: str = ""
-    jets: int = 0
-    summary: dict[str, Any] | None = None
-
-
-def _run(
-    config: Mapping[str, Any],
-    missing: Sequence[Shard],
-    workers: int,
-    report: ProductionReport,
-    progress: Progress,
-) -> None:
-    waiting = list(missing)
-    with selectors.DefaultSelector() as selector, _children() as running:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                child = _start(config, waiting.pop(0))
-                running.append(child)
-                selector.register(child.pipe, selectors.EVENT_READ, child)
-            for key, _ in selector.select(timeout=1.0):
-                child = key.data
-                text = os.read(child.pipe, 65536).decode()
-                if text:
-                    _listen(child, text, progress)
-                    continue
-                selector.unregister(child.pipe)
-                _finish(child, report)
-                running.remove(child)
-                progress.file_done()
-            progress.refresh()
-
-
-@contextmanager
-def _children() -> Iterator[list[_Running]]:
-    """A list of running workers that never outlive the block, however it is left."""
-    running: list[_Running] = []
-
-    def stop(signum: int, frame: object) -> None:
-        raise SystemExit(128 + signum)
-
-    # SIGTERM would end this process without running the lines below
-    try:
-        previous = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: whoever runs it handles signals
-        previous = None
-    try:
-        yield running
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
-        for child in running:
-            child.process.kill()
-        for child in running:
-            child.process.wait()
-            os.close(child.pipe)
-            child.log.close()
-            _remove_leftovers(child.shard.path)
-
-
-def _start(config: Mapping[str, Any], shard: Shard) -> _Running:
-    read, write = os.pipe()
-    log = tempfile.TemporaryFile()
-    environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "anomaly_hep.simulate.worker", str(write)],
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        pass_fds=[write],
-        env=environment,
-    )
-    os.close(write)
-    job = {"path": str(shard.path), "task": task(config, shard)}
-    assert process.stdin is not None
-    try:
-        process.stdin.write(json.dumps(job).encode())
-        process.stdin.close()
-    except BrokenPipeError:
-        pass  # the worker died at once; its end is seen on the other pipe
-    return _Running(shard, process, read, log)
-
-
-def _listen(child: _Running, text: str, progress: Progress) -> None:
-    *lines, child.text = (child.text + text).split("\n")
-    for line in lines:
-        message = json.loads(line)
-        if "jets" in message:
-            progress.advance(message["jets"] - child.jets)
-            child.jets = message["jets"]
-        else:
-            child.summary = message
-
-
-def _finish(child: _Running, report: ProductionReport) -> None:
-    """Enter a worker that ended into the report, or raise its failure."""
-    status = child.process.wait()
-    child.log.seek(0)
-    said = child.log.read().decode(errors="replace").strip().splitlines()
-    if status != 0 or child.summary is None:
-        raise SimulationError(_failure(child.shard, status, said))
-    os.close(child.pipe)
-    child.log.close()
-    label, summary = child.shard.label, child.summary
-    report.made.append(child.shard.path)
-    report.jets += child.shard.jets
-    report.cpu_seconds[label] = report.cpu_seconds.get(label, 0.0) + summary["cpu_seconds"]
-    report.peak_memory_mb = max(report.peak_memory_mb, summary["peak_memory_mb"])
-
-
-def _failure(shard: Shard, status: int, said: Sequence[str]) -> str:
-    how = f"exit status {status}"
-    cure = "see its last words above; the files already made stay, and the same command continues"
-    if status < 0:
-        how = f"killed by {signal.Signals(-status).name}"
-        if status == -signal.SIGKILL:
-            cure = "free some memory or use fewer workers; the same command continues"
-    tail = "\n  ".join(said[-15:])
-    return (
-        f"The worker for {shard.path} ({shard.label}, seed {shard.seed}) ended early: {how}."
-        f"\n  {tail}\nCure: {cure}"
-    )

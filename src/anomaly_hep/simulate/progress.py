@@ -42,7 +42,8 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._console.is_terminal and self._done_jets:
+        self.refresh()
+        if not self._console.is_terminal:
             self._line()
         self._bar.stop()
 
@@ -56,16 +57,17 @@ class Progress:
 
     def refresh(self) -> None:
         """Show the present state."""
-        rate = self._done_jets / max(time.monotonic() - self._start, 1e-9)
-        self._bar.update(self._task, completed=self._done_jets, rate=rate)
+        self._bar.update(self._task, completed=self._done_jets, rate=self._rate())
         if not self._console.is_terminal and time.monotonic() > self._last + SECONDS_BETWEEN_LINES:
             self._line()
 
+    def _rate(self) -> float:
+        return self._done_jets / max(time.monotonic() - self._start, 1e-9)
+
     def _line(self) -> None:
         self._last = time.monotonic()
-        seconds = self._last - self._start
         self._console.print(
-            f"Simulating: {self._done_jets}/{self._jets} jets, {self._done_files}/{self._files} "
-            f"files, {self._done_jets / max(seconds, 1e-9):.0f} jets/s",
+            f"Simulating: {self._done_jets:,} of {self._jets:,} jets, {self._done_files} of "
+            f"{self._files} files, {self._rate():.0f} jets/s",
             highlight=False,
         )

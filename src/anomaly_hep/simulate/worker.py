@@ -1,4 +1,4 @@
-"""One process of a production: makes one file from a task on stdin, reports on a pipe.
+"""One process of a production: makes files from tasks on stdin, reports on a pipe.
 
 Started by production.py as `python -m anomaly_hep.simulate.worker FD`: a fresh interpreter, so that
 neither torch nor the caller's script is loaded and memory stays small.
@@ -11,57 +11,58 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from anomaly_hep import __version__
 from anomaly_hep.formats import jetclass as jetclass_format
 from anomaly_hep.simulate.detector import Detector
-from anomaly_hep.simulate.jetclass import Counts, Selection, simulate
+from anomaly_hep.simulate.jetclass import Selection, Simulation
+from anomaly_hep.simulate.veto import Margins
 from anomaly_hep.types import Events
 
 
-def make_file(path: Path, task: Mapping[str, Any], report: Callable[[int], None]) -> Counts:
-    """Simulate the jets of `task` and write them to `path`; `report` is told how many there are.
+def make_file(path: Path, task: Mapping[str, Any], report: Callable[[int], None]) -> Simulation:
+    """Simulate the jets of `task` and write them to `path`; `report` is told of each part's jets.
 
-    `task` is JSON: label, jets, seed, batch, settings, card and selection. It goes into the file's
-    provenance, so that the file says how to make it again.
+    `task` is what production.task returns. It goes into the file's provenance, so that the file
+    says how to make it again. Returns the finished simulation, for its counts and its CPU time.
     """
-    counts = Counts()
-    parts = []
-    for events in simulate(
+    simulation = Simulation(
         task["label"],
-        task["jets"],
         task["seed"],
         task["settings"],
         Detector.from_card(task["card"]),
         Selection(**task["selection"]),
-        batch=task["batch"],
-        counts=counts,
-    ):
+        veto=None if task["veto"] is None else Margins(**task["veto"]),
+    )
+    parts = []
+    for events in simulation.jets(task["jets"], task["batch"]):
         parts.append(events)
-        report(counts.jets_accepted)
-    # the counts are known only now, and the same for the same seed: times stay outside
-    found = {name: value for name, value in asdict(counts).items() if name != "seconds"}
-    provenance = {**origin(), "task": dict(task), "counts": found}
+        report(len(events))
+    # the counts are known only now; they are the same for the same seed, times are not
+    provenance = {**origin(), "task": dict(task), "counts": asdict(simulation.counts)}
     jetclass_format.write(path, [Events.concatenate(parts)], provenance)
-    return counts
+    return simulation
 
 
 def origin() -> dict[str, Any]:
     """Return what is the same in every file: what made it, and that no experiment did."""
+    libraries = ("pythia8mc", "fastjet", "numpy")
     return {
         "origin": "simulated",
         "note": "Simulated jets in the layout of JetClass; not the published JetClass data set.",
         "generator": "Pythia 8",
-        "versions": {name: version(name) for name in ("pythia8mc", "fastjet", "numpy")},
+        "versions": {"anomaly_hep": __version__} | {name: version(name) for name in libraries},
     }
 
 
 def main() -> None:
-    """Run the task given on stdin; the pipe's file descriptor is the only argument."""
+    """Do the tasks given on stdin, one JSON line each; the pipe's descriptor is the argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends this process
     pipe = os.fdopen(int(sys.argv[1]), "w", buffering=1, encoding="utf-8")
 
@@ -69,14 +70,18 @@ def main() -> None:
         # when the parent is gone, BrokenPipeError ends this process too
         pipe.write(json.dumps(message) + "\n")
 
-    job = json.load(sys.stdin)
-    counts = make_file(Path(job["path"]), job["task"], lambda jets: report({"jets": jets}))
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    report({
-        "counts": asdict(counts),
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_memory_mb": usage.ru_maxrss / 1024,  # Linux counts in kB
-    })  # fmt: skip
+    spent = 0.0
+    for line in sys.stdin:
+        job = json.loads(line)
+        simulation = make_file(Path(job["path"]), job["task"], lambda jets: report({"jets": jets}))
+        before, spent = spent, time.process_time()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        report({
+            "counts": asdict(simulation.counts),
+            "cpu_seconds": spent - before,  # the first file pays for starting
+            "pythia_seconds": simulation.generator.seconds,
+            "peak_memory_mb": usage.ru_maxrss / 1024,  # Linux counts in kB
+        })  # fmt: skip
 
 
 if __name__ == "__main__":
