@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from jaxtyping import install_import_hook
 
-install_import_hook("anomaly_hep", "beartype.beartype")
+import tests.typecheck  # noqa: F401 - the hook finds it by name
+
+install_import_hook("anomaly_hep", "tests.typecheck.checked")
+# the suite runs in one process per core, and small tensors gain nothing from more threads
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from anomaly_hep.data.batch import ParticleBatch
 from anomaly_hep.data.features import FeatureList
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.selection import Selection
+from anomaly_hep.errors import AnomalyHepError
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.types import Events
 
@@ -86,14 +87,20 @@ class _Pool:
     counts: Counts
 
 
-class _Pools(Dataset[_Pool]):
+class _Pools(Dataset[_Pool | AnomalyHepError]):
     """Pools by (epoch, number): what a worker process makes."""
 
     def __init__(self, plan: Plan, reading: Reading) -> None:
         self.plan, self.reading = plan, reading
 
-    def __getitem__(self, key: tuple[int, int]) -> _Pool:
-        epoch, number = key
+    def __getitem__(self, key: tuple[int, int]) -> _Pool | AnomalyHepError:
+        try:
+            return self._pool(*key)
+        except AnomalyHepError as error:
+            # raised in a worker, torch would wrap it in a RuntimeError that hides what it is
+            return error
+
+    def _pool(self, epoch: int, number: int) -> _Pool:
         slices, sizes = self.plan.pool(epoch, number)
         events = Events.concatenate([self.reading.read(piece) for piece in slices])
         index = np.concatenate(
@@ -165,6 +172,8 @@ class EventStream:
         if self.restart:
             self.batch = 0
         for pool in self._loader:
+            if isinstance(pool, AnomalyHepError):
+                raise pool
             # counts are of the first epoch: later ones read the same events again
             if self.epoch == 0:
                 self.counts.add(pool.counts)

@@ -171,7 +171,7 @@ class TransformerEncoder(nn.Module):
         """Return the multiply-adds for a jet of `particles`, counted as the paper does."""
         heads = self.mean.weight.numel() + self.log_variance.weight.numel()
         total = particles * _mlp_macs(self.embed) + heads
-        return total + _stack_macs(self.layers, particles) + _stack_macs(self.pooling, 2, particles)
+        return total + _stack_macs(self.layers, particles) + _stack_macs(self.pooling, 2.0, particles)
 
 
 class TransformerDecoder(nn.Module):
@@ -204,4 +204,4 @@ class TransformerDecoder(nn.Module):
     def macs(self, particles: float) -> float:
         """Return the multiply-adds for a jet of `particles`, counted as the paper does."""
         total = _mlp_macs(self.embed) + particles * _mlp_macs(self.output)
-        return total + _stack_macs(self.layers, particles, 1)
+        return total + _stack_macs(self.layers, particles, 1.0)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from anomaly_hep.data.features import DEFINITIONS, PARTICLE_TYPES, FeatureList, particle_types
+from anomaly_hep.errors import BadFileError, ConfigError
+from anomaly_hep.types import Events
+from tests.toys import toy_jets
+
+DATA = Path(__file__).resolve().parents[2] / "conf" / "data" / "jetclass.yaml"
+
+
+def _weaver(value: float, center: float, scale: float) -> float:
+    """The published preparation of a feature that has a centre: shift, scale, clip to [-5, 5]."""
+    return min(max((value - center) * scale, -5.0), 5.0)
+
+
+def _slow_features(events: Events, jet: int, particle: int) -> list[float]:
+    """The eight inputs of arXiv:2311.17162 for one particle, one formula after the other."""
+    get = lambda name: float(events.particles[f"part_{name}"][particle])  # noqa: E731
+    jet_pt, jet_energy = (float(events.events[f"jet_{n}"][jet]) for n in ("pt", "energy"))
+    pt = math.hypot(get("px"), get("py"))
+    return [
+        _weaver(pt / jet_pt, 0, 10),
+        get("deta"),
+        get("dphi"),
+        _weaver(math.log(pt), 1.7, 0.7),
+        _weaver(math.log(get("energy")), 2.0, 0.7),
+        _weaver(math.log(pt / jet_pt), -4.7, 0.7),
+        _weaver(math.log(get("energy") / jet_energy), -4.7, 0.7),
+        _weaver(math.hypot(get("deta"), get("dphi")), 0.2, 4),
+    ]
+
+
+def _published() -> FeatureList:
+    return FeatureList(yaml.safe_load(DATA.read_text())["features"])
+
+
+def test_features_of_the_shipped_yaml_are_those_of_the_paper() -> None:
+    events = toy_jets(20, seed=4)
+    made = _published().compute(events)
+    for jet, (start, stop) in enumerate(zip(events.offsets[:-1], events.offsets[1:], strict=True)):
+        for particle in range(start, stop):
+            expected = _slow_features(events, jet, particle)
+            assert made.features[particle] == pytest.approx(expected, rel=2e-5, abs=2e-5)
+
+
+def test_clipped_values_are_counted() -> None:
+    events = toy_jets(50, seed=4, mean_particles=3.0)
+    hard = np.hypot(events.particles["part_px"], events.particles["part_py"])
+    expected = (hard / np.repeat(events.events["jet_pt"], events.lengths) > 0.5).sum()
+    assert expected > 0
+    features = _published()
+    assert features.compute(events).clipped[features.names.index("pt_rel")] == expected
+
+
+def test_types_follow_flags_and_charge() -> None:
+    events = toy_jets(30, seed=1)
+    made = particle_types(events)
+    charged = {"ChargedHadron": ("charged_hadron_minus", "charged_hadron_plus")}
+    charged |= {
+        "Electron": ("electron_minus", "electron_plus"),
+        "Muon": ("muon_minus", "muon_plus"),
+    }
+    neutral = {"NeutralHadron": "neutral_hadron", "Photon": "photon"}
+    for particle, index in enumerate(made):
+        (kind,) = (k for k in [*charged, *neutral] if events.particles[f"part_is{k}"][particle])
+        positive = int(events.particles["part_charge"][particle] > 0)
+        expected = charged[kind][positive] if kind in charged else neutral[kind]
+        assert PARTICLE_TYPES[index] == expected
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_particle_of_no_type_or_of_two_is_refused(value: int) -> None:
+    events = toy_jets(3)
+    for name in ("part_isChargedHadron", "part_isPhoton"):
+        events.particles[name][5] = value
+    events.particles["part_isNeutralHadron"][5] = 0
+    with pytest.raises(BadFileError, match="type flags"):
+        particle_types(events)
+
+
+def test_an_unknown_feature_is_refused_with_the_list_of_those_that_exist() -> None:
+    with pytest.raises(ConfigError, match="part_size.*log_energy_rel"):
+        FeatureList({"part_size": {}})
+    with pytest.raises(ConfigError, match="center, scale and clip"):
+        FeatureList({"log_pt": {"centre": 1.0}})
+
+
+def test_an_infinite_feature_without_clip_is_refused() -> None:
+    events = toy_jets(3)
+    for name in ("part_px", "part_py"):
+        events.particles[name][0] = 0.0
+    with pytest.raises(BadFileError, match="log_pt is not finite in event 0"):
+        FeatureList({"log_pt": {}}).compute(events)
+    clipped = FeatureList({"log_pt": {"clip": 5}}).compute(events)
+    assert clipped.features[0, 0] == -5
+    pt = np.hypot(events.particles["part_px"], events.particles["part_py"])
+    assert clipped.clipped[0] == ((pt < np.exp(-5)) | (pt > np.exp(5))).sum()
+
+
+def test_every_feature_reads_only_what_it_says_it_needs() -> None:
+    events = toy_jets(5)
+    for name in DEFINITIONS:
+        features = FeatureList({name: {}})
+        particles = {n: v for n, v in events.particles.items() if n in features.columns}
+        columns = {n: v for n, v in events.events.items() if n in features.columns}
+        made = features.compute(Events(events.lengths, particles, columns))
+        assert np.isfinite(made.features).all()
+        assert not any(column.startswith("label") for column in features.columns)

@@ -1,0 +1,45 @@
+"""Random batches and small models for the tests of this folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from anomaly_hep.data.batch import ParticleBatch
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+
+
+def make_model(*overrides: str) -> Any:
+    """Return the model that a command line would train."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", overrides=list(overrides))
+    settings = OmegaConf.to_container(config, resolve=True)["model"]
+    settings.pop("name")
+    return instantiate(settings, _recursive_=False, _convert_="all")
+
+
+def random_batch(lengths: list[int], *, seed: int = 0, features: int = 8) -> ParticleBatch:
+    """Return jets of the given numbers of particles, momentum fractions positive."""
+    generator = torch.Generator().manual_seed(seed)
+    total = sum(lengths)
+    values = torch.randn(total, features, generator=generator)
+    values[:, 0] = values[:, 0].abs()
+    return ParticleBatch(
+        values,
+        torch.randint(0, 8, (total,), generator=generator),
+        torch.tensor(lengths, dtype=torch.int64),
+        torch.arange(len(lengths)),
+    )
+
+
+def rows_of(lengths: list[int]) -> list[slice]:
+    """Return where each jet's particles are."""
+    ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
+    return [slice(end - n, end) for end, n in zip(ends, lengths, strict=True)]
