@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,16 @@ METADATA: dict[str, Any] = {
 }
 
 
-def score_table(n: int = 3000, *, seed: int = 0, weighted: bool = False) -> pd.DataFrame:
+def score_table(
+    n: int = 3000, *, seed: int = 0, weighted: bool = False, classes: Sequence[str] = CLASSES
+) -> pd.DataFrame:
     """Scores of `n` events of random classes, QCD ten times as often as any signal.
 
     `seed` makes the scores; the jets are always the same.
     """
     rng, training = np.random.default_rng(n), np.random.default_rng([n, seed])
-    odds = np.array([10.0] + [1.0] * 9)
-    label = rng.choice(CLASSES, n, p=odds / odds.sum())
+    odds = np.array([10.0 if name == "QCD" else 1.0 for name in classes])
+    label = rng.choice(classes, n, p=odds / odds.sum())
     shift = np.array([SHIFT[name] for name in label])
     common, own = training.normal(size=(2, n))
     tau = np.sort(rng.uniform(0.01, 0.3, (n, 4)), axis=1)[:, ::-1]
@@ -57,10 +60,17 @@ def score_table(n: int = 3000, *, seed: int = 0, weighted: bool = False) -> pd.D
     )
 
 
-def fake_run(directory: Path, *, model: str = "clipvae", seed: int = 0, events: int = 3000) -> Path:
+def fake_run(
+    directory: Path,
+    *,
+    model: str = "clipvae",
+    seed: int = 0,
+    events: int = 3000,
+    classes: Sequence[str] = CLASSES,
+) -> Path:
     """Write a finished run into `directory` and return it."""
     directory.mkdir(parents=True)
-    table = score_table(events, seed=seed)
+    table = score_table(events, seed=seed, classes=classes)
     table.to_parquet(directory / "scores.parquet")
     metadata = METADATA | {
         "model": METADATA["model"] | {"name": model},

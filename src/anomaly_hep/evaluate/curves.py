@@ -95,7 +95,8 @@ def auc(background: Sample, signal: Sample) -> float:
 
     This is the Mann-Whitney statistic and the area under `roc` by the trapezoidal rule.
     """
-    return float(signal.shares @ background.placement(signal.values))
+    # shares add up to 1 within rounding only
+    return float(np.clip(signal.shares @ background.placement(signal.values), 0.0, 1.0))
 
 
 def signal_efficiency(
@@ -118,7 +119,7 @@ def signal_efficiency(
 
 
 def signal_efficiency_at_rejection(
-    background: Sample, signal: Sample, rejection: float
+    background: Sample, signal: Sample, rejection: float | int
 ) -> float | None:
     """Return the signal efficiency where one background event in `rejection` passes.
 
@@ -130,12 +131,12 @@ def signal_efficiency_at_rejection(
     return float(signal_efficiency(background, signal, np.array([1.0 / rejection]))[0])
 
 
-def tail_events(background: Sample, rejection: float) -> float:
+def tail_events(background: Sample, rejection: float | int) -> float:
     """Return how many effective background events pass a cut of this rejection."""
     return size_for_rate(background, rejection) / rejection
 
 
-def size_for_rate(background: Sample, rejection: float) -> float:
+def size_for_rate(background: Sample, rejection: float | int) -> float:
     """Return the number of unweighted events whose rate 1/`rejection` fluctuates as much.
 
     Without weights this is the number of events. With weights it follows from the variance of

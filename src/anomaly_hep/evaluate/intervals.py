@@ -34,9 +34,9 @@ class Interval(NamedTuple):
     high: float
 
 
-def binomial(successes: float, trials: float) -> Interval:
+def binomial(successes: float | int, trials: float | int) -> Interval:
     """Return successes / trials with its Clopper-Pearson interval; counts may be effective ones."""
-    low, high = _mixed_clopper_pearson(np.array([float(successes)]), trials)
+    low, high = _mixed_clopper_pearson(np.array([float(successes)]), float(trials))
     return Interval(successes / trials, low, high)
 
 
@@ -64,7 +64,9 @@ def auc_interval(background: Sample, signal: Sample) -> Interval:
     return Interval(value, float(expit(logit(value) - width)), float(expit(logit(value) + width)))
 
 
-def efficiency_interval(background: Sample, signal: Sample, rejection: float) -> Interval | None:
+def efficiency_interval(
+    background: Sample, signal: Sample, rejection: float | int
+) -> Interval | None:
     """Return the signal efficiency at a rejection, both samples' fluctuations in the interval.
 
     The number of background events above the true threshold is binomial, so the true threshold

@@ -91,7 +91,7 @@ def score_columns(table: pd.DataFrame) -> dict[str, Float64[np.ndarray, " event"
     return columns
 
 
-def events_by_label(table: pd.DataFrame) -> dict[str, Int64[np.ndarray, " event"]]:
+def events_by_label(table: pd.DataFrame) -> dict[str, Int64[np.ndarray, " _"]]:
     """Return the rows of each label; events without a label ('') are in none."""
     codes, labels = pd.factorize(table["label"])
     return {
@@ -127,7 +127,7 @@ def _weights(table: pd.DataFrame) -> Float64[np.ndarray, " event"]:
 def _signals(
     scores: Float64[np.ndarray, " event"],
     weights: Float64[np.ndarray, " event"],
-    classes: Mapping[str, Int64[np.ndarray, " event"]],
+    classes: Mapping[str, Int64[np.ndarray, " _"]],
     background: str,
 ) -> dict[str, Metrics]:
     """Return the metrics of one score for each signal."""

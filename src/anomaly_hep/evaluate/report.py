@@ -141,7 +141,7 @@ def _cards(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | int | None) -> str:
     if value is None:
         return "–"
     return f"{value / 1e6:,.3g} M" if value >= 1e6 else f"{value:,.0f}"

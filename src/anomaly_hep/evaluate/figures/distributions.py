@@ -44,7 +44,9 @@ def score_histogram(
     The outermost bins hold what lies beyond them; the vertical line is the cut of rejection 100.
     """
     background = metrics["data"]["background"]
-    edges = _edges([s.values for s in samples.values()], bins)
+    # masses and multiplicities are read on linear axes, scores by their tails
+    values = [sample.values for sample in samples.values()]
+    edges = _edges(values, bins, in_decades=name in metrics["scores"])
     with house_style():
         figure = Figure(figsize=(6.8, 5.2))
         axes = figure.subplots()
@@ -89,8 +91,8 @@ def joint_density(
     With reconstruction loss and KL divergence it is Fig. 3 of arXiv:2311.17162. Each panel is
     normalised to 1 and says Spearman's rank correlation of its events, weights left aside.
     """
-    x_edges = _edges([pair.x for pair in panels.values()], bins)
-    y_edges = _edges([pair.y for pair in panels.values()], bins)
+    x_edges = _edges([pair.x for pair in panels.values()], bins, in_decades=True)
+    y_edges = _edges([pair.y for pair in panels.values()], bins, in_decades=True)
     contents = {title: _joint_content(pair, x_edges, y_edges) for title, pair in panels.items()}
     shares = np.concatenate([content.ravel() for content in contents.values()])
     with house_style():
@@ -105,12 +107,9 @@ def joint_density(
             for axis, edges in ((axes.xaxis, x_edges), (axes.yaxis, y_edges)):
                 if _is_logarithmic(edges):
                     logarithmic(axis)
-            axes.set_title(f"{title}, {len(pair.x):,} events", loc="left", fontsize=10)
+            axes.set_title(f"{title}, {len(pair.x):,} events", loc="left", fontsize=9.5)
             rank = spearmanr(pair.x, pair.y).statistic
-            axes.text(
-                0.05, 0.95, f"rank correlation ${rank:+.2f}$", transform=axes.transAxes, va="top",
-                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
-            )  # fmt: skip
+            axes.set_title(f"rank correlation ${rank:+z.2f}$", loc="right", fontsize=9.5)
             axes.set_xlabel(score_axis(x_name))
         grid[0].set_ylabel(score_axis(y_name))
         figure.colorbar(mesh, ax=grid, label="share of events per bin", pad=0.02)
@@ -122,13 +121,15 @@ def _is_logarithmic(edges: Float64[np.ndarray, " edge"]) -> bool:
     return bool(edges[0] > 0 and np.isclose(edges[1] / edges[0], edges[-1] / edges[-2]))
 
 
-def _edges(columns: list[np.ndarray], bins: int) -> Float64[np.ndarray, " edge"]:
-    """Return bin edges around all but the most extreme values, in logarithm for long tails."""
+def _edges(
+    columns: list[np.ndarray], bins: int, *, in_decades: bool
+) -> Float64[np.ndarray, " edge"]:
+    """Return bin edges around all but the most extreme values, long tails `in_decades`."""
     low = min(np.quantile(column, _OUTSIDE) for column in columns)
     high = max(np.quantile(column, 1 - _OUTSIDE) for column in columns)
     if high <= low:
         low, high = low - 0.5, high + 0.5
-    if low > 0 and high / low > 30:
+    if in_decades and low > 0 and high / low > 30:
         return np.geomspace(low, high, bins + 1)
     return np.linspace(low, high, bins + 1)
 

@@ -61,7 +61,7 @@ def roc_of_score(name: str, samples: Samples, metrics: Mapping[str, Any]) -> Fig
     """Return the ROC of one score for every signal in one panel."""
     background = metrics["data"]["background"]
     with house_style():
-        figure = Figure(figsize=(6.4, 5.2))
+        figure = Figure(figsize=(6.4, 5.9))
         axes = figure.subplots()
         for i, signal in enumerate(ordered(set(samples) - {background})):
             line = signal_line(signal, i)
@@ -69,7 +69,7 @@ def roc_of_score(name: str, samples: Samples, metrics: Mapping[str, Any]) -> Fig
         _finish(axes, samples[background])
         axes.set_xlabel(f"signal efficiency, cut on {score_name(name)}")
         axes.set_ylabel("background rejection (1 / background efficiency)")
-        axes.legend(ncols=2, loc="upper right")
+        _legend_below(figure, axes)
         stamp(axes, metrics, right=event_counts(metrics))
     return figure
 
