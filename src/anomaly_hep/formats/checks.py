@@ -53,10 +53,9 @@ def missing_branch(path: Path, name: str, existing: Iterable[str]) -> BadFileErr
     """Return the error for a branch that the file lacks, with the nearest name that it has."""
     names = sorted(existing)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    cure = f"nearest is '{near[0]}'" if near else f"the file has {', '.join(names) or 'none'}"
-    return BadFileError(
-        path, f"the branch is missing; {cure}", branch=name, cure="name a branch that the file has"
-    )
+    has = f"nearest is '{near[0]}'" if near else f"it has {', '.join(names) or 'none'}"
+    cure = f"use a file that has it, or name a branch of this file: {has}"
+    return BadFileError(path, "the branch is missing", branch=name, cure=cure)
 
 
 def check_range(path: Path, start: int, stop: int, entries: int) -> None:

@@ -13,6 +13,7 @@ import uproot
 from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats.checks import FETCH_AGAIN, check_file, missing_branch, refusing
 from anomaly_hep.formats.rootio.basket import Basket, Branch
+from anomaly_hep.formats.rootio.isolation import isolated_classes
 
 MAGIC = b"root"
 CHECKSUMS = "anomaly_hep_checksums"
@@ -24,11 +25,15 @@ class Tree:
     def __init__(self, path: Path, name: str) -> None:
         check_file(path, MAGIC, "ROOT")
         self.path = path
-        with refusing(path, "the file is damaged", cure=FETCH_AGAIN):
+        with refusing(path, "the file is damaged", cure=FETCH_AGAIN), isolated_classes():
             # Plain reads, no memory map: a file that shrinks while mapped would kill the process,
-            # and mapped pages count as the process's memory.
+            # and mapped pages count as the process's memory. uproot's array cache would hold up to
+            # 100 MB per file beside the baskets that are kept here.
             self._file = uproot.open(
-                path, handler=uproot.source.file.MultithreadedFileSource, use_threads=False
+                path,
+                array_cache=None,
+                handler=uproot.source.file.MultithreadedFileSource,
+                use_threads=False,
             )
             self._check_whole()
             tree = self._find(name)
@@ -51,7 +56,7 @@ class Tree:
 
     def json_object(self, key: str) -> dict[str, Any] | None:
         """Return the JSON object stored as a TObjString under `key`, None where there is none."""
-        with refusing(self.path, f"'{key}' is damaged", cure=FETCH_AGAIN):
+        with refusing(self.path, f"'{key}' is damaged", cure=FETCH_AGAIN), isolated_classes():
             text = str(self._file[key]) if key in self._file else None
             content = None if text is None else dict(json.loads(text))
         written = self._text_checksums.get(key)
