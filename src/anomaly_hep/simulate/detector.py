@@ -10,15 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from anomaly_hep.errors import ConfigError
 from anomaly_hep.simulate import calorimeter, impact_parameters, tracking
-from anomaly_hep.simulate.calorimeter import Flow, Hits, Layer
+from anomaly_hep.simulate.calorimeter import Flow, Hits
 from anomaly_hep.simulate.generator import Particles
 from anomaly_hep.simulate.vectors import direction, transverse
 
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
-
-CARDS = ("cms", "jetclass")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,29 +45,18 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Detector:
-    """The choices in which published Delphes cards of CMS differ.
+    """The detector, with the choices in which published Delphes cards of CMS differ.
 
-    `smear_momenta` smears track momenta and lets energy flow weigh tracks by their resolution;
-    without it tracks are exact, but any cell without a neutral excess overrules its tracks.
+    HCAL cells need an energy of `hcal_min_significance` times its resolution. `smear_momenta`
+    smears track momenta and lets energy flow weigh tracks by their resolution; without it tracks
+    are exact, but the energy of a cell without neutral excess replaces that of its tracks.
+    Delphes' delphes_card_CMS.tcl has 2.0 and True. The card of JetClass's own production
+    (jet-universe/jetclass_generation) has 1.0 and False: its TrackSmearing module, told a momentum
+    resolution of 0, undoes the smearing and leaves energy flow tracks of no weight.
     """
 
-    hcal: Layer
+    hcal_min_significance: float
     smear_momenta: bool
-
-    @staticmethod
-    def from_card(card: str) -> Detector:
-        """Return the detector of a card; raises ConfigError for an unknown name.
-
-        "cms" is Delphes' delphes_card_CMS.tcl. "jetclass" is the card of JetClass's own production
-        (jet-universe/jetclass_generation): HCAL cells count from one sigma on, and its
-        TrackSmearing module, told a momentum resolution of 0, undoes the momentum smearing and
-        makes energy flow trust the calorimeter alone.
-        """
-        if card not in CARDS:
-            raise ConfigError(f"No detector card '{card}'. Cure: choose one of {', '.join(CARDS)}")
-        if card == "cms":
-            return Detector(calorimeter.HCAL, smear_momenta=True)
-        return Detector(replace(calorimeter.HCAL, min_significance=1.0), smear_momenta=False)
 
     def measure(self, particles: Particles, rng: np.random.Generator) -> Candidates:
         """Return what the detector sees of the final particles."""
@@ -84,7 +70,8 @@ class Detector:
             resolution = tracking.momentum_resolution(pt, paths.end.eta, seen.pid)
             factor = calorimeter.log_normal(factor, resolution, rng)
         flows = []
-        for layer in (calorimeter.ECAL, self.hcal):
+        hcal = replace(calorimeter.HCAL, min_significance=self.hcal_min_significance)
+        for layer in (calorimeter.ECAL, hcal):
             energy = np.where(tracked, seen.scaled_energy(factor), 0.0)
             hits = Hits(seen.event, paths.end, seen.pid, seen.momentum[3], energy, resolution)
             flows.append(calorimeter.energy_flow(layer, hits, rng))

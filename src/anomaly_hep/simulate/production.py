@@ -151,14 +151,17 @@ def _shards(
 
 def task(config: Mapping[str, Any], shard: Shard) -> dict[str, Any]:
     """Return, in JSON types, everything that decides a file's content."""
-    veto = config["veto"]
+    veto, detector = config["veto"], config["detector"]
     return {
         "label": shard.label,
         "jets": shard.jets,
         "seed": shard.seed,
         "batch": int(config["batch"]),
         "settings": [*config["settings"], *config["per_class"].get(shard.label, ())],
-        "card": str(config["card"]),
+        "detector": {
+            "hcal_min_significance": float(detector["hcal_min_significance"]),
+            "smear_momenta": bool(detector["smear_momenta"]),
+        },
         "selection": {name: float(value) for name, value in config["selection"].items()},
         "veto": None if veto is None else {name: float(value) for name, value in veto.items()},
     }

@@ -36,7 +36,7 @@ def make_file(path: Path, task: Mapping[str, Any], report: Callable[[int], None]
         task["label"],
         task["seed"],
         task["settings"],
-        Detector.from_card(task["card"]),
+        Detector(**task["detector"]),
         Selection(**task["selection"]),
         veto=None if task["veto"] is None else Margins(**task["veto"]),
     )
