@@ -1,7 +1,7 @@
 """Write toy jets as ROOT itself does: std::vector branches, as in the published JetClass files.
 
-`by_root.root` beside this file was made by it, with ROOT 6 (`pip install root==0.1a12`):
-`PYTHONPATH=src python -m tests.formats.make_root_fixture tests/formats/by_root.root`.
+The by_root*.root files beside this one were made by it, with ROOT 6 (`pip install root==0.1a12`):
+`PYTHONPATH=src python -m tests.formats.make_root_fixture tests/formats`.
 """
 
 from __future__ import annotations
@@ -42,11 +42,32 @@ def write_with_root(path: Path, jets: Events, *, basket_bytes: int, compression:
     file.Close()
 
 
+def write_counted_with_root(path: Path, lengths: list[int]) -> None:
+    """Write part_px as a counted array whose offsets ROOT leaves out of the file."""
+    import ROOT
+
+    file = ROOT.TFile(str(path), "RECREATE", "", 404)
+    tree = ROOT.TTree(jetclass.TREE, "jets")
+    features = ROOT.TIOFeatures()
+    features.Set(ROOT.Experimental.EIOFeatures.kGenerateOffsetMap)
+    tree.SetIOFeatures(features)
+    count, values = np.zeros(1, np.int32), np.zeros(max(lengths), np.float32)
+    tree.Branch("npart", count, "npart/I", 200)
+    tree.Branch("part_px", values, "part_px[npart]/F", 200)
+    for i, length in enumerate(lengths):
+        count[0], values[:] = length, i + np.arange(len(values)) / 100
+        tree.Fill()
+    tree.Write()
+    file.Close()
+
+
 if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    write_counted_with_root(folder / "by_root_counted.root", [i % 6 for i in range(100)])
     parts = [
         toy_jets(12, label=label, seed=i, mean_particles=8)
         for i, label in enumerate(jetclass.LABELS)
     ]
     write_with_root(
-        Path(sys.argv[1]), Events.concatenate(parts), basket_bytes=2000, compression=101
+        folder / "by_root.root", Events.concatenate(parts), basket_bytes=2000, compression=101
     )

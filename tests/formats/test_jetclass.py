@@ -96,6 +96,24 @@ def test_any_range_is_that_range_of_the_whole(
     assert_same(jetclass.read(path, start, stop, columns), whole.take(np.arange(start, stop)))
 
 
+def test_counted_arrays_without_offsets_take_their_lengths_from_the_counter() -> None:
+    """The counter's baskets have other edges than the array's: uproot 5.7 mixes them up."""
+    path = Path(__file__).with_name("by_root_counted.root")
+    tree = uproot.open(path)["tree"]
+    assert tree["part_px"].basket(0).byte_offsets is None
+    assert tree["part_px"].num_baskets != tree["npart"].num_baskets
+    for start, stop in ((0, 100), (7, 90), (50, 51)):
+        read = jetclass.read(path, start, stop, ["part_px"])
+        lengths = [i % 6 for i in range(start, stop)]
+        assert read.lengths.tolist() == lengths
+        expected = [
+            i + np.arange(n) / 100 for i, n in zip(range(start, stop), lengths, strict=True)
+        ]
+        np.testing.assert_array_equal(
+            read.particles["part_px"], np.concatenate(expected).astype(np.float32)
+        )
+
+
 def test_only_the_named_columns_come_and_lengths_always(two_baskets: tuple[Path, Events]) -> None:
     path, jets = two_baskets
     read = jetclass.read(path, 990, 1010, ["jet_pt"])

@@ -84,14 +84,21 @@ class Branch:
             raw = self._branch.basket(index)
             data, byte_edges = raw.data, raw.byte_offsets
             if self.jagged and byte_edges is None:
-                counts = np.asarray(raw.counts, np.int64) * self.dtype.itemsize
-                byte_edges = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+                byte_edges = self._edges_from_counter(index)
         basket = self._jagged(data, byte_edges) if self.jagged else self._flat(data)
         entries = int(self.edges[index + 1] - self.edges[index])
         held = len(basket.values) if basket.lengths is None else len(basket.lengths)
         if held != entries:
             raise self._damaged(f"basket {index} holds {held} entries instead of {entries}")
         return basket
+
+    def _edges_from_counter(self, index: int) -> Int64[np.ndarray, " edge"]:
+        # Not TBasket.counts of uproot 5.7: it takes the counter's basket of the same index, which
+        # need not hold the same entries.
+        counts = self._branch.count_branch.array(
+            entry_start=int(self.edges[index]), entry_stop=int(self.edges[index + 1]), library="np"
+        )
+        return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]) * self.dtype.itemsize
 
     def _flat(self, data: UInt8[np.ndarray, " byte"]) -> Basket:
         if len(data) % self.dtype.itemsize:
