@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64, Shaped
@@ -58,18 +59,28 @@ class Sample:
             cumulative / total,
         )
 
-    @property
+    @cached_property
+    def cumulative_squares(self) -> Float64[np.ndarray, " edge"]:
+        """Sum of squares of the events' shares over the `i` highest scores."""
+        return np.concatenate([np.zeros(1), np.cumsum(self.squares)])
+
+    @cached_property
+    def _ascending(self) -> Float64[np.ndarray, " value"]:
+        """Scores with their sign turned, as a binary search wants them."""
+        return -self.values
+
+    @cached_property
     def effective_events(self) -> float:
         """Number of unweighted events that would fluctuate as much: (sum w)^2 / sum w^2."""
         return float(1.0 / self.squares.sum())
 
     def above(self, thresholds: Float64[np.ndarray, " cut"]) -> Float64[np.ndarray, " cut"]:
         """Share of the class with a score strictly above each threshold."""
-        return self.cumulative[np.searchsorted(-self.values, -thresholds, side="left")]
+        return self.cumulative[np.searchsorted(self._ascending, -thresholds, side="left")]
 
     def reached(self, thresholds: Float64[np.ndarray, " cut"]) -> Float64[np.ndarray, " cut"]:
         """Share of the class with a score at or above each threshold."""
-        return self.cumulative[np.searchsorted(-self.values, -thresholds, side="right")]
+        return self.cumulative[np.searchsorted(self._ascending, -thresholds, side="right")]
 
     def placement(self, scores: Float64[np.ndarray, " other"]) -> Float64[np.ndarray, " other"]:
         """Share of the class below each score, ties counted by half."""
@@ -148,7 +159,7 @@ def size_for_rate(background: Sample, rejection: float | int) -> float:
     rate = 1.0 / rejection
     if rate == 1.0:
         return background.effective_events
-    squares = np.r_[0.0, np.cumsum(background.squares)]
+    squares = background.cumulative_squares
     passing = float(np.interp(rate, background.cumulative, squares))
     variance = (1 - rate) ** 2 * passing + rate**2 * (float(squares[-1]) - passing)
     # a hair up: n events with n * rate = 1 exactly must not become 0.99999
