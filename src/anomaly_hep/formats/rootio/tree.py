@@ -6,7 +6,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import uproot
 
@@ -21,6 +21,8 @@ CHECKSUMS = "anomaly_hep_checksums"
 
 class Tree:
     """The tree `name` of the file `path`; refuses a file that is not whole."""
+
+    _keeper: ClassVar[Tree | None] = None
 
     def __init__(self, path: Path, name: str) -> None:
         check_file(path, MAGIC, "ROOT")
@@ -81,7 +83,12 @@ class Tree:
         """Return the decoded basket, verified against the checksum that our own files carry.
 
         The last basket of each branch is kept for the next chunk: its arrays are not to be changed.
+        Only one file keeps some, because those of large ROOT files take tens of MB.
         """
+        if Tree._keeper is not self:
+            if Tree._keeper is not None:
+                Tree._keeper._last.clear()
+            Tree._keeper = self
         if name in self._last and self._last[name][0] == index:
             return self._last[name][1]
         basket = self.branch(name).basket(index)
