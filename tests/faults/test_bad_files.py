@@ -97,3 +97,19 @@ def test_a_damaged_file_does_not_spoil_the_next(tmp_path: Path) -> None:
     path.write_bytes(data)
     assert len(jetclass.read(path, 0, 1, ROOT_COLUMNS)) == 1  # its values are still right
     assert len(jetclass.read(BY_ROOT, 0, 120, ROOT_COLUMNS)) == 120
+
+
+@pytest.mark.parametrize("edge", [0, 1, 2])
+def test_a_wrong_list_of_baskets_is_refused(tmp_path: Path, edge: int) -> None:
+    """Baskets said to begin elsewhere must not give fewer or other jets."""
+    path = tmp_path / "file.root"
+    write_own(path)
+    data = bytearray(path.read_bytes())
+    with uproot.open(path) as file:
+        tree = file.key("tree").fSeekKey
+    edges = b"".join(n.to_bytes(8, "big") for n in (0, 1000, 1200))
+    data[data.index(edges, tree) + 8 * edge + 7] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(BadFileError) as caught:
+        jetclass.read(path, 0, 1200, ["npart", *ROOT_COLUMNS])
+    assert caught.value.branch is not None

@@ -75,7 +75,7 @@ class Branch:
             )
         self.file_dtype = content.from_dtype
         self.dtype = self.file_dtype.newbyteorder("=")
-        if np.any(np.diff(self.edges) < 0):
+        if self.edges[0] != 0 or np.any(np.diff(self.edges) < 0):
             raise self._damaged("its entries are out of order")
 
     def basket(self, index: int) -> Basket:

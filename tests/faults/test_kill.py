@@ -1,0 +1,121 @@
+"""Runs that are killed and started again with the same command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from tests import runs
+from tests.data.files import write_toys
+
+# 600 jets in batches of 16 for 4 epochs: 152 steps, a checkpoint after each
+CHOICES = ("trainer.max_epochs=4", "trainer.checkpoint_every_seconds=0")
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toys(tmp_path_factory.mktemp("toys"), train=600)
+
+
+@pytest.fixture(scope="module")
+def unbroken(toys: Path) -> Path:
+    runs.train(toys, "data.dir=.", "run_dir=unbroken", *CHOICES)
+    return toys / "unbroken"
+
+
+def _weights(run: Path) -> dict[str, torch.Tensor]:
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    state: dict[str, torch.Tensor] = content["state_dict"]
+    return state
+
+
+def _step(run: Path) -> int:
+    """Return the step of the last checkpoint; 0 before there is one."""
+    path = run / "checkpoints" / "last.ckpt"
+    step: int = torch.load(path, weights_only=True)["global_step"] if path.exists() else 0
+    return step
+
+
+def _wait_for_step(run: Path, process: subprocess.Popen[str], step: int) -> None:
+    begin = time.monotonic()
+    while _step(run) < step:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() - begin < 120
+        time.sleep(0.02)
+
+
+def _assert_same(one: Path, other: Path) -> None:
+    ours, theirs = _weights(one), _weights(other)
+    assert ours.keys() == theirs.keys()
+    for name, values in ours.items():
+        assert torch.equal(values, theirs[name]), name
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(one / "scores.parquet"), pd.read_parquet(other / "scores.parquet")
+    )
+    metrics = [json.loads((run / "metrics.json").read_text()) for run in (one, other)]
+    for part in metrics:
+        del part["speed"]
+    assert metrics[0] == metrics[1]
+    # no step is missing from the record, and none is there twice
+    steps = [pd.read_csv(run / "metrics.csv") for run in (one, other)]
+    pd.testing.assert_frame_equal(steps[0], steps[1])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_twice_in_mid_epoch_and_resumed_ends_with_the_same_bits(
+    toys: Path, unbroken: Path, workers: int
+) -> None:
+    name = f"killed{workers}"
+    command = runs.train_command(
+        "data.dir=.", f"run_dir={name}", f"data.num_workers={workers}", *CHOICES
+    )
+    for step in (20, 90):
+        process = runs.start(command, toys)
+        _wait_for_step(toys / name, process, step)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not (toys / name / "done.json").exists()
+    printed = runs.finish(runs.start(command, toys), 0)
+    assert "going on from" in printed
+    assert (toys / name / "done.json").exists()
+    _assert_same(unbroken, toys / name)
+
+
+def test_sigterm_saves_the_step_and_ends_with_143(toys: Path, unbroken: Path) -> None:
+    # no checkpoint is due by time: the one that is there is the signal's own
+    choices = ("trainer.max_epochs=4", "trainer.checkpoint_every_seconds=3600")
+    command = runs.train_command("data.dir=.", "run_dir=terminated", *choices)
+    process = runs.start(command, toys)
+    record = toys / "terminated" / "provenance.json"
+    while not record.exists():
+        time.sleep(0.05)
+    time.sleep(4.0)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 143, printed
+    assert not (toys / "terminated" / "done.json").exists()
+    runs.finish(runs.start(command, toys), 0)
+    ours, theirs = _weights(toys / "terminated"), _weights(unbroken)
+    assert all(torch.equal(values, theirs[name]) for name, values in ours.items())
+
+
+def test_a_finished_run_is_shown_again_and_not_touched(toys: Path, unbroken: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in unbroken.rglob("*") if p.name != ".lock"}
+    printed = runs.train(toys, "data.dir=.", "run_dir=unbroken", *CHOICES)
+    assert "is finished" in printed
+    after = {p: p.stat().st_mtime_ns for p in unbroken.rglob("*") if p.name != ".lock"}
+    assert before == after
+
+
+def test_another_configuration_is_refused_the_directory(toys: Path, unbroken: Path) -> None:
+    printed = runs.train(
+        toys, "data.dir=.", "run_dir=unbroken", *CHOICES, "model.beta=0.5", expect=1
+    )
+    assert "belongs to a run with other choices (model.beta)" in printed
