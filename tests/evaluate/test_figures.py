@@ -91,6 +91,11 @@ def test_published_data_are_not_called_simulated(record):
     assert not any("simulated" in text for text in texts(efficiency_summary(metrics)))
 
 
+def test_only_published_files_go_by_the_data_sets_plain_name(record):
+    data = record.metrics["data"] | {"origin": "user"}
+    assert "JetClass (user's files)" in texts(efficiency_summary(record.metrics | {"data": data}))
+
+
 def test_every_axis_has_a_name_with_its_unit(figures):
     for name, axis in {
         "histogram": "KL divergence (nats per latent dimension)",

@@ -94,11 +94,11 @@ def model_name(metrics: Mapping[str, Any]) -> str:
 
 
 def data_name(metrics: Mapping[str, Any]) -> str:
-    """Return the name of the data, never without the word 'simulated' where they are."""
+    """Return the name of the data; only published files go by the data set's plain name."""
     name, origin = str(metrics["data"]["name"]), metrics["data"]["origin"]
     if origin == "simulated" and "simulated" not in name.lower():
         return f"{name} (simulated)"
-    return name
+    return f"{name} (user's files)" if origin == "user" else name
 
 
 def event_counts(metrics: Mapping[str, Any]) -> str:

@@ -159,7 +159,7 @@ def _too_few(results: Mapping[str, Mapping[str, Metrics]], events: str) -> list[
         ]
         if names:
             notes.append(
-                f"no efficiency at rejection {rejection} for {', '.join(names)}: of {events} less "
+                f"no efficiency at rejection {rejection} for {', '.join(names)}: of {events} fewer "
                 "than one (counted by weight) would pass; evaluate more of them"
             )
     return notes

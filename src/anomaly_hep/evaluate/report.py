@@ -114,8 +114,8 @@ def _headline(metrics: Mapping[str, Any]) -> str:
     behind = sum(found[s][2] < reference[s][HEADLINE][1] for s in compared)
     if compared:
         text += (
-            f" Of {len(compared)} signals it keeps more than N-subjettiness in {ahead} and less in "
-            f"{behind}; in the others the intervals overlap."
+            f" Compared with N-subjettiness it keeps more of {ahead} signals and less of {behind}; "
+            f"for {len(compared) - ahead - behind} the intervals overlap."
         )
     return text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,12 @@ def reconstructed_jets(
 
     `jets` is reconstructions.npz: lengths [jet]; truth and reconstructed [particle, 3] =
     (10 pt/pt_jet, delta eta, delta phi in rad); types [particle], places in PARTICLE_TYPES;
-    labels [jet]. The first jet of up to `most` classes is drawn, background first; the area of
-    a disc is its share of pt.
+    labels [jet]. The first jet of up to `most` classes is drawn; the area of a disc is its
+    share of pt.
     """
-    chosen = _one_of_each(jets["labels"], metrics["data"]["background"])[:most]
+    chosen = _one_of_each(jets["labels"], metrics["data"]["background"], most)
     first = np.r_[0, np.cumsum(jets["lengths"])]
-    half = _half_width(jets["truth"])
+    half = _half_width([jets["truth"][first[jet] : first[jet + 1]] for jet in chosen])
     with house_style():
         figure = Figure(figsize=(2.5 * len(chosen) + 0.6, 6.1))
         grid = figure.subplots(2, len(chosen), sharex=True, sharey=True, squeeze=False)
@@ -53,18 +53,21 @@ def reconstructed_jets(
     return figure
 
 
-def _one_of_each(labels: Shaped[np.ndarray, " jet"], background: str) -> list[int]:
-    """Return the first jet of each class, background first, then in the usual order."""
+def _one_of_each(labels: Shaped[np.ndarray, " jet"], background: str, most: int) -> list[int]:
+    """Return the first jet of up to `most` classes: background, then signals evenly chosen."""
     names, first = np.unique(labels, return_index=True)
     place = dict(zip(map(str, names), map(int, first), strict=True))
+    front = [background] if background in place else []
     signals = ordered(set(place) - {background})
-    return [place[label] for label in ([background] if background in place else []) + signals]
+    room = min(most - len(front), len(signals))
+    spread = np.linspace(0, len(signals) - 1, max(room, 0)).round().astype(int)
+    return [place[label] for label in [*front, *(signals[i] for i in spread)]]
 
 
-def _half_width(truth: Float[np.ndarray, "particle 3"]) -> float:
-    """Return half the width of the window: nearly all true particles, at most the jet radius."""
-    reach = np.abs(truth[:, 1:]).max(axis=1) if len(truth) else np.zeros(1)
-    return float(np.clip(1.1 * np.quantile(reach, 0.995), 0.2, 0.85))
+def _half_width(jets: Sequence[Float[np.ndarray, "_ 3"]]) -> float:
+    """Return half the width of the window: all but a few true particles, at most the jet radius."""
+    reach = np.concatenate([np.abs(jet[:, 1:]).max(axis=1) for jet in jets])
+    return float(np.clip(1.1 * np.quantile(reach, 0.97), 0.2, 0.85))
 
 
 def _draw(
