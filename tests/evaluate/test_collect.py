@@ -113,7 +113,11 @@ def test_figures_of_set_against_clip_are_drawn(table, sweep):
 def test_runs_tested_on_different_jets_are_not_compared_in_one_figure(tmp_path):
     fake_run(tmp_path / "set", model="setvae", events=300)
     fake_run(tmp_path / "clip", events=310)
-    assert any("tested on different jets" in r for r in collect(tmp_path).remarks)
+    table = collect(tmp_path)
+    assert any("tested on different jets" in remark for remark in table.remarks)
+    names = [row.name for row in table.rows if row.kind == "baselines"]
+    assert "N-subjettiness, jets of Set-VAE" in names
+    assert "N-subjettiness, jets of CLIP-VAE" in names
     assert not (tmp_path / "collected_kl_roc.png").exists()
 
 
@@ -128,6 +132,18 @@ def test_groups_are_named_by_what_differs(tmp_path):
         ("CLIP-VAE, beta=0.5", [1, 2]),
     ]
     assert remarks == []
+
+
+def test_groups_that_differ_in_much_are_named_by_directory(tmp_path):
+    for name in ("one", "two"):
+        run = fake_run(tmp_path / "sweep" / name, events=200)
+        choices = "".join(f"  key{i}: {name}\n" for i in range(5))
+        (run / "config.yaml").write_text((run / "config.yaml").read_text() + "data:\n" + choices)
+    table = collect(tmp_path)
+    assert table.rows[0].name == "CLIP-VAE in sweep/one: KL divergence (1 seed)"
+    assert any("see collected.json" in remark for remark in table.remarks)
+    groups = json.loads((tmp_path / "collected.json").read_text())["groups"]
+    assert groups["CLIP-VAE in sweep/two"] == {f"data.key{i}": "two" for i in range(5)}
 
 
 def test_a_damaged_run_is_listed_not_fatal(tmp_path):

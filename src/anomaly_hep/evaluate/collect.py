@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import isnan, nan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +19,14 @@ from anomaly_hep.evaluate.figures import LATENT, RECONSTRUCTION, samples_of, sco
 from anomaly_hep.evaluate.figures.distributions import joint_density
 from anomaly_hep.evaluate.figures.rocs import kl_roc_comparison
 from anomaly_hep.evaluate.figures.style import save
-from anomaly_hep.evaluate.labels import data_name, model_name, ordered, score_groups, score_name
+from anomaly_hep.evaluate.labels import (
+    data_name,
+    event_counts,
+    model_name,
+    ordered,
+    score_groups,
+    score_name,
+)
 from anomaly_hep.evaluate.published import published_row
 from anomaly_hep.evaluate.runs import Group, Run, find_runs, group_runs
 from anomaly_hep.evaluate.tables import (
@@ -73,12 +82,19 @@ def collect(directory: Path) -> ResultTable:
     if not groups:
         raise MissingDataError("\n".join([f"no finished run below {directory}", *remarks]))
     spreads = {group.name: list(_spreads(group)) for group in groups}
+    if not all(group.is_named_by_choices for group in groups):
+        remarks.append("Groups named by a directory differ in many choices: see collected.json.")
     remarks += _figures(directory, groups)
     table = _table(groups, spreads, remarks)
     rows = [row for group in groups for row in spreads[group.name]]
     write_text(directory / "collected.md", to_markdown(table))
     write_text(directory / "collected.csv", pd.DataFrame(rows).to_csv(index=False))
-    content = {"runs": [_state(run) for run in runs], "results": rows, "remarks": remarks}
+    content = {
+        "runs": [_state(run) for run in runs],
+        "groups": {group.name: dict(group.choices) for group in groups},
+        "results": rows,
+        "remarks": remarks,
+    }
     text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_text(directory / "collected.json", text + "\n")
     return table
@@ -125,29 +141,39 @@ def _or_none(number: float) -> float | None:
 def _table(
     groups: Sequence[Group], spreads: Mapping[str, list[dict[str, Any]]], remarks: Sequence[str]
 ) -> ResultTable:
-    lines: list[Row] = []
-    references: dict[tuple[str, ...], Row] = {}
+    lines = []
     for group in groups:
-        for row in _lines(group, spreads[group.name]):
-            if row.kind == "baselines":
-                # models tested on the same jets have the same baselines: shown once
-                references.setdefault((row.name, *map(str, row.cells.values())), row)
-            else:
-                lines.append(row)
+        lines += [row for row in _lines(group, spreads[group.name]) if row.kind == "scores"]
         if key := group.config.get("published"):
             lines.append(published_cells(published_row(key["table"], key["row"])))
     signals = ordered({s for g in groups for s in g.metrics["scores"][_default(g)]})
-    names = sorted({data_name(group.metrics) for group in groups})
+    tested = sorted({f"{data_name(g.metrics)}, {event_counts(g.metrics)}" for g in groups})
     measured = (
-        f"Measured on {', '.join(names)}. Several seeds: mean and standard deviation, which leaves "
+        f"Measured on {'; '.join(tested)}. Several seeds: mean and standard deviation, which leaves "
         "out the fluctuation of the test jets that they share; one seed: its central 68 % interval."
     )
     about = [measured]
     if any(group.config.get("published") for group in groups):
         about.append(published_remark(groups[0].metrics))
     return ResultTable(
-        TITLES[HEADLINE], signals, [*lines, *references.values()], [*about, *remarks]
+        TITLES[HEADLINE], signals, [*lines, *_baselines(groups, spreads)], [*about, *remarks]
     )
+
+
+def _baselines(
+    groups: Sequence[Group], spreads: Mapping[str, list[dict[str, Any]]]
+) -> Iterator[Row]:
+    """Yield the baselines' lines, once for all models that were tested on the same jets."""
+    found: dict[tuple[str, ...], tuple[Row, str]] = {}
+    for group in groups:
+        for row in _lines(group, spreads[group.name]):
+            if row.kind == "baselines":
+                numbers = (row.name, *map(str, row.cells.values()))
+                found.setdefault(numbers, (row, group.name))
+    times = Counter(row.name for row, _ in found.values())
+    for row, group_name in found.values():
+        title = row.name if times[row.name] == 1 else f"{row.name}, jets of {group_name}"
+        yield replace(row, name=title)
 
 
 def _lines(group: Group, rows: Sequence[Mapping[str, Any]]) -> Iterator[Row]:

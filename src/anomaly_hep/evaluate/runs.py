@@ -18,11 +18,19 @@ from anomaly_hep.evaluate.record import Record
 _NOT_COMPARED = ("run_dir", "logger", "published", "experiment")
 
 
+# A group is named by the choices it does not share where these are few and short.
+_FEW_CHOICES, _SHORT_NAME = 3, 60
+
+
 @dataclass(frozen=True)
 class Run:
-    """A run directory and how it ended: 'finished', 'failed', 'unfinished' or 'unreadable'."""
+    """A run directory and how it ended: 'finished', 'failed', 'unfinished' or 'unreadable'.
+
+    `name` is the directory's path as seen from where the search began.
+    """
 
     record: Record
+    name: str
     status: str
     reason: str = ""
 
@@ -34,10 +42,30 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Finished runs, one per seed, whose configurations are otherwise the same."""
+    """Finished runs, one per seed, whose configurations are otherwise the same.
 
-    name: str
+    `choices` are those that other groups of the same model made otherwise.
+    """
+
     runs: tuple[Run, ...]
+    choices: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Model and choices, or the first run's directory where the choices are too many to say."""
+        if self.is_named_by_choices:
+            return self._model_and_choices
+        return f"{model_name(self.metrics)} in {self.runs[0].name}"
+
+    @property
+    def is_named_by_choices(self) -> bool:
+        """Whether the name says all that sets the group apart."""
+        return len(self.choices) <= _FEW_CHOICES and len(self._model_and_choices) <= _SHORT_NAME
+
+    @property
+    def _model_and_choices(self) -> str:
+        choices = (f"{key}={value}" for key, value in self.choices.items())
+        return ", ".join([model_name(self.metrics), *choices])
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -62,14 +90,11 @@ def find_runs(directory: Path) -> list[Run]:
         if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(directory).parts)
     }
-    return [_look_at(path) for path in sorted(visible)]
+    return [_look_at(path, directory) for path in sorted(visible)]
 
 
 def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[str]]:
-    """Return the finished runs in groups that differ by seed alone, and remarks on repeated ones.
-
-    Within a model, groups are named by what they do not share.
-    """
+    """Return finished runs in groups that differ by seed alone, and remarks on repeated ones."""
     sorted_out: dict[str, dict[Any, Run]] = {}
     remarks = []
     for run in runs:
@@ -83,24 +108,27 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[str]]:
         else:
             seeds[run.seed] = run
     members = [tuple(seeds.values()) for seeds in sorted_out.values()]
-    names = _names([group[0].record for group in members])
-    groups = [Group(name, group) for name, group in zip(names, members, strict=True)]
+    choices = _choices([group[0].record for group in members])
+    groups = [Group(group, chosen) for group, chosen in zip(members, choices, strict=True)]
     return sorted(groups, key=lambda group: group.name), remarks
 
 
-def _look_at(directory: Path) -> Run:
+def _look_at(directory: Path, root: Path) -> Run:
     record = Record(directory)
+    name = directory.name if directory == root else str(directory.relative_to(root))
     if record.finished:
         try:
             _ = record.metrics["scores"], record.config
         except (MissingDataError, ValueError, KeyError, yaml.YAMLError) as error:
-            return Run(record, "unreadable", f"{type(error).__name__}: {error}".splitlines()[0])
-        return Run(record, "finished")
+            return Run(
+                record, name, "unreadable", f"{type(error).__name__}: {error}".split("\n")[0]
+            )
+        return Run(record, name, "finished")
     trace = directory / "error.txt"
     if trace.is_file():
         lines = trace.read_text("utf-8", errors="replace").strip().splitlines()
-        return Run(record, "failed", lines[-1] if lines else "error.txt is empty")
-    return Run(record, "unfinished", "no done.json: still running, or killed")
+        return Run(record, name, "failed", lines[-1] if lines else "error.txt is empty")
+    return Run(record, name, "unfinished", "no done.json: still running, or killed")
 
 
 def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,14 +146,13 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{key}", value
 
 
-def _names(records: list[Record]) -> list[str]:
-    """Name each record by its model and the choices that others of that model made otherwise."""
+def _choices(records: list[Record]) -> list[dict[str, Any]]:
+    """Return for each record the choices that other records of the same model made otherwise."""
     models = [model_name(record.metrics) for record in records]
     configs = [_compared(record.config) for record in records]
-    names = []
+    found = []
     for model, config in zip(models, configs, strict=True):
         others = [c for m, c in zip(models, configs, strict=True) if m == model]
         keys = sorted({k for c in others for k in {*c, *config} if c.get(k) != config.get(k)})
-        choices = [f"{key.removeprefix('model.')}={config.get(key)}" for key in keys]
-        names.append(", ".join([model, *choices]))
-    return names
+        found.append({key.removeprefix("model."): config.get(key) for key in keys})
+    return found

@@ -194,7 +194,7 @@ def _html_cell(cell: Cell) -> str:
 def _rich_part(table: ResultTable, signals: Sequence[str]) -> Table:
     """Return the columns of some signals: numbers, and below each its uncertainty."""
     part = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
-    part.add_column("", max_width=_NAME_WIDTH - 2, min_width=_NAME_WIDTH - 2)
+    part.add_column("", width=_NAME_WIDTH - 2, overflow="fold")
     for signal in signals:
         part.add_column(decay(signal), justify="right", no_wrap=True)
     for i, row in enumerate(table.rows):
