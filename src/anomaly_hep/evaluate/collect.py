@@ -149,8 +149,8 @@ def _table(
     signals = ordered({s for g in groups for s in g.metrics["scores"][_default(g)]})
     tested = sorted({f"{data_name(g.metrics)}, {event_counts(g.metrics)}" for g in groups})
     measured = (
-        f"Measured on {'; '.join(tested)}. Several seeds: mean and standard deviation, which leaves "
-        "out the fluctuation of the test jets that they share; one seed: its central 68 % interval."
+        f"Measured on {'; '.join(tested)}. Several seeds: mean and standard deviation, without "
+        "the fluctuation of the test jets that they share; one seed: its central 68 % interval."
     )
     about = [measured]
     if any(group.config.get("published") for group in groups):
