@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
 
 import awkward as ak
@@ -16,7 +17,9 @@ from tests.formats.test_chunks import assert_same
 from tests.toys import toy_jets
 
 from anomaly_hep.errors import BadFileError
-from anomaly_hep.formats import jetclass, openfiles
+from anomaly_hep.formats import jetclass
+from anomaly_hep.formats.openfiles import OpenFiles
+from anomaly_hep.formats.rootio.tree import Tree
 from anomaly_hep.types import Events
 
 BY_ROOT = Path(__file__).with_name("by_root.root")
@@ -260,11 +263,14 @@ class TestKeptFiles:
             links = Path("/proc/self/fd").iterdir()
             return sum(os.path.realpath(link).startswith(str(tmp_path)) for link in links)
 
-        for i in range(2 * openfiles.MAX_OPEN_FILES):
-            jetclass.write(tmp_path / f"{i}.root", [toy_jets(2, seed=i)])
-            jetclass.read(tmp_path / f"{i}.root", 0, 2, ["part_px"])
-            assert open_here() <= openfiles.MAX_OPEN_FILES
-        assert open_here() == openfiles.MAX_OPEN_FILES
+        files = OpenFiles(Tree, limit=3)
+        jetclass.write(tmp_path / "0.root", [toy_jets(2)])
+        for i in range(8):
+            path = Path(shutil.copy(tmp_path / "0.root", tmp_path / f"copy_{i}.root"))
+            with files.use(path, "tree") as tree:
+                assert tree.entries == 2
+            assert open_here() <= 3
+        assert open_here() == 3
 
     @pytest.mark.parametrize("method", ["fork", "spawn"])
     def test_parent_and_child_read_the_same_file(

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-MAX_OPEN_FILES = 8
-
 
 class _Closable(Protocol):
     def close(self) -> None: ...
@@ -22,10 +20,10 @@ File = TypeVar("File", bound=_Closable)
 
 
 class OpenFiles(Generic[File]):
-    """The files used last by this process, at most `MAX_OPEN_FILES`; safe in threads and forks."""
+    """The files used last by this process, at most `limit`; safe in threads and forks."""
 
-    def __init__(self, open_file: Callable[..., File]) -> None:
-        self._open_file = open_file
+    def __init__(self, open_file: Callable[..., File], limit: int) -> None:
+        self._open_file, self._limit = open_file, limit
         self._files: OrderedDict[Hashable, tuple[tuple[int, int] | None, File]] = OrderedDict()
         self._lock = threading.RLock()
         _everywhere.add(self)
@@ -49,7 +47,7 @@ class OpenFiles(Generic[File]):
                 file.close()  # it may have stopped half-way through something
                 raise
             self._files[key] = (stamp, file)
-            if len(self._files) > MAX_OPEN_FILES:
+            if len(self._files) > self._limit:
                 self._files.popitem(last=False)[1][1].close()
 
     def forget(self) -> None:

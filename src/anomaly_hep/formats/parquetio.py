@@ -96,7 +96,8 @@ class RowStream:
             self._held = next(self._stream)
 
 
-_streams = OpenFiles(RowStream)
+# Each holds the decoders of its columns, some MB.
+_streams = OpenFiles(RowStream, limit=4)
 
 
 def describe(path: Path, metadata_key: str) -> tuple[int, dict[str, Any] | None, tuple[str, ...]]:
