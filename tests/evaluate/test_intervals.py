@@ -135,7 +135,7 @@ def coverage(
 
 @pytest.mark.parametrize(
     ("background_events", "signal_events", "rejection"),
-    [(300, 200, 100), (1000, 300, 100), (3000, 1000, 1000), (5000, 100, 10), (2000, 5000, 100)],
+    [(300, 200, 100), (3000, 1000, 1000), (2000, 5000, 100)],
 )
 def test_efficiency_interval_covers_the_truth(background_events, signal_events, rejection):
     # 68.3 % is meant; discreteness makes it wider, 250 experiments know it to 3 %
@@ -161,22 +161,22 @@ def test_a_binomial_alone_would_not_cover():
 @pytest.mark.parametrize("distance", [0.3, 1.5])
 def test_auc_interval_covers_the_truth(distance):
     rng, truth, held = np.random.default_rng(9), norm.cdf(distance / np.sqrt(2)), 0
-    for _ in range(800):
+    for _ in range(500):
         samples = Sample.of(rng.normal(size=150)), Sample.of(rng.normal(distance, 1, 80))
         found = auc_interval(*samples)
         held += found.low <= truth <= found.high
-    assert 0.64 < held / 800 < 0.73
+    assert 0.63 < held / 500 < 0.74
 
 
 def test_weighted_auc_interval_covers_the_truth():
     # signal drawn flat in its quantile between 0 and 1, weighted by 2 q: a distribution of q^2
     rng, held = np.random.default_rng(10), 0
     truth = 2 / 3  # mean of a uniform background's distribution function under density 2 q
-    for _ in range(800):
+    for _ in range(500):
         signal = rng.uniform(size=120)
         found = auc_interval(Sample.of(rng.uniform(size=200)), Sample.of(signal, signal))
         held += found.low <= truth <= found.high
-    assert 0.64 < held / 800 < 0.73
+    assert 0.63 < held / 500 < 0.74
 
 
 def test_no_passing_signal_gives_the_upper_limit_of_none():
