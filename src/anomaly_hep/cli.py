@@ -113,7 +113,9 @@ def _check_overrides(name: str, overrides: list[str]) -> None:
 
 def _explain(name: str, overrides: list[str], message: str) -> str:
     """Return hydra's message, and the keys that exist beside the one it could not find."""
-    first = message.splitlines()[0]
+    if "Available options" in message:
+        # hydra lists the options of a group, and then where it looked
+        return message.split("Config search path")[0]
     for text in overrides:
         key = text.split("=", 1)[0].lstrip("+~")
         if key not in message.replace("'", " ").split():
@@ -134,4 +136,4 @@ def _explain(name: str, overrides: list[str], message: str) -> str:
                 f"{key} does not exist.{hint} Keys of {place}: "
                 f"{', '.join(sorted(map(str, config)))}"
             )
-    return message if "Available options" in message else first
+    return message.splitlines()[0]

@@ -9,8 +9,6 @@ import numpy as np
 from anomaly_hep.formats import jetclass
 from tests.toys import CLASSES, toy_jets
 
-PROVENANCE = {"generator": "toy", "statement": "simulated: random numbers for tests"}
-
 
 def write_toys(
     directory: Path,
@@ -19,7 +17,6 @@ def write_toys(
     test: int = 60,
     files: int = 3,
     mean_particles: float = 12.0,
-    provenance: dict[str, str] | None = None,
 ) -> Path:
     """Write `files` QCD files to train, one to validate, and one per class to test; return it."""
     jobs = [("train", "QCD", i, train // files) for i in range(files)]
@@ -27,7 +24,7 @@ def write_toys(
     for seed, (split, label, number, jets) in enumerate(jobs):
         path = directory / split / f"{jetclass.PREFIXES[label]}_{number:03d}.root"
         events = toy_jets(jets, label=label, seed=seed, mean_particles=mean_particles)
-        jetclass.write(path, [events], PROVENANCE if provenance is None else provenance)
+        jetclass.write(path, [events])
     return directory
 
 

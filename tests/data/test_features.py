@@ -86,7 +86,7 @@ def test_a_particle_of_no_type_or_of_two_is_refused(value: int) -> None:
 
 
 def test_an_unknown_feature_is_refused_with_the_list_of_those_that_exist() -> None:
-    with pytest.raises(ConfigError, match="part_size.*log_energy_rel"):
+    with pytest.raises(ConfigError, match=r"part_size.*log_energy_rel"):
         FeatureList({"part_size": {}})
     with pytest.raises(ConfigError, match="center, scale and clip"):
         FeatureList({"log_pt": {"centre": 1.0}})

@@ -136,6 +136,18 @@ class JetDataModule(lightning.LightningDataModule):
         """Return the validation background in file order."""
         return self.streams["val"]
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the training stream stands.
+
+        Lightning saves this of a stateful loader too, but does not load it when a learning-rate
+        schedule asked for the number of steps (seen in 2.6.6: fit then starts the epoch's data anew).
+        """
+        return {"train": self.streams["train"].state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the training stream go on from where it stood."""
+        self.streams["train"].load_state_dict(state_dict["train"])
+
 
 def reading_of(settings: Mapping[str, Any]) -> Reading:
     """Return how events are read under a module's hyper-parameters, as a checkpoint keeps them."""

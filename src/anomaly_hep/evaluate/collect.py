@@ -27,7 +27,7 @@ from anomaly_hep.evaluate.labels import (
     score_groups,
     score_name,
 )
-from anomaly_hep.evaluate.published import published_row
+from anomaly_hep.evaluate.published import row_for
 from anomaly_hep.evaluate.runs import Group, Run, find_runs, group_runs
 from anomaly_hep.evaluate.tables import (
     HEADLINE,
@@ -144,8 +144,8 @@ def _table(
     lines = []
     for group in groups:
         lines += [row for row in _lines(group, spreads[group.name]) if row.kind == "scores"]
-        if key := group.config.get("published"):
-            lines.append(published_cells(published_row(key["table"], key["row"])))
+        if row := row_for(group.config):
+            lines.append(published_cells(row))
     signals = ordered({s for g in groups for s in g.metrics["scores"][_default(g)]})
     tested = sorted({f"{data_name(g.metrics)}, {event_counts(g.metrics)}" for g in groups})
     measured = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from anomaly_hep.errors import ConfigError
 
@@ -85,3 +86,19 @@ def published_row(table: int, row: str) -> PublishedRow:
     except KeyError:
         known = "; ".join(f"table {t}, row '{r}'" for t, r in PUBLISHED)
         raise ConfigError(f"no published table {table}, row '{row}'; there are: {known}") from None
+
+
+def row_for(config: Mapping[str, Any]) -> PublishedRow | None:
+    """Return the published row that a run's `published` names, None where it names none.
+
+    {table: 1, row: ...} names it in full; without `row` it is that of the model's encoder and of
+    its use of particle types.
+    """
+    key = config.get("published")
+    if not key:
+        return None
+    if "row" in key:
+        return published_row(key["table"], key["row"])
+    model = config["model"]
+    encoder = {"deepset": "DeepSet", "transformer": "Transformer"}[model["encoder"]["kind"]]
+    return published_row(key["table"], f"{encoder} {'w/' if model['use_pid'] else 'w/o'} PID")

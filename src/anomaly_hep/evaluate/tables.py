@@ -21,7 +21,7 @@ from anomaly_hep.evaluate.labels import (
     score_groups,
     score_name,
 )
-from anomaly_hep.evaluate.published import PAPER, PUBLISHED, REJECTION, PublishedRow, published_row
+from anomaly_hep.evaluate.published import PAPER, PUBLISHED, REJECTION, PublishedRow, row_for
 
 TITLES = {
     "auc": "Area under the ROC curve in %",
@@ -102,13 +102,12 @@ def result_table(
 
 
 def published_for(config: Mapping[str, Any]) -> list[PublishedRow]:
-    """Return the published rows to show: the one that config's `published` names, and its baseline.
+    """Return the published rows to show: the one that `config` names, and its baseline.
 
     Without that key, the DeepSet with particle types of both tables and the baseline.
     """
-    key = config.get("published")
-    if key:
-        row = published_row(key["table"], key["row"])
+    row = row_for(config)
+    if row:
         return [row, PUBLISHED[row.table, "N-subjettiness"]]
     best = "DeepSet w/ PID"
     return [PUBLISHED[1, best], PUBLISHED[2, best], PUBLISHED[1, "N-subjettiness"]]

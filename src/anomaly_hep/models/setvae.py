@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from anomaly_hep.data.batch import ParticleBatch
 from anomaly_hep.data.features import PARTICLE_TYPES
@@ -106,8 +105,10 @@ class SetVAE(AnomalyModel):
         """Return mean and log-variance of each jet's posterior."""
         inputs = batch.features
         if self.use_pid:
-            one_hot = functional.one_hot(batch.types, len(PARTICLE_TYPES)).to(inputs.dtype)
-            inputs = torch.cat([inputs, one_hot], dim=1)
+            kinematic = inputs.shape[1]
+            inputs = inputs.new_zeros(len(inputs), kinematic + len(PARTICLE_TYPES))
+            inputs[:, :kinematic] = batch.features
+            inputs.scatter_(1, batch.types[:, None] + kinematic, 1.0)
         mean, log_variance = self.encoder(inputs, segments)
         return mean.float(), log_variance.float()
 

@@ -64,6 +64,7 @@ class DeepSetLayer(nn.Module):
         self.phi = nn.Linear(d_model, d_ff)
         self.rho = nn.Linear(d_model, d_ff)
         self.out = nn.Linear(d_ff, d_model)
+        self._kept: tuple[tuple[object, ...], list[Tensor]] | None = None
 
     def forward(
         self, flat: Float[Tensor, "particle d_model"], segments: Segments
@@ -72,15 +73,35 @@ class DeepSetLayer(nn.Module):
         jet_mean = segments.mean(flat).float()
         if self.training:
             self.norm.update(flat, jet_mean, segments)
-        scale, shift = self.norm.affine()
-        phi = functional.linear(
-            flat, self.phi.weight * scale, self.phi.bias + self.phi.weight @ shift
-        )
-        rho = functional.leaky_relu(self.rho(jet_mean * scale + shift), SLOPE)
+        phi_weight, phi_bias, rho_weight, rho_bias = self._folded()
+        phi = functional.linear(flat, phi_weight, phi_bias)
+        rho = functional.leaky_relu(functional.linear(jet_mean, rho_weight, rho_bias), SLOPE)
         # W(phi + rho) = W phi + W rho: the second product is one row a jet, not one a particle
         out = functional.linear(functional.leaky_relu_(phi, SLOPE), self.out.weight)
         out += segments.spread(self.out(rho))
         return functional.leaky_relu_(out, SLOPE)
+
+    def _folded(self) -> list[Tensor]:
+        """Return weight and bias of phi and rho with the norm inside; kept while nothing changes.
+
+        Without a gradient the fold is a third of the time that one jet takes.
+        """
+        if self.training or torch.is_grad_enabled():
+            return self._fold()
+        used = [*self.norm.parameters(), *self.norm.buffers()]
+        used += [*self.phi.parameters(), *self.rho.parameters()]
+        # every change in place raises a tensor's version; a move gives it another address
+        state = tuple(part for t in used for part in (t._version, t.data_ptr()))
+        if self._kept is None or self._kept[0] != state:
+            self._kept = (state, self._fold())
+        return self._kept[1]
+
+    def _fold(self) -> list[Tensor]:
+        scale, shift = self.norm.affine()
+        folded = []
+        for linear in (self.phi, self.rho):
+            folded += [linear.weight * scale, linear.bias + linear.weight @ shift]
+        return folded
 
 
 class DeepSetEncoder(nn.Module):

@@ -10,35 +10,38 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def _bag_sum(flat: Tensor, first: Tensor) -> Tensor:
+def _bag_sum(flat: Tensor, first: Tensor, identity: Tensor) -> Tensor:
     # embedding_bag over the identity index is the fastest segment sum that torch has on CPU:
     # 3 times a sparse product, 15 times segment_reduce.
-    identity = torch.arange(len(flat), device=flat.device)
     return functional.embedding_bag(identity, flat, first, mode="sum")
 
 
 class _Sum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, flat: Tensor, first: Tensor, owner: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, flat: Tensor, first: Tensor, owner: Tensor, identity: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(owner)
-        return _bag_sum(flat, first)
+        return _bag_sum(flat, first, identity)
 
     @staticmethod
-    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (owner,) = ctx.saved_tensors
-        return gradient[0].index_select(0, owner), None, None
+        return gradient[0].index_select(0, owner), None, None, None
 
 
 class _Spread(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, first: Tensor, owner: Tensor) -> Tensor:
-        ctx.save_for_backward(first)
+    def forward(
+        ctx: Any, values: Tensor, first: Tensor, owner: Tensor, identity: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(first, identity)
         return values.index_select(0, owner)
 
     @staticmethod
-    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None]:
-        (first,) = ctx.saved_tensors
-        return _bag_sum(gradient[0].contiguous(), first), None, None
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        first, identity = ctx.saved_tensors
+        return _bag_sum(gradient[0].contiguous(), first, identity), None, None, None
 
 
 class Segments:
@@ -51,6 +54,7 @@ class Segments:
         self.owner = torch.repeat_interleave(
             torch.arange(len(lengths), device=lengths.device), lengths
         )
+        self.identity = torch.arange(len(self.owner), device=lengths.device)
         self.inverse_lengths = 1.0 / lengths.clamp(min=1).to(torch.float32)
 
     def __len__(self) -> int:
@@ -59,11 +63,11 @@ class Segments:
     @property
     def position(self) -> Int64[Tensor, " particle"]:
         """Position of each particle inside its jet, from 0."""
-        return torch.arange(len(self.owner), device=self.owner.device) - self.first[self.owner]
+        return self.identity - self.first[self.owner]
 
     def sum(self, flat: Float[Tensor, "particle feature"]) -> Float[Tensor, "jet feature"]:
         """Return the sum over the particles of each jet; 0 for an empty jet."""
-        total: Tensor = _Sum.apply(flat, self.first, self.owner)
+        total: Tensor = _Sum.apply(flat, self.first, self.owner, self.identity)
         return total
 
     def mean(self, flat: Float[Tensor, "particle feature"]) -> Float[Tensor, "jet feature"]:
@@ -72,7 +76,7 @@ class Segments:
 
     def spread(self, values: Float[Tensor, "jet feature"]) -> Float[Tensor, "particle feature"]:
         """Return each jet's value at each of its particles."""
-        flat: Tensor = _Spread.apply(values, self.first, self.owner)
+        flat: Tensor = _Spread.apply(values, self.first, self.owner, self.identity)
         return flat
 
     def pad(self, flat: Float[Tensor, "particle feature"]) -> Float[Tensor, "jet slot feature"]:

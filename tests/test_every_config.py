@@ -1,0 +1,80 @@
+"""Every yaml that the project ships composes, and every model and experiment can be built."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from anomaly_hep.commands.train import make_data, make_model
+from anomaly_hep.evaluate.published import row_for
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
+GROUPS = sorted(
+    (str(path.parent.relative_to(CONF)), path.stem)
+    for path in CONF.glob("*/**/*.yaml")
+    if path.parent.name != "simulation"
+)
+REQUIRED = {
+    "score": ["checkpoint=a.ckpt", "input=b.root", "output=c.parquet"],
+    "evaluate": ["run_dir=a"],
+    "fetch": ["to=a"],
+}
+
+
+def _compose(name: str, *overrides: str) -> dict[str, Any]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(name, overrides=list(overrides))
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_every_command_composes(name: str) -> None:
+    assert _compose(name, *REQUIRED.get(name, []))
+
+
+@pytest.mark.parametrize(("group", "option"), GROUPS)
+def test_every_option_composes_and_its_model_can_be_built(group: str, option: str) -> None:
+    config = _compose("train", f"{group}={option}")
+    assert make_model(config).parameter_counts()["total"] > 0
+    assert make_data(config).reading.columns
+
+
+def test_every_group_is_covered() -> None:
+    assert {group for group, _ in GROUPS} >= {"data", "experiment", "logger", "model", "trainer"}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "encoder", "pid"),
+    list(
+        product(("setvae_table1", "clipvae_table2"), ("deepset", "transformer"), ("true", "false"))
+    ),
+)
+def test_every_row_of_the_tables_finds_its_published_numbers(
+    experiment: str, encoder: str, pid: str
+) -> None:
+    config = _compose(
+        "train", f"experiment={experiment}", f"model/encoder={encoder}", f"model.use_pid={pid}"
+    )
+    row = row_for(config)
+    assert row is not None
+    assert row.table == int(experiment[-1])
+    assert row.row.lower().startswith(encoder)
+    assert ("w/ PID" in row.row) == (pid == "true")
+
+
+def test_choices_of_the_command_line_compose() -> None:
+    choices = ("model.beta=0.5", "model.clip_fraction=0.9", "data.features.delta_r.scale=3")
+    config = _compose("train", "model=setvae", "model/encoder=transformer", *choices)
+    assert config["model"]["encoder"]["kind"] == "transformer"
+    assert config["model"]["beta"] == 0.5
+    fewer = _compose("train", "~data.features.delta_r", "+data.features.tanh_d0={}")
+    assert fewer["model"]["features"][-1] == "tanh_d0"
+    assert make_model(fewer).parameter_counts()["total"] == 205_155

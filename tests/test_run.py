@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from anomaly_hep.atomic import atomic_path, write_text
+from anomaly_hep.errors import RunDirectoryError
+from anomaly_hep.run import claim, default_path
+
+CONFIG: dict[str, Any] = {
+    "model": {"name": "setvae", "beta": 0.1},
+    "data": {"name": "jetclass"},
+    "seed": 1,
+    "run_dir": None,
+    "logger": {"kind": "none"},
+    "threads": None,
+}
+
+
+def test_two_configurations_never_share_a_default_directory(tmp_path: Path) -> None:
+    other = CONFIG | {"model": {"name": "setvae", "beta": 0.2}}
+    assert default_path(CONFIG, tmp_path) != default_path(other, tmp_path)
+    # where a run is shown and how many threads it takes are no part of what it computes
+    same = CONFIG | {"logger": {"kind": "wandb"}, "threads": 1, "run_dir": "elsewhere"}
+    assert default_path(CONFIG, tmp_path) == default_path(same, tmp_path)
+
+
+def test_a_claimed_directory_tells_what_made_it(tmp_path: Path) -> None:
+    for _ in range(2):
+        with claim(tmp_path / "run", CONFIG) as run:
+            assert not run.finished
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == CONFIG
+    made = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert made["versions"]["torch"]
+    assert len(made["starts"]) == 2
+
+
+def test_another_process_is_refused_while_the_run_is_held(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from anomaly_hep.run import claim\n"
+        f"with claim(Path({str(tmp_path / 'run')!r}), {CONFIG!r}): pass"
+    )
+    with claim(tmp_path / "run", CONFIG):
+        held = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert held.returncode == 1
+    assert f"in use by process {os.getpid()}" in held.stderr
+    free = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert free.returncode == 0, free.stderr
+
+
+def test_another_configuration_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    with claim(tmp_path / "run", CONFIG):
+        pass
+    other = CONFIG | {"model": {"name": "setvae", "beta": 0.2}}
+    with (
+        pytest.raises(RunDirectoryError, match=r"other choices \(model.beta\)"),
+        claim(tmp_path / "run", other),
+    ):
+        pass
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").touch()
+    with (
+        pytest.raises(RunDirectoryError, match=r"thesis.tex"),
+        claim(tmp_path / "home", CONFIG),
+    ):
+        pass
+
+
+def test_a_failure_leaves_its_traceback_and_a_success_removes_it(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        claim(tmp_path / "run", CONFIG),
+    ):
+        _ = 1 / 0
+    assert "ZeroDivisionError" in (tmp_path / "run" / "error.txt").read_text()
+    with claim(tmp_path / "run", CONFIG) as run:
+        run.finish({"default_score": "kl"})
+        assert run.finished
+    assert not (tmp_path / "run" / "error.txt").exists()
+
+
+def test_an_exhausted_disk_leaves_the_old_file_and_no_remains(tmp_path: Path) -> None:
+    target = tmp_path / "metrics.json"
+    write_text(target, "old")
+
+    def fill_the_disk() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        fill_the_disk()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
