@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import shutil
 from pathlib import Path
 
 import awkward as ak
@@ -18,8 +15,6 @@ from tests.toys import toy_jets
 
 from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats import jetclass
-from anomaly_hep.formats.openfiles import OpenFiles
-from anomaly_hep.formats.rootio.tree import Tree
 from anomaly_hep.types import Events
 
 BY_ROOT = Path(__file__).with_name("by_root.root")
@@ -161,6 +156,12 @@ def test_provenance_is_kept(tmp_path: Path) -> None:
     assert jetclass.describe(BY_ROOT).provenance is None
 
 
+def test_a_description_names_all_columns(tmp_path: Path) -> None:
+    jetclass.write(tmp_path / "jets.root", [])
+    assert set(jetclass.describe(tmp_path / "jets.root").columns) == {*ALL, "npart"}
+    assert set(jetclass.describe(BY_ROOT).columns) == set(ALL)
+
+
 class TestWriteRefuses:
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
@@ -206,6 +207,13 @@ class TestWriteRefuses:
         assert error.branch == column
         assert "(4,)" in error.problem
 
+    def test_a_negative_number_of_particles(self, path: Path) -> None:
+        jets = toy_jets(5)
+        lengths = jets.lengths.copy()
+        lengths[3:] = lengths[3:].sum() + 1, -1
+        error = self.refused(path, [toy_jets(2), Events(lengths, jets.particles, jets.events)])
+        assert error.entry == 6
+
     def test_values_that_reading_would_refuse_in_a_later_part(self, path: Path) -> None:
         eta = np.zeros(5, np.float32)
         eta[2] = np.nan
@@ -232,65 +240,3 @@ class TestLabels:
     def test_every_class_has_a_file_prefix(self) -> None:
         assert tuple(jetclass.PREFIXES) == jetclass.LABELS
         assert len(set(jetclass.PREFIXES.values())) == 10
-
-
-class TestKeptFiles:
-    def test_a_replaced_file_is_read_anew(self, tmp_path: Path) -> None:
-        path = tmp_path / "jets.root"
-        for n in (4, 9):
-            jets = toy_jets(n, seed=n)
-            jetclass.write(path, [jets])
-            assert_same(jetclass.read(path, 0, n, ALL), jets)
-
-    def test_a_file_cut_short_while_open_is_refused(self, tmp_path: Path) -> None:
-        path = tmp_path / "jets.root"
-        jetclass.write(path, [toy_jets(50)])
-        jetclass.read(path, 0, 10, ["part_px"])
-        os.truncate(path, path.stat().st_size // 2)
-        with pytest.raises(BadFileError, match="truncated"):
-            jetclass.read(path, 10, 20, ["part_px"])
-
-    def test_a_removed_file_is_missed(self, tmp_path: Path) -> None:
-        path = tmp_path / "jets.root"
-        jetclass.write(path, [toy_jets(5)])
-        jetclass.read(path, 0, 5, ["part_px"])
-        path.unlink()
-        with pytest.raises(BadFileError, match="no such file"):
-            jetclass.read(path, 0, 5, ["part_px"])
-
-    def test_a_bounded_number_of_files_is_open(self, tmp_path: Path) -> None:
-        def open_here() -> int:
-            links = Path("/proc/self/fd").iterdir()
-            return sum(os.path.realpath(link).startswith(str(tmp_path)) for link in links)
-
-        files = OpenFiles(Tree, limit=3)
-        jetclass.write(tmp_path / "0.root", [toy_jets(2)])
-        for i in range(8):
-            path = Path(shutil.copy(tmp_path / "0.root", tmp_path / f"copy_{i}.root"))
-            with files.use(path, "tree") as tree:
-                assert tree.entries == 2
-            assert open_here() <= 3
-        assert open_here() == 3
-
-    @pytest.mark.parametrize("method", ["fork", "spawn"])
-    def test_parent_and_child_read_the_same_file(
-        self, two_baskets: tuple[Path, Events], method: str
-    ) -> None:
-        path, jets = two_baskets
-        jetclass.read(path, 0, 100, ["part_px"])
-        context = multiprocessing.get_context(method)
-        with context.Pool(1) as pool:
-            child = pool.apply_async(_sums, (path,))
-            parent = _sums(path)
-            assert child.get(60) == parent
-        expected = [
-            jets.take(np.arange(i, i + 100)).particles["part_px"].sum() for i in range(0, 1300, 100)
-        ]
-        assert parent == expected
-
-
-def _sums(path: Path) -> list[float]:
-    return [
-        jetclass.read(path, i, i + 100, ["part_px"]).particles["part_px"].sum()
-        for i in range(0, 1300, 100)
-    ]

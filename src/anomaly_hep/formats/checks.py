@@ -39,7 +39,7 @@ def refusing(path: Path, problem: str, *, cure: str, branch: str | None = None) 
     """Turn whatever a library raises on a damaged file into a BadFileError."""
     try:
         yield
-    except BadFileError:
+    except (BadFileError, MemoryError):  # too little memory is not the file's fault
         raise
     except Exception as error:
         # The libraries print pages of context; the first line says what happened.

@@ -53,6 +53,10 @@ class Layout:
         """Yield the parts to be written, refusing what `read` would refuse or what does not fit."""
         entries = 0
         for part in parts:
+            if len(part) and part.lengths.min() < 0:
+                row = int(np.argmax(part.lengths < 0))
+                problem = f"{part.lengths[row]} particles"
+                raise BadFileError(path, problem, entry=entries + row, cure="count from 0 upwards")
             _check_columns(path, part.particles, self.particles, int(part.lengths.sum()))
             _check_columns(path, part.events, self.events, len(part))
             check_events(path, part, entries)

@@ -30,11 +30,6 @@ class Basket:
     lengths: Int64[np.ndarray, " entry"] | None
 
     @property
-    def nbytes(self) -> int:
-        """Memory held, in bytes."""
-        return self.values.nbytes + (0 if self.lengths is None else self.lengths.nbytes)
-
-    @property
     def checksum(self) -> int:
         """CRC-32 of the values, then of the lengths."""
         return checksum(self.values, self.lengths)
