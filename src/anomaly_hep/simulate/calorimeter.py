@@ -74,7 +74,8 @@ def energy_flow(layer: Layer, hits: Hits, rng: np.random.Generator) -> Flow:
     hit, cells, cell = _cells(layer, hits, share)
 
     def total(values: np.ndarray) -> np.ndarray:
-        return np.bincount(cell, values, len(cells.event))
+        # numpy counts nothing in integers, weights or not
+        return np.bincount(cell, values, len(cells.event)).astype(np.float64)
 
     tracks = hits.track_energy[hit] * share[hit]
     in_tracks = total(tracks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import awkward as ak
 import numpy as np
@@ -52,6 +52,7 @@ class Particles:
         return self.status > 0
 
 
+@runtime_checkable
 class Veto(Protocol):
     """Says early which events are not worth finishing; `process` and `event` are Pythia's."""
 

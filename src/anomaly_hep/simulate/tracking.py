@@ -100,7 +100,7 @@ def _helix(
 
 def _to_end(z: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """Transverse path length (mm) until z reaches one end of the cylinder."""
-    steep = np.where(slope == 0, 1e-30, slope)
+    steep = np.where(np.abs(slope) < 1e-30, 1e-30, slope)
     length: np.ndarray = (np.copysign(HALF_LENGTH, steep) - z) / steep
     return length
 

@@ -122,11 +122,19 @@ def _decorate(axes: Any) -> None:
     ):
         axis.set_xlabel(name)
         axis.set_ylabel("normalised")
+    for axis in axes[:4]:
         axis.set_ylim(bottom=0)
-    for mass, name in ((80.4, "W"), (91.2, "Z"), (125.0, "H"), (172.5, "t")):
-        axes[0].axvline(mass, color="0.7", linewidth=0.8, zorder=0)
-        axes[0].annotate(name, (mass, 1.0), xycoords=("data", "axes fraction"), ha="center")
     axes[4].set_yscale("log")
+    for mass, name, side in (
+        (80.4, "W", "right"),
+        (91.2, "Z", "left"),
+        (125, "H", "left"),
+        (172.5, "t", "left"),
+    ):
+        axes[0].axvline(mass, color="0.7", linewidth=0.8, zorder=0)
+        axes[0].annotate(
+            f" {name} ", (mass, 0.97), xycoords=("data", "axes fraction"), ha=side, va="top"
+        )
     axes[5].axis("off")
     axes[5].legend(
         loc="center",

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anomaly_hep.simulate.processes import PROCESSES, Process
+from anomaly_hep.simulate.veto import KinematicVeto, Margins, Parton, _boosted, total
+
+MARGINS = Margins(scale=10, cone=1.0, min_pt=440, max_pt=1400, max_abs_eta=2.3, spread=1.2)
+
+
+class Entry:
+    """Speaks as Pythia's particles do."""
+
+    def __init__(
+        self, pid: int, pt: float, eta: float = 0.0, phi: float = 0.0, *, mass: float = 0.0,
+        status: int = 23, daughters: tuple[int, int] = (0, 0),
+    ) -> None:  # fmt: skip
+        self._pid, self._status, self._daughters, self._mass = pid, status, daughters, mass
+        self._p = (pt * math.cos(phi), pt * math.sin(phi), pt * math.sinh(eta))
+        self._e = math.sqrt(sum(p * p for p in self._p) + mass**2)
+
+    def id(self) -> int:
+        return self._pid
+
+    def status(self) -> int:
+        return self._status
+
+    def daughter1(self) -> int:
+        return self._daughters[0]
+
+    def daughter2(self) -> int:
+        return self._daughters[1]
+
+    def px(self) -> float:
+        return self._p[0]
+
+    def py(self) -> float:
+        return self._p[1]
+
+    def pz(self) -> float:
+        return self._p[2]
+
+    def e(self) -> float:
+        return self._e
+
+    def m(self) -> float:
+        return self._mass
+
+    def phi(self) -> float:
+        return math.atan2(self._p[1], self._p[0])
+
+
+class Record(list):
+    def size(self) -> int:
+        return len(self)
+
+
+def w_process(*kinds: int, apart: float = 0.4) -> Record:
+    """W → two of `kinds`, at pT 600."""
+    return Record([
+        Entry(24, 600, mass=80.4, status=-22, daughters=(1, 2)),
+        Entry(kinds[0], 300, phi=apart / 2), Entry(kinds[1], 300, phi=-apart / 2),
+    ])  # fmt: skip
+
+
+def showered(pt: float, eta: float = 0.0, *others: Entry) -> Record:
+    return Record([Entry(24, pt, eta, mass=80.4, status=62), *others])
+
+
+HADRONIC_W = Process((), resonance=24)
+
+
+@pytest.mark.parametrize(
+    ("pt", "eta", "hopeless"),
+    [(600, 0.0, False), (470, 0.0, False), (400, 0.0, True), (1500, 0.0, True), (600, 2.6, True)],
+)
+def test_what_counts_is_the_resonance_after_the_shower(
+    pt: float, eta: float, hopeless: bool
+) -> None:
+    veto = KinematicVeto(HADRONIC_W, MARGINS)
+    assert veto.hopeless(w_process(1, -2), showered(pt, eta)) is hopeless
+
+
+def test_radiation_near_the_resonance_counts_too() -> None:
+    veto = KinematicVeto(HADRONIC_W, MARGINS)
+    near, far = Entry(21, 100, phi=0.5, status=43), Entry(21, 100, phi=2.0, status=43)
+    assert not veto.hopeless(w_process(1, -2), showered(400, 0.0, near))
+    assert veto.hopeless(w_process(1, -2), showered(400, 0.0, far))
+
+
+def test_neutrinos_do_not_count() -> None:
+    veto = KinematicVeto(HADRONIC_W, MARGINS)
+    assert veto.hopeless(w_process(13, -14), showered(600))
+    assert not veto.hopeless(w_process(13, -14), showered(1000))
+
+
+def test_a_wide_decay_is_hopeless() -> None:
+    veto = KinematicVeto(HADRONIC_W, MARGINS)
+    assert veto.hopeless(w_process(1, -2, apart=3.0), showered(900))
+
+
+def test_without_a_resonance_the_hardest_cone_counts() -> None:
+    veto = KinematicVeto(PROCESSES["QCD"], MARGINS)
+    alone, split = Record([Entry(1, 430)]), Record([Entry(1, 300), Entry(21, 180, phi=0.6)])
+    boson = Record([Entry(23, 900), Entry(1, 300)])
+    assert veto.hopeless(Record(), alone)
+    assert not veto.hopeless(Record(), split)
+    assert veto.hopeless(Record(), boson)
+    assert veto.hopeless(Record(), Record())
+
+
+def test_without_margins_nothing_is_hopeless() -> None:
+    assert not KinematicVeto(HADRONIC_W, None).hopeless(w_process(1, -2), showered(1))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wrong"),
+    [((1, -2), (11, -12), False), ((1, -2), (3, -4), True), ((11, -12), (-13, 14), True)],
+)
+def test_one_lepton_means_one(first: tuple, second: tuple, wrong: bool) -> None:
+    decay = Record([
+        Entry(25, 600, mass=125, status=-22, daughters=(1, 2)),
+        Entry(24, 300, mass=80, status=-22, daughters=(3, 4)),
+        Entry(-24, 300, mass=40, status=-22, daughters=(5, 6)),
+        *(Entry(pid, 150) for pid in (*first, *second)),
+    ])  # fmt: skip
+    assert KinematicVeto(PROCESSES["Hqql"], None).wrong_process(decay) is wrong
+    assert not KinematicVeto(PROCESSES["H4q"], None).wrong_process(decay)
+
+
+@given(st.floats(1, 900), st.floats(-2, 2), st.floats(-3, 3), st.floats(1, 200))
+def test_boosts_are_lorentz_transformations(pt: float, eta: float, phi: float, mass: float) -> None:
+    frame = Entry(6, pt, eta, phi, mass=mass)
+    at_rest = _boosted((frame.px(), frame.py(), frame.pz(), frame.e()), frame, -1.0)
+    np.testing.assert_allclose(at_rest, (0, 0, 0, mass), atol=1e-6 * frame.e() ** 2 / mass)
+    p = (3.0, -1.0, 2.0, 7.0)
+    there = _boosted(p, frame, 1.0)
+    np.testing.assert_allclose(_boosted(there, frame, -1.0), p, atol=1e-7 * (frame.e() / mass) ** 2)
+    square = there[3] ** 2 - sum(x * x for x in there[:3])
+    assert square == pytest.approx(49 - 14, abs=1e-9 * there[3] ** 2 + 1e-6)
+
+
+def test_sums_of_partons() -> None:
+    parton = total([Parton.of(3.0, 0.0, 1.0), Parton.of(0.0, 4.0, 2.0)])
+    assert parton.pt == pytest.approx(5)
+    assert parton.eta == pytest.approx(math.asinh(0.6))
+    assert parton.distance(Parton.of(3.0, 4.0, 0.0)) == pytest.approx(math.asinh(0.6))
