@@ -71,11 +71,11 @@ class CountingVeto:
         self.processes = self.events = 0
         self.sizes: list[int] = []
 
-    def wrong_process(self, process: object) -> bool:
+    def wrong_process(self, _: object) -> bool:
         self.processes += 1
         return self.processes % 3 != 0
 
-    def hopeless(self, process: object, event: object) -> bool:
+    def hopeless(self, _: object, event: object) -> bool:
         self.events += 1
         self.sizes.append(event.size())
         return self.events % 2 == 1
@@ -89,7 +89,7 @@ def test_the_veto_is_asked_once_per_event_and_counted() -> None:
     assert generator.vetoed == 40 + 10
     assert generator.generated == generator.requested == 10
     assert generator.skipped == 0
-    assert 0 < generator.seconds
+    assert generator.seconds > 0
     # at 20 GeV an event is still small: that is what makes the veto worth it
     assert np.mean(veto.sizes) < 60
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from anomaly_hep.simulate.jets import cluster, substructure
 from anomaly_hep.simulate.vectors import direction, transverse
 
 
-def momenta(pt: list[float], eta: list[float], phi: list[float]) -> np.ndarray:
+def momenta(pt: ArrayLike, eta: ArrayLike, phi: ArrayLike) -> np.ndarray:
     """Massless momenta."""
     p, e, f = np.array(pt, float), np.array(eta, float), np.array(phi, float)
     return np.stack([p * np.cos(f), p * np.sin(f), p * np.sinh(e), p * np.cosh(e)])
@@ -44,9 +46,9 @@ def test_clusters_are_those_of_the_definition() -> None:
     lengths = [25, 0, 40, 3]
     n = sum(lengths)
     momentum = momenta(
-        list(rng.exponential(20, n) + 0.1),
-        list(rng.normal(0, 1, n)),
-        list(rng.uniform(-3.1, 3.1, n)),
+        rng.exponential(20, n) + 0.1,
+        rng.normal(0, 1, n),
+        rng.uniform(-3.1, 3.1, n),
     )
     found = cluster(momentum, np.array(lengths), radius=0.8, min_pt=30.0)
     first = np.cumsum(lengths) - lengths
@@ -56,9 +58,7 @@ def test_clusters_are_those_of_the_definition() -> None:
             if pt > 30:
                 expected.add((event, frozenset(start + i for i in members)))
     edges = np.concatenate([[0], np.cumsum(found.lengths)])
-    groups = [
-        frozenset(found.constituents[a:b].tolist()) for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    groups = [frozenset(found.constituents[a:b].tolist()) for a, b in pairwise(edges)]
     assert set(zip(found.event.tolist(), groups, strict=True)) == expected
     for i, group in enumerate(groups):
         np.testing.assert_allclose(found.momentum[:, i], momentum[:, sorted(group)].sum(axis=1))
@@ -110,9 +110,9 @@ def test_substructure_does_not_depend_on_azimuth_or_order() -> None:
     rng = np.random.default_rng(4)
     pt, eta, phi = rng.exponential(20, 40), rng.normal(0.5, 0.2, 40), rng.normal(1.0, 0.2, 40)
     order = rng.permutation(40)
-    first, mass = substructure(momenta(list(pt), list(eta), list(phi)), np.array([40]), radius=0.8)
+    first, mass = substructure(momenta(pt, eta, phi), np.array([40]), radius=0.8)
     turned, other = substructure(
-        momenta(list(pt[order]), list(eta[order]), list(phi[order] + 2.5)),
+        momenta(pt[order], eta[order], phi[order] + 2.5),
         np.array([40]),
         radius=0.8,
     )

@@ -16,6 +16,7 @@ from typing import Any
 from anomaly_hep.errors import ConfigError, SimulationError
 from anomaly_hep.formats.jetclass import LABELS, PREFIXES, describe
 from anomaly_hep.simulate.pool import Job, Pool
+from anomaly_hep.simulate.processes import PROCESSES
 from anomaly_hep.simulate.progress import Progress
 
 SPLITS = ("train", "val", "test")
@@ -157,6 +158,7 @@ def task(config: Mapping[str, Any], shard: Shard) -> dict[str, Any]:
         "jets": shard.jets,
         "seed": shard.seed,
         "batch": int(config["batch"]),
+        "process": list(PROCESSES[shard.label].settings),
         "settings": [*config["settings"], *config["per_class"].get(shard.label, ())],
         "detector": {
             "hcal_min_significance": float(detector["hcal_min_significance"]),
