@@ -55,6 +55,8 @@ def main() -> None:
 
 def run(name: str) -> None:
     """Run one command on its configuration, composed by Hydra from the command line."""
+    # argparse takes the overrides as one block only, so a -m between them would end it
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda a: a not in ("-m", "--multirun"))
     with _plain_errors():
         _check_overrides(name, [a for a in sys.argv[1:] if not a.startswith("-")])
     command = importlib.import_module(f"anomaly_hep.commands.{name}")
@@ -115,7 +117,7 @@ def _explain(name: str, overrides: list[str], message: str) -> str:
     """Return hydra's message, and the keys that exist beside the one it could not find."""
     if "Available options" in message:
         # hydra lists the options of a group, and then where it looked
-        return message.split("Config search path")[0]
+        return message.split("Config search path", 1)[0]
     for text in overrides:
         key = text.split("=", 1)[0].lstrip("+~")
         if key not in message.replace("'", " ").split():

@@ -52,8 +52,8 @@ def default_path(config: Mapping[str, Any], root: Path) -> Path:
 class RunDirectory:
     """One run's directory, held by one process at a time."""
 
-    def __init__(self, path: Path, lock: TextIO) -> None:
-        self.path, self._lock = path, lock
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     @property
     def finished(self) -> bool:
@@ -82,7 +82,7 @@ def claim(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     lock = _lock(path)
     try:
         _claim_config(path, config)
-        run = RunDirectory(path, lock)
+        run = RunDirectory(path)
         if not run.finished:
             write_text(path / "provenance.json", json.dumps(_provenance(path), indent=2) + "\n")
         try:

@@ -67,7 +67,7 @@ def run(config: Mapping[str, Any]) -> None:
     result: dict[str, Any] = {
         "machine": _machine(),
         "batch": _describe(batches),
-        "matrix_products": {name: _products(clock, batches[0], t) for name, t in PRECISIONS.items()},
+        "matrix_products": {p: _products(clock, batches[0], t) for p, t in PRECISIONS.items()},
         "reading": _reading_rate(config, reading),
         "models": {
             name: {p: _model_rates(name, batches, clock, t) for p, t in PRECISIONS.items()}

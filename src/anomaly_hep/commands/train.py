@@ -42,13 +42,23 @@ def run(config: Mapping[str, Any]) -> None:
     if config["threads"]:
         torch.set_num_threads(config["threads"])
     console = Console()
-    path = Path(config["run_dir"]) if config["run_dir"] else default_path(config, OUTPUTS)
+    named = config["run_dir"]
+    path = default_path(config, OUTPUTS) if named is None else Path(str(named))
+    if _rank():
+        # Lightning started this process for a run that rank 0 holds already
+        _make(config, RunDirectory(path), termination, console)
+        return
     with claim(path, config) as directory:
         if directory.finished:
             console.print(f"{path} is finished; its results:")
         else:
             _make(config, directory, termination, console)
         _show(config, path, console)
+
+
+def _rank() -> int:
+    """Return which of the processes of a distributed training this is, on this machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def _make(
@@ -235,8 +245,6 @@ def _describe_model(
 
 
 def _show(config: Mapping[str, Any], path: Path, console: Console) -> None:
-    if int(os.environ.get("LOCAL_RANK", "0")):
-        return
     metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
     console.print(result_table(metrics, published=published_for(dict(config))))
     console.print(f"report: {path / 'report.html'}")

@@ -140,7 +140,7 @@ class JetDataModule(lightning.LightningDataModule):
         """Return where the training stream stands.
 
         Lightning saves this of a stateful loader too, but does not load it when a learning-rate
-        schedule asked for the number of steps (seen in 2.6.6: fit then starts the epoch's data anew).
+        schedule asked for the number of steps (seen in 2.6.6: the epoch's data then begin anew).
         """
         return {"train": self.streams["train"].state_dict()}
 

@@ -171,7 +171,8 @@ class TransformerEncoder(nn.Module):
         """Return the multiply-adds for a jet of `particles`, counted as the paper does."""
         heads = self.mean.weight.numel() + self.log_variance.weight.numel()
         total = particles * _mlp_macs(self.embed) + heads
-        return total + _stack_macs(self.layers, particles) + _stack_macs(self.pooling, 2.0, particles)
+        total += _stack_macs(self.layers, particles)
+        return total + _stack_macs(self.pooling, 2.0, particles)
 
 
 class TransformerDecoder(nn.Module):
