@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -36,5 +39,13 @@ def sample(
     """A few jets of each class, with everything switched on."""
     sizes = dict.fromkeys(("QCD", "Wqq", "Zqq", "Hbb", "Hcc", "Tbqq"), 150)
     sizes |= dict.fromkeys(("Hgg", "H4q", "Hqql", "Tbl"), 20)
-    directory = tmp_path_factory.mktemp("simulated")
-    return directory, produce({**shipped, "sizes": {"test": sizes}}, directory, workers=1)
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # the processes of one test run share it: the first one simulates
+    directory, report = root / "simulated", root / "report.pickle"
+    with (root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not report.exists():
+            made = produce({**shipped, "sizes": {"test": sizes}}, directory, workers=1)
+            report.write_bytes(pickle.dumps(made))
+    return directory, pickle.loads(report.read_bytes())

@@ -18,6 +18,7 @@ from anomaly_hep.simulate.processes import Process
 _NEUTRINOS = (12, 14, 16)
 _UNSTABLE = (6, 23, 24, 25)
 _CHARGED_LEPTONS = (11, 13, 15)
+_GLUON, _PHOTON = 21, 22
 _PRODUCED = -22  # Pythia's status of a resonance of the hard process that has decayed
 
 
@@ -101,13 +102,16 @@ class KinematicVeto:
     def _jets(self, process: Any, event: Any) -> Iterator[tuple[Parton, list[Parton]]]:
         """Yield parton-level jets, several guesses for each, with the decay products they need."""
         final = [p for i in range(event.size()) if (p := event[i]).status() > 0]
-        coloured = [
-            Parton.of(p.px(), p.py(), p.pz()) for p in final if abs(p.id()) < 6 or p.id() == 21
+        # photons too: quarks radiate hard ones now and then
+        partons = [
+            Parton.of(p.px(), p.py(), p.pz())
+            for p in final
+            if abs(p.id()) < 6 or p.id() in (_GLUON, _PHOTON)
         ]
         if self._process.resonance is None:
-            for seed in coloured:
+            for seed in partons:
                 if seed.pt > 50.0:
-                    for jet in self._cones(seed, coloured):
+                    for jet in self._cones(seed, partons):
                         yield jet, []
             return
         showered = [p for p in final if abs(p.id()) == self._process.resonance]
@@ -120,8 +124,8 @@ class KinematicVeto:
             after = min(
                 same, key=lambda p: abs(math.remainder(p.phi() - before.phi(), 2 * math.pi))
             )
-            parts = [_moved(process[d], before, after) for d in _products(process, i)]
-            for jet in self._cones(total(parts), coloured + parts):
+            parts = [moved(process[d], before, after) for d in _products(process, i)]
+            for jet in self._cones(total(parts), partons + parts):
                 yield jet, parts
 
     def _cones(self, axis: Parton, partons: list[Parton]) -> Iterator[Parton]:
@@ -154,24 +158,18 @@ def _products(process: Any, resonance: int) -> list[int]:
     return found
 
 
-def _moved(product: Any, before: Any, after: Any) -> Parton:
-    """Return a decay product of a resonance whose momentum the shower changed."""
-    at_rest = _boosted((product.px(), product.py(), product.pz(), product.e()), before, -1.0)
-    px, py, pz, _ = _boosted(at_rest, after, 1.0)
-    return Parton.of(px, py, pz)
+def moved(product: Any, before: Any, after: Any) -> Parton:
+    """Return a decay product of a resonance whose momentum the shower changed.
 
-
-def _boosted(
-    p: tuple[float, float, float, float], frame: Any, sign: float
-) -> tuple[float, float, float, float]:
-    """Return p boosted with (sign 1) or against (sign -1) the velocity of `frame`."""
-    e, m = frame.e(), frame.m()
-    u = (sign * frame.px() / m, sign * frame.py() / m, sign * frame.pz() / m)  # gamma beta
-    along = u[0] * p[0] + u[1] * p[1] + u[2] * p[2]
-    factor = along / (e / m + 1.0) + p[3]
-    return (
-        p[0] + u[0] * factor,
-        p[1] + u[1] * factor,
-        p[2] + u[2] * factor,
-        e / m * p[3] + along,
-    )
+    It gets the boost that takes one momentum of the resonance to the other, as in Pythia, where it
+    is made from the difference of the momenta over the sum of the energies.
+    """
+    energy = before.e() + after.e()
+    half = [(getattr(after, c)() - getattr(before, c)()) / energy for c in ("px", "py", "pz")]
+    factor = 2 / (1 + sum(b * b for b in half))
+    beta = [factor * b for b in half]
+    gamma = 1 / math.sqrt(1 - sum(b * b for b in beta))
+    p = (product.px(), product.py(), product.pz())
+    along = sum(b * x for b, x in zip(beta, p, strict=True))
+    shift = gamma * (gamma * along / (1 + gamma) + product.e())
+    return Parton.of(*(x + shift * b for x, b in zip(p, beta, strict=True)))
