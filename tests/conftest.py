@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 import tests.typecheck  # noqa: F401 - the hook finds it by name
 
 install_import_hook("anomaly_hep", "tests.typecheck.checked")
+# a shared machine may stand still in any example
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 # the suite runs in one process per core, and small tensors gain nothing from more threads
 torch.set_num_threads(1)
 

@@ -30,6 +30,7 @@ def test_two_configurations_never_share_a_default_directory(tmp_path: Path) -> N
     assert default_path(CONFIG, tmp_path) != default_path(other, tmp_path)
     # where a run is shown and how many threads it takes are no part of what it computes
     same = CONFIG | {"logger": {"kind": "wandb"}, "threads": 1, "run_dir": "elsewhere"}
+    same["data"] = {"name": "jetclass", "num_workers": 4}
     assert default_path(CONFIG, tmp_path) == default_path(same, tmp_path)
 
 
@@ -49,7 +50,9 @@ def test_another_process_is_refused_while_the_run_is_held(tmp_path: Path) -> Non
         f"with claim(Path({str(tmp_path / 'run')!r}), {CONFIG!r}): pass"
     )
     with claim(tmp_path / "run", CONFIG):
-        held = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        held = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
     assert held.returncode == 1
     assert f"in use by process {os.getpid()}" in held.stderr
     free = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

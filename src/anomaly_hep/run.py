@@ -24,7 +24,11 @@ from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import RunDirectoryError
 
 # choices that change where a run is written or shown, but not what it computes
-NOT_IDENTITY = ("run_dir", "logger", "threads")
+NOT_IDENTITY = ("run_dir", "logger", "threads", "score_batch_size")
+_NOT_IDENTITY_BELOW = {
+    "trainer": ("enable_progress_bar", "checkpoint_every_seconds"),
+    "data": ("num_workers",),
+}
 _PACKAGES = (
     "torch",
     "lightning",
@@ -39,7 +43,11 @@ _PACKAGES = (
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a configuration that decides the results."""
-    return {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+    kept = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+    for room, names in _NOT_IDENTITY_BELOW.items():
+        if room in kept:
+            kept[room] = {key: value for key, value in kept[room].items() if key not in names}
+    return kept
 
 
 def default_path(config: Mapping[str, Any], root: Path) -> Path:

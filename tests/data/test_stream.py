@@ -92,7 +92,8 @@ def test_rejected_truncated_and_clipped_are_counted_once(files: list[tuple[Path,
     stream = _stream(files, selection={"jet_pt": {"min": 510}}, max_particles=4)
     for _ in range(2):
         batches = list(stream)
-        assert sorted(chain.from_iterable(b.index.tolist() for b in batches)) == list(range(10, sum(SIZES)))
+        seen = chain.from_iterable(batch.index.tolist() for batch in batches)
+        assert sorted(seen) == list(range(10, sum(SIZES)))
         assert max(int(b.lengths.max()) for b in batches) == 4
     counts = stream.counts.to_json(FEATURES.names)
     assert counts["events"] == sum(SIZES)

@@ -5,14 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from tests.evaluate.fake_run import fake_run
 
 from anomaly_hep.evaluate.figures import write_figures
-
-# how long an example takes says more about the machine than about the code
-settings.register_profile("no_deadline", deadline=None)
-settings.load_profile("no_deadline")
 
 
 @pytest.fixture(scope="session")

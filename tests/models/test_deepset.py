@@ -55,6 +55,34 @@ def test_running_statistics_weigh_every_jet_alike_and_move_by_the_momentum() -> 
     torch.testing.assert_close(norm.running_var, 0.9 * torch.ones(2) + 0.1 * square)
 
 
+def test_the_layer_behind_an_embedding_is_both_in_turn_with_gradients_and_statistics() -> None:
+    embed = torch.nn.Linear(3, 4).double()
+    joined, apart = _random_layer().train(), _random_layer().train()
+    x = torch.randn(sum(LENGTHS), 3, dtype=torch.float64)
+    segments = Segments(torch.tensor(LENGTHS))
+    one, other = joined(x, segments, embed), apart(embed(x), segments)
+    torch.testing.assert_close(one, other, check_dtype=False, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(joined.norm.running_mean, apart.norm.running_mean)
+    torch.testing.assert_close(joined.norm.running_var, apart.norm.running_var)
+    ours = torch.autograd.grad(one.square().sum(), [*embed.parameters(), joined.phi.weight])
+    theirs = torch.autograd.grad(other.square().sum(), [*embed.parameters(), apart.phi.weight])
+    for mine, yours in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, yours, check_dtype=False, rtol=1e-5, atol=1e-6)
+
+
+def test_a_kept_fold_follows_every_change_of_the_weights() -> None:
+    layer = _random_layer().eval()
+    x = torch.randn(sum(LENGTHS), 4, dtype=torch.float64)
+    segments = Segments(torch.tensor(LENGTHS))
+    with torch.inference_mode():
+        layer(x, segments)
+    for tensor in (layer.phi.weight, layer.rho.bias, layer.norm.weight, layer.norm.running_var):
+        with torch.no_grad():
+            tensor.mul_(1.5)
+            expected = torch.cat([_layer_of_one_jet(layer, x[rows]) for rows in rows_of(LENGTHS)])
+            torch.testing.assert_close(layer(x, segments), expected)
+
+
 def test_empty_jets_do_not_move_the_statistics() -> None:
     one, other = JetBatchNorm(2), JetBatchNorm(2)
     x = torch.randn(5, 2)

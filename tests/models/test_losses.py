@@ -84,7 +84,7 @@ def test_clipping_averages_the_best_reconstructed_and_gives_the_rest_no_gradient
     values = torch.tensor([1.0, 2.0, 3.0, 40.0], requires_grad=True)
     ranking = torch.tensor([0.3, 0.1, 0.2, 9.0])
     clipped = clipped_mean(values, ranking, 0.75)
-    assert float(clipped) == 2.0
+    assert clipped.item() == 2.0
     clipped.backward()
     assert values.grad is not None
     assert values.grad[3] == 0.0

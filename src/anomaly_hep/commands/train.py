@@ -26,6 +26,7 @@ from anomaly_hep.evaluate.metrics import JET_COLUMNS, evaluate, write_metrics
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.scores import Scorer, load_model, write_reconstructions
 from anomaly_hep.evaluate.tables import published_for, result_table
+from anomaly_hep.formats.download import published_files
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.record import CSVRecord
 from anomaly_hep.run import RunDirectory, claim, default_path
@@ -120,6 +121,12 @@ def make_trainer(
     """Return the Trainer of a configuration, and its clock."""
     settings = dict(config["trainer"])
     every = settings.pop("checkpoint_every_seconds")
+    epochs, between = settings["max_epochs"], settings["check_val_every_n_epoch"]
+    if epochs < between:
+        raise ConfigError(
+            f"trainer.max_epochs={epochs} ends before the first validation, which chooses the "
+            f"checkpoint. Cure: set trainer.check_val_every_n_epoch to {epochs} or less"
+        )
     speed = Speed()
     checkpoints = Checkpoints(path / "checkpoints", every_seconds=every, termination=termination)
     record = CSVRecord(path / "metrics.csv")
@@ -220,7 +227,9 @@ def describe_data(config: Mapping[str, Any], module: JetDataModule) -> dict[str,
             f"{module.directory} mixes simulated files with others. Cure: keep them apart"
         )
     else:
-        published = any((parent / "published.json").exists() for parent in files[0].path.parents)
+        # only what `fetch` has verified may go by the plain name of the published data
+        verified = published_files(module.directory)
+        published = all(file.path in verified for file in files)
         origin, generator = ("published" if published else "user"), None
     return {"name": config["data"]["title"], "origin": origin, "generator": generator}
 

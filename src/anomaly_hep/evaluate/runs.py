@@ -15,7 +15,7 @@ from anomaly_hep.evaluate.labels import model_name
 from anomaly_hep.evaluate.record import Record
 
 # Choices that say where a run is written or shown, or beside which published row.
-_NOT_COMPARED = ("run_dir", "logger", "published", "experiment")
+_NOT_COMPARED = ("run_dir", "logger", "published", "experiment", "threads")
 
 
 # A group is named by the choices it does not share where these are few and short.

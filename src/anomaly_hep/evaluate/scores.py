@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,7 @@ class Scorer:
         chosen = np.flatnonzero(passed)
         scores = self._scores(events.take(chosen), piece, chosen)
         rows = np.arange(len(events)) if keep_rejected else chosen
-        table = {
+        table: dict[str, Any] = {
             "event_id": [f"{piece.path.stem}:{piece.start + row}" for row in rows],
             "file": [str(piece.path)] * len(rows),
             "entry": piece.start + rows,
@@ -114,8 +115,8 @@ class Scorer:
             with torch.inference_mode():
                 scores = self.model.scores(batch)
             self.seconds += time.perf_counter() - begin
-            for name, values in scores.items():
-                parts[name].append(values.double().numpy())
+            for name, tensor in scores.items():
+                parts[name].append(tensor.double().numpy())
         joined = {name: np.concatenate([np.zeros(0), *values]) for name, values in parts.items()}
         for name, values in joined.items():
             bad = np.flatnonzero(~np.isfinite(values))
@@ -174,7 +175,8 @@ def write_reconstructions(
         parts["reconstructed"].append(reconstructed.numpy())
         parts["labels"].append(np.array([label] * len(events)))
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        np.savez_compressed(handle, **{k: np.concatenate(v) for k, v in parts.items()})
+        arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
+        np.savez_compressed(handle, **arrays)
 
 
 def _usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:

@@ -140,7 +140,7 @@ def _check_space(directory: Path, sizes: dict[str, int]) -> None:
         raise DownloadError(
             f"{directory}: {needed / 1e9:.1f} GB are needed (archives and what they unpack to),"
             f" {free / 1e9:.1f} GB are free. Cure: free some space, choose another directory"
-            " (data.dir), or fetch fewer archives"
+            " (to), or fetch fewer archives"
         )
 
 

@@ -34,18 +34,30 @@ class JetBatchNorm(nn.Module):
     @torch.no_grad()
     def update(
         self,
-        flat: Float[Tensor, "particle feature"],
-        jet_mean: Float[Tensor, "jet feature"],
+        flat: Float[Tensor, "particle input"],
+        jet_mean: Float[Tensor, "jet input"],
         segments: Segments,
+        embed: nn.Linear | None = None,
     ) -> None:
-        """Move the running statistics towards those of this batch; empty jets do not count."""
+        """Move the running statistics towards those of this batch; empty jets do not count.
+
+        With `embed`, they are those of embed(flat), found from the covariance of its few inputs.
+        """
         filled = int((segments.lengths > 0).sum())
         if filled == 0:
             return
-        mean = jet_mean.float().sum(0) / filled
-        deviation = flat.float() - mean
-        weights = segments.inverse_lengths[segments.owner] / filled
-        variance = deviation.square_().mul_(weights[:, None]).sum(0)
+        mean = jet_mean.sum(0) / filled
+        # whatever precision the products are in, statistics are kept in that of the weights
+        flat = flat.to(mean.dtype)
+        weights = (segments.inverse_lengths / filled)[segments.owner].to(mean.dtype)
+        if embed is None:
+            square = weights @ flat.square()
+            variance = (square - mean.square()).clamp_(min=0.0)
+        else:
+            centred = flat - mean
+            covariance = (centred * weights[:, None]).t() @ centred
+            variance = ((embed.weight @ covariance) * embed.weight).sum(1)
+            mean = embed(mean)
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance, self.momentum)
 
@@ -67,13 +79,21 @@ class DeepSetLayer(nn.Module):
         self._kept: tuple[tuple[object, ...], list[Tensor]] | None = None
 
     def forward(
-        self, flat: Float[Tensor, "particle d_model"], segments: Segments
+        self,
+        flat: Float[Tensor, "particle input"],
+        segments: Segments,
+        embed: nn.Linear | None = None,
     ) -> Float[Tensor, "particle d_model"]:
-        """Return the particles' new features."""
-        jet_mean = segments.mean(flat).float()
+        """Return the particles' new features; with `embed`, those of the layer after embed(flat).
+
+        Between `embed` and phi there are linear maps only, so they become one: a product with the
+        particles' 16 inputs instead of one with 64 features.
+        """
+        jet_mean = segments.mean(flat).to(self.norm.running_mean.dtype)
         if self.training:
-            self.norm.update(flat, jet_mean, segments)
-        phi_weight, phi_bias, rho_weight, rho_bias = self._folded()
+            with torch.autocast(flat.device.type, enabled=False):
+                self.norm.update(flat, jet_mean, segments, embed)
+        phi_weight, phi_bias, rho_weight, rho_bias = self._folded(embed)
         phi = functional.linear(flat, phi_weight, phi_bias)
         rho = functional.leaky_relu(functional.linear(jet_mean, rho_weight, rho_bias), SLOPE)
         # W(phi + rho) = W phi + W rho: the second product is one row a jet, not one a particle
@@ -81,26 +101,30 @@ class DeepSetLayer(nn.Module):
         out += segments.spread(self.out(rho))
         return functional.leaky_relu_(out, SLOPE)
 
-    def _folded(self) -> list[Tensor]:
-        """Return weight and bias of phi and rho with the norm inside; kept while nothing changes.
+    def _folded(self, embed: nn.Linear | None) -> list[Tensor]:
+        """Return weight and bias of phi and rho behind norm and embed; kept while nothing changes.
 
         Without a gradient the fold is a third of the time that one jet takes.
         """
         if self.training or torch.is_grad_enabled():
-            return self._fold()
+            return self._fold(embed)
         used = [*self.norm.parameters(), *self.norm.buffers()]
         used += [*self.phi.parameters(), *self.rho.parameters()]
+        used += [] if embed is None else embed.parameters()
         # every change in place raises a tensor's version; a move gives it another address
         state = tuple(part for t in used for part in (t._version, t.data_ptr()))
         if self._kept is None or self._kept[0] != state:
-            self._kept = (state, self._fold())
+            self._kept = (state, self._fold(embed))
         return self._kept[1]
 
-    def _fold(self) -> list[Tensor]:
+    def _fold(self, embed: nn.Linear | None) -> list[Tensor]:
         scale, shift = self.norm.affine()
         folded = []
         for linear in (self.phi, self.rho):
-            folded += [linear.weight * scale, linear.bias + linear.weight @ shift]
+            weight, bias = linear.weight * scale, linear.bias + linear.weight @ shift
+            if embed is not None:
+                weight, bias = weight @ embed.weight, bias + weight @ embed.bias
+            folded += [weight, bias]
         return folded
 
 
@@ -120,9 +144,9 @@ class DeepSetEncoder(nn.Module):
         self, inputs: Float[Tensor, "particle input"], segments: Segments
     ) -> tuple[Float[Tensor, "jet latent"], Float[Tensor, "jet latent"]]:
         """Return mean and log-variance of the posterior."""
-        flat = self.embed(inputs)
-        for layer in self.layers:
-            flat = layer(flat, segments)
+        flat = inputs
+        for number, layer in enumerate(self.layers):
+            flat = layer(flat, segments, self.embed if number == 0 else None)
         pooled = segments.mean(flat)
         return self.mean(pooled), self.log_variance(pooled)
 

@@ -18,9 +18,7 @@ def _bag_sum(flat: Tensor, first: Tensor, identity: Tensor) -> Tensor:
 
 class _Sum(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, flat: Tensor, first: Tensor, owner: Tensor, identity: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, flat: Tensor, first: Tensor, owner: Tensor, identity: Tensor) -> Tensor:
         ctx.save_for_backward(owner)
         return _bag_sum(flat, first, identity)
 
@@ -32,9 +30,7 @@ class _Sum(torch.autograd.Function):
 
 class _Spread(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, values: Tensor, first: Tensor, owner: Tensor, identity: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, values: Tensor, first: Tensor, owner: Tensor, identity: Tensor) -> Tensor:
         ctx.save_for_backward(first, identity)
         return values.index_select(0, owner)
 
