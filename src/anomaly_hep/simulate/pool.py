@@ -43,10 +43,9 @@ class Pool:
         waiting = list(jobs)
         with selectors.DefaultSelector() as selector, _children() as running:
             for _ in range(min(self._workers, len(waiting))):
-                worker = Worker()
+                worker = Worker(waiting.pop(0))
                 running.append(worker)
                 selector.register(worker.pipe, selectors.EVENT_READ, worker)
-                worker.start(waiting.pop(0))
             while running:
                 for key, _ in selector.select(timeout=1.0):
                     worker = key.data
@@ -68,7 +67,7 @@ class Pool:
 class Worker:
     """One worker process; its output goes to a file that is quoted when it fails."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: Job) -> None:
         self.pipe, write = os.pipe()
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the worker)
         self._process = subprocess.Popen(
@@ -81,7 +80,7 @@ class Worker:
         )
         os.close(write)
         self._text = b""
-        self.job: Job
+        self.start(job)
 
     def start(self, job: Job) -> None:
         """Hand the worker its next job."""
