@@ -231,7 +231,9 @@ def describe_data(config: Mapping[str, Any], module: JetDataModule) -> dict[str,
         verified = published_files(module.directory)
         published = all(file.path in verified for file in files)
         origin, generator = ("published" if published else "user"), None
-    return {"name": config["data"]["title"], "origin": origin, "generator": generator}
+    # what is simulated never goes by the plain name of the published data set
+    name = config["data"]["title"] + (" (simulated)" if origin == "simulated" else "")
+    return {"name": name, "origin": origin, "generator": generator}
 
 
 def _describe_model(
