@@ -23,7 +23,7 @@ train: $(STAMP)   ## the main job: simulate, train CLIP-VAE, score, evaluate (AR
 	$(BIN)/python train.py model=clipvae data=jetclass $(ARGS)
 
 test: $(STAMP)   ## the whole test suite
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 lint: $(STAMP)   ## ruff and mypy
 	$(BIN)/ruff check .
