@@ -12,14 +12,14 @@ from lightning.pytorch.callbacks import Callback
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.record import CSVRecord
-from anomaly_hep.runtime import TERMINATED, Termination
+from anomaly_hep.runtime import Termination
 
 
 class Checkpoints(Callback):
     """Write last.ckpt every `every_seconds` and best.ckpt at the lowest val/loss, each in one step.
 
     val/loss is that of background alone. After SIGTERM, last.ckpt is written at the end of the
-    running step, and the process ends with status 143.
+    running step, and the process ends with status 143 before the next.
     """
 
     def __init__(self, directory: Path, *, every_seconds: float, termination: Termination) -> None:
@@ -49,14 +49,9 @@ class Checkpoints(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save when it is time, and leave when asked to."""
-        stop = self.termination.requested
-        if stop or time.monotonic() - self._saved_at >= self.every_seconds:
+        """Save when it is time, or when SIGTERM came: Lightning leaves behind this step."""
+        if self.termination.requested or time.monotonic() - self._saved_at >= self.every_seconds:
             self._save(trainer, "last.ckpt")
-        if stop:
-            for logger in trainer.loggers:
-                logger.finalize("interrupted")
-            raise SystemExit(TERMINATED)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Keep the model with the lowest background loss."""

@@ -174,9 +174,11 @@ def test_a_setting_that_pythia_refuses_is_named(quick: dict[str, Any], tmp_path:
 # ---- kills
 
 PRODUCE = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 from anomaly_hep.simulate.production import produce
+# a shell that runs the tests in the background has told its children to ignore Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 produce(json.loads(sys.argv[1]), Path(sys.argv[2]), workers=2)
 """
 

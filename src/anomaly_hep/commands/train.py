@@ -30,7 +30,7 @@ from anomaly_hep.formats.download import published_files
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.record import CSVRecord
 from anomaly_hep.run import RunDirectory, claim, default_path
-from anomaly_hep.runtime import Termination, keep_freed_memory
+from anomaly_hep.runtime import TERMINATED, Termination, keep_freed_memory
 
 OUTPUTS = Path("outputs")
 
@@ -79,7 +79,11 @@ def _make(
         last = directory.last_checkpoint
         if last:
             console.print(f"going on from {last}")
-        trainer.fit(model, module, ckpt_path=last, weights_only=True)
+        try:
+            trainer.fit(model, module, ckpt_path=last, weights_only=True)
+        except SystemExit:
+            # Lightning leaves on SIGTERM by itself, but with status 0, which says finished
+            raise SystemExit(TERMINATED if termination.requested else 1) from None
     if not trainer.is_global_zero:
         return
     training_speed = _training_speed(path, speed)
