@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ def main() -> None:
     # hydra reads sys.argv itself
     sys.argv = [f"{sys.argv[0]} {name}", *arguments[1:]]
     if name in PLAIN:
-        with _plain_errors():
+        with _PlainErrors():
             importlib.import_module(f"anomaly_hep.commands.{name}").run(arguments[1:])
     else:
         run(name)
@@ -57,7 +58,7 @@ def run(name: str) -> None:
     """Run one command on its configuration, composed by Hydra from the command line."""
     # argparse takes the overrides as one block only, so a -m between them would end it
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda a: a not in ("-m", "--multirun"))
-    with _plain_errors():
+    with _PlainErrors():
         _check_overrides(name, [a for a in sys.argv[1:] if not a.startswith("-")])
     command = importlib.import_module(f"anomaly_hep.commands.{name}")
 
@@ -65,17 +66,15 @@ def run(name: str) -> None:
     def composed(config: DictConfig) -> Any:
         return command.run(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
 
-    with _plain_errors():
+    with _PlainErrors():
         composed()
 
 
-class _plain_errors:  # noqa: N801 - used as a function
+class _PlainErrors:
     """Turn errors that are meant for the user into one message; leave defects their traceback."""
 
     def __enter__(self) -> None:
         # hydra hides the traceback of what the job raises behind a hint; we need the error itself
-        import os
-
         os.environ["HYDRA_FULL_ERROR"] = "1"
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:

@@ -22,7 +22,10 @@ def _weaver(value: float, center: float, scale: float) -> float:
 
 def _slow_features(events: Events, jet: int, particle: int) -> list[float]:
     """The eight inputs of arXiv:2311.17162 for one particle, one formula after the other."""
-    get = lambda name: float(events.particles[f"part_{name}"][particle])  # noqa: E731
+
+    def get(name: str) -> float:
+        return float(events.particles[f"part_{name}"][particle])
+
     jet_pt, jet_energy = (float(events.events[f"jet_{n}"][jet]) for n in ("pt", "energy"))
     pt = math.hypot(get("px"), get("py"))
     return [

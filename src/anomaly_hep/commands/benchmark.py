@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import torch
@@ -139,7 +139,8 @@ def _reading_rate(config: Mapping[str, Any], reading: Reading) -> dict[str, floa
 
 def _model(name: str) -> SetVAE:
     config = hydra.compose("train", overrides=[f"model={name}"])
-    model = make_model(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    model = make_model(settings)
     assert isinstance(model, SetVAE)
     return model
 

@@ -33,9 +33,8 @@ def run(arguments: Sequence[str]) -> None:
     )
     table = Table("for", "package", "version")
     for purpose, packages in NEEDS.items():
-        for package in packages:
-            table.add_row(purpose, package, _version(package))
-            purpose = ""  # noqa: PLW2901 - named on the first line of its block only
+        for number, package in enumerate(packages):
+            table.add_row("" if number else purpose, package, _version(package))
     console.print(table)
 
 
