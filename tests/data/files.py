@@ -35,7 +35,7 @@ def numbered(directory: Path, sizes: list[int]) -> list[tuple[Path, int]]:
     for i, size in enumerate(sizes):
         path = directory / "train" / f"ZJetsToNuNu_{i:03d}.root"
         events = toy_jets(size, seed=i, mean_particles=6.0)
-        events.events["jet_pt"][:] = 500 + first + np.arange(size)  # type: ignore[index]
+        np.copyto(events.events["jet_pt"], 500 + first + np.arange(size), casting="same_kind")
         jetclass.write(path, [events])
         made.append((path, size))
         first += size

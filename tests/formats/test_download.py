@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def server() -> Iterator[Server]:
                 if stop is not None and stop < len(content):
                     self.close_connection = True
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has in http.server
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
@@ -258,11 +259,9 @@ def test_an_archive_that_reaches_outside_is_refused(tmp_path: Path, server: Serv
         ({"name": "toy", "archives": ["val"]}, "choose from part0.tar, test.tar"),
     ],
 )
-def test_unknown_names_are_refused(
-    tmp_path: Path, arguments: dict[str, object], message: str
-) -> None:
+def test_unknown_names_are_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(DownloadError, match=message):
-        download.fetch(directory=tmp_path, **arguments)  # type: ignore[arg-type]
+        download.fetch(directory=tmp_path, **arguments)
 
 
 def test_a_missing_file_on_the_server_is_said(tmp_path: Path, server: Server) -> None:

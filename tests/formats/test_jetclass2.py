@@ -102,13 +102,13 @@ def test_there_are_the_54_published_columns() -> None:
 
 @pytest.mark.parametrize("broken", ["value", "list"])
 def test_a_null_is_refused_with_its_row(tmp_path: Path, broken: str) -> None:
-    lists = [[1.0], [2.0, 3.0], [4.0]]
-    scalars = [1.0, 2.0, 3.0]
+    lists: list[list[float | None]] = [[1.0], [2.0, 3.0], [4.0]]
+    scalars: list[float | None] = [1.0, 2.0, 3.0]
     if broken == "value":
-        lists[1][1] = None  # type: ignore[call-overload]
+        lists[1][1] = None
         where = ("part_px", 1)
     else:
-        scalars[2] = None  # type: ignore[call-overload]
+        scalars[2] = None
         where = ("jet_eta", 2)
     path = tmp_path / "null.parquet"
     pq.write_table(pa.table({"part_px": lists, "jet_eta": scalars}), path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,8 +54,10 @@ def _inputs(given: str | list[str]) -> list[Path]:
     patterns = [given] if isinstance(given, str) else list(given)
     paths: list[Path] = []
     for pattern in patterns:
-        found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns
+        path = Path(pattern)
+        # Path.glob takes relative patterns only
+        found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
         if not found:
             raise MissingDataError(f"input={pattern} matches no file. Cure: check the path")
-        paths += map(Path, found)
+        paths += found
     return paths

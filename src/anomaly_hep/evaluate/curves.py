@@ -87,24 +87,10 @@ class Sample:
         return np.asarray(1.0 - 0.5 * (self.above(scores) + self.reached(scores)))
 
 
-@dataclass(frozen=True, eq=False)
-class Roc:
-    """Vertices of a ROC curve from (0, 0) to (1, 1), thresholds descending; ties are slopes."""
-
-    background: Float64[np.ndarray, " vertex"]
-    signal: Float64[np.ndarray, " vertex"]
-
-
-def roc(background: Sample, signal: Sample) -> Roc:
-    """Return the ROC curve with one vertex for each distinct score of either class."""
-    thresholds = np.union1d(background.values, signal.values)[::-1]
-    return Roc(np.r_[0.0, background.reached(thresholds)], np.r_[0.0, signal.reached(thresholds)])
-
-
 def auc(background: Sample, signal: Sample) -> float:
     """Return the probability that a signal scores above a background, ties counted by half.
 
-    This is the Mann-Whitney statistic and the area under `roc` by the trapezoidal rule.
+    This is the Mann-Whitney statistic and the area under the ROC curve by the trapezoidal rule.
     """
     # shares add up to 1 within rounding only
     return float(np.clip(signal.shares @ background.placement(signal.values), 0.0, 1.0))

@@ -23,7 +23,10 @@ body {
 }
 main { max-width: 68rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .2rem; }
-h2 { font-size: 1.2rem; margin: 2.6rem 0 .8rem; padding-top: .4rem; border-top: 1px solid var(--line); }
+h2 {
+  font-size: 1.2rem; margin: 2.6rem 0 .8rem; padding-top: .4rem;
+  border-top: 1px solid var(--line);
+}
 p { margin: .5rem 0; max-width: 52rem; }
 .soft, .results p, .figure figcaption { color: var(--soft); font-size: .88rem; }
 .note {
@@ -35,11 +38,20 @@ p { margin: .5rem 0; max-width: 52rem; }
   display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .6rem;
   padding: 0; margin: 1.2rem 0;
 }
-.cards div { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .6rem .8rem; }
+.cards div {
+  background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: .6rem .8rem;
+}
 .cards dt { color: var(--soft); font-size: .8rem; }
 .cards dd { margin: 0; font-size: 1.2rem; font-weight: 600; font-variant-numeric: tabular-nums; }
-.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; background: var(--card); }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
+.scroll {
+  overflow-x: auto; border: 1px solid var(--line); border-radius: 8px;
+  background: var(--card);
+}
+table {
+  border-collapse: collapse; width: 100%; font-size: .9rem;
+  font-variant-numeric: tabular-nums;
+}
 th, td { padding: .4rem .6rem; text-align: right; white-space: nowrap; vertical-align: top; }
 thead th { font-weight: 600; border-bottom: 1px solid var(--line); }
 tbody th {
@@ -53,10 +65,16 @@ tr.published, tr.published th { color: var(--soft); font-weight: 400; }
 td.text { text-align: left; white-space: normal; }
 figure { margin: 0 0 1.2rem; }
 .results figcaption { font-weight: 600; margin-bottom: .4rem; }
-.figure { background: #ffffff; border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }
+.figure {
+  background: #ffffff; border: 1px solid var(--line); border-radius: 8px;
+  padding: .6rem;
+}
 .figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 .figure figcaption { color: #4c565b; padding: .5rem .3rem 0; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem; }
+.pair {
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
+  gap: 1rem;
+}
 details { margin: .7rem 0; }
 summary { cursor: pointer; color: var(--accent); padding: .2rem 0; }
 pre {
@@ -64,7 +82,7 @@ pre {
   padding: .8rem; font-size: .82rem; line-height: 1.45;
 }
 code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
-"""  # noqa: E501
+"""
 
 PAGE = Template("""<!doctype html>
 <html lang="en">

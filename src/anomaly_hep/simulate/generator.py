@@ -166,9 +166,8 @@ def _vertices(layout: Any) -> Float64[np.ndarray, "3 particle"]:
 def _user_hook(pythia8mc: Any, veto: Veto) -> Any:
     """Return the Pythia UserHooks that asks `veto`."""
 
-    class Hook(pythia8mc.UserHooks):  # type: ignore[misc]
-        # Pythia's names
-        # ruff: noqa: N802
+    class Hook(pythia8mc.UserHooks):  # type: ignore[misc]  # pythia8mc has no types
+        # ruff: noqa: N802 - Pythia calls these names
         def __init__(self) -> None:
             super().__init__()
             self.vetoed = 0
@@ -189,7 +188,7 @@ def _user_hook(pythia8mc: Any, veto: Veto) -> Any:
         def scaleVetoPT(self) -> float:
             return veto.scale
 
-        def doVetoPT(self, position: int, event: Any) -> bool:  # noqa: ARG002
+        def doVetoPT(self, _position: int, event: Any) -> bool:
             # called again for the showers of resonance decays
             if self.process is None:
                 return False
