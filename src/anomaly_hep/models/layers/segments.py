@@ -63,6 +63,8 @@ class Segments:
 
     def sum(self, flat: Float[Tensor, "particle feature"]) -> Float[Tensor, "jet feature"]:
         """Return the sum over the particles of each jet; 0 for an empty jet."""
+        if not flat.requires_grad:  # the call through autograd costs more than one jet's sum
+            return _bag_sum(flat, self.first, self.identity)
         total: Tensor = _Sum.apply(flat, self.first, self.owner, self.identity)
         return total
 
@@ -72,6 +74,8 @@ class Segments:
 
     def spread(self, values: Float[Tensor, "jet feature"]) -> Float[Tensor, "particle feature"]:
         """Return each jet's value at each of its particles."""
+        if not values.requires_grad:
+            return values.index_select(0, self.owner)
         flat: Tensor = _Spread.apply(values, self.first, self.owner, self.identity)
         return flat
 
