@@ -44,15 +44,39 @@ def test_layer_equals_the_description_jet_by_jet_with_gradients() -> None:
         torch.testing.assert_close(one, other, check_dtype=False, rtol=1e-6, atol=1e-9)
 
 
-def test_running_statistics_weigh_every_jet_alike_and_move_by_the_momentum() -> None:
-    norm = JetBatchNorm(2, momentum=0.1)
+def _statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance of a batch in which every jet counts the same."""
+    mean = torch.stack([x[rows].mean(0) for rows in rows_of(LENGTHS)]).mean(0)
+    square = torch.stack([((x[rows] - mean) ** 2).mean(0) for rows in rows_of(LENGTHS)]).mean(0)
+    return mean, square
+
+
+def test_the_published_start_moves_by_the_momentum_from_mean_0_and_variance_1() -> None:
+    norm = JetBatchNorm(2, momentum=0.1, legacy_start=True)
     x = torch.randn(sum(LENGTHS), 2)
     segments = Segments(torch.tensor(LENGTHS))
     norm.update(x, segments.mean(x), segments)
-    mean = torch.stack([x[rows].mean(0) for rows in rows_of(LENGTHS)]).mean(0)
-    square = torch.stack([((x[rows] - mean) ** 2).mean(0) for rows in rows_of(LENGTHS)]).mean(0)
+    mean, square = _statistics(x)
     torch.testing.assert_close(norm.running_mean, 0.1 * mean)
     torch.testing.assert_close(norm.running_var, 0.9 * torch.ones(2) + 0.1 * square)
+
+
+def test_running_statistics_are_the_mean_of_all_batches_until_the_momentum_takes_over() -> None:
+    norm = JetBatchNorm(2, momentum=0.25)
+    segments = Segments(torch.tensor(LENGTHS))
+    seen = []
+    for _ in range(4):
+        x = torch.randn(sum(LENGTHS), 2)
+        norm.update(x, segments.mean(x), segments)
+        seen.append(_statistics(x))
+        for running, values in zip(
+            (norm.running_mean, norm.running_var), zip(*seen, strict=True), strict=True
+        ):
+            torch.testing.assert_close(running, torch.stack(values).mean(0))
+    before = norm.running_mean.clone()
+    x = torch.randn(sum(LENGTHS), 2)
+    norm.update(x, segments.mean(x), segments)
+    torch.testing.assert_close(norm.running_mean, 0.75 * before + 0.25 * _statistics(x)[0])
 
 
 def test_the_layer_behind_an_embedding_is_both_in_turn_with_gradients_and_statistics() -> None:

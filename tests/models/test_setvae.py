@@ -63,7 +63,7 @@ def test_scores_are_the_closed_forms_of_the_posterior() -> None:
 
 
 def test_the_noise_ramps_up_and_depends_on_the_step_alone() -> None:
-    model = make_model("model.noise_ramp_steps=10").train()
+    model = make_model("model.noise_ramp_steps=10", "model.encoder.legacy_norm_start=true").train()
     batch = random_batch([4, 7])
     quiet = model.eval().loss(batch)["reconstruction"]
     ramped = model.train()

@@ -17,19 +17,31 @@ class JetBatchNorm(nn.Module):
 
     Each particle weighs 1/n of its jet. The published network normalises with the running mean
     and variance in training too, so the layer is an affine map that `affine` folds into the
-    linear map behind it. The running statistics move by `momentum` per training step.
+    linear map behind it. The running statistics are those of all training steps so far, and once
+    that would move them by less than `momentum` per step, they move by `momentum`. The published
+    network moves them by `momentum` from the first step on, from mean 0 and variance 1
+    (`legacy_start`): hundreds of steps go by until its layers see normalised values.
     """
 
     running_mean: Tensor
     running_var: Tensor
+    updates: Tensor
 
-    def __init__(self, features: int, *, momentum: float = 0.01, eps: float = 1e-5) -> None:
+    def __init__(
+        self,
+        features: int,
+        *,
+        momentum: float = 0.01,
+        eps: float = 1e-5,
+        legacy_start: bool = False,
+    ) -> None:
         super().__init__()
-        self.momentum, self.eps = momentum, eps
+        self.momentum, self.eps, self.legacy_start = momentum, eps, legacy_start
         self.weight = nn.Parameter(torch.ones(features))
         self.bias = nn.Parameter(torch.zeros(features))
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
+        self.register_buffer("updates", torch.zeros(()))
 
     @torch.no_grad()
     def update(
@@ -58,8 +70,12 @@ class JetBatchNorm(nn.Module):
             covariance = (centred * weights[:, None]).t() @ centred
             variance = ((embed.weight @ covariance) * embed.weight).sum(1)
             mean = embed(mean)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
+        self.updates += 1
+        share = self.updates.new_tensor(self.momentum)
+        if not self.legacy_start:
+            share = torch.maximum(share, 1.0 / self.updates)
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
 
     def affine(self) -> tuple[Float[Tensor, " feature"], Float[Tensor, " feature"]]:
         """Return scale and shift of the map that this layer is at the moment."""
@@ -70,9 +86,9 @@ class JetBatchNorm(nn.Module):
 class DeepSetLayer(nn.Module):
     """out = act(W (act(phi x) + act(rho mean x))) after a batch norm; no residual."""
 
-    def __init__(self, d_model: int, d_ff: int) -> None:
+    def __init__(self, d_model: int, d_ff: int, *, legacy_norm_start: bool = False) -> None:
         super().__init__()
-        self.norm = JetBatchNorm(d_model)
+        self.norm = JetBatchNorm(d_model, legacy_start=legacy_norm_start)
         self.phi = nn.Linear(d_model, d_ff)
         self.rho = nn.Linear(d_model, d_ff)
         self.out = nn.Linear(d_ff, d_model)
@@ -132,11 +148,20 @@ class DeepSetEncoder(nn.Module):
     """Particles to the mean and log-variance of each jet's latent vector: Linear, layers, mean."""
 
     def __init__(
-        self, *, inputs: int, latent_dim: int, d_model: int, d_ff: int, layers: int
+        self,
+        *,
+        inputs: int,
+        latent_dim: int,
+        d_model: int,
+        d_ff: int,
+        layers: int,
+        legacy_norm_start: bool,
     ) -> None:
         super().__init__()
         self.embed = nn.Linear(inputs, d_model)
-        self.layers = nn.ModuleList(DeepSetLayer(d_model, d_ff) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            DeepSetLayer(d_model, d_ff, legacy_norm_start=legacy_norm_start) for _ in range(layers)
+        )
         self.mean = nn.Linear(d_model, latent_dim)
         self.log_variance = nn.Linear(d_model, latent_dim)
 
@@ -160,11 +185,20 @@ class DeepSetDecoder(nn.Module):
     """A latent vector and one code per particle to (10 pT/pT_jet, delta eta, delta phi)."""
 
     def __init__(
-        self, *, outputs: int, latent_dim: int, d_model: int, d_ff: int, layers: int
+        self,
+        *,
+        outputs: int,
+        latent_dim: int,
+        d_model: int,
+        d_ff: int,
+        layers: int,
+        legacy_norm_start: bool,
     ) -> None:
         super().__init__()
         self.embed = nn.Linear(latent_dim, d_model)
-        self.layers = nn.ModuleList(DeepSetLayer(d_model, d_ff) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            DeepSetLayer(d_model, d_ff, legacy_norm_start=legacy_norm_start) for _ in range(layers)
+        )
         self.output = nn.Linear(d_model, outputs)
 
     def forward(
