@@ -11,6 +11,20 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 
+def members(
+    lengths: Int64[np.ndarray, " group"], index: Int64[np.ndarray, " chosen"]
+) -> tuple[Int64[np.ndarray, " chosen"], Int64[np.ndarray, " row"]]:
+    """Return how many members the groups `index` have, and their rows, group after group.
+
+    Groups follow each other in the rows; `lengths` says how long each is.
+    """
+    chosen = lengths[index]
+    first = (np.cumsum(lengths) - lengths)[index]
+    # position of each member inside its group, added to where that group begins
+    inside = np.arange(chosen.sum()) - np.repeat(np.cumsum(chosen) - chosen, chosen)
+    return chosen, np.repeat(first, chosen) + inside
+
+
 @dataclass(frozen=True, eq=False)
 class Events:
     """A run of consecutive events, particles jagged: flat columns plus the number of each event.
@@ -33,11 +47,7 @@ class Events:
 
     def take(self, index: Int64[np.ndarray, " chosen"]) -> Events:
         """Return the events `index`, in that order."""
-        lengths = self.lengths[index]
-        first = self.offsets[:-1][index]
-        # position of each particle inside its event, added to where that event begins
-        inside = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        flat = np.repeat(first, lengths) + inside
+        lengths, flat = members(self.lengths, index)
         return Events(
             lengths,
             {name: column[flat] for name, column in self.particles.items()},

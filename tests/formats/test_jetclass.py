@@ -222,21 +222,6 @@ class TestWriteRefuses:
 
 
 class TestLabels:
-    def test_each_label_has_its_place(self) -> None:
-        jets = Events.concatenate([toy_jets(2, label=name) for name in jetclass.LABELS])
-        np.testing.assert_array_equal(jetclass.label_index(jets), np.repeat(np.arange(10), 2))
-
-    def test_no_label_is_minus_one(self) -> None:
-        assert jetclass.label_index(toy_jets(3, label="none")).tolist() == [-1, -1, -1]
-        assert jetclass.label_index(toy_jets(0)).tolist() == []
-
-    def test_two_labels_are_refused(self) -> None:
-        jets = toy_jets(4, label="Hbb")
-        jets.events["label_Tbl"][2] = 1
-        with pytest.raises(BadFileError, match=r"Hbb, Tbl") as caught:
-            jetclass.label_index(jets, "some.root", 100)
-        assert caught.value.entry == 102
-
     def test_every_class_has_a_file_prefix(self) -> None:
         assert tuple(jetclass.PREFIXES) == jetclass.LABELS
         assert len(set(jetclass.PREFIXES.values())) == 10

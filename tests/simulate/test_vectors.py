@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomaly_hep.simulate.vectors import Direction, direction, distance, members, transverse, wrap
+from anomaly_hep.simulate.vectors import Direction, direction, distance, transverse, wrap
 
 
 def test_direction_of_known_vectors() -> None:
@@ -31,15 +31,3 @@ def test_distance_goes_round_the_back() -> None:
     first = Direction(np.array([0.0, 1.0]), np.array([3.1, 0.0]))
     second = Direction(np.array([0.0, 1.3]), np.array([-3.1, 0.4]))
     np.testing.assert_allclose(distance(first, second), [2 * math.pi - 6.2, 0.5])
-
-
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.data())
-def test_members_are_those_of_a_loop(lengths: list[int], data: st.DataObject) -> None:
-    groups, first = [], 0
-    for length in lengths:
-        groups.append(list(range(first, first + length)))
-        first += length
-    index = data.draw(st.lists(st.integers(0, len(lengths) - 1), max_size=6))
-    chosen, rows = members(np.array(lengths), np.array(index, np.int64))
-    assert chosen.tolist() == [lengths[i] for i in index]
-    assert rows.tolist() == [row for i in index for row in groups[i]]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
-from anomaly_hep.data.kinematics import transverse_momentum
 from anomaly_hep.errors import BadFileError, ConfigError
 from anomaly_hep.types import Events
 
@@ -50,7 +49,8 @@ class Quantities:
     @cached_property
     def pt(self) -> Shaped[np.ndarray, " particle"]:
         """Transverse momentum in GeV."""
-        return transverse_momentum(self.particle("part_px"), self.particle("part_py"))
+        px, py = self.particle("part_px"), self.particle("part_py")
+        return np.sqrt(px * px + py * py)
 
     @cached_property
     def log_pt(self) -> Shaped[np.ndarray, " particle"]:

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
 
 from anomaly_hep.atomic import atomic_path
-from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats.chunks import rechunk
 from anomaly_hep.formats.layout import Layout
 from anomaly_hep.formats.openfiles import OpenFiles
@@ -129,25 +127,3 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
     with atomic_path(path) as temporary:
         jets = rechunk(LAYOUT.checked(path, parts), ENTRIES_PER_BASKET)
         return write_tree(temporary, TREE, jets, LAYOUT, texts)
-
-
-def label_index(
-    events: Events, path: Path | str = "events", first_entry: int = 0
-) -> Int64[np.ndarray, " event"]:
-    """Return the position in LABELS of each jet's label, -1 where none is set.
-
-    The ten label branches must have been read. `path` and `first_entry` say where the events are
-    from, for the BadFileError that a jet with two labels raises.
-    """
-    flags = np.stack([events.events[f"label_{name}"] != 0 for name in LABELS])  # label, event
-    several = np.flatnonzero(flags.sum(axis=0) > 1)
-    if several.size:
-        names = [LABELS[i] for i in np.flatnonzero(flags[:, several[0]])]
-        raise BadFileError(
-            path,
-            f"more than one label is set: {', '.join(names)}",
-            branch=f"label_{names[0]}",
-            entry=first_entry + int(several[0]),
-            cure="give each jet one label",
-        )
-    return np.where(flags.any(axis=0), flags.argmax(axis=0), -1).astype(np.int64)

@@ -44,14 +44,3 @@ def distance(first: Direction, second: Direction) -> Float64[np.ndarray, " pair"
     """Return Delta R, the distance in (eta, phi), pair by pair."""
     apart = np.stack([first.eta - second.eta, wrap(first.phi - second.phi)])
     return transverse(apart)
-
-
-def members(lengths: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many members the groups `index` have, and their rows, group after group.
-
-    Groups follow each other in the rows; `lengths` says how long each is.
-    """
-    chosen = lengths[index]
-    first = (np.cumsum(lengths) - lengths)[index]
-    inside = np.arange(chosen.sum()) - np.repeat(np.cumsum(chosen) - chosen, chosen)
-    return chosen, np.repeat(first, chosen) + inside
