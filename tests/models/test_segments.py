@@ -42,3 +42,16 @@ def test_gradients_of_sum_mean_and_spread_are_right() -> None:
     assert torch.autograd.gradcheck(segments.sum, (flat,))
     assert torch.autograd.gradcheck(segments.mean, (flat,))
     assert torch.autograd.gradcheck(segments.spread, (jets,))
+
+
+def test_rows_behind_the_last_particle_belong_to_no_jet() -> None:
+    segments = Segments(torch.tensor([3, 0, 2]))
+    longer = torch.randn(8, 2, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(segments.sum(longer), segments.sum(longer[:5]))
+    segments.sum(longer).sum().backward()
+    assert longer.grad is not None
+    assert longer.grad.tolist() == [[1.0, 1.0]] * 5 + [[0.0, 0.0]] * 3
+    jets = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(segments.spread(jets, 8)[:5], segments.spread(jets))
+    assert len(segments.spread(jets, 8)) == 8
+    assert torch.autograd.gradcheck(lambda values: segments.spread(values, 8)[:5], (jets,))

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from anomaly_hep.models.layers.product import product, rounded
 from anomaly_hep.models.layers.segments import Segments
 
 SLOPE = 0.01  # of every LeakyReLU
@@ -60,7 +61,7 @@ class JetBatchNorm(nn.Module):
             return
         mean = jet_mean.sum(0) / filled
         # whatever precision the products are in, statistics are kept in that of the weights
-        flat = flat.to(mean.dtype)
+        flat = flat[: len(segments.owner)].to(mean.dtype)
         weights = (segments.inverse_lengths / filled)[segments.owner].to(mean.dtype)
         if embed is None:
             square = weights @ flat.square()
@@ -110,11 +111,11 @@ class DeepSetLayer(nn.Module):
             with torch.autocast(flat.device.type, enabled=False):
                 self.norm.update(flat, jet_mean, segments, embed)
         phi_weight, phi_bias, rho_weight, rho_bias = self._folded(embed)
-        phi = functional.linear(flat, phi_weight, phi_bias)
+        phi = product(flat, phi_weight, phi_bias)
         rho = functional.leaky_relu(functional.linear(jet_mean, rho_weight, rho_bias), SLOPE)
         # W(phi + rho) = W phi + W rho: the second product is one row a jet, not one a particle
-        out = functional.linear(functional.leaky_relu_(phi, SLOPE), self.out.weight)
-        out += segments.spread(self.out(rho))
+        out = product(functional.leaky_relu_(phi, SLOPE), self.out.weight)
+        out += segments.spread(self.out(rho), len(flat))
         return functional.leaky_relu_(out, SLOPE)
 
     def _folded(self, embed: nn.Linear | None) -> list[Tensor]:
@@ -169,7 +170,7 @@ class DeepSetEncoder(nn.Module):
         self, inputs: Float[Tensor, "particle input"], segments: Segments
     ) -> tuple[Float[Tensor, "jet latent"], Float[Tensor, "jet latent"]]:
         """Return mean and log-variance of the posterior."""
-        flat = inputs
+        flat = _lengthened(inputs)
         for number, layer in enumerate(self.layers):
             flat = layer(flat, segments, self.embed if number == 0 else None)
         pooled = segments.mean(flat)
@@ -208,16 +209,22 @@ class DeepSetDecoder(nn.Module):
         segments: Segments,
     ) -> Float[Tensor, "particle output"]:
         """Return the reconstructed particles, before the exponential of the momentum."""
-        flat = segments.spread(self.embed(latent)) + codes
+        codes = _lengthened(codes)
+        flat = segments.spread(self.embed(latent), len(codes)) + codes
         for layer in self.layers:
             flat = layer(flat, segments)
-        reconstructed: Tensor = self.output(flat)
+        reconstructed: Tensor = self.output(flat[: len(segments.owner)])
         return reconstructed
 
     def macs(self, particles: float) -> float:
         """Return the multiply-adds for a jet of `particles`, counted as the paper does."""
         per_particle = particles * self.output.weight.numel()
         return self.embed.weight.numel() + _layer_macs(self.layers, particles) + per_particle
+
+
+def _lengthened(flat: Tensor) -> Tensor:
+    """Return `flat` with as many rows as `product` likes; the new ones are zero."""
+    return functional.pad(flat, (0, 0, 0, rounded(len(flat)) - len(flat)))
 
 
 def _layer_macs(layers: nn.ModuleList, particles: float) -> float:

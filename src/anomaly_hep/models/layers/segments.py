@@ -20,12 +20,15 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, flat: Tensor, first: Tensor, owner: Tensor, identity: Tensor) -> Tensor:
         ctx.save_for_backward(owner)
+        ctx.rows = len(flat)
         return _bag_sum(flat, first, identity)
 
     @staticmethod
     def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (owner,) = ctx.saved_tensors
-        return gradient[0].index_select(0, owner), None, None, None
+        flat = gradient[0].index_select(0, _lengthened(owner, ctx.rows))
+        flat[len(owner) :] = 0.0
+        return flat, None, None, None
 
 
 class _Spread(torch.autograd.Function):
@@ -38,6 +41,11 @@ class _Spread(torch.autograd.Function):
     def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None, None]:
         first, identity = ctx.saved_tensors
         return _bag_sum(gradient[0].contiguous(), first, identity), None, None, None
+
+
+def _lengthened(owner: Tensor, rows: int) -> Tensor:
+    """Return the owner of `rows` rows; those behind the last particle are lent to the first jet."""
+    return functional.pad(owner, (0, rows - len(owner))) if rows > len(owner) else owner
 
 
 class Segments:
@@ -61,22 +69,28 @@ class Segments:
         """Position of each particle inside its jet, from 0."""
         return self.identity - self.first[self.owner]
 
-    def sum(self, flat: Float[Tensor, "particle feature"]) -> Float[Tensor, "jet feature"]:
-        """Return the sum over the particles of each jet; 0 for an empty jet."""
+    def sum(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "jet feature"]:
+        """Return the sum over the particles of each jet; 0 for an empty jet.
+
+        Rows behind the last particle belong to no jet.
+        """
         if not flat.requires_grad:  # the call through autograd costs more than one jet's sum
             return _bag_sum(flat, self.first, self.identity)
         total: Tensor = _Sum.apply(flat, self.first, self.owner, self.identity)
         return total
 
-    def mean(self, flat: Float[Tensor, "particle feature"]) -> Float[Tensor, "jet feature"]:
+    def mean(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "jet feature"]:
         """Return the mean over the particles of each jet; 0 for an empty jet."""
         return self.sum(flat) * self.inverse_lengths[:, None].to(flat.dtype)
 
-    def spread(self, values: Float[Tensor, "jet feature"]) -> Float[Tensor, "particle feature"]:
-        """Return each jet's value at each of its particles."""
+    def spread(
+        self, values: Float[Tensor, "jet feature"], rows: int | None = None
+    ) -> Float[Tensor, "row feature"]:
+        """Return each jet's value at each of its particles; rows up to `rows` hold any value."""
+        owner = self.owner if rows is None else _lengthened(self.owner, rows)
         if not values.requires_grad:
-            return values.index_select(0, self.owner)
-        flat: Tensor = _Spread.apply(values, self.first, self.owner, self.identity)
+            return values.index_select(0, owner)
+        flat: Tensor = _Spread.apply(values, self.first, owner, self.identity)
         return flat
 
     def pad(self, flat: Float[Tensor, "particle feature"]) -> Float[Tensor, "jet slot feature"]:
