@@ -224,7 +224,8 @@ class DeepSetDecoder(nn.Module):
 
 def _lengthened(flat: Tensor) -> Tensor:
     """Return `flat` with as many rows as `product` likes; the new ones are zero."""
-    return functional.pad(flat, (0, 0, 0, rounded(len(flat)) - len(flat)))
+    extra = rounded(len(flat)) - len(flat)
+    return functional.pad(flat, (0, 0, 0, extra)) if extra else flat
 
 
 def _layer_macs(layers: nn.ModuleList, particles: float) -> float:
