@@ -115,7 +115,7 @@ class DeepSetLayer(nn.Module):
         rho = functional.leaky_relu(functional.linear(jet_mean, rho_weight, rho_bias), SLOPE)
         # W(phi + rho) = W phi + W rho: the second product is one row a jet, not one a particle
         out = product(functional.leaky_relu_(phi, SLOPE), self.out.weight)
-        out += segments.spread(self.out(rho), len(flat))
+        out += segments.spread(self.out(rho), flat.shape[0])
         return functional.leaky_relu_(out, SLOPE)
 
     def _folded(self, embed: nn.Linear | None) -> list[Tensor]:
@@ -125,9 +125,11 @@ class DeepSetLayer(nn.Module):
         """
         if self.training or torch.is_grad_enabled():
             return self._fold(embed)
-        used = [*self.norm.parameters(), *self.norm.buffers()]
-        used += [*self.phi.parameters(), *self.rho.parameters()]
-        used += [] if embed is None else embed.parameters()
+        norm, phi, rho = self.norm, self.phi, self.rho
+        # by name: a walk over parameters() would take longer than the products of one jet
+        used = [norm.weight, norm.bias, norm.running_mean, norm.running_var]
+        used += [phi.weight, phi.bias, rho.weight, rho.bias]
+        used += [] if embed is None else [embed.weight, embed.bias]
         # every change in place raises a tensor's version; a move gives it another address
         state = tuple(part for t in used for part in (t._version, t.data_ptr()))
         if self._kept is None or self._kept[0] != state:
@@ -224,7 +226,7 @@ class DeepSetDecoder(nn.Module):
 
 def _lengthened(flat: Tensor) -> Tensor:
     """Return `flat` with as many rows as `product` likes; the new ones are zero."""
-    extra = rounded(len(flat)) - len(flat)
+    extra = rounded(flat.shape[0]) - flat.shape[0]
     return functional.pad(flat, (0, 0, 0, extra)) if extra else flat
 
 

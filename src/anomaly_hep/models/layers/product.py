@@ -37,8 +37,8 @@ def product(
 
 def _pays(flat: Tensor) -> bool:
     return (
-        len(flat) >= _MANY
-        and len(flat) % BLOCK == 0
+        flat.shape[0] >= _MANY
+        and flat.shape[0] % BLOCK == 0
         and flat.dtype == torch.float32
         and flat.device.type == "cpu"
         # bfloat16 products of `linear` are oneDNN's anyway

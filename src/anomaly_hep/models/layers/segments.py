@@ -45,7 +45,8 @@ class _Spread(torch.autograd.Function):
 
 def _lengthened(owner: Tensor, rows: int) -> Tensor:
     """Return the owner of `rows` rows; those behind the last particle are lent to the first jet."""
-    return functional.pad(owner, (0, rows - len(owner))) if rows > len(owner) else owner
+    extra = rows - owner.shape[0]
+    return functional.pad(owner, (0, extra)) if extra else owner
 
 
 class Segments:
