@@ -18,7 +18,8 @@ from anomaly_hep.runtime import Termination
 class Checkpoints(Callback):
     """Write last.ckpt every `every_seconds` and best.ckpt at the lowest val/loss, each in one step.
 
-    val/loss is that of background alone. After SIGTERM, last.ckpt is written at the end of the
+    val/loss is that of background alone. As long as the model's objective still changes, the newest
+    validated model is the best. After SIGTERM, last.ckpt is written at the end of the
     running step, and the process ends with status 143 before the next.
     """
 
@@ -54,10 +55,10 @@ class Checkpoints(Callback):
             self._save(trainer, "last.ckpt")
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Keep the model with the lowest background loss."""
+        """Keep the model with the lowest background loss under the final objective."""
         value = float(trainer.callback_metrics["val/loss"])
-        if value < self.best:
-            self.best = value
+        if not pl_module.settled or value < self.best:
+            self.best = value if pl_module.settled else float("inf")
             self._save(trainer, "best.ckpt")
         for logger in trainer.loggers:
             logger.save()

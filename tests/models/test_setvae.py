@@ -75,6 +75,11 @@ def test_the_noise_ramps_up_and_depends_on_the_step_alone() -> None:
     assert torch.equal(ramped.noise_like(quiet), ramped.noise_like(quiet))
 
 
+def test_the_objective_is_settled_when_the_noise_has_its_full_size() -> None:
+    assert make_model("model.noise_ramp_steps=0").settled
+    assert not make_model("model.noise_ramp_steps=1").settled
+
+
 def test_legacy_numbers_change_the_reconstruction_and_nothing_else() -> None:
     torch.manual_seed(0)
     right = make_model("model=setvae").eval()

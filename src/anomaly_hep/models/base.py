@@ -55,6 +55,11 @@ class AnomalyModel(lightning.LightningModule):
     def flops(self, multiplicity: float) -> dict[str, float]:
         """Return the operations of 'encoder' and 'total' for `multiplicity` particles."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether the objective has its final form; before, losses of two steps do not compare."""
+        return True
+
     def parameter_counts(self) -> dict[str, int]:
         """Return the trainable parameters: 'total', and 'encoder' for the encoder alone."""
         return {

@@ -99,6 +99,11 @@ class SetVAE(AnomalyModel):
         self.number_code: Tensor
         self.register_buffer("number_code", sinusoids(max_particles, d_model), persistent=False)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the noise has its full size: while it grows, so does the KL at equal quality."""
+        return bool(self.global_step >= self.noise_ramp_steps)
+
     def encode(
         self, batch: ParticleBatch, segments: Segments
     ) -> tuple[Float[Tensor, "jet latent"], Float[Tensor, "jet latent"]]:
