@@ -51,7 +51,7 @@ def test_metrics_json_has_the_layout_that_outsiders_rely_on(run: Path) -> None:
     assert metrics["default_score"] == "kl"
     for name in ("train_events_per_second", "score_events_per_second"):
         assert metrics["speed"][name] > 0
-    assert set(metrics["scores"]) == {"chamfer", "kl", "total"}
+    assert set(metrics["scores"]) == {"chamfer", "kl", "total", "chamfer_sum"}
     for signals in [*metrics["scores"].values(), *metrics["baselines"].values()]:
         assert set(signals) == set(CLASSES) - {"QCD"}
         for values in signals.values():

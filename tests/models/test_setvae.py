@@ -55,9 +55,11 @@ def test_scores_are_the_closed_forms_of_the_posterior() -> None:
     for head in (model.encoder.mean, model.encoder.log_variance):
         torch.nn.init.zeros_(head.weight)
         torch.nn.init.zeros_(head.bias)
-    scores = model.scores(random_batch([5, 1, 9]))
+    batch = random_batch([5, 1, 9])
+    scores = model.scores(batch)
     assert (scores["kl"] == 0).all()
     assert torch.equal(scores["total"], scores["chamfer"])
+    assert torch.equal(scores["chamfer_sum"], scores["chamfer"] * batch.lengths)
     torch.nn.init.constant_(model.encoder.mean.bias, 2.0)
     assert torch.allclose(model.scores(random_batch([5, 1, 9]))["kl"], torch.tensor(2.0))
 

@@ -31,6 +31,7 @@ _MATH = {
 }
 _SCORES = {
     "chamfer": "Chamfer loss",
+    "chamfer_sum": "Chamfer loss, summed",
     "kl": "KL divergence",
     "total": "total loss",
     "n_subjettiness": "N-subjettiness",
@@ -39,6 +40,7 @@ _SCORES = {
 }
 _UNITS = {
     "chamfer": "dimensionless",
+    "chamfer_sum": "dimensionless",
     "kl": "nats per latent dimension",
     "total": "dimensionless",
     "n_subjettiness": "dimensionless",

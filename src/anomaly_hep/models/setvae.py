@@ -41,7 +41,7 @@ class SetVAE(AnomalyModel):
     """
 
     default_score: ClassVar[str] = "chamfer"
-    score_names: ClassVar[tuple[str, ...]] = ("chamfer", "kl", "total")
+    score_names: ClassVar[tuple[str, ...]] = ("chamfer", "kl", "total", "chamfer_sum")
     reference_multiplicity: ClassVar[float] = 51.6
 
     def __init__(
@@ -164,12 +164,21 @@ class SetVAE(AnomalyModel):
         }
 
     def scores(self, batch: ParticleBatch) -> dict[str, Float[Tensor, " jet"]]:
-        """Return the Chamfer distance at z = mean, the KL divergence, and both as in the loss."""
+        """Return the Chamfer distance at z = mean, the KL divergence, and both as in the loss.
+
+        `chamfer_sum` is the distance with eq. 1's sums over particles, which the paper prints and
+        its code does not take: jets of many particles gain.
+        """
         segments = Segments(batch.lengths)
         mean, log_variance = self.encode(batch, segments)
         distance = self.reconstruction_loss(mean, batch, segments)
         divergence = kl_divergence(mean, log_variance)
-        return {"chamfer": distance, "kl": divergence, "total": distance + self.beta * divergence}
+        return {
+            "chamfer": distance,
+            "kl": divergence,
+            "total": distance + self.beta * divergence,
+            "chamfer_sum": distance * batch.lengths,
+        }
 
     def reconstruct(
         self, batch: ParticleBatch
