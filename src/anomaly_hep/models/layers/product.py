@@ -26,7 +26,7 @@ def product(
     """Return functional.linear(flat, weight, bias).
 
     In single precision on CPUs, full blocks of rows go through a 1 x 1 convolution: the same sums,
-    but made by oneDNN, in a third to a half of the time of the BLAS behind `linear`
+    but made by oneDNN, in about half of the time of the BLAS behind `linear`
     (docs/results/bench.md). Its gradient of the weights is the slower one, so that stays with BLAS.
     """
     if not _pays(flat):
