@@ -82,6 +82,7 @@ class _PlainErrors:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(1)
         if isinstance(error, KeyboardInterrupt):
+            print("Interrupted; the same command goes on from what is saved", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
 
 

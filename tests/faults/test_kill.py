@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -109,6 +110,25 @@ def test_sigterm_saves_the_step_and_ends_with_143(toys: Path) -> None:
     assert "going on from" in printed
     steps = pd.read_csv(run / "metrics.csv").dropna(subset="train/loss")["step"]
     assert steps.tolist() == list(range(40 * 38))
+
+
+def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(toys: Path) -> None:
+    run = toys / "interrupted"
+    choices = ("trainer.checkpoint_every_seconds=0", "trainer.check_val_every_n_epoch=1")
+    command = runs.train_command("data.dir=.", f"run_dir={run}", *choices, "trainer.max_epochs=8")
+    # a shell that runs the tests in the background has Ctrl-C ignored, and so would the training
+    heeding = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    process = runs.start([sys.executable, "-c", heeding, *command], toys)
+    _wait_for_step(run, process, 3)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, printed
+    assert "the same command goes on" in printed
+    assert not (run / "done.json").exists()
+    assert "going on from" in runs.finish(runs.start(command, toys), 0)
 
 
 def test_a_finished_run_is_shown_again_and_not_touched(toys: Path, unbroken: Path) -> None:

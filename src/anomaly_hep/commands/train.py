@@ -82,8 +82,11 @@ def _make(
         try:
             trainer.fit(model, module, ckpt_path=last, weights_only=True)
         except SystemExit:
-            # Lightning leaves on SIGTERM by itself, but with status 0, which says finished
-            raise SystemExit(TERMINATED if termination.requested else 1) from None
+            # Lightning leaves by itself: on SIGTERM with status 0, which says finished, and on
+            # Ctrl-C with 1, which says failed
+            if termination.requested:
+                raise SystemExit(TERMINATED) from None
+            raise KeyboardInterrupt from None
     if not trainer.is_global_zero:
         return
     training_speed = _training_speed(path, speed)
