@@ -20,7 +20,7 @@ LEAF = {"f": "F", "i": "I", "b": "O"}
 
 def write_with_root(path: Path, jets: Events, *, basket_bytes: int, compression: int) -> None:
     """Write `jets` with ROOT; `compression` as in TFile (101 zlib, 207 lzma, 404 lz4, 505 zstd)."""
-    import ROOT  # type: ignore[import-not-found]
+    import ROOT  # type: ignore[import-not-found]  # only needed to make the fixture anew
 
     file = ROOT.TFile(str(path), "RECREATE", "", compression)
     tree = ROOT.TTree(jetclass.TREE, "jets")
