@@ -40,6 +40,13 @@ def test_product_is_linear_with_its_gradients(rows: int, has_bias: bool) -> None
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)
 
 
+def test_a_gradient_that_is_one_number_everywhere_is_taken() -> None:
+    flat = torch.randn(16 * BLOCK, 6, requires_grad=True)
+    weight = torch.randn(4, 6)
+    (gradient,) = torch.autograd.grad(product(flat, weight).sum(), flat)
+    torch.testing.assert_close(gradient, weight.sum(0).expand_as(flat))
+
+
 def test_what_product_returns_may_be_changed_in_place() -> None:
     flat = torch.randn(16 * BLOCK, 6)
     weight = torch.randn(4, 6, requires_grad=True)

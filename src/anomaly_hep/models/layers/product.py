@@ -55,7 +55,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = gradients
+        gradient = gradients[0].contiguous()
         flat, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         return (
@@ -69,7 +69,8 @@ def _convolved(flat: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     # (block, feature, row, 1) in the memory that the rows are in: nothing is copied
     blocks = flat.view(-1, BLOCK, 1, flat.shape[1]).permute(0, 3, 1, 2)
     made = functional.conv2d(blocks, weight[:, :, None, None], bias)
-    rows = made.permute(0, 2, 3, 1)
+    # a convolution that chose another order of memory would be copied here, not misread
+    rows = made.permute(0, 2, 3, 1).contiguous()
     # the same memory as a tensor of its own: what follows may change it in place, unlike a view
     return made.new_empty(0).set_(
         rows.untyped_storage(), 0, (len(flat), len(weight)), (len(weight), 1)
