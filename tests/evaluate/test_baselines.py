@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from anomaly_hep.evaluate.baselines import baselines, n_subjettiness
+from anomaly_hep.evaluate.baselines import baselines, family_of, n_subjettiness
 
 
 def test_n_subjettiness_by_hand():
@@ -35,3 +35,13 @@ def test_only_baselines_whose_columns_are_there():
     found = baselines(table)
     assert list(found) == ["soft_drop_mass"]
     assert found["soft_drop_mass"][0] == 80.4
+
+
+def test_what_is_counted_in_an_image():
+    table = {"hits": np.array([81.0]), "energy_ecal": np.array([540.0]), "mass": np.array([125.0])}
+    assert baselines(table) == {"hits": [81.0], "energy_ecal": [540.0]}
+
+
+def test_a_table_belongs_to_one_family():
+    assert family_of(["event_id", "hits"]) == "images"
+    assert family_of(["event_id", "jet_tau1"]) == "jets"

@@ -17,6 +17,10 @@ from anomaly_hep.evaluate.intervals import (
     auc_interval,
     binomial,
     efficiency_interval,
+    fpr_interval,
+    mean_auc_interval,
+    mean_fpr_interval,
+    mean_interval,
 )
 
 finite = st.lists(st.floats(-10, 10), min_size=1, max_size=40).map(np.array)
@@ -184,3 +188,133 @@ def test_no_passing_signal_gives_the_upper_limit_of_none():
     found = efficiency_interval(background, Sample.of(-np.arange(50.0)), 100)
     assert (found.value, found.low) == (0.0, 0.0)
     assert found.high == pytest.approx(beta.ppf(1 - TAIL, 1, 50))
+
+
+def three_signals(rng: np.random.Generator, background: int, signal: int) -> list[np.ndarray]:
+    """Scores of a background and of three signals at 0.5, 1 and 2 standard deviations from it."""
+    shifted = (rng.normal(shift, 1, signal) for shift in (0.5, 1.0, 2.0))
+    return [rng.normal(size=background), *shifted]
+
+
+def mean_auc_of(samples: list[np.ndarray]) -> float:
+    background, *signals = map(Sample.of, samples)
+    return float(np.mean([auc(background, signal) for signal in signals]))
+
+
+def test_the_mean_of_one_is_that_one():
+    background, *signals = map(Sample.of, three_signals(np.random.default_rng(1), 300, 60))
+    for signal in signals:
+        assert mean_auc_interval(background, [signal]) == auc_interval(background, signal)
+        found = mean_fpr_interval(background, [signal], 0.4)
+        assert found == pytest.approx(fpr_interval(background, signal, 0.4))
+
+
+def test_the_mean_of_a_signal_with_itself_knows_that_its_background_is_the_same():
+    # two signals of the same scores: the signals' part halves, the background's part stays whole
+    background, signal, _, _ = three_signals(np.random.default_rng(2), 200, 50)
+    wins = (signal[:, None] > background).astype(float)
+    variance = wins.mean(0).var(ddof=1) / 200 + wins.mean(1).var(ddof=1) / 50 / 2
+    value, low, high = mean_auc_interval(Sample.of(background), [Sample.of(signal)] * 2)
+    width = np.sqrt(variance) / (value * (1 - value))
+    assert np.log(high / (1 - high)) - np.log(low / (1 - low)) == pytest.approx(2 * width)
+
+
+def test_the_mean_areas_interval_is_the_bootstraps():
+    rng = np.random.default_rng(3)
+    samples = three_signals(rng, 150, 60)
+    value, low, high = mean_auc_interval(*_split(samples))
+    resampled = [mean_auc_of([rng.choice(s, len(s)) for s in samples]) for _ in range(3000)]
+    assert value == pytest.approx(mean_auc_of(samples))
+    assert (high - low) / 2 == pytest.approx(np.std(resampled), rel=0.05)
+    # independent backgrounds would have made it narrower
+    singles = [auc_interval(Sample.of(samples[0]), Sample.of(s)) for s in samples[1:]]
+    independent = np.sqrt(sum((s.high - s.low) ** 2 for s in singles)) / 3
+    assert high - low > 1.1 * independent
+
+
+def _split(samples: list[np.ndarray]) -> tuple[Sample, list[Sample]]:
+    background, *signals = map(Sample.of, samples)
+    return background, signals
+
+
+def test_a_background_rate_is_read_off_the_roc():
+    # 40 % of 5 signals: two pass at 2.0, so of the background what is above 1.0 (right end) passes
+    background, signal = np.array([-1.0, 0.0, 1.5, 2.5]), np.array([3.0, 2.0, 1.0, 0.5, -2.0])
+    assert fpr_interval(Sample.of(background), Sample.of(signal), 0.4).value == 0.5
+    fpr, tpr = _roc(background, signal)
+    assert np.interp(0.4, tpr, fpr) == 0.5
+    # where the ROC is sloped, between its vertices
+    tied = np.array([3.0, 2.5, 2.5, 2.5, -2.0])
+    fpr, tpr = _roc(background, tied)
+    found = fpr_interval(Sample.of(background), Sample.of(tied), 0.4).value
+    assert found == pytest.approx(np.interp(0.4, tpr, fpr))
+    assert 0 < found < 0.25
+
+
+def _roc(background: np.ndarray, signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices of the ROC by counting, from none to all."""
+    cuts = np.r_[np.inf, np.unique(np.r_[background, signal])[::-1]]
+    return (background >= cuts[:, None]).mean(1), (signal >= cuts[:, None]).mean(1)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32 - 1))
+def test_every_background_rate_is_that_of_interpolation(seed):
+    rng = np.random.default_rng(seed)
+    background, signal = rng.normal(0, 1, 40).round(1), rng.normal(0.7, 1, 23).round(1)
+    fpr, tpr = _roc(background, signal)
+    found = fpr_interval(Sample.of(background), Sample.of(signal), 0.4)
+    assert found.value == pytest.approx(np.interp(0.4, tpr, fpr))
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_a_signal_above_all_background_lets_none_of_it_pass():
+    background, signal = Sample.of(-np.arange(50.0)), Sample.of(np.arange(1, 100_000.0))
+    found = fpr_interval(background, signal, 0.4)
+    assert (found.value, found.low) == (0.0, 0.0)
+    assert found.high == pytest.approx(beta.ppf(1 - TAIL, 1, 50))
+    assert mean_fpr_interval(background, [signal, signal], 0.4).value == 0.0
+
+
+def test_two_signal_events_set_no_cut():
+    background, signal = Sample.of(np.arange(50.0)), Sample.of(np.array([10.0, 20.0]))
+    assert fpr_interval(background, signal, 0.4) is None
+    assert mean_fpr_interval(background, [background, signal], 0.4) is None
+
+
+@pytest.mark.parametrize(("background", "signal"), [(300, 40), (1000, 2000), (3000, 43)])
+def test_background_rate_interval_covers_the_truth(background, signal):
+    rng, held = np.random.default_rng([background, signal]), 0
+    truth = norm.sf(1.0 + norm.isf(0.4))
+    for _ in range(300):
+        samples = rng.normal(size=background), rng.normal(1.0, 1, signal)
+        found = fpr_interval(*map(Sample.of, samples), 0.4)
+        held += found.low <= truth <= found.high
+    assert 0.62 < held / 300 < 0.82
+
+
+@pytest.mark.parametrize(("background", "signal"), [(300, 40), (100, 1000), (2000, 43)])
+def test_mean_background_rate_interval_covers_the_truth(background, signal):
+    rng, held = np.random.default_rng([background, signal]), 0
+    truth = norm.sf(np.array([0.5, 1.0, 2.0]) + norm.isf(0.4)).mean()
+    for _ in range(300):
+        found = mean_fpr_interval(*_split(three_signals(rng, background, signal)), 0.4)
+        held += found.low <= truth <= found.high
+    assert 0.62 < held / 300 < 0.80
+
+
+def test_mean_area_interval_covers_the_truth():
+    rng, held = np.random.default_rng(11), 0
+    truth = norm.cdf(np.array([0.5, 1.0, 2.0]) / np.sqrt(2)).mean()
+    for _ in range(500):
+        found = mean_auc_interval(*_split(three_signals(rng, 100, 40)))
+        held += found.low <= truth <= found.high
+    assert 0.63 < held / 500 < 0.74
+
+
+def test_mean_and_deviation_by_hand():
+    (value, low, high), deviation = mean_interval(np.array([1.0, 2.0, 3.0, 6.0]), np.full(4, 0.5))
+    assert value == 3.0
+    assert deviation == pytest.approx(np.std([1, 2, 3, 6], ddof=1))
+    assert (high - value, value - low) == pytest.approx((deviation / 2, deviation / 2))
+    assert mean_interval(np.array([1.0]), np.array([2.0])) is None

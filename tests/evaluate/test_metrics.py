@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
+from tests.evaluate.fake_image_run import METADATA as IMAGES
+from tests.evaluate.fake_image_run import image_scores
 from tests.evaluate.fake_run import METADATA, score_table
 
 from anomaly_hep.errors import ConfigError, NonFiniteError, ScoreTableError
-from anomaly_hep.evaluate.metrics import evaluate, write_metrics
+from anomaly_hep.evaluate.metrics import EVENT_COLUMNS, JET_COLUMNS, evaluate, write_metrics
 
 
 def gaussian_table(n: int = 4000) -> pd.DataFrame:
@@ -35,7 +37,7 @@ def test_layout_that_outsiders_rely_on(tmp_path):
     assert set(found) == {"data", "model", "default_score", "scores", "baselines", "speed", "notes"}
     assert set(found["scores"]) == {"chamfer", "kl", "total"}
     assert set(found["baselines"]) == {"n_subjettiness", "soft_drop_mass", "multiplicity"}
-    keys = {"auc", *(f"efficiency_at_rejection_{r}" for r in (10, 100, 1000))}
+    keys = {"auc", "fpr_at_tpr_40", *(f"efficiency_at_rejection_{r}" for r in (10, 100, 1000))}
     for result in (found["scores"] | found["baselines"]).values():
         assert len(result) == 9
         assert "QCD" not in result
@@ -159,3 +161,31 @@ def test_contradicting_metadata_is_refused(change, message):
 def test_incomplete_metadata_is_refused():
     with pytest.raises(ConfigError, match="lacks model, speed"):
         evaluate(gaussian_table(10), metadata={"data": METADATA["data"], "default_score": "kl"})
+
+
+def test_gaussian_background_rate():
+    metrics = evaluate(gaussian_table(), metadata=METADATA)["scores"]["kl"]["Hbb"]
+    value, low, high = metrics["fpr_at_tpr_40"]
+    assert value == pytest.approx(norm.sf(2 + norm.isf(0.4)), abs=3e-4)
+    assert 0.003 < high - low < 0.008
+
+
+def test_only_baselines_of_the_own_family_are_missed():
+    table = image_scores({"QCD": 20, "SUEP400": 20}).drop(columns="n_tracks")
+    notes = " ".join(evaluate(table, metadata=IMAGES)["notes"])
+    assert "no baseline n_tracks: the table has no column n_tracks" in notes
+    assert "n_subjettiness" not in notes
+    jets = " ".join(evaluate(score_table(300), metadata=METADATA)["notes"])
+    assert "n_tracks" not in jets
+
+
+def test_columns_to_copy_are_those_of_the_baselines_and_the_mass():
+    assert EVENT_COLUMNS["jets"] == JET_COLUMNS
+    assert set(JET_COLUMNS) == {f"jet_tau{i}" for i in (1, 2, 3, 4)} | {
+        "jet_sdmass",
+        "jet_nparticles",
+    }
+    energies = {f"energy{part}" for part in ("", "_tracker", "_ecal", "_hcal")}
+    assert set(EVENT_COLUMNS["images"]) == {"mass", "n_tracks", "hits"} | energies
+    notes = evaluate(image_scores(), metadata=IMAGES)["notes"]
+    assert not any("no baseline" in note for note in notes)

@@ -1,8 +1,8 @@
-"""Scores without a model, from jet substructure alone: what a model has to beat."""
+"""Scores without a model, from what is known of an event anyway: what a model has to beat."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Float64
@@ -11,12 +11,32 @@ from scipy.special import expit
 # The published logistic regression divides by tau + this, so that a zero tau gives a number.
 _GUARD = 1e-8
 
-# Columns of the score table that each baseline is computed from.
-NEEDS: Mapping[str, tuple[str, ...]] = {
-    "n_subjettiness": ("jet_tau1", "jet_tau2", "jet_tau3", "jet_tau4"),
-    "soft_drop_mass": ("jet_sdmass",),
-    "multiplicity": ("jet_nparticles",),
+# Columns of the score table that each baseline is computed from, by what an event is.
+FAMILIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "jets": {
+        "n_subjettiness": ("jet_tau1", "jet_tau2", "jet_tau3", "jet_tau4"),
+        "soft_drop_mass": ("jet_sdmass",),
+        "multiplicity": ("jet_nparticles",),
+    },
+    # arXiv:2306.12955 section 5.2; counting hits is as good as the latent space of its models
+    "images": {
+        "hits": ("hits",),
+        "n_tracks": ("n_tracks",),
+        "energy_tracker": ("energy_tracker",),
+        "energy_ecal": ("energy_ecal",),
+        "energy_hcal": ("energy_hcal",),
+        "energy": ("energy",),
+    },
 }
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    name: columns for members in FAMILIES.values() for name, columns in members.items()
+}
+
+
+def family_of(columns: Iterable[object]) -> str:
+    """Return what the events of a table with these columns are: a key of `FAMILIES`."""
+    images = {column for needs in FAMILIES["images"].values() for column in needs}
+    return "images" if images & set(columns) else "jets"
 
 
 def n_subjettiness(
@@ -37,13 +57,13 @@ def n_subjettiness(
 
 
 def baselines(
-    table: Mapping[str, Float64[np.ndarray, " jet"]],
-) -> dict[str, Float64[np.ndarray, " jet"]]:
+    table: Mapping[str, Float64[np.ndarray, " event"]],
+) -> dict[str, Float64[np.ndarray, " event"]]:
     """Return each baseline whose columns (`NEEDS`) `table` has; high values count as anomalous.
 
-    The soft-drop mass is in GeV, the multiplicity is the number of constituents.
+    Masses and energies are in GeV, the others are numbers of particles, tracks or pixels.
     """
-    found: dict[str, Float64[np.ndarray, " jet"]] = {}
+    found: dict[str, Float64[np.ndarray, " event"]] = {}
     for name, columns in NEEDS.items():
         if not all(column in table for column in columns):
             continue

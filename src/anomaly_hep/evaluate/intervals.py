@@ -1,10 +1,11 @@
-"""Central 68 % intervals: binomial, area under the ROC, signal efficiency at a rejection.
+"""Central 68 % intervals: areas under ROCs, efficiencies at a rejection, rates, and their means.
 
 docs/reference/metrics.md derives them and says what they cover.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,15 +49,25 @@ def auc_interval(background: Sample, signal: Sample) -> Interval:
     Clopper-Pearson's for as many trials as the smaller class has: the largest variance that
     an AUC can have is A(1-A)/min(n).
     """
-    value = auc(background, signal)
-    sizes = (background.effective_events, signal.effective_events)
+    return mean_auc_interval(background, [signal])
+
+
+def mean_auc_interval(background: Sample, signals: Sequence[Sample]) -> Interval:
+    """Return the mean of the areas under several signals' ROCs against one background.
+
+    All areas share the background's fluctuation: its part of the variance is that of each
+    background event's placement averaged over the signals, the signals' parts are independent.
+    arXiv:2306.12955 Tables 4, 6 and 10 give such means, as mAUC, without an interval.
+    """
+    value = float(np.mean([auc(background, signal) for signal in signals]))
+    sizes = [sample.effective_events for sample in (background, *signals)]
     variance = 0.0
     if min(sizes) >= 2:
-        for sample, other in ((background, signal), (signal, background)):
-            placement = other.placement(sample.values)
-            centred = placement - sample.shares @ placement
-            n = sample.effective_events
-            variance += float(sample.squares @ centred**2) * n / (n - 1)
+        beaten = [signal.placement(background.values) for signal in signals]
+        variance += _mean_variance(background, np.mean(beaten, axis=0))
+        for signal in signals:
+            part = _mean_variance(signal, background.placement(signal.values))
+            variance += part / len(signals) ** 2
     # rounding leaves 1e-34 where the classes are separated
     if variance < 1e-30 or not 0 < value < 1:
         return binomial(value * min(sizes), min(sizes))._replace(value=value)
@@ -80,17 +91,84 @@ def efficiency_interval(
         return None
     if rejection == 1:
         return Interval(1.0, 1.0, 1.0)
-    size = size_for_rate(background, rejection)
-    # bdtrik inverts the binomial distribution for a real number of events; k stands for (k-1, k]
-    rates = (bdtrik(_NODES, size, 1.0 / rejection) + 0.5) / size
-    passing = signal_efficiency(background, signal, np.minimum(rates, 1.0))
+    passing = _passing(background, signal, rejection)
     n = signal.effective_events
     low, high = _mixed_clopper_pearson(passing * n, n)
     return Interval(value, min(low, value), max(high, value))
 
 
+def fpr_interval(background: Sample, signal: Sample, tpr: float) -> Interval | None:
+    """Return the share of the background that passes where a share `tpr` of the signal does.
+
+    It is `efficiency_interval` with the roles exchanged, in value (0 where the signal is above all
+    background) and interval: here the signal sets the cut. None where less than one effective
+    signal event would pass. arXiv:2306.12955 section 5.1 takes it at 40 %.
+    """
+    return efficiency_interval(signal, background, 1.0 / tpr)
+
+
+def mean_fpr_interval(background: Sample, signals: Sequence[Sample], tpr: float) -> Interval | None:
+    """Return the mean of `fpr_interval` over signals, with what the shared background correlates.
+
+    Each signal places its own cut, independently. The background's events pass none, some or all
+    of these nested cuts; their mean number fluctuates as a binomial of more trials, which the
+    interval takes. None where one of the rates is None. arXiv:2306.12955 calls it mFPR.
+    """
+    values = [signal_efficiency_at_rejection(s, background, 1.0 / tpr) for s in signals]
+    known = [value for value in values if value is not None]
+    if len(known) < len(signals):
+        return None
+    # independent cuts: each signal's equally probable places in another, fixed order
+    shuffle = np.random.default_rng(0)
+    passing = np.stack([_passing(signal, background, 1.0 / tpr) for signal in signals])
+    if len(signals) > 1:
+        passing = shuffle.permuted(passing, axis=1)
+    rate = passing.mean(axis=0)
+    # what passes two nested cuts is what passes the tighter one
+    both = np.minimum(passing[:, None], passing[None, :]).mean(axis=(0, 1))
+    single, spread = rate * (1 - rate), both - rate**2
+    gain = np.divide(single, spread, out=np.ones_like(rate), where=spread > 1e-15)
+    trials = background.effective_events * np.maximum(gain, 1.0)
+    low, high = _mixed_clopper_pearson(rate * trials, trials)
+    value = float(np.mean(known))
+    return Interval(value, min(low, value), max(high, value))
+
+
+def mean_interval(
+    values: Float64[np.ndarray, " event"], weights: Float64[np.ndarray, " event"]
+) -> tuple[Interval, float] | None:
+    """Return the weighted mean, plus and minus its standard error, and the standard deviation.
+
+    None for less than two effective events, which have no spread.
+    """
+    shares = weights / weights.sum()
+    n = float(1.0 / (shares**2).sum())
+    if n < 2:
+        return None
+    mean = float(shares @ values)
+    deviation = float(np.sqrt(shares @ (values - mean) ** 2 * n / (n - 1)))
+    error = deviation / np.sqrt(n)
+    return Interval(mean, mean - error, mean + error), deviation
+
+
+def _mean_variance(sample: Sample, values: Float64[np.ndarray, " value"]) -> float:
+    """Return the variance of the mean over a sample of what each of its events has."""
+    centred, n = values - sample.shares @ values, sample.effective_events
+    return float(sample.squares @ centred**2) * n / (n - 1)
+
+
+def _passing(
+    background: Sample, signal: Sample, rejection: float | int
+) -> Float64[np.ndarray, " node"]:
+    """Return the signal efficiency for equally probable places of the true threshold."""
+    size = size_for_rate(background, rejection)
+    # bdtrik inverts the binomial distribution for a real number of events; k stands for (k-1, k]
+    rates = (bdtrik(_NODES, size, 1.0 / rejection) + 0.5) / size
+    return signal_efficiency(background, signal, np.minimum(rates, 1.0))
+
+
 def _mixed_clopper_pearson(
-    successes: Float64[np.ndarray, " node"], trials: float
+    successes: Float64[np.ndarray, " node"], trials: float | Float64[np.ndarray, " node"]
 ) -> tuple[float, float]:
     """Return the bounds whose Clopper-Pearson tail probability, averaged over nodes, is TAIL."""
     failures = np.maximum(trials - successes, 0.0)
@@ -124,5 +202,5 @@ def _distinct(
     a: Float64[np.ndarray, " node"], b: Float64[np.ndarray, " node"]
 ) -> tuple[Float64[np.ndarray, "2 distinct"], Float64[np.ndarray, " distinct"]]:
     """Merge equal nodes: neighbouring places in a small tail often pass the same signal."""
-    _, index, counts = np.unique(a, return_index=True, return_counts=True)
-    return np.stack([a[index], b[index]]), counts.astype(np.float64)
+    pairs, counts = np.unique(np.stack([a, b]), axis=1, return_counts=True)
+    return pairs, counts.astype(np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,33 @@ from jaxtyping import Float64, Int64
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import ConfigError, NonFiniteError, ScoreTableError
-from anomaly_hep.evaluate.baselines import NEEDS, baselines
+from anomaly_hep.evaluate.baselines import FAMILIES, NEEDS, baselines, family_of
 from anomaly_hep.evaluate.curves import Sample, check_weights
-from anomaly_hep.evaluate.intervals import Interval, auc_interval, efficiency_interval
+from anomaly_hep.evaluate.groups import Groups, check_groups, group_means, groups_left_out
+from anomaly_hep.evaluate.intervals import (
+    Interval,
+    auc_interval,
+    efficiency_interval,
+    fpr_interval,
+)
+from anomaly_hep.evaluate.reconstruction import COLUMNS as RECONSTRUCTION_COLUMNS
+from anomaly_hep.evaluate.reconstruction import reconstruction_quality
 
 REJECTIONS = (10, 100, 1000)
+# Signal efficiency in % at which arXiv:2306.12955 gives the rate of background.
+TPR = 40
+FPR_KEY = f"fpr_at_tpr_{TPR}"
 SCORE_PREFIX = "score_"
-JET_COLUMNS = tuple(column for needs in NEEDS.values() for column in needs)
+# Columns to copy from the files into the table of scores, by what an event is.
+EVENT_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "jets": tuple(column for needs in FAMILIES["jets"].values() for column in needs),
+    "images": ("mass", *(column for needs in FAMILIES["images"].values() for column in needs)),
+}
+JET_COLUMNS = EVENT_COLUMNS["jets"]
 ORIGINS = ("simulated", "published", "user")
 
 Metrics = dict[str, Interval | None]
+Samples = dict[str, Sample]
 
 
 def evaluate(
@@ -30,14 +47,17 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return the content of metrics.json for a table of scores (docs/reference/metrics.md).
 
-    `metadata` brings the parts that scores do not know: 'data' (name, origin, generator), 'model',
-    'default_score' and 'speed'. Efficiencies and areas are fractions, each [value, low, high] with
-    a central 68 % interval, or null with a reason in 'notes'.
+    `metadata` brings the parts that scores do not know: 'data' (name, origin, generator and, where
+    signals belong together, groups {group: [labels]}), 'model', 'default_score' and 'speed'.
+    Efficiencies, areas and rates are fractions, each [value, low, high] with a central 68 %
+    interval, or null with a reason in 'notes'.
 
     Raises ScoreTableError for a missing column, a bad weight or an absent background,
     NonFiniteError for a score that is NaN or infinite, ConfigError for contradicting metadata.
     """
+    groups: Groups = metadata.get("data", {}).get("groups") or {}
     _check_metadata(metadata, score_names(table))
+    check_groups(groups, background)
     weights, classes = _weights(table), events_by_label(table)
     if background not in classes:
         raise ScoreTableError(
@@ -45,21 +65,31 @@ def evaluate(
             f"{', '.join(sorted(classes)) or 'none'}); evaluate needs background and signals"
         )
     counts = {label: len(index) for label, index in classes.items()}
-    results = {
-        name: _signals(values, weights, classes, background)
-        for name, values in score_columns(table).items()
-    }
+    results, means = {}, {}
+    for name, values in score_columns(table).items():
+        samples = {c: Sample.of(values[i], weights[i], name=c) for c, i in classes.items()}
+        tail = samples.pop(background)
+        results[name] = {label: _metrics(tail, signal) for label, signal in samples.items()}
+        means[name] = group_means(tail, samples, groups, TPR)
     models = {name: results[name] for name in score_names(table)}
-    return {
+    content = {
         **metadata,
         "data": {**metadata["data"], "background": background, "events": counts},
         "scores": models,
         "baselines": {name: result for name, result in results.items() if name not in models},
         "notes": [
             *_left_out(table, counts),
+            *groups_left_out(groups, counts),
             *_too_few(results, f"the {counts[background]} {background} events"),
         ],
     }
+    if groups:
+        content["means"] = means
+    if set(RECONSTRUCTION_COLUMNS.values()) <= set(table.columns):
+        for column in RECONSTRUCTION_COLUMNS.values():
+            _check_scores(table, column, table[column].to_numpy(np.float64))
+        content["reconstruction"] = reconstruction_quality(table, classes, weights)
+    return content
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
@@ -81,11 +111,12 @@ def score_names(table: pd.DataFrame) -> list[str]:
 
 def score_columns(table: pd.DataFrame) -> dict[str, Float64[np.ndarray, " event"]]:
     """Return every score and baseline of a table by name, all finite; high is anomalous."""
-    jets = {column: table[column].to_numpy(np.float64) for column in table if column in JET_COLUMNS}
+    known = {column for needs in NEEDS.values() for column in needs}
+    events = {column: table[column].to_numpy(np.float64) for column in table if column in known}
     columns = {n: table[SCORE_PREFIX + n].to_numpy(np.float64) for n in score_names(table)}
     if shared := set(columns) & set(NEEDS):
         raise ScoreTableError(f"scores with the name of a baseline: {', '.join(sorted(shared))}")
-    columns |= baselines(jets)
+    columns |= baselines(events)
     for name, values in columns.items():
         _check_scores(table, name, values)
     return columns
@@ -108,7 +139,7 @@ def _left_out(table: pd.DataFrame, counts: Mapping[str, int]) -> list[str]:
         notes.append(f"{unlabelled} of {len(table)} events have no label and are not evaluated")
     if len(counts) == 1:
         notes.append("there is no signal event, so no metric could be computed")
-    for name, needs in NEEDS.items():
+    for name, needs in FAMILIES[family_of(table.columns)].items():
         if missing := [column for column in needs if column not in table]:
             notes.append(f"no baseline {name}: the table has no column {', '.join(missing)}")
     return notes
@@ -124,22 +155,11 @@ def _weights(table: pd.DataFrame) -> Float64[np.ndarray, " event"]:
     return weights
 
 
-def _signals(
-    scores: Float64[np.ndarray, " event"],
-    weights: Float64[np.ndarray, " event"],
-    classes: Mapping[str, Int64[np.ndarray, " _"]],
-    background: str,
-) -> dict[str, Metrics]:
-    """Return the metrics of one score for each signal."""
-    samples = {c: Sample.of(scores[i], weights[i], name=c) for c, i in classes.items()}
-    tail = samples.pop(background)
-    return {label: _metrics(tail, signal) for label, signal in samples.items()}
-
-
 def _metrics(background: Sample, signal: Sample) -> Metrics:
     metrics: Metrics = {"auc": auc_interval(background, signal)}
     for rejection in REJECTIONS:
         metrics[efficiency_key(rejection)] = efficiency_interval(background, signal, rejection)
+    metrics[FPR_KEY] = fpr_interval(background, signal, TPR / 100)
     return metrics
 
 
@@ -148,21 +168,27 @@ def efficiency_key(rejection: int) -> str:
     return f"efficiency_at_rejection_{rejection}"
 
 
-def _too_few(results: Mapping[str, Mapping[str, Metrics]], events: str) -> list[str]:
-    """Say which efficiencies are null because the background is too small for the rejection."""
-    notes = []
+def _too_few(results: Mapping[str, Mapping[str, Metrics]], events: str) -> Iterator[str]:
+    """Say which results are null because too few events would pass the cut that they are read at.
+
+    For an efficiency these are background events, for a rate of background those of a signal.
+    """
     for rejection in REJECTIONS:
-        names = [
-            n
-            for n, r in results.items()
-            if any(m[efficiency_key(rejection)] is None for m in r.values())
-        ]
-        if names:
-            notes.append(
+        if names := _without(results, efficiency_key(rejection)):
+            yield (
                 f"no efficiency at rejection {rejection} for {', '.join(names)}: of {events} fewer "
                 "than one (counted by weight) would pass; evaluate more of them"
             )
-    return notes
+    for name in _without(results, FPR_KEY):
+        signals = [label for label, m in results[name].items() if m[FPR_KEY] is None]
+        yield (
+            f"no background rate at signal efficiency {TPR} % for {name} on {', '.join(signals)}: "
+            "fewer than one event of that signal (counted by weight) would pass"
+        )
+
+
+def _without(results: Mapping[str, Mapping[str, Metrics]], key: str) -> list[str]:
+    return [n for n, r in results.items() if any(m[key] is None for m in r.values())]
 
 
 def _check_scores(table: pd.DataFrame, name: str, values: Float64[np.ndarray, " event"]) -> None:
