@@ -24,7 +24,8 @@ def _kept(directory: Path, validations: Sequence[tuple[float, bool]]) -> int:
         trainer.loggers, trainer.is_global_zero = [], True
         trainer._checkpoint_connector = MagicMock()
         trainer._checkpoint_connector.dump_checkpoint.return_value = {"number": number}
-        callback.on_validation_end(trainer, SimpleNamespace(settled=settled))
+        model = SimpleNamespace(settled=settled, checkpoint_term=("loss", "min"))
+        callback.on_validation_end(trainer, model)
     return int(torch.load(directory / "best.ckpt", weights_only=True)["number"])
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from anomaly_hep.evaluate.scores import load_model, to_batch
+from anomaly_hep.evaluate.scores import load_model
 from anomaly_hep.formats import jetclass
 from tests import runs
 from tests.data.files import write_toys
@@ -123,7 +123,7 @@ def test_new_files_are_scored_without_labels_in_their_order(toys: Path, run: Pat
     with torch.inference_mode():
         for row in range(3):
             one = jetclass.read(toys / "new_0.root", row, row + 1, reading.columns)
-            alone = model.scores(to_batch(reading, one)[0])
+            alone = model.scores(reading.batch(one, np.arange(1), "one")[0])
             for name, value in alone.items():
                 assert table[f"score_{name}"][row] == pytest.approx(float(value[0]), rel=1e-4)
     only = ("checkpoint=run/checkpoints/best.ckpt", "input=new_2.root", "output=none.parquet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from anomaly_hep.runtime import Termination
 
 
 class Checkpoints(Callback):
-    """Write last.ckpt every `every_seconds` and best.ckpt at the lowest val/loss, each in one step.
+    """Write last.ckpt every `every_seconds` and best.ckpt at the best validation, each in one step.
 
-    val/loss is that of background alone. As long as the model's objective still changes, the newest
+    The model's `checkpoint_term` says what is compared, on background alone. As long as the model's objective still changes, the newest
     validated model is the best. After SIGTERM, last.ckpt is written at the end of the
     running step, and the process ends with status 143 before the next.
     """
@@ -26,7 +27,7 @@ class Checkpoints(Callback):
     def __init__(self, directory: Path, *, every_seconds: float, termination: Termination) -> None:
         self.directory, self.every_seconds = directory, every_seconds
         self.termination = termination
-        self.best = float("inf")
+        self.best = float("inf")  # of the term, its sign turned where larger is better
         self._saved_at = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
@@ -55,8 +56,10 @@ class Checkpoints(Callback):
             self._save(trainer, "last.ckpt")
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Keep the model with the lowest background loss under the final objective."""
-        value = float(trainer.callback_metrics["val/loss"])
+        """Keep the model with the best background validation under the final objective."""
+        term, best = pl_module.checkpoint_term
+        value = float(trainer.callback_metrics[f"val/{term}"])
+        value = value if best == "min" else -value
         if not pl_module.settled or value < self.best:
             self.best = value if pl_module.settled else float("inf")
             self._save(trainer, "best.ckpt")
@@ -74,6 +77,39 @@ class Checkpoints(Callback):
         if trainer.is_global_zero:
             with atomic_path(self.directory / name) as temporary:
                 torch.save(content, temporary)
+
+
+class Milestones(Callback):
+    """Keep the weights at given numbers of event presentations, for curves against training size.
+
+    A presentation is one event in one step; DDP ranks all count. Files are milestone-N.ckpt, N the
+    presentations of the step that reached the mark.
+    """
+
+    def __init__(self, directory: Path, marks: Sequence[int]) -> None:
+        self.directory, self.marks = directory, sorted(marks)
+        self.presented = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the presentations so far."""
+        return {"presented": self.presented}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting from the checkpoint."""
+        self.presented = state_dict["presented"]
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the step's events, and save when they reach a mark."""
+        before = self.presented
+        self.presented += len(batch) * trainer.world_size
+        if any(before < mark <= self.presented for mark in self.marks):
+            content = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
+            if trainer.is_global_zero:
+                path = self.directory / f"milestone-{self.presented}.ckpt"
+                with atomic_path(path) as temporary:
+                    torch.save(content, temporary)
 
 
 class Speed(Callback):

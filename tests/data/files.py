@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anomaly_hep.data.plan import Slice
 from anomaly_hep.formats import jetclass
 from tests.toys import CLASSES, toy_jets
 
@@ -28,7 +29,7 @@ def write_toys(
     return directory
 
 
-def numbered(directory: Path, sizes: list[int]) -> list[tuple[Path, int]]:
+def numbered(directory: Path, sizes: list[int]) -> list[Slice]:
     """Write QCD files whose jet_pt is 500 plus the number of the event, counted over all files."""
     made = []
     first = 0
@@ -37,6 +38,6 @@ def numbered(directory: Path, sizes: list[int]) -> list[tuple[Path, int]]:
         events = toy_jets(size, seed=i, mean_particles=6.0)
         np.copyto(events.events["jet_pt"], 500 + first + np.arange(size), casting="same_kind")
         jetclass.write(path, [events])
-        made.append((path, size))
+        made.append(Slice(path, 0, size, first))
         first += size
     return made

@@ -6,13 +6,18 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomaly_hep.data.plan import Plan
+from anomaly_hep.data.plan import Plan, Slice
 
 SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=5).filter(any)
 
 
 def _plans(sizes: list[int], ranks: int, batch: int, chunk: int, pool: int) -> list[Plan]:
-    files = [(Path(f"{i}.root"), size) for i, size in enumerate(sizes)]
+    firsts = np.cumsum(sizes) - sizes
+    # parts of files need not begin at their first entry
+    files = [
+        Slice(Path(f"{i}.root"), i, i + size, int(first))
+        for i, (size, first) in enumerate(zip(sizes, firsts, strict=True))
+    ]
     return [
         Plan(files, batch, chunk, pool, seed=3, shuffle=True, rank=rank, ranks=ranks)
         for rank in range(ranks)

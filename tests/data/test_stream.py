@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from anomaly_hep.data.features import FeatureList
-from anomaly_hep.data.plan import Plan
+from anomaly_hep.data.plan import Plan, Slice
+from anomaly_hep.data.reading import JetReading
 from anomaly_hep.data.selection import Selection
-from anomaly_hep.data.stream import EventStream, Reading
+from anomaly_hep.data.stream import EventStream
 from anomaly_hep.errors import BadFileError, ConfigError
 from tests.data.files import numbered
 
@@ -20,14 +21,14 @@ SIZES = [50, 0, 33, 21]
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, int]]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Slice]:
     return numbered(tmp_path_factory.mktemp("numbered"), SIZES)
 
 
-def _stream(files: list[tuple[Path, int]], **choices: Any) -> EventStream:
+def _stream(files: list[Slice], **choices: Any) -> EventStream:
     workers, restart = choices.pop("workers", 0), choices.pop("restart", False)
     selection = Selection(choices.pop("selection", {}))
-    reading = Reading(FEATURES, selection, choices.pop("max_particles", 128))
+    reading = JetReading(FEATURES, selection, choices.pop("max_particles", 128))
     settings = {"batch_size": 8, "chunk_events": 7, "pool_batches": 3, "seed": 1, "shuffle": True}
     return EventStream(Plan(files, **settings | choices), reading, workers=workers, restart=restart)
 
@@ -38,7 +39,7 @@ def _indices(stream: EventStream) -> list[list[int]]:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_the_same_for_any_number_of_workers(
-    files: list[tuple[Path, int]], workers: int
+    files: list[Slice], workers: int
 ) -> None:
     stream, alone = _stream(files, workers=workers), _stream(files)
     for _ in range(2):
@@ -47,7 +48,7 @@ def test_batches_are_the_same_for_any_number_of_workers(
         assert sorted(chain.from_iterable(batches)) == list(range(sum(SIZES)))
 
 
-def test_events_keep_their_particles(files: list[tuple[Path, int]]) -> None:
+def test_events_keep_their_particles(files: list[Slice]) -> None:
     # jet_pt is 500 + event number, so pt_rel and log(pt_rel) say which jet a particle is from
     for batch in _stream(files):
         assert int(batch.lengths.sum()) == len(batch.features) == len(batch.types)
@@ -64,7 +65,7 @@ def test_events_keep_their_particles(files: list[tuple[Path, int]]) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("stop_at", [0, 1, 4, 12, 13])
 def test_a_stream_goes_on_where_its_state_was_taken(
-    files: list[tuple[Path, int]], workers: int, stop_at: int
+    files: list[Slice], workers: int, stop_at: int
 ) -> None:
     whole = _stream(files)
     expected = [_indices(whole), _indices(whole)]
@@ -82,20 +83,20 @@ def test_a_stream_goes_on_where_its_state_was_taken(
         assert _indices(resumed) == expected[1]
 
 
-def test_a_restarting_stream_begins_anew(files: list[tuple[Path, int]]) -> None:
+def test_a_restarting_stream_begins_anew(files: list[Slice]) -> None:
     stream = _stream(files, restart=True, shuffle=False)
     next(iter(stream))
     assert next(iter(stream)).index.tolist() == list(range(8))
 
 
-def test_rejected_truncated_and_clipped_are_counted_once(files: list[tuple[Path, int]]) -> None:
+def test_rejected_truncated_and_clipped_are_counted_once(files: list[Slice]) -> None:
     stream = _stream(files, selection={"jet_pt": {"min": 510}}, max_particles=4)
     for _ in range(2):
         batches = list(stream)
         seen = chain.from_iterable(batch.index.tolist() for batch in batches)
         assert sorted(seen) == list(range(10, sum(SIZES)))
         assert max(int(b.lengths.max()) for b in batches) == 4
-    counts = stream.counts.to_json(FEATURES.names)
+    counts = stream.reading.count_names(stream.counts)
     assert counts["events"] == sum(SIZES)
     assert counts["rejected_by_selection"] == 10
     assert counts["jets_truncated"] > 0
@@ -104,13 +105,13 @@ def test_rejected_truncated_and_clipped_are_counted_once(files: list[tuple[Path,
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bad_file_stops_the_stream_with_its_name(
-    files: list[tuple[Path, int]], tmp_path: Path, workers: int
+    files: list[Slice], tmp_path: Path, workers: int
 ) -> None:
     broken = tmp_path / "ZJetsToNuNu_000.root"
-    content = files[0][0].read_bytes()
+    content = files[0].path.read_bytes()
     broken.write_bytes(content[: len(content) // 2])
     with pytest.raises(BadFileError, match="ZJetsToNuNu_000"):
-        list(_stream([(broken, 50)], workers=workers))
+        list(_stream([Slice(broken, 0, 50, 0)], workers=workers))
 
 
 def test_a_cut_without_bounds_is_refused() -> None:

@@ -32,10 +32,10 @@ def random_batch(lengths: list[int], *, seed: int = 0, features: int = 8) -> Par
     values = torch.randn(total, features, generator=generator)
     values[:, 0] = values[:, 0].abs()
     return ParticleBatch(
-        values,
-        torch.randint(0, 8, (total,), generator=generator),
-        torch.tensor(lengths, dtype=torch.int64),
-        torch.arange(len(lengths)),
+        lengths=torch.tensor(lengths, dtype=torch.int64),
+        index=torch.arange(len(lengths)),
+        features=values,
+        types=torch.randint(0, 8, (total,), generator=generator),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def _shuffled(batch: ParticleBatch) -> ParticleBatch:
             for rows in torch.arange(sum(parts)).split(parts)
         ]
     )
-    return ParticleBatch(batch.features[order], batch.types[order], batch.lengths, batch.index)
+    return replace(batch, features=batch.features[order], types=batch.types[order])
 
 
 def test_scores_do_not_depend_on_the_order_of_particles(model: Any) -> None:
@@ -49,13 +50,8 @@ def test_scores_of_a_jet_do_not_depend_on_its_batch(model: Any) -> None:
     together = model.scores(batch)
     starts = [0, 6, 7, 21, 24]
     for jet in range(len(LENGTHS)):
-        rows = slice(starts[jet], starts[jet + 1])
         one = slice(jet, jet + 1)
-        alone = model.scores(
-            ParticleBatch(
-                batch.features[rows], batch.types[rows], batch.lengths[one], batch.index[one]
-            )
-        )
+        alone = model.scores(batch.part(jet, jet + 1, starts[jet], starts[jet + 1]))
         for name, values in together.items():
             torch.testing.assert_close(values[one], alone[name], rtol=1e-4, atol=1e-6)
 

@@ -22,9 +22,9 @@ from anomaly_hep.atomic import write_text
 from anomaly_hep.commands.simulate import ensure
 from anomaly_hep.commands.train import make_model
 from anomaly_hep.data.batch import ParticleBatch
-from anomaly_hep.data.module import reading_of
-from anomaly_hep.data.plan import Plan
-from anomaly_hep.data.stream import EventStream, Reading
+from anomaly_hep.data.plan import Plan, Slice
+from anomaly_hep.data.reading import Reading, reading_of
+from anomaly_hep.data.stream import EventStream
 from anomaly_hep.formats.files import find_files, format_of
 from anomaly_hep.models.layers.product import product, rounded
 from anomaly_hep.models.setvae import SetVAE
@@ -87,8 +87,13 @@ def run(config: Mapping[str, Any]) -> None:
 def _stream(config: Mapping[str, Any], reading: Reading) -> EventStream:
     data = config["data"]
     paths = find_files(Path(data["dir"]), "train", data["classes"][data["background"]])
+    files, first = [], 0
+    for path in paths:
+        entries = format_of(path).describe(path).entries
+        files.append(Slice(path, 0, entries, first))
+        first += entries
     plan = Plan(
-        files=[(path, format_of(path).describe(path).entries) for path in paths],
+        files=files,
         batch_size=config["batch_size"],
         chunk_events=data["chunk_events"],
         pool_batches=data["pool_batches"],
@@ -196,13 +201,7 @@ def _model_rates(
 
 
 def _one_jet(batch: ParticleBatch) -> ParticleBatch:
-    particles = int(batch.lengths[0])
-    return ParticleBatch(
-        batch.features[:particles].clone(),
-        batch.types[:particles].clone(),
-        batch.lengths[:1].clone(),
-        batch.index[:1].clone(),
-    )
+    return batch.part(0, 1, 0, int(batch.lengths[0]))
 
 
 def _add_fractions(result: dict[str, Any]) -> None:

@@ -47,7 +47,9 @@ def run(config: Mapping[str, Any]) -> None:
             "their scores are missing"
         )
     if counts.truncated:
-        console.print(f"{counts.truncated:,} jets were cut to {reading.max_particles} particles")
+        console.print(
+            f"{counts.truncated:,} jets were cut to the model's largest number of particles"
+        )
 
 
 def _inputs(given: str | list[str]) -> list[Path]:

@@ -17,12 +17,12 @@ from rich.console import Console
 
 from anomaly_hep import tracking
 from anomaly_hep.atomic import atomic_path, write_text
-from anomaly_hep.callbacks import Checkpoints, Speed
+from anomaly_hep.callbacks import Checkpoints, Milestones, Speed
 from anomaly_hep.commands.simulate import ensure
-from anomaly_hep.data.module import JetDataModule
+from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.figures import write_figures
-from anomaly_hep.evaluate.metrics import JET_COLUMNS, evaluate, write_metrics
+from anomaly_hep.evaluate.metrics import EVENT_COLUMNS, evaluate, write_metrics
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.scores import Scorer, load_model, write_reconstructions
 from anomaly_hep.evaluate.tables import published_for, result_table
@@ -96,12 +96,12 @@ def _make(
     directory.finish({"default_score": metrics["default_score"]})
 
 
-def make_data(config: Mapping[str, Any]) -> JetDataModule:
+def make_data(config: Mapping[str, Any]) -> EventDataModule:
     """Return the data module of a configuration."""
     data = config["data"]
-    own = ("name", "title", "dir", "if_missing", "simulation", "weight")
+    own = ("name", "title", "dir", "if_missing", "simulation", "weight", "groups")
     chosen = {name: value for name, value in data.items() if name not in own}
-    return JetDataModule(directory=data["dir"], seed=config["seed"], **chosen)
+    return EventDataModule(directory=data["dir"], seed=config["seed"], **chosen)
 
 
 def make_model(config: Mapping[str, Any]) -> AnomalyModel:
@@ -127,7 +127,7 @@ def make_trainer(
 ) -> tuple[lightning.Trainer, Speed]:
     """Return the Trainer of a configuration, and its clock."""
     settings = dict(config["trainer"])
-    every = settings.pop("checkpoint_every_seconds")
+    every, marks = settings.pop("checkpoint_every_seconds"), settings.pop("milestones")
     epochs, between = settings["max_epochs"], settings["check_val_every_n_epoch"]
     if epochs < between:
         raise ConfigError(
@@ -136,6 +136,7 @@ def make_trainer(
         )
     speed = Speed()
     checkpoints = Checkpoints(path / "checkpoints", every_seconds=every, termination=termination)
+    milestones = Milestones(path / "checkpoints", marks or ())
     record = CSVRecord(path / "metrics.csv")
     loggers = [record, *tracking.loggers(config, path)]
     try:
@@ -143,7 +144,7 @@ def make_trainer(
             **settings,
             default_root_dir=path,
             logger=loggers,
-            callbacks=[checkpoints, speed],
+            callbacks=[milestones, checkpoints, speed],
             enable_checkpointing=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -167,12 +168,14 @@ def _training_speed(path: Path, speed: Speed) -> float | None:
     return speed.events_per_second
 
 
-def score(config: Mapping[str, Any], path: Path, module: JetDataModule, console: Console) -> Scorer:
+def score(
+    config: Mapping[str, Any], path: Path, module: EventDataModule, console: Console
+) -> Scorer:
     """Score the test files of every class with the best checkpoint into scores.parquet."""
     model, reading = load_model(path / "checkpoints" / "best.ckpt")
     scorer = Scorer(model, reading, config["score_batch_size"])
     weight = config["data"]["weight"]
-    columns = [*JET_COLUMNS, *([weight] if weight else [])]
+    columns = [*EVENT_COLUMNS[config["data"]["kind"]], *([weight] if weight else [])]
     tables, files = [], []
     for label in module.classes:
         for file in module.files("test", label):
@@ -185,23 +188,23 @@ def score(config: Mapping[str, Any], path: Path, module: JetDataModule, console:
     table = pd.concat(tables, ignore_index=True)
     with atomic_path(path / "scores.parquet") as temporary:
         table.to_parquet(temporary, index=False)
-    write_reconstructions(scorer, files, path / "reconstructions.npz", jets=2)
+    write_reconstructions(scorer, files, path / "reconstructions.npz", events=2)
     return scorer
 
 
 def finish(
     config: Mapping[str, Any],
     path: Path,
-    module: JetDataModule,
+    module: EventDataModule,
     scorer: Scorer,
     training_speed: float | None,
 ) -> dict[str, Any]:
     """Write ledger, metrics, figures and report of a run whose scores are written."""
     ledger = module.ledger.to_json()
-    names = module.reading.features.names
+    count_names = module.reading.count_names
     ledger["streams"] = {
-        **{split: stream.counts.to_json(names) for split, stream in module.streams.items()},
-        "test": scorer.counts.to_json(names),
+        **{split: count_names(stream.counts) for split, stream in module.streams.items()},
+        "test": count_names(scorer.counts),
     }
     write_text(path / "ledger.json", json.dumps(ledger, indent=2) + "\n")
     table = pd.read_parquet(path / "scores.parquet")
@@ -223,7 +226,7 @@ def finish(
     return metrics
 
 
-def describe_data(config: Mapping[str, Any], module: JetDataModule) -> dict[str, Any]:
+def describe_data(config: Mapping[str, Any], module: EventDataModule) -> dict[str, Any]:
     """Return name, origin and generator of the test data, as its files say."""
     files = [file for label in module.classes for file in module.files("test", label)]
     made = [file.provenance for file in files if file.provenance]
@@ -240,26 +243,38 @@ def describe_data(config: Mapping[str, Any], module: JetDataModule) -> dict[str,
         origin, generator = ("published" if published else "user"), None
     # what is simulated never goes by the plain name of the published data set
     name = config["data"]["title"] + (" (simulated)" if origin == "simulated" else "")
-    return {"name": name, "origin": origin, "generator": generator}
+    groups = config["data"]["groups"]
+    return {"name": name, "origin": origin, "generator": generator} | (
+        {"groups": groups} if groups else {}
+    )
 
 
 def _describe_model(
     config: Mapping[str, Any], model: AnomalyModel, table: pd.DataFrame
 ) -> dict[str, Any]:
     counts = model.parameter_counts()
-    multiplicity = float(table["jet_nparticles"].mean())
-    here, paper = model.flops(multiplicity), model.flops(model.reference_multiplicity)
-    return {
+    known = "jet_nparticles" in table
+    multiplicity = float(table["jet_nparticles"].mean()) if known else 0.0
+    here = model.flops(multiplicity)
+    described = {
         "name": config["model"]["name"],
         "parameters": counts["total"],
         "encoder_parameters": counts["encoder"],
         "flops_per_event": here["total"],
         "encoder_flops_per_event": here["encoder"],
-        "mean_multiplicity": multiplicity,
-        "reference_multiplicity": model.reference_multiplicity,
-        "flops_at_reference": paper["total"],
-        "encoder_flops_at_reference": paper["encoder"],
     }
+    if model.supervised:
+        described["supervised"] = True
+    if known:
+        described["mean_multiplicity"] = multiplicity
+    if model.reference_multiplicity is not None:
+        paper = model.flops(model.reference_multiplicity)
+        described |= {
+            "reference_multiplicity": model.reference_multiplicity,
+            "flops_at_reference": paper["total"],
+            "encoder_flops_at_reference": paper["encoder"],
+        }
+    return described
 
 
 def _show(config: Mapping[str, Any], path: Path, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""The LightningDataModule of every jet data set; data sets differ by yaml, not by class."""
+"""The LightningDataModule of every data set; data sets differ by yaml, not by class."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 
-from anomaly_hep.data.features import FeatureList
-from anomaly_hep.data.plan import Plan
-from anomaly_hep.data.selection import Selection
-from anomaly_hep.data.stream import EventStream, Reading
+from anomaly_hep.data.plan import Plan, Slice
+from anomaly_hep.data.reading import reading_of
+from anomaly_hep.data.stream import EventStream
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError
 from anomaly_hep.formats.files import find_files, format_of
 from anomaly_hep.formats.ledger import Ledger
@@ -20,11 +20,13 @@ from anomaly_hep.types import FileDescription
 ON_BAD_FILE = ("refuse", "skip")
 
 
-class JetDataModule(lightning.LightningDataModule):
-    """Background jets to train and validate on; which files hold which class for the tests.
+class EventDataModule(lightning.LightningDataModule):
+    """Background events to train and validate on; which files hold which class for the tests.
 
-    classes: {label: file prefix}; only files of `background` are opened for training and
-    validation. on_bad_file: 'refuse' stops at the first bad file, 'skip' reads every file once
+    kind: 'jets' or 'images', with the settings in `inputs` that its reading takes. classes: {label:
+    file prefix}; only files of `background` are opened for training and validation.
+    validation_fraction: the last part of the training events that validates where the data set has
+    no files for it; None refuses such a data set. on_bad_file: 'refuse' stops at the first bad file, 'skip' reads every file once
     beforehand, leaves bad ones out and counts them, up to `max_bad_fraction` of the files.
     """
 
@@ -34,9 +36,9 @@ class JetDataModule(lightning.LightningDataModule):
         directory: str,
         background: str,
         classes: Mapping[str, str],
-        features: Mapping[str, Mapping[str, Any] | None],
+        kind: str,
         selection: Mapping[str, Mapping[str, float]],
-        max_particles: int,
+        validation_fraction: float | None,
         batch_size: int,
         chunk_events: int,
         pool_batches: int,
@@ -44,6 +46,7 @@ class JetDataModule(lightning.LightningDataModule):
         on_bad_file: str,
         max_bad_fraction: float,
         seed: int,
+        **inputs: Any,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
@@ -57,6 +60,12 @@ class JetDataModule(lightning.LightningDataModule):
                 f"data.background={background} is not a class. Cure: choose one of "
                 f"{', '.join(classes)}"
             )
+        if validation_fraction is not None and not 0 < validation_fraction < 1:
+            raise ConfigError(
+                f"data.validation_fraction={validation_fraction}. Cure: choose a share of the "
+                "training events between 0 and 1, or null"
+            )
+        self.validation_fraction = validation_fraction
         self.directory, self.background, self.classes = Path(directory), background, dict(classes)
         self.batch_size, self.chunk_events, self.pool_batches = (
             batch_size,
@@ -88,9 +97,8 @@ class JetDataModule(lightning.LightningDataModule):
                 # a bad entry must be known before the order of batches is, so all of it is read
                 for start in range(0, described.entries, self.chunk_events):
                     stop = min(start + self.chunk_events, described.entries)
-                    self.reading.features.compute(
-                        format_.read(path, start, stop, self.reading.columns), path
-                    )
+                    events = format_.read(path, start, stop, self.reading.columns)
+                    self.reading.batch(events, np.arange(len(events)), path)
         except BadFileError as error:
             if self.on_bad_file == "refuse":
                 raise
@@ -106,10 +114,35 @@ class JetDataModule(lightning.LightningDataModule):
             if split not in self.streams:
                 self.streams[split] = self._stream(split)
 
+    def parts(self, split: str) -> list[Slice]:
+        """Return the background events of 'train' or 'val' as parts of files.
+
+        Without validation files the last `validation_fraction` of the training events validates,
+        as in the published code of arXiv:2306.12955.
+        """
+        shared = self.validation_fraction if not self._has_files("val") else None
+        files = self.files("train" if shared else split, self.background)
+        total = sum(file.entries for file in files)
+        edge = total - round(total * shared) if shared else total
+        begin, end = (edge, total) if shared and split == "val" else (0, edge)
+        parts, first = [], 0
+        for file in files:
+            start, stop = max(begin - first, 0), min(end - first, file.entries)
+            if start < stop:
+                parts.append(Slice(file.path, start, stop, first + start))
+            first += file.entries
+        return parts
+
+    def _has_files(self, split: str) -> bool:
+        try:
+            find_files(self.directory, split, self.classes[self.background])
+        except MissingDataError:
+            return False
+        return True
+
     def _stream(self, split: str) -> EventStream:
-        files = [(file.path, file.entries) for file in self.files(split, self.background)]
         plan = Plan(
-            files=files,
+            files=self.parts(split),
             batch_size=self.batch_size,
             chunk_events=self.chunk_events,
             pool_batches=self.pool_batches,
@@ -147,12 +180,3 @@ class JetDataModule(lightning.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the training stream go on from where it stood."""
         self.streams["train"].load_state_dict(state_dict["train"])
-
-
-def reading_of(settings: Mapping[str, Any]) -> Reading:
-    """Return how events are read under a module's hyper-parameters, as a checkpoint keeps them."""
-    return Reading(
-        features=FeatureList(settings["features"]),
-        selection=Selection(settings["selection"]),
-        max_particles=settings["max_particles"],
-    )

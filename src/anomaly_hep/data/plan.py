@@ -25,14 +25,14 @@ class Slice:
 class Plan:
     """The order of one epoch for one of `ranks` processes.
 
-    Files are cut into chunks of `chunk_events`; the chunks are shuffled over all files and laid end
+    `files` are parts of files, in the data set's order. They are cut into chunks of `chunk_events`; the chunks are shuffled over all files and laid end
     to end. Each rank takes an equal share of that line (to within one event), and cuts it into
     batches of equal size (to within one event), as many as the longest share needs. So every event
     comes exactly once an epoch, all ranks make the same number of steps, and no batch is a
     remnant. `pool_batches` consecutive batches are read and shuffled together.
     """
 
-    files: Sequence[tuple[Path, int]]
+    files: Sequence[Slice]
     batch_size: int
     chunk_events: int
     pool_batches: int
@@ -44,7 +44,7 @@ class Plan:
     @property
     def events(self) -> int:
         """Events of all files."""
-        return sum(entries for _, entries in self.files)
+        return sum(file.stop - file.start for file in self.files)
 
     @property
     def batches(self) -> int:
@@ -64,12 +64,11 @@ class Plan:
 
     def chunks(self, epoch: int) -> list[Slice]:
         """Return the chunks of all files in the order of `epoch`."""
-        chunks, first = [], 0
-        for path, entries in self.files:
-            for start in range(0, entries, self.chunk_events):
-                stop = min(start + self.chunk_events, entries)
-                chunks.append(Slice(path, start, stop, first + start))
-            first += entries
+        chunks = []
+        for file in self.files:
+            for start in range(file.start, file.stop, self.chunk_events):
+                stop = min(start + self.chunk_events, file.stop)
+                chunks.append(Slice(file.path, start, stop, file.first + start - file.start))
         if self.shuffle:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(chunks))
             chunks = [chunks[i] for i in order]
@@ -98,3 +97,7 @@ class Plan:
             return np.arange(events)
         # the rank is part of the seed: pools of the same number on two ranks are different
         return np.random.default_rng([self.seed, epoch, self.rank, number]).permutation(events)
+
+    def chance(self, epoch: int, number: int) -> np.random.Generator:
+        """Return the random numbers that change the events of a pool in training."""
+        return np.random.default_rng([self.seed, epoch, self.rank, number, 1])

@@ -4,85 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int64
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from anomaly_hep.data.batch import ParticleBatch
-from anomaly_hep.data.features import FeatureList
-from anomaly_hep.data.plan import Plan, Slice
-from anomaly_hep.data.selection import Selection
+from anomaly_hep.data.batch import JaggedBatch
+from anomaly_hep.data.plan import Plan
+from anomaly_hep.data.reading import Counts, Reading
 from anomaly_hep.errors import AnomalyHepError
-from anomaly_hep.formats.files import format_of
 from anomaly_hep.types import Events
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How events become inputs: the features, the cut, and how many particles of a jet count."""
-
-    features: FeatureList
-    selection: Selection
-    max_particles: int
-
-    @property
-    def columns(self) -> list[str]:
-        """Branches to read."""
-        return list(dict.fromkeys([*self.features.columns, *self.selection.columns]))
-
-    def read(self, piece: Slice, extra: tuple[str, ...] = ()) -> Events:
-        """Return the events of a slice, checked, with `extra` branches beside the needed ones."""
-        columns = list(dict.fromkeys([*self.columns, *extra]))
-        return format_of(piece.path).read(piece.path, piece.start, piece.stop, columns)
-
-    def truncate(self, events: Events) -> tuple[Events, int]:
-        """Return the events with their first `max_particles` particles, and how many were cut."""
-        excess = int((events.lengths > self.max_particles).sum())
-        if excess == 0:
-            return events, 0
-        inside = np.arange(events.offsets[-1]) - np.repeat(events.offsets[:-1], events.lengths)
-        kept = inside < self.max_particles
-        particles = {name: column[kept] for name, column in events.particles.items()}
-        lengths = np.minimum(events.lengths, self.max_particles)
-        return Events(lengths, particles, events.events), excess
-
-
-@dataclass
-class Counts:
-    """What happened to the events of a stream, for the ledger."""
-
-    events: int = 0
-    rejected: int = 0
-    truncated: int = 0
-    particles: int = 0
-    clipped: Int64[np.ndarray, " feature"] | int = 0
-
-    def add(self, other: Counts) -> None:
-        """Add another part's counts."""
-        self.events += other.events
-        self.rejected += other.rejected
-        self.truncated += other.truncated
-        self.particles += other.particles
-        self.clipped = self.clipped + other.clipped
-
-    def to_json(self, names: list[str]) -> dict[str, Any]:
-        """Return plain numbers; clipped values by feature."""
-        clipped = np.broadcast_to(np.asarray(self.clipped), len(names)).tolist()
-        return {
-            "events": self.events,
-            "rejected_by_selection": self.rejected,
-            "jets_truncated": self.truncated,
-            "particles": self.particles,
-            "values_clipped": dict(zip(names, clipped, strict=True)),
-        }
 
 
 @dataclass(frozen=True, eq=False)
 class _Pool:
-    inputs: ParticleBatch
+    inputs: JaggedBatch
     sizes: Int64[np.ndarray, " batch"]
     counts: Counts
 
@@ -110,15 +47,11 @@ class _Pools(Dataset[_Pool | AnomalyHepError]):
         passed = self.reading.selection.passed(events)[order]
         sizes = _sizes_after(passed, sizes)
         order = order[passed]
-        events, truncated = self.reading.truncate(events.take(order))
-        made = self.reading.features.compute(events, slices[0].path)
-        inputs = ParticleBatch(
-            torch.from_numpy(made.features),
-            torch.from_numpy(made.types),
-            torch.from_numpy(events.lengths),
-            torch.from_numpy(index[order]),
-        )
-        counts = Counts(len(passed), int((~passed).sum()), truncated, len(made.types), made.clipped)
+        events = events.take(order)
+        if self.plan.shuffle:
+            events = self.reading.augment(events, self.plan.chance(epoch, number))
+        inputs, counts = self.reading.batch(events, index[order], slices[0].path)
+        counts.add(Counts(len(passed), int((~passed).sum())))
         return _Pool(inputs, sizes, counts)
 
 
@@ -165,7 +98,7 @@ class EventStream:
     def __len__(self) -> int:
         return self.plan.batches
 
-    def __iter__(self) -> Iterator[ParticleBatch]:
+    def __iter__(self) -> Iterator[JaggedBatch]:
         # a consumer that knows the length stops at the last batch without asking for one more
         if self.batch >= len(self):
             self.epoch, self.batch = self.epoch + 1, 0
@@ -196,14 +129,8 @@ class EventStream:
         self.epoch, self.batch = state["epoch"], state["batch"]
 
 
-def _split(pool: _Pool) -> Iterator[ParticleBatch]:
+def _split(pool: _Pool) -> Iterator[JaggedBatch]:
     edges = np.concatenate([np.zeros(1, np.int64), np.cumsum(pool.sizes)])
     offsets = torch.cat([pool.inputs.lengths.new_zeros(1), pool.inputs.lengths.cumsum(0)])
     for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        rows = slice(int(offsets[start]), int(offsets[stop]))
-        yield ParticleBatch(
-            pool.inputs.features[rows],
-            pool.inputs.types[rows],
-            pool.inputs.lengths[start:stop],
-            pool.inputs.index[start:stop],
-        )
+        yield pool.inputs.part(start, stop, int(offsets[start]), int(offsets[stop]))

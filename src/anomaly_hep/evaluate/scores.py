@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Int64
+from torch import Tensor
 
 from anomaly_hep.atomic import atomic_path
-from anomaly_hep.data.batch import ParticleBatch
-from anomaly_hep.data.module import reading_of
+from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.plan import Slice
-from anomaly_hep.data.stream import Counts, Reading
+from anomaly_hep.data.reading import Counts, Reading, reading_of
 from anomaly_hep.errors import CheckpointError, NonFiniteError
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.types import Events, FileDescription
@@ -80,17 +80,17 @@ class Scorer:
         return pd.concat([p for p in parts if len(p)] or parts, ignore_index=True)
 
     def _empty(self, columns: Sequence[str]) -> pd.DataFrame:
-        numbers = [*columns, *(f"score_{name}" for name in self.model.score_names)]
+        scores = (f"score_{name}" for name in self.model.score_names)
+        numbers = [*columns, *scores, *self.model.column_names]
         texts = {"event_id": pd.Series(dtype="str"), "file": pd.Series(dtype="str")}
         entry = {"entry": pd.Series(dtype="int64")}
         return pd.DataFrame(texts | entry | {name: pd.Series(dtype="float64") for name in numbers})
 
     def _score(self, piece: Slice, columns: tuple[str, ...], keep_rejected: bool) -> pd.DataFrame:
         events = self.reading.read(piece, columns)
-        # a jet without particles gives the network nothing to see, whatever the selection says
-        passed = self.reading.selection.passed(events) & (events.lengths > 0)
+        passed = usable(self.reading, events)
         chosen = np.flatnonzero(passed)
-        scores = self._scores(events.take(chosen), piece, chosen)
+        found = self._examine(events.take(chosen), piece, chosen)
         rows = np.arange(len(events)) if keep_rejected else chosen
         table: dict[str, Any] = {
             "event_id": [f"{piece.path.stem}:{piece.start + row}" for row in rows],
@@ -98,86 +98,76 @@ class Scorer:
             "entry": piece.start + rows,
         }
         table |= {name: events.events[name][rows].astype(np.float64) for name in columns}
-        for name, values in scores.items():
+        for name, values in found.items():
             full = np.full(len(events), np.nan)
             full[chosen] = values
-            table[f"score_{name}"] = full[rows]
+            table[name] = full[rows]
         self.counts.events += len(events)
         self.counts.rejected += int((~passed).sum())
         return pd.DataFrame(table)
 
-    def _scores(
+    def _examine(
         self, events: Events, piece: Slice, chosen: Int64[np.ndarray, " event"]
     ) -> dict[str, np.ndarray]:
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in self.model.score_names}
+        """Return the columns of scores and what else the model says of each event."""
+        names = [*(f"score_{name}" for name in self.model.score_names), *self.model.column_names]
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for batch in self._batches(events, piece.path):
             begin = time.perf_counter()
             with torch.inference_mode():
-                scores = self.model.scores(batch)
+                scores, columns = self.model.examine(batch)
             self.seconds += time.perf_counter() - begin
-            for name, tensor in scores.items():
+            for name, tensor in {**_prefixed(scores), **columns}.items():
                 parts[name].append(tensor.double().numpy())
         joined = {name: np.concatenate([np.zeros(0), *values]) for name, values in parts.items()}
         for name, values in joined.items():
             bad = np.flatnonzero(~np.isfinite(values))
             if len(bad):
                 raise NonFiniteError(
-                    f"score {name} of {piece.path}, entry {piece.start + chosen[bad[0]]} is "
+                    f"{name} of {piece.path}, entry {piece.start + chosen[bad[0]]} is "
                     f"{values[bad[0]]} ({len(bad)} of {len(values)} events of this run). "
                     "Cure: train again with a lower learning rate, or look at that event"
                 )
         return joined
 
-    def _batches(self, events: Events, path: Path) -> Iterator[ParticleBatch]:
+    def _batches(self, events: Events, path: Path) -> Iterator[JaggedBatch]:
         for start in range(0, len(events), self.batch_size):
             index = np.arange(start, min(start + self.batch_size, len(events)))
-            batch, truncated, clipped = to_batch(self.reading, events.take(index), path)
-            self.counts.add(Counts(0, 0, truncated, len(batch.types), clipped))
+            batch, counts = self.reading.batch(events.take(index), index, path)
+            self.counts.add(counts)
             yield batch
 
 
-def to_batch(
-    reading: Reading, events: Events, path: Path | str = "events"
-) -> tuple[ParticleBatch, int, Int64[np.ndarray, " feature"]]:
-    """Return events as one batch, how many jets were truncated, and the values clipped."""
-    events, truncated = reading.truncate(events)
-    made = reading.features.compute(events, path)
-    batch = ParticleBatch(
-        torch.from_numpy(made.features),
-        torch.from_numpy(made.types),
-        torch.from_numpy(events.lengths),
-        torch.arange(len(events)),
-    )
-    return batch, truncated, made.clipped
+def _prefixed(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"score_{name}": values for name, values in scores.items()}
+
+
+def usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:
+    """Return which events pass the selection and hold something.
+
+    A jet without particles gives a network nothing to see, whatever the selection says.
+    """
+    return reading.selection.passed(events) & (events.lengths > 0)
 
 
 def write_reconstructions(
-    scorer: Scorer, files: Sequence[tuple[str, FileDescription]], path: Path, *, jets: int
+    scorer: Scorer, files: Sequence[tuple[str, FileDescription]], path: Path, *, events: int
 ) -> None:
-    """Write true and reconstructed particles of the first `jets` of each (label, file).
+    """Write the first `events` of each (label, file) as they are and as the model gives them back.
 
-    Arrays of the npz: lengths and labels by jet; truth, reconstructed and types by particle, as
-    (10 pT/pT_jet, delta eta, delta phi).
+    The npz has what the model's `shown` returns, and the label of each event.
     """
-    parts: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("lengths", "truth", "reconstructed", "types", "labels")
-    }
+    parts: dict[str, list[np.ndarray]] = {}
     for label, file in files:
-        piece = Slice(file.path, 0, min(jets, file.entries), 0)
-        events = scorer.reading.read(piece)
-        events = events.take(np.flatnonzero(_usable(scorer.reading, events)))
-        batch, _, _ = to_batch(scorer.reading, events, file.path)
+        piece = Slice(file.path, 0, min(events, file.entries), 0)
+        read = scorer.reading.read(piece)
+        read = read.take(np.flatnonzero(usable(scorer.reading, read)))
+        batch, _ = scorer.reading.batch(read, np.arange(len(read)), file.path)
         with torch.inference_mode():
-            truth, reconstructed = scorer.model.reconstruct(batch)
-        parts["lengths"].append(batch.lengths.numpy())
-        parts["types"].append(batch.types.numpy())
-        parts["truth"].append(truth.numpy())
-        parts["reconstructed"].append(reconstructed.numpy())
-        parts["labels"].append(np.array([label] * len(events)))
+            shown = scorer.model.shown(batch)
+        for name, values in shown.items():
+            parts.setdefault(name, []).append(values.numpy())
+        parts.setdefault("labels", []).append(np.array([label] * len(read)))
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
         np.savez_compressed(handle, **arrays)
-
-
-def _usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:
-    return reading.selection.passed(events) & (events.lengths > 0)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import ModuleType
 
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError
-from anomaly_hep.formats import jetclass, jetclass2
+from anomaly_hep.formats import darkshowers, jetclass, jetclass2
 from anomaly_hep.formats.checks import check_file
 
 PUBLISHED_SPLITS = {"train": "train_100M", "val": "val_5M", "test": "test_20M"}
-FORMATS = {b"root": jetclass, b"PAR1": jetclass2}
+FORMATS = {b"root": jetclass, b"PAR1": jetclass2, b"PK\x03\x04": darkshowers}
 
 
 def format_of(path: Path) -> ModuleType:
@@ -33,7 +34,7 @@ def format_of(path: Path) -> ModuleType:
 
 
 def find_files(directory: Path, split: str, prefix: str) -> list[Path]:
-    """Return the files `<prefix>_<number>.*` of a split (train, val or test), sorted.
+    """Return the files `<prefix>_<numbers>.*` of a split (train, val or test), sorted.
 
     They are looked for in <directory>/<split> as simulated, and in <directory>/train_100M (val_5M,
     test_20M) or <directory>/Pythia/train_100M as published. Raises MissingDataError where there are
@@ -53,7 +54,7 @@ def find_files(directory: Path, split: str, prefix: str) -> list[Path]:
     if not full:
         looked = ", ".join(str(place) for place in places)
         raise MissingDataError(
-            f"no files {prefix}_NNN.root for the split '{split}'; looked in {looked}. Cure: set"
+            f"no files {prefix}_NNN.* for the split '{split}'; looked in {looked}. Cure: set"
             " data.dir, fetch the published files, or let them be simulated"
             " (data.if_missing=simulate)"
         )
@@ -61,5 +62,7 @@ def find_files(directory: Path, split: str, prefix: str) -> list[Path]:
 
 
 def _numbered(place: Path, prefix: str) -> list[Path]:
+    """Return the files of a class: its prefix and one number or more, `_8` or `_104_8`."""
+    numbers = re.compile(re.escape(prefix) + r"(_\d+)+")
     paths = place.glob(f"{prefix}_*") if place.is_dir() else ()
-    return sorted(p for p in paths if p.stem.removeprefix(f"{prefix}_").isdigit() and p.is_file())
+    return sorted(p for p in paths if numbers.fullmatch(p.stem) and p.is_file())

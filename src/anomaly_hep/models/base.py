@@ -26,8 +26,13 @@ class AnomalyModel(lightning.LightningModule):
     """
 
     default_score: ClassVar[str]
-    score_names: ClassVar[tuple[str, ...]]
-    reference_multiplicity: ClassVar[float]  # particles per event at which the paper counts FLOPs
+    score_names: tuple[str, ...]
+    column_names: tuple[str, ...] = ()  # what `examine` says besides the scores
+    # the validation term that chooses the checkpoint, and whether the best is its min or max
+    checkpoint_term: ClassVar[tuple[str, str]] = ("loss", "min")
+    # particles per event at which the paper counts FLOPs; None: images, all of one size
+    reference_multiplicity: ClassVar[float | None] = None
+    supervised: ClassVar[bool] = False  # whether labels of signal enter the training
 
     def __init__(self, optimizer: Mapping[str, Any], seed: int) -> None:
         super().__init__()
@@ -47,13 +52,20 @@ class AnomalyModel(lightning.LightningModule):
     def scores(self, batch: Any) -> dict[str, Float[Tensor, " event"]]:
         """Return every anomaly score, larger for stranger events; deterministic."""
 
+    def examine(self, batch: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the scores and, by name, what else the table of scores is to hold of each event."""
+        return self.scores(batch), {}
+
     @abstractmethod
-    def reconstruct(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Return the target and its reconstruction, deterministic."""
+    def shown(self, batch: Any) -> dict[str, Tensor]:
+        """Return arrays that show the events and their reconstructions in a figure."""
 
     @abstractmethod
     def flops(self, multiplicity: float) -> dict[str, float]:
-        """Return the operations of 'encoder' and 'total' for `multiplicity` particles."""
+        """Return the operations of 'encoder' and 'total' for `multiplicity` particles.
+
+        Networks of images take the same for every event.
+        """
 
     @property
     def settled(self) -> bool:
@@ -123,11 +135,15 @@ class AnomalyModel(lightning.LightningModule):
         checkpoint["anomaly_hep"] = {"model": f"{kind.__module__}.{kind.__qualname__}"}
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW (amsgrad) with the schedule that `optimizer.schedule` names."""
+        """Return AdamW with the schedule that `optimizer.schedule` names."""
         settings = self.optimizer_settings
         rate, warmup = settings["learning_rate"], settings["warmup_steps"]
         optimizer = torch.optim.AdamW(
-            self.parameters(), lr=rate, weight_decay=settings["weight_decay"], amsgrad=True
+            self.parameters(),
+            lr=rate,
+            weight_decay=settings["weight_decay"],
+            eps=settings["epsilon"],
+            amsgrad=settings["amsgrad"],
         )
         schedule: torch.optim.lr_scheduler.LRScheduler
         if settings["schedule"] == "one_cycle":
@@ -142,3 +158,27 @@ class AnomalyModel(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Bound the norm of the gradients: of all together, or of each tensor by itself.
+
+        `optimizer.clip_each_tensor` is what Keras calls clipnorm; trainer.gradient_clip_val bounds
+        the norm of all.
+        """
+        each = self.optimizer_settings["clip_each_tensor"]
+        if each is None:
+            self.clip_gradients(
+                optimizer,
+                gradient_clip_val=gradient_clip_val,
+                gradient_clip_algorithm=gradient_clip_algorithm,
+            )
+            return
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        norms = torch._foreach_norm(gradients)
+        factors = (each / torch.stack(norms).clamp(min=each)).unbind()
+        torch._foreach_mul_(gradients, factors)

@@ -41,8 +41,8 @@ class SetVAE(AnomalyModel):
     """
 
     default_score: ClassVar[str] = "chamfer"
-    score_names: ClassVar[tuple[str, ...]] = ("chamfer", "kl", "total", "chamfer_sum")
-    reference_multiplicity: ClassVar[float] = 51.6
+    score_names = ("chamfer", "kl", "total", "chamfer_sum")
+    reference_multiplicity: ClassVar[float | None] = 51.6
 
     def __init__(
         self,
@@ -180,13 +180,19 @@ class SetVAE(AnomalyModel):
             "chamfer_sum": distance * batch.lengths,
         }
 
-    def reconstruct(
-        self, batch: ParticleBatch
-    ) -> tuple[Float[Tensor, "particle 3"], Float[Tensor, "particle 3"]]:
-        """Return the particles as (10 pT/pT_jet, delta eta, delta phi) and what z = mean gives."""
+    def shown(self, batch: ParticleBatch) -> dict[str, Tensor]:
+        """Return lengths by jet; types, truth and what z = mean decodes to by particle.
+
+        Particles are (10 pT/pT_jet, delta eta, delta phi).
+        """
         segments = Segments(batch.lengths)
         mean, _ = self.encode(batch, segments)
-        return batch.features[:, : len(TARGET)], self.decode(mean, batch, segments)
+        return {
+            "lengths": batch.lengths,
+            "types": batch.types,
+            "truth": batch.features[:, : len(TARGET)],
+            "reconstructed": self.decode(mean, batch, segments),
+        }
 
     def encoder_score(self, batch: ParticleBatch) -> Float[Tensor, " jet"]:
         """Return the KL score alone: the encoder is all it needs."""

@@ -1,0 +1,265 @@
+"""Dark-shower detector images (arXiv:2306.12955): npz files of 72 x 58 pixels in three channels.
+
+An image is (phi, eta, channel) with the channels tracker, ECAL and HCAL; energies in GeV. Read
+into events, it is the list of its pixels that are not zero.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from jaxtyping import Float32, Shaped
+from numpy.lib import format as npy
+
+from anomaly_hep.atomic import atomic_path
+from anomaly_hep.errors import BadFileError
+from anomaly_hep.formats.checks import (
+    FETCH_AGAIN,
+    FIX_VALUES,
+    check_file,
+    check_range,
+    missing_branch,
+    refusing,
+)
+from anomaly_hep.formats.chunks import cut
+from anomaly_hep.formats.pixels import CHANNELS, COLUMNS, EVENT_COLUMNS, HIT_COLUMNS, ROWS, sums
+from anomaly_hep.formats.recent import Recent
+from anomaly_hep.types import Events, FileDescription
+
+FORMAT = "dark-shower npz"
+KEYS = ("images", "labels", "masses", "n_tracks")
+PROVENANCE = "anomaly_hep_provenance"
+# GeV by (label, mass code): codes 5 and 6 mean one thing for SUEP (1) and another for SVJ (2)
+MASSES: Mapping[tuple[int, int], float] = {
+    (0, 0): 0.0,
+    **{(1, i + 1): mass for i, mass in enumerate((125.0, 200.0, 300.0, 400.0, 700.0, 1000.0))},
+    **{(2, i + 5): mass for i, mass in enumerate((2100.0, 3100.0, 4100.0))},
+}
+_IMAGE = (ROWS, COLUMNS, len(CHANNELS))
+_READ_AT_ONCE = 256  # dense images, 50 kB each
+_recent = Recent(2**30)  # bytes of decoded files; an image takes 3 kB
+
+
+def describe(path: Path) -> FileDescription:
+    """Return what the file says of itself; raises BadFileError when it is none of ours."""
+    with _members(path) as archive:
+        shape, dtype, _ = _header(path, archive, "images")
+        _check_images(path, shape, dtype)
+        provenance = _provenance(path, archive)
+    return FileDescription(path, FORMAT, shape[0], provenance, (*HIT_COLUMNS, *EVENT_COLUMNS))
+
+
+def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
+    """Return images `start` to `stop` (exclusive) with exactly the `columns`.
+
+    A file is decoded once, a few hundred images at a time, and kept in its sparse form as long as
+    the process uses few files. Raises BadFileError for whatever cannot be trusted.
+    """
+    for name in columns:
+        if name not in (*HIT_COLUMNS, *EVENT_COLUMNS):
+            raise missing_branch(path, name, (*HIT_COLUMNS, *EVENT_COLUMNS))
+    events = _recent.get(path, (), lambda: _decode(path))
+    check_range(path, start, stop, len(events))
+    part = cut(events, start, stop)
+    return Events(
+        part.lengths,
+        {name: part.particles[name] for name in columns if name in part.particles},
+        {name: part.events[name] for name in columns if name in part.events},
+    )
+
+
+def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
+    """Write images as dense arrays in the published layout and return how many; all or nothing."""
+    codes = {(label, mass): code for (label, code), mass in MASSES.items()}
+    images, labels, masses, tracks = [], [], [], []
+    for part in parts:
+        dense = np.zeros((len(part), *_IMAGE), np.float32)
+        event = np.repeat(np.arange(len(part)), part.lengths)
+        hits = part.particles
+        dense[event, hits["hit_row"], hits["hit_column"], hits["hit_channel"]] = hits["hit_energy"]
+        images.append(dense)
+        labels.append(part.events["label"])
+        pairs = zip(part.events["label"].tolist(), part.events["mass"].tolist(), strict=True)
+        masses.append(np.array([codes[pair] for pair in pairs]))
+        tracks.append(part.events["n_tracks"])
+    arrays: dict[str, Any] = {
+        "images": np.concatenate(images),
+        "labels": np.concatenate(labels).astype(np.float32),
+        "masses": np.concatenate(masses).astype(np.float32),
+        "n_tracks": np.concatenate(tracks).astype(np.float32)[:, None],
+    }
+    if provenance is not None:
+        arrays[PROVENANCE] = np.array(json.dumps(provenance, sort_keys=True))
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.savez_compressed(handle, **arrays)
+    return len(arrays["images"])
+
+
+def _decode(path: Path) -> Events:
+    with _members(path) as archive:
+        shape, dtype, _ = _header(path, archive, "images")
+        _check_images(path, shape, dtype)
+        columns = {name: _column(path, archive, name, shape[0]) for name in KEYS[1:]}
+        labels = columns["labels"].astype(np.int64)
+        masses = _masses(path, labels, columns["masses"])
+        parts = []
+        for first, dense in _dense(path, archive, shape):
+            _check_values(path, dense, first)
+            parts.append(as_events(dense))
+    events = Events.concatenate(parts) if parts else as_events(np.zeros((0, *_IMAGE), np.float32))
+    own = {"label": labels, "mass": masses, "n_tracks": columns["n_tracks"].astype(np.float32)}
+    return Events(events.lengths, events.particles, {**events.events, **own})
+
+
+def as_events(dense: Float32[np.ndarray, "image 72 58 3"]) -> Events:
+    """Return images as their pixels that are not zero, by image, channel, row and column."""
+    # channel before row and column, as the pixels are to be ordered
+    image, *place = np.nonzero(dense.transpose(0, 3, 1, 2))
+    channel, row, column = place
+    energy = dense[image, row, column, channel]
+    lengths = np.bincount(image, minlength=len(dense))
+    particles = {
+        name: values.astype(dtype)
+        for (name, dtype), values in zip(HIT_COLUMNS.items(), (*place, energy), strict=True)
+    }
+    return Events(lengths, particles, sums(lengths, channel, energy))
+
+
+@contextmanager
+def _members(path: Path) -> Iterator[zipfile.ZipFile]:
+    check_file(path, b"PK", "npz")
+    with refusing(path, "cannot be read", cure=FETCH_AGAIN), zipfile.ZipFile(path) as archive:
+        names = {name.removesuffix(".npy") for name in archive.namelist()}
+        for key in KEYS:
+            if key not in names:
+                raise missing_branch(path, key, names)
+        yield archive
+
+
+@contextmanager
+def _array(
+    path: Path, archive: zipfile.ZipFile, key: str
+) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dtype[Any], bool]]:
+    """Open one array behind its header; nothing is ever unpickled."""
+    with archive.open(f"{key}.npy") as member:
+        version = npy.read_magic(member)
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = header(member)
+        if dtype.hasobject:
+            raise BadFileError(
+                path,
+                "the array holds pickled Python objects, which could run any code when read",
+                branch=key,
+                cure="store numbers: np.savez_compressed of float arrays",
+            )
+        yield member, shape, dtype, fortran
+
+
+def _header(
+    path: Path, archive: zipfile.ZipFile, key: str
+) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
+    with _array(path, archive, key) as (_, shape, dtype, fortran):
+        return shape, dtype, fortran
+
+
+def _check_images(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if len(shape) != 4 or shape[1:] != _IMAGE:
+        raise BadFileError(
+            path,
+            f"images of shape {shape[1:]} instead of {_IMAGE}",
+            branch="images",
+            cure="give down-scaled images (phi, eta, channel) with tracker, ECAL and HCAL; files "
+            "of the published folder 'supervised' hold the tracker alone",
+        )
+    if dtype.kind not in "fiu":
+        raise BadFileError(
+            path, f"values are {dtype}, not numbers", branch="images", cure="store float32"
+        )
+
+
+def _dense(
+    path: Path, archive: zipfile.ZipFile, shape: tuple[int, ...]
+) -> Iterator[tuple[int, Float32[np.ndarray, "image 72 58 3"]]]:
+    """Yield the images a few at a time, each part with the number of its first."""
+    with _array(path, archive, "images") as (member, _, dtype, fortran):
+        if fortran:
+            raise BadFileError(
+                path, "the array is in Fortran order", branch="images", cure="store it in C order"
+            )
+        size = int(np.prod(_IMAGE)) * dtype.itemsize
+        for first in range(0, shape[0], _READ_AT_ONCE):
+            count = min(_READ_AT_ONCE, shape[0] - first)
+            content = member.read(count * size)
+            if len(content) < count * size:
+                raise BadFileError(
+                    path,
+                    "the array ends here",
+                    branch="images",
+                    entry=first + len(content) // size,
+                    cure=FETCH_AGAIN,
+                )
+            yield first, np.frombuffer(content, dtype).reshape(count, *_IMAGE).astype(np.float32)
+        member.read()  # to the end, where the checksum is compared
+
+
+def _check_values(path: Path, dense: Float32[np.ndarray, "image 72 58 3"], first: int) -> None:
+    bad = ~(dense >= 0) | np.isinf(dense)
+    if bad.any():
+        place = np.argwhere(bad)[0]
+        raise BadFileError(
+            path,
+            f"the energy of pixel {tuple(place[1:].tolist())} is {dense[tuple(place)]}",
+            branch="images",
+            entry=first + int(place[0]),
+            cure=FIX_VALUES,
+        )
+
+
+def _column(
+    path: Path, archive: zipfile.ZipFile, key: str, entries: int
+) -> Shaped[np.ndarray, " event"]:
+    with _array(path, archive, key) as (member, shape, dtype, _):
+        content = member.read()
+    if len(shape) == 0 or int(np.prod(shape)) != entries or shape[0] != entries:
+        raise BadFileError(
+            path, f"shape {shape} for {entries} images", branch=key, cure="store one value an image"
+        )
+    values = np.frombuffer(content, dtype).reshape(entries)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise BadFileError(
+            path, f"the value is {values[bad[0]]}", branch=key, entry=int(bad[0]), cure=FIX_VALUES
+        )
+    return values
+
+
+def _masses(
+    path: Path, labels: Shaped[np.ndarray, " event"], codes: Shaped[np.ndarray, " event"]
+) -> Float32[np.ndarray, " event"]:
+    """Return the mediator's mass in GeV: a code means nothing without the label beside it."""
+    pairs = list(zip(labels.tolist(), codes.tolist(), strict=True))
+    for entry, pair in enumerate(pairs):
+        if pair not in MASSES:
+            raise BadFileError(
+                path,
+                f"label {pair[0]} with mass code {pair[1]:g} is no class of this data set",
+                branch="masses",
+                entry=entry,
+                cure="use labels 0 (mass 0), 1 (masses 1 to 6) and 2 (masses 5 to 7)",
+            )
+    return np.array([MASSES[pair] for pair in pairs], np.float32)
+
+
+def _provenance(path: Path, archive: zipfile.ZipFile) -> Mapping[str, Any] | None:
+    if f"{PROVENANCE}.npy" not in archive.namelist():
+        return None
+    with _array(path, archive, PROVENANCE) as (member, _, dtype, _):
+        text = np.frombuffer(member.read(), dtype)[0]
+    found: Mapping[str, Any] = json.loads(str(text))
+    return found

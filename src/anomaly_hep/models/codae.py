@@ -1,0 +1,218 @@
+"""CoDAE: a dual auto-encoder of detector images, conditioned on two numbers (arXiv:2306.12955)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from anomaly_hep.data.batch import ImageBatch
+from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.imagescores import (
+    RECONSTRUCTION_COLUMNS,
+    RECONSTRUCTION_SCORES,
+    bernoulli_loss,
+    reconstruction_columns,
+    reconstruction_scores,
+    structural_similarity,
+)
+from anomaly_hep.models.layers import kernels
+from anomaly_hep.models.layers.convolution import (
+    ConvBlock,
+    MaskBlock,
+    Residual,
+    SpatialConditioning,
+    he_uniform,
+)
+
+HEIGHT, WIDTH = 72, 58  # phi, eta
+LATENT = (64, 5, 4)  # channels, rows, columns of the large bottleneck
+START = -1.0  # bias of the last layer: sigmoid(-1) = 0.27, for images of few hits
+
+
+# rows and columns of what the blocks of the networks give, in the order of their parameters
+_SIZES = {
+    "ResidualEncoder": [(36, 29)] * 3 + [(18, 15)] * 3 + [(9, 8)] * 3 + [(5, 4)] * 4,
+    "MaskEncoder": [(72, 58), (36, 29), (18, 15), (9, 8), (1, 1)],
+    "Decoder": [(5, 4), (10, 8), (20, 16), (40, 32)]
+    + [(10, 8), (20, 16), (40, 32), (80, 64)]
+    + [(10, 8)] * 2 + [(20, 16)] * 2 + [(40, 32)] * 2 + [(80, 64)] * 2 + [(80, 64)],
+}  # fmt: skip
+
+
+def operations(network: nn.Module) -> float:
+    """Return the multiplications and additions of one image's convolutions and products."""
+    kernels_ = [p for p in network.parameters() if p.dim() > 1]
+    sizes = _SIZES[type(network).__name__]
+    return sum(
+        2.0 * kernel.numel() * rows * columns
+        for kernel, (rows, columns) in zip(kernels_, sizes, strict=True)
+    )
+
+
+class ResidualEncoder(nn.Module):
+    """The large encoder f_R: a mask image to 5 x 4 x 64, arXiv:2306.12955 Table 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            MaskBlock(64, stride=2),  # 36 x 29
+            Residual(64, groups=4),
+            ConvBlock(64, 128, stride=2, groups=4),  # 18 x 15
+            Residual(128, groups=4),
+            ConvBlock(128, 128, stride=2, groups=4),  # 9 x 8
+            Residual(128, groups=4),
+            ConvBlock(128, 256, stride=2, groups=4),  # 5 x 4
+            Residual(256, groups=4),
+        )
+        self.out = nn.Conv2d(256, LATENT[0], 1)
+        _start(self.out)
+
+    def forward(self, mask: Float[Tensor, "image 1 72 58"]) -> Float[Tensor, "image 64 5 4"]:
+        """Return the large latent image."""
+        return self.out(self.blocks(mask))
+
+
+class MaskEncoder(nn.Module):
+    """The small encoder f_m: a mask image to `components` numbers, arXiv:2306.12955 Table 2."""
+
+    def __init__(self, components: int) -> None:
+        super().__init__()
+        self.first = MaskBlock(64, pooled=True)  # 72 x 58, pooled to 36 x 29
+        self.blocks = nn.ModuleList([
+            ConvBlock(64, 128, groups=2),  # pooled to 18 x 15
+            ConvBlock(128, 128, groups=2),  # 9 x 8
+            ConvBlock(128, 256, groups=2),  # 5 x 4
+        ])  # fmt: skip
+        self.out = nn.Linear(256 * 5 * 4, components)
+        _start(self.out)
+
+    def forward(self, mask: Float[Tensor, "image 1 72 58"]) -> Float[Tensor, "image component"]:
+        """Return the small latent vector."""
+        x = self.first(mask)
+        for block in self.blocks:
+            x = kernels.pool(block(x))
+        return self.out(x.permute(0, 2, 3, 1).flatten(1))
+
+
+class Decoder(nn.Module):
+    """The conditional decoder: 5 x 4 x 64 and the small vector to an image of logits, Table 3."""
+
+    def __init__(self, components: int) -> None:
+        super().__init__()
+        # the first up-convolution has one group in the published code, four in the paper's table
+        stages = ((64, 256, 1, 5, 4), (256, 128, 4, 10, 8), (128, 128, 4, 20, 16),
+                  (128, 64, 4, 40, 32))  # fmt: skip
+        self.conditionings = nn.ModuleList(
+            SpatialConditioning(components, inputs, height, width)
+            for inputs, _, _, height, width in stages
+        )
+        self.blocks = nn.ModuleList(
+            ConvBlock(inputs, outputs, groups=groups) for inputs, outputs, groups, _, _ in stages
+        )
+        self.residuals = nn.ModuleList(Residual(outputs, groups=4) for _, outputs, *_ in stages)
+        self.out = nn.Linear(64, 1)
+        _start(self.out)
+        nn.init.constant_(self.out.bias, START)
+
+    def forward(
+        self, latent: Float[Tensor, "image 64 5 4"], z: Float[Tensor, "image component"]
+    ) -> Float[Tensor, "image 1 72 58"]:
+        """Return the logit of a hit in each pixel."""
+        x = latent
+        for condition, block, residual in zip(
+            self.conditionings, self.blocks, self.residuals, strict=True
+        ):
+            x = residual(block(kernels.upsample(condition(x, z))))
+        logits = self.out(x.permute(0, 2, 3, 1))[..., 0]  # 80 x 64, cropped to the middle
+        return logits[:, None, 4 : 4 + HEIGHT, 3 : 3 + WIDTH]
+
+
+def _start(layer: nn.Conv2d | nn.Linear) -> None:
+    """Give a last layer the published start: He's uniform kernel, no bias."""
+    he_uniform(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+class CoDAE(AnomalyModel):
+    """Encode a mask image twice, large and in `latent_dim` numbers; decode both into the image.
+
+    The mask is 1 where the tracker has energy. clip_each_tensor of the optimiser bounds the
+    gradient norm of each parameter by itself, as the published training does.
+    """
+
+    default_score: ClassVar[str] = "sse"
+    checkpoint_term: ClassVar[tuple[str, str]] = ("ssim", "max")
+
+    def __init__(self, *, optimizer: Mapping[str, Any], latent_dim: int, seed: int) -> None:
+        super().__init__(optimizer, seed)
+        self.save_hyperparameters(logger=False)
+        self.latent_dim = latent_dim
+        latent = range(latent_dim)
+        self.score_names = (*(f"latent_{i + 1}" for i in latent), *RECONSTRUCTION_SCORES)
+        self.column_names = (*(f"latent_{i}" for i in latent), *RECONSTRUCTION_COLUMNS)
+        self.residual_encoder = ResidualEncoder()
+        self.mask_encoder = MaskEncoder(latent_dim)
+        self.decoder = Decoder(latent_dim)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(
+        self, mask: Float[Tensor, "image 1 72 58"]
+    ) -> tuple[Float[Tensor, "image component"], Float[Tensor, "image 1 72 58"]]:
+        """Return the small latent vector and the logits of the reconstruction."""
+        z = self.mask_encoder(mask)
+        return z.float(), self.decoder(self.residual_encoder(mask), z).float()
+
+    def loss(self, batch: ImageBatch) -> dict[str, Float[Tensor, ""]]:
+        """Return the cross-entropy summed over pixels; in validation also the SSIM."""
+        mask = batch.mask()
+        _, logits = self(mask)
+        terms = {"loss": bernoulli_loss(logits, mask).mean()}
+        if not self.training:
+            terms["ssim"] = structural_similarity(torch.sigmoid(logits), mask).mean()
+        return terms
+
+    def examine(self, batch: ImageBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return all scores, and the latent vector and quality of the reconstruction."""
+        mask = batch.mask()
+        z, logits = self(mask)
+        scores = {f"latent_{i + 1}": z[:, i] for i in range(self.latent_dim)}
+        probability = torch.sigmoid(logits)
+        scores |= reconstruction_scores(probability, mask, bernoulli_loss(logits, mask))
+        latent = {f"latent_{i}": z[:, i] for i in range(self.latent_dim)}
+        return scores, latent | reconstruction_columns(probability, mask)
+
+    def scores(self, batch: ImageBatch) -> dict[str, Float[Tensor, " image"]]:
+        """Return the latent components and every reconstruction score."""
+        return self.examine(batch)[0]
+
+    def encoder_score(self, batch: ImageBatch) -> Float[Tensor, " image"]:
+        """Return the first latent component, which needs the small encoder alone."""
+        return self.mask_encoder(batch.mask())[:, 0].float()
+
+    def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
+        """Return the masks and the probability of a hit in each pixel."""
+        mask = batch.mask()
+        return {"truth": mask[:, 0], "reconstructed": torch.sigmoid(self(mask)[1])[:, 0]}
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Return all parameters, and as 'encoder' those that the latent scores need."""
+        total = sum(p.numel() for p in self.parameters())
+        return {"total": total, "encoder": sum(p.numel() for p in self.mask_encoder.parameters())}
+
+    def flops(self, multiplicity: float) -> dict[str, float]:
+        """Return multiplications and additions of the convolutions and products of one image.
+
+        'encoder' is the small encoder, which the latent scores need. Every window of the first
+        layers counts, although they are computed from a table.
+        """
+        del multiplicity
+        encoder = operations(self.mask_encoder)
+        return {
+            "encoder": encoder,
+            "total": encoder + operations(self.residual_encoder) + operations(self.decoder),
+        }

@@ -1,0 +1,170 @@
+"""Blocks of the convolutional auto-encoders of arXiv:2306.12955, with its code's padding and start.
+
+Images are (image, channel, row, column) in channels-last memory; rows are phi, columns eta.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int32
+from torch import Tensor, nn
+
+from anomaly_hep.models.layers import kernels
+
+EPS = 1e-3  # of the instance norm, as in TensorFlow Addons
+SLOPE = 0.2  # of the leaky ReLU, TensorFlow's default
+
+
+class _Block(nn.Module):
+    """The parameters of a convolution followed by an instance norm."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.norm_weight = nn.Parameter(torch.ones(outputs))
+        self.norm_bias = nn.Parameter(torch.zeros(outputs))
+        he_uniform(self.weight)
+
+
+class ConvBlock(_Block):
+    """3 x 3 convolution, instance norm with scale and shift, leaky ReLU.
+
+    Stride 2 halves the size, rounded up, with TensorFlow's SAME padding.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(inputs // groups, outputs, stride)
+        self.groups = groups
+
+    def forward(
+        self,
+        x: Float[Tensor, "image channel row column"],
+        residual: Float[Tensor, "image channel2 row2 column2"] | None = None,
+    ) -> Float[Tensor, "image channel2 row2 column2"]:
+        """Return the block's output, added to `residual` where one is given."""
+        if self.stride == 2:
+            x = F.pad(x, kernels.same_padding(x.shape[2], x.shape[3]))
+            y = F.conv2d(x, self.weight, self.bias, stride=2, groups=self.groups)
+        else:
+            y = F.conv2d(x, self.weight, self.bias, padding=1, groups=self.groups)
+        return kernels.norm_act(y, self.norm_weight, self.norm_bias, residual, eps=EPS, slope=SLOPE)
+
+
+class MaskBlock(_Block):
+    """A `ConvBlock` for images of one channel that hold 0 and 1 only, computed from a table.
+
+    A 3 x 3 window of zeros and ones has 512 forms, of which an image uses few: the convolution,
+    its norm (by how often each form occurs) and the activation are computed once for each form,
+    and a following max-pool looks at forms instead of numbers. Exact, not an approximation.
+    """
+
+    def __init__(self, outputs: int, *, stride: int = 1, pooled: bool = False) -> None:
+        super().__init__(1, outputs, stride)
+        self.pooled = pooled
+        self.bits: Tensor
+        self.powers: Tensor
+        bits = (torch.arange(512)[:, None] >> torch.arange(9)) & 1
+        self.register_buffer("bits", bits.float(), persistent=False)
+        self.register_buffer("powers", 2.0 ** torch.arange(9).view(1, 1, 3, 3), persistent=False)
+
+    def forward(
+        self, mask: Float[Tensor, "image 1 row column"]
+    ) -> Float[Tensor, "image channel2 row2 column2"]:
+        """Return the block's output, max-pooled where the block was made so."""
+        with torch.autocast(mask.device.type, enabled=False):
+            index, used = self._windows(mask.float())
+            table = self._table(index, used)
+        if torch.is_autocast_enabled(mask.device.type):
+            table = table.to(torch.get_autocast_dtype(mask.device.type))
+        return kernels.gather_pool(table, index) if self.pooled else kernels.gather(table, index)
+
+    def _windows(
+        self, mask: Float[Tensor, "image 1 row column"]
+    ) -> tuple[Int32[Tensor, "image row2 column2"], Float[Tensor, "form 9"]]:
+        """Return which form each window has, and the forms that occur."""
+        padding = (
+            kernels.same_padding(mask.shape[2], mask.shape[3]) if self.stride == 2 else (1, 1, 1, 1)
+        )
+        codes = F.conv2d(F.pad(mask, padding), self.powers, stride=self.stride)[:, 0].round().long()
+        occurs = torch.bincount(codes.flatten(), minlength=512) > 0
+        number = occurs.cumsum(0) - 1
+        return number[codes].int(), self.bits[occurs]
+
+    def _table(
+        self, index: Int32[Tensor, "image row2 column2"], used: Float[Tensor, "form 9"]
+    ) -> Float[Tensor, "image form channel2"]:
+        """Return each image's output for each form."""
+        images, forms = len(index), len(used)
+        places = index[0].numel()
+        offset = torch.arange(images, device=index.device)[:, None, None] * forms
+        counts = torch.bincount((index + offset).flatten(), minlength=images * forms)
+        share = counts.view(images, forms).float() / places
+        values = used @ self.weight.flatten(1).T + self.bias
+        centred = values - (share @ values)[:, None]
+        variance = torch.einsum("if,ifc->ic", share, centred * centred)
+        scale = (variance + EPS).rsqrt() * self.norm_weight
+        return F.leaky_relu(centred * scale[:, None] + self.norm_bias, SLOPE)
+
+
+class Residual(nn.Module):
+    """x plus two blocks of it; nothing after the sum."""
+
+    def __init__(self, channels: int, *, groups: int) -> None:
+        super().__init__()
+        self.first = ConvBlock(channels, channels, groups=groups)
+        self.second = ConvBlock(channels, channels, groups=groups)
+
+    def forward(
+        self, x: Float[Tensor, "image channel row column"]
+    ) -> Float[Tensor, "image channel row column"]:
+        """Return the sum."""
+        return self.second(self.first(x), x)
+
+
+class SpatialConditioning(nn.Module):
+    """Multiply a feature map by a linear 3 x 3 convolution of (condition, x, y), both in [-1, 1].
+
+    arXiv:2306.12955 algorithm 2. The condition is the same at every position, so the convolution
+    is a sum of fixed maps, weighted by it: they are convolved once per batch, not once per image.
+    """
+
+    def __init__(self, condition: int, channels: int, height: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, condition + 2, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        nn.init.xavier_uniform_(self.weight)
+        # one map for each component of the condition set to 1, and one for the two meshes
+        rows, columns = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
+        maps = torch.zeros(condition + 1, condition + 2, height, width)
+        maps[range(condition), range(condition)] = 1.0
+        maps[condition, condition] = columns[None, :]
+        maps[condition, condition + 1] = rows[:, None]
+        self.maps: Tensor
+        self.register_buffer("maps", maps, persistent=False)
+
+    def forward(
+        self, x: Float[Tensor, "image channel row column"], z: Float[Tensor, "image condition"]
+    ) -> Float[Tensor, "image channel row column"]:
+        """Return the conditioned feature map."""
+        basis = F.conv2d(self.maps, self.weight, padding=1).permute(0, 2, 3, 1)
+        weights = torch.cat([z, z.new_ones(len(z), 1)], dim=1)
+        factor = weights @ basis.flatten(1).to(z.dtype) + self._constant(basis)
+        return x * factor.view(len(z), *basis.shape[1:]).permute(0, 3, 1, 2).to(x.dtype)
+
+    def _constant(self, basis: Float[Tensor, "map row column channel"]) -> Float[Tensor, " value"]:
+        return self.bias.to(basis.dtype).expand(basis.shape[1:]).flatten()
+
+
+def he_uniform(weight: Float[Tensor, "output ..."]) -> None:
+    """Fill a kernel uniformly within sqrt(6 / fan-in), as Keras does.
+
+    Keras takes the fan-in of a grouped convolution from the kernel's shape: inputs of one group.
+    """
+    fan_in = weight[0].numel()
+    bound = math.sqrt(6.0 / fan_in)
+    nn.init.uniform_(weight, -bound, bound)
