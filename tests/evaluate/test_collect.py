@@ -11,9 +11,9 @@ import pytest
 from tests.evaluate.fake_run import fake_run
 
 from anomaly_hep.errors import MissingDataError
+from anomaly_hep.evaluate.cells import Cell
 from anomaly_hep.evaluate.collect import Spread, collect, spread
 from anomaly_hep.evaluate.runs import find_runs, group_runs
-from anomaly_hep.evaluate.tables import Cell
 
 KEY = "efficiency_at_rejection_100"
 

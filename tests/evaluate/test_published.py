@@ -31,16 +31,16 @@ CELLS = [
 @pytest.mark.parametrize(("signal", "table", "row", "mean", "spread"), CELLS)
 def test_cells(signal, table, row, mean, spread):
     found = published_row(table, row)
-    assert (found.efficiency[signal], found.spread[signal]) == (mean, spread)
+    assert (found.values[signal], found.spread[signal]) == (mean, spread)
 
 
 def test_both_tables_are_whole_and_share_their_baseline():
     assert SIGNALS == ("H4q", "Hbb", "Hcc", "Hgg", "Hqql", "Wqq", "Zqq", "Tbl", "Tbqq")
     assert len(PUBLISHED) == 10
-    assert all(tuple(row.efficiency) == SIGNALS for row in PUBLISHED.values())
+    assert all(tuple(row.values) == SIGNALS for row in PUBLISHED.values())
     baselines = [published_row(table, "N-subjettiness") for table in (1, 2)]
-    assert baselines[0].efficiency == baselines[1].efficiency
-    assert list(baselines[0].efficiency.values()) == [0.6, 1.9, 5.0, 0.2, 19, 4.1, 3.5, 31, 8.8]
+    assert baselines[0].values == baselines[1].values
+    assert list(baselines[0].values.values()) == [0.6, 1.9, 5.0, 0.2, 19, 4.1, 3.5, 31, 8.8]
     assert not baselines[0].spread
 
 

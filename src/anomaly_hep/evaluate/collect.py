@@ -15,31 +15,37 @@ import pandas as pd
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import MissingDataError
+from anomaly_hep.evaluate.cells import Cell, decimals, percent
 from anomaly_hep.evaluate.figures import LATENT, RECONSTRUCTION, samples_of, score_pairs
 from anomaly_hep.evaluate.figures.distributions import joint_density
 from anomaly_hep.evaluate.figures.rocs import kl_roc_comparison
 from anomaly_hep.evaluate.figures.style import save
+from anomaly_hep.evaluate.groups import groups_of
 from anomaly_hep.evaluate.labels import (
     data_name,
     event_counts,
+    events_name,
+    mean_of,
     model_name,
     ordered,
     score_groups,
     score_name,
 )
-from anomaly_hep.evaluate.published import row_for
+from anomaly_hep.evaluate.published import PublishedRow, row_for
+from anomaly_hep.evaluate.remarks import published_remarks, reading_remarks
+from anomaly_hep.evaluate.render import to_markdown
 from anomaly_hep.evaluate.runs import Group, Run, find_runs, group_runs
 from anomaly_hep.evaluate.tables import (
-    HEADLINE,
+    GROUP_HEADLINES,
     TITLES,
-    Cell,
     ResultTable,
     Row,
-    decimals,
-    percent,
+    column_blocks,
+    headlines,
+    metric_cells,
     published_cells,
-    published_remark,
-    to_markdown,
+    published_for,
+    rows_beside,
 )
 
 
@@ -85,7 +91,7 @@ def collect(directory: Path) -> ResultTable:
     if not all(group.is_named_by_choices for group in groups):
         remarks.append("Groups named by a directory differ in many choices: see collected.json.")
     remarks += _figures(directory, groups)
-    table = _table(groups, spreads, remarks)
+    table = _tables(groups, spreads, remarks)
     rows = [row for group in groups for row in spreads[group.name]]
     write_text(directory / "collected.md", to_markdown(table))
     write_text(directory / "collected.csv", pd.DataFrame(rows).to_csv(index=False))
@@ -118,19 +124,25 @@ def spread(intervals: Sequence[Sequence[float] | None]) -> Spread | None:
 
 
 def _spreads(group: Group) -> Iterator[dict[str, Any]]:
-    """Yield one flat row for each score or baseline, signal and metric of a group."""
+    """Yield one flat row for each score or baseline, signal (or mean of signals) and metric."""
     about = {
         "group": group.name,
         "data": data_name(group.metrics),
         "seeds": " ".join(str(run.seed) for run in group.runs),
     }
+    means = [mean_of(name) for name in groups_of(group.metrics)]
     for name, kind in score_groups(group.metrics).items():
-        per_run = [run.record.metrics[kind][name] for run in group.runs]
-        for signal in ordered(per_run[0]):
-            for metric in TITLES:
-                found = spread([result[signal][metric] for result in per_run])
+        per_run = {
+            metric: [metric_cells(run.record.metrics, kind, name, metric) for run in group.runs]
+            for metric in TITLES
+        }
+        for signal in [*ordered(group.metrics[kind][name]), *means]:
+            for metric, cells in per_run.items():
+                if signal in means and metric not in GROUP_HEADLINES:
+                    continue
+                found = spread([cell.get(signal) for cell in cells])
                 where = {"kind": kind, "score": name, "signal": signal, "metric": metric}
-                numbers = found or Spread(nan, nan, nan, len(per_run))
+                numbers = found or Spread(nan, nan, nan, len(cells))
                 yield about | where | {k: _or_none(v) for k, v in numbers._asdict().items()}
 
 
@@ -138,57 +150,108 @@ def _or_none(number: float) -> float | None:
     return None if isnan(number) else number
 
 
-def _table(
+def _tables(
     groups: Sequence[Group], spreads: Mapping[str, list[dict[str, Any]]], remarks: Sequence[str]
 ) -> ResultTable:
-    lines = []
+    """Return the tables of all data sets as one, the first with the others below it."""
+    by_data: dict[str, list[Group]] = {}
     for group in groups:
-        lines += [row for row in _lines(group, spreads[group.name]) if row.kind == "scores"]
-        if row := row_for(group.config):
-            lines.append(published_cells(row))
-    signals = ordered({s for g in groups for s in g.metrics["scores"][_default(g)]})
+        name = str(group.metrics["data"]["name"]).removesuffix(" (simulated)")
+        by_data.setdefault(name, []).append(group)
+    first, *others = (
+        _table(metric, members, spreads, name if len(by_data) > 1 else "")
+        for name, members in by_data.items()
+        for metric in headlines(members[0].metrics)
+    )
+    said = dict.fromkeys(remark for table in (first, *others) for remark in table.remarks)
+    also = [replace(table, remarks=()) for table in others]
+    return replace(first, remarks=[*said, *remarks], also=also)
+
+
+def _table(
+    metric: str,
+    groups: Sequence[Group],
+    spreads: Mapping[str, list[dict[str, Any]]],
+    data: str,
+) -> ResultTable:
+    lines, shown = [], []
+    for group in groups:
+        for row, beside in _lines(group, spreads[group.name], metric, "scores"):
+            lines += [row, *beside]
+        if known := row_for(group.config):
+            lines.append(published_cells(known))
+            shown.append(known)
     tested = sorted({f"{data_name(g.metrics)}, {event_counts(g.metrics)}" for g in groups})
     measured = (
         f"Measured on {'; '.join(tested)}. Several seeds: mean and standard deviation, without "
-        "the fluctuation of the test jets that they share; one seed: its central 68 % interval."
+        "the fluctuation of the test events that they share; one seed: its central 68 % interval."
     )
-    about = [measured]
-    if any(group.config.get("published") for group in groups):
-        about.append(published_remark(groups[0].metrics))
+    blocks = _blocks(groups, metric)
     return ResultTable(
-        TITLES[HEADLINE], signals, [*lines, *_baselines(groups, spreads)], [*about, *remarks]
+        f"{data}: {TITLES[metric]}" if data else TITLES[metric],
+        [signal for block in blocks for signal in block],
+        [*lines, *_baselines(groups, spreads, metric)],
+        [
+            measured,
+            *dict.fromkeys(remark for g in groups for remark in reading_remarks(g.metrics)),
+            *published_remarks(groups[0].metrics, shown or _published(groups, metric)),
+        ],
+        blocks if groups_of(groups[0].metrics) else (),
     )
+
+
+def _blocks(groups: Sequence[Group], metric: str) -> list[list[str]]:
+    """Return the signals that any of the runs was tested on, together as `column_blocks` does."""
+    every = [group.metrics for group in groups]
+    events = {label: 1 for metrics in every for label in metrics["data"]["events"]}
+    return column_blocks({"data": every[0]["data"] | {"events": events}}, metric)
+
+
+def _published(groups: Sequence[Group], metric: str) -> list[PublishedRow]:
+    """Return the published rows that stand beside single scores of these groups."""
+    rows: dict[str, PublishedRow] = {}
+    for group in groups:
+        if groups_of(group.metrics):
+            known = published_for(group.config)
+            rows |= {row.title: row for row in known if row.metric == metric}
+    return list(rows.values())
 
 
 def _baselines(
-    groups: Sequence[Group], spreads: Mapping[str, list[dict[str, Any]]]
+    groups: Sequence[Group], spreads: Mapping[str, list[dict[str, Any]]], metric: str
 ) -> Iterator[Row]:
-    """Yield the baselines' lines, once for all models that were tested on the same jets."""
-    found: dict[tuple[str, ...], tuple[Row, str]] = {}
+    """Yield the baselines' lines, once for all models that were tested on the same events."""
+    found: dict[tuple[str, ...], tuple[Row, list[Row], Group]] = {}
     for group in groups:
-        for row in _lines(group, spreads[group.name]):
-            if row.kind == "baselines":
-                numbers = (row.name, *map(str, row.cells.values()))
-                found.setdefault(numbers, (row, group.name))
-    times = Counter(row.name for row, _ in found.values())
-    for row, group_name in found.values():
-        title = row.name if times[row.name] == 1 else f"{row.name}, jets of {group_name}"
-        yield replace(row, name=title)
+        for row, beside in _lines(group, spreads[group.name], metric, "baselines"):
+            numbers = (row.name, *map(str, row.cells.values()))
+            found.setdefault(numbers, (row, beside, group))
+    times = Counter(row.name for row, _, _ in found.values())
+    for row, beside, group in found.values():
+        tested = f"{row.name}, {events_name(group.metrics)} of {group.name}"
+        yield replace(row, name=row.name if times[row.name] == 1 else tested)
+        yield from beside
 
 
-def _lines(group: Group, rows: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
-    """Yield the table's line of each score and baseline of a group."""
+def _lines(
+    group: Group, rows: Sequence[Mapping[str, Any]], metric: str, kind: str
+) -> Iterator[tuple[Row, list[Row]]]:
+    """Yield the table's line of each score or baseline of a group, with published ones of it."""
     seeds = f"{len(group.runs)} seed{'s' if len(group.runs) > 1 else ''}"
-    for name, kind in score_groups(group.metrics).items():
+    published = _published([group], metric)
+    for name, kind_of in score_groups(group.metrics).items():
+        if kind_of != kind:
+            continue
         cells = {
             row["signal"]: Spread(row["mean"], row["low"], row["high"], row["runs"]).cell
             for row in rows
-            if row["score"] == name and row["metric"] == HEADLINE and row["mean"] is not None
+            if row["score"] == name and row["metric"] == metric and row["mean"] is not None
         }
         title = score_name(name)
         if kind == "scores":
             title = f"{group.name}: {title} ({seeds})"
-        yield Row(title, kind, cells, chosen=name == _default(group))
+        line = Row(title, kind, cells, chosen=name == _default(group))
+        yield line, list(rows_beside(published, name, kind, group.metrics))
 
 
 def _default(group: Group) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,24 +30,74 @@ _MATH = {
     "Tbl": r"t \to b\ell\nu",
     "Tbqq": r"t \to b q q'",
 }
+# Shown in this order.
 _SCORES = {
     "chamfer": "Chamfer loss",
     "chamfer_sum": "Chamfer loss, summed",
     "kl": "KL divergence",
     "total": "total loss",
+    "signal_probability": "signal probability",
+    "latent_1": "latent 1",
+    "latent_2": "latent 2",
+    "latent_3": "latent 3",
+    "kl_forward": "KL (forward)",
+    "kl_reverse": "KL (reverse)",
+    "bce": "BCE",
+    "sae": "SAE",
+    "sse": "SSE",
+    "inverse_dice": "1/Dice",
+    "sae_mask": "SAE of masks",
+    "energy_predicted": "predicted energy",
+    "energy_difference": "energy difference",
     "n_subjettiness": "N-subjettiness",
     "soft_drop_mass": "soft-drop mass",
     "multiplicity": "multiplicity",
+    "hits": "hit pixels",
+    "n_tracks": "tracks",
+    "energy_tracker": "tracker energy",
+    "energy_ecal": "ECAL energy",
+    "energy_hcal": "HCAL energy",
+    "energy": "total energy",
 }
 _UNITS = {
     "chamfer": "dimensionless",
     "chamfer_sum": "dimensionless",
     "kl": "nats per latent dimension",
     "total": "dimensionless",
+    "latent_1": "dimensionless",
+    "latent_2": "dimensionless",
+    "latent_3": "dimensionless",
+    "kl_forward": "nats",
+    "kl_reverse": "nats",
+    "bce": "nats per image",
+    "sae": "sum over pixels",
+    "sse": "sum over pixels",
+    "inverse_dice": "dimensionless",
+    "sae_mask": "sum over pixels",
+    "energy_predicted": "sum over pixels",
+    "energy_difference": "sum over pixels",
     "n_subjettiness": "dimensionless",
     "soft_drop_mass": "GeV",
     "multiplicity": "particles",
+    "hits": "number",
+    "n_tracks": "number",
+    "energy_tracker": "GeV",
+    "energy_ecal": "GeV",
+    "energy_hcal": "GeV",
+    "energy": "GeV",
 }
+_MODELS = {
+    "setvae": "Set-VAE",
+    "clipvae": "CLIP-VAE",
+    "codae": "CoDAE",
+    "codvae": "CoDVAE",
+    "imageae": "AE (Heimel-like)",
+    "dirichletvae": "Dirichlet VAE",
+    "cct": "CCT",
+}
+# A signal model and the mass of its mediator in GeV.
+_MASS = re.compile(r"(SUEP|SVJ)(\d+)")
+_MEAN = "mean "
 
 
 def score_axis(name: str) -> str:
@@ -74,25 +125,56 @@ def score_groups(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def ordered(labels: Iterable[str]) -> list[str]:
-    """Return labels in the column order of arXiv:2311.17162, others after them by name."""
+    """Return labels in the column order of arXiv:2311.17162, others after them by name and mass."""
     rank = {label: i for i, label in enumerate(SIGNALS)}
-    return sorted(labels, key=lambda label: (rank.get(label, len(rank)), label))
+
+    def key(label: str) -> tuple[int, list[tuple[int, str]]]:
+        parts = re.split(r"(\d+)", label)
+        return rank.get(label, len(rank)), [(int(p) if p.isdigit() else -1, p) for p in parts]
+
+    return sorted(labels, key=key)
 
 
 def decay(label: str) -> str:
-    """Return the decay that a JetClass label stands for, as text; other labels as they are."""
+    """Return the decay or mass that a label stands for, as text; other labels as they are."""
+    if known := _MASS.fullmatch(label):
+        return f"{known[1]} {_mass(known[2])}"
     return _DECAYS.get(label, label)
 
 
 def decay_math(label: str) -> str:
-    """Return the decay that a JetClass label stands for, as matplotlib mathematics."""
-    return f"${_MATH[label]}$" if label in _MATH else label
+    """Return the decay or mass that a label stands for, for matplotlib; others as they are."""
+    return f"${_MATH[label]}$" if label in _MATH else decay(label)
+
+
+def column_name(label: str) -> str:
+    """Return how a narrow column is headed: by the model and, in a second line, its mass."""
+    if known := _MASS.fullmatch(label):
+        return f"{known[1]}\n{_mass(known[2])}"
+    return "\n".join(reversed(label.split())) if label.startswith(_MEAN) else decay(label)
+
+
+def mass_name(label: str) -> str:
+    """Return the mass of a label whose model is said beside it; other labels as `decay` does."""
+    known = _MASS.fullmatch(label)
+    return _mass(known[2]) if known else decay_math(label)
+
+
+def _mass(digits: str) -> str:
+    gev = int(digits)
+    return f"{gev / 1000:g} TeV" if gev > 1000 else f"{gev} GeV"
+
+
+def mean_of(group: str) -> str:
+    """Return what stands for the mean over a group where signals are keys."""
+    return _MEAN + group
 
 
 def model_name(metrics: Mapping[str, Any]) -> str:
     """Return the name of the model as its paper writes it; others as they are."""
     name = str(metrics["model"].get("name", "model"))
-    return {"setvae": "Set-VAE", "clipvae": "CLIP-VAE"}.get(name, name)
+    supervised = " (supervised)" if metrics["model"].get("supervised") else ""
+    return _MODELS.get(name, name) + supervised
 
 
 def data_name(metrics: Mapping[str, Any]) -> str:
@@ -101,6 +183,11 @@ def data_name(metrics: Mapping[str, Any]) -> str:
     if origin == "simulated" and "simulated" not in name.lower():
         return f"{name} (simulated)"
     return f"{name} (user's files)" if origin == "user" else name
+
+
+def events_name(metrics: Mapping[str, Any]) -> str:
+    """Return what the events of a data set are called: jets, or events where images are whole."""
+    return "events" if metrics["data"].get("groups") else "jets"
 
 
 def event_counts(metrics: Mapping[str, Any]) -> str:

@@ -58,13 +58,15 @@ tbody th {
   text-align: left; font-weight: 500; position: sticky; left: 0; background: var(--card);
   white-space: normal; min-width: 8.5rem;
 }
-tr.scores + tr.baselines, tr.baselines + tr.published { border-top: 1px solid var(--line); }
+tr.first { border-top: 1px solid var(--line); }
 td small { display: block; color: var(--soft); font-size: .78rem; }
 tr.chosen, tr.chosen th { background: var(--chosen); font-weight: 650; }
 tr.published, tr.published th { color: var(--soft); font-weight: 400; }
 td.text { text-align: left; white-space: normal; }
+tr.beside th { padding-left: 1.4rem; }
+tr.beside th, tr.beside td { padding-top: 0; }
 figure { margin: 0 0 1.2rem; }
-.results figcaption { font-weight: 600; margin-bottom: .4rem; }
+.results figcaption { font-weight: 600; margin: .9rem 0 .4rem; }
 .figure {
   background: #ffffff; border: 1px solid var(--line); border-radius: 8px;
   padding: .6rem;
@@ -100,6 +102,7 @@ $banner
 <p class="headline">$headline</p>
 <dl class="cards">$cards</dl>
 $results
+$reconstruction
 <h2>Figures</h2>
 $figures
 <h2>Other metrics</h2>

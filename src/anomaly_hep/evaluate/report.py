@@ -5,32 +5,26 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from anomaly_hep.atomic import write_text
-from anomaly_hep.evaluate.labels import (
-    data_name,
-    decay,
-    event_counts,
-    model_name,
-    ordered,
-    score_name,
-)
+from anomaly_hep.evaluate.headline import banners, headline
+from anomaly_hep.evaluate.labels import data_name, event_counts, model_name, ordered, score_name
 from anomaly_hep.evaluate.page import PAGE, STYLE
-from anomaly_hep.evaluate.published import PAPER, PUBLISHED, SIGNALS
+from anomaly_hep.evaluate.published import PAPER, PublishedRow, darkshowers, jetclass
 from anomaly_hep.evaluate.record import Record
+from anomaly_hep.evaluate.render import to_html
 from anomaly_hep.evaluate.tables import (
-    HEADLINE,
     TITLES,
     ResultTable,
-    percent,
+    headlines,
     published_cells,
     published_for,
+    reconstruction_table,
     result_table,
-    to_html,
 )
 
 # Figures in the order of the page by the beginning of their file's name, with their captions.
@@ -45,7 +39,18 @@ _CAPTIONS: Mapping[str, str] = {
     "reconstruction_kl": f"Reconstruction loss against KL divergence, as in Fig. 3 of {PAPER}.",
     "jets": "Jets before (above) and after (below) the autoencoder; the area of a disc is the "
     "particle's share of the jet's transverse momentum.",
-    "losses": "Loss terms while training, on background jets alone.",
+    "latent": f"The two latent components of single events, as in Fig. 3 of {darkshowers.PAPER}. "
+    "Of the background a random part is drawn.",
+    "images": f"Images before and after the autoencoder, as in Fig. 4 of {darkshowers.PAPER}: what "
+    "is true, the reconstructed probability of each pixel, and where it exceeds one half.",
+    "rates": "Share of the background that passes where 40 % of the signal does, mass by mass: "
+    "less is better. Bars: central 68 % interval; open stars: published.",
+    "group_roc_": "ROC curve of every score and of baselines, mass by mass; the band is the 68 % "
+    "interval of the default score, the vertical line the paper's working point.",
+    "masses": "ROC curves of the default score at every mass.",
+    "distributions": "Distribution of every score and baseline in the background and in each "
+    "group of signals, whose masses count alike. The outermost bins hold what lies beyond.",
+    "losses": "Loss terms while training, on background alone.",
 }
 
 
@@ -57,6 +62,7 @@ def write_report(run_directory: Path) -> Path:
     """
     record = Record(run_directory)
     metrics = record.metrics
+    quality = reconstruction_table(metrics)
     title = f"{model_name(metrics)} on {data_name(metrics)}"
     page = PAGE.substitute(
         style=STYLE,
@@ -65,64 +71,24 @@ def write_report(run_directory: Path) -> Path:
             f"Run {record.directory.resolve().name}, seed {record.config.get('seed', 'unknown')}; "
             f"measured on {event_counts(metrics)}."
         ),
-        banner=_banner(metrics),
-        headline=escape(_headline(metrics)),
+        banner=banners(metrics),
+        headline=escape(headline(metrics)),
         cards=_cards(metrics),
         results=to_html(result_table(metrics, published=published_for(record.config))),
+        reconstruction=to_html(quality) if quality else "",
         figures=_figures(record.directory / "figures"),
         other="".join(
             _details(TITLES[metric], to_html(result_table(metrics, metric=metric)))
             for metric in TITLES
-            if metric != HEADLINE
+            if metric not in headlines(metrics)
         ),
-        published=_published(),
+        published=_published(published_for(record.config)),
         data=_data(record),
         again=_again(record),
     )
     path = record.directory / "report.html"
     write_text(path, page)
     return path
-
-
-def _banner(metrics: Mapping[str, Any]) -> str:
-    if metrics["data"]["origin"] != "simulated":
-        return ""
-    generator = metrics["data"].get("generator") or "our own simulation"
-    return (
-        "<p class='note'><strong>Simulated data.</strong> These jets were made by "
-        f"{escape(str(generator))} for this project; they are not the published data set, and "
-        "numbers may differ from published ones for that reason alone.</p>"
-    )
-
-
-def _headline(metrics: Mapping[str, Any]) -> str:
-    """Say in a sentence or two what the default score finds, and whether a baseline does better."""
-    background, name = metrics["data"]["background"], metrics["default_score"]
-    found = {s: m[HEADLINE] for s, m in metrics["scores"][name].items() if m[HEADLINE]}
-    if not found:
-        return "There are too few events to measure an efficiency."
-    best = max(found, key=lambda signal: float(found[signal][0]))
-    worst = min(found, key=lambda signal: float(found[signal][0]))
-    text = (
-        f"A cut on the {score_name(name)} that lets 1 in 100 {background} events pass keeps "
-        f"{_inline(found[best])} of {decay(best)} and {_inline(found[worst])} of {decay(worst)}, "
-        "the signals it finds best and worst."
-    )
-    reference = metrics["baselines"].get("n_subjettiness", {})
-    compared = [s for s in found if s in reference and reference[s][HEADLINE]]
-    ahead = sum(found[s][1] > reference[s][HEADLINE][2] for s in compared)
-    behind = sum(found[s][2] < reference[s][HEADLINE][1] for s in compared)
-    if compared:
-        text += (
-            f" Compared with N-subjettiness it keeps more of {ahead} signals and less of {behind}; "
-            f"for {len(compared) - ahead - behind} the intervals overlap."
-        )
-    return text
-
-
-def _inline(interval: list[float]) -> str:
-    cell = percent(*interval)
-    return f"{cell.value} {f'({cell.spread})' if ' ' in cell.spread else cell.spread} %"
 
 
 def _cards(metrics: Mapping[str, Any]) -> str:
@@ -171,15 +137,23 @@ def _picture(path: Path, caption: str) -> str:
     )
 
 
-def _published() -> str:
-    """Return both published tables, whole."""
+def _published(shown: Sequence[PublishedRow]) -> str:
+    """Return the tables of the paper, whole, that rows are shown of."""
+    rows: Sequence[PublishedRow] = tuple(jetclass.PUBLISHED.values())
+    columns: Sequence[str] = jetclass.SIGNALS
+    remark = "Measured by its authors on JetClass; mean and spread of five trainings."
+    if not shown:
+        return "<p>No paper's numbers are known for this data set.</p>"
+    if shown[0].paper == darkshowers.PAPER:
+        rows, columns = darkshowers.PUBLISHED, darkshowers.COLUMNS
+        remark = "Measured by its authors on their own events, one training each."
     parts = []
-    for table in sorted({table for table, _ in PUBLISHED}):
-        rows = [published_cells(row) for row in PUBLISHED.values() if row.table == table]
-        title = f"{PAPER} Table {table}: signal efficiency in % at background rejection 100"
-        remark = "Measured by its authors on JetClass; mean and spread of five trainings."
-        shown = ResultTable(title, SIGNALS, rows, [remark])
-        parts.append(_details(f"Table {table} of {PAPER}", to_html(shown)))
+    for table in sorted({row.table for row in rows}):
+        of_table = [row for row in rows if row.table == table]
+        paper, what = of_table[0].paper, TITLES[of_table[0].metric]
+        title = f"{paper} Table {table}: {what[0].lower()}{what[1:]}"
+        content = ResultTable(title, columns, [published_cells(r) for r in of_table], [remark])
+        parts.append(_details(f"Table {table} of {paper}", to_html(content)))
     return "".join(parts)
 
 

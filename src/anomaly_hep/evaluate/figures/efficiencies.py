@@ -66,7 +66,7 @@ def _measured(metrics: Mapping[str, Any], signals: Sequence[str]) -> Iterator[_S
 
 def _published(rows: Sequence[PublishedRow], signals: Sequence[str]) -> Iterator[_Series]:
     for row, symbol in zip(rows, "*XPD^v", strict=False):
-        values = np.array([row.efficiency.get(s, np.nan) for s in signals])
+        values = np.array([row.values.get(s, np.nan) for s in signals])
         spread = np.array([row.spread.get(s, 0.0) for s in signals])
         marker = {"color": PUBLISHED_COLOUR, "marker": symbol, "markersize": 6}
         if not row.spread:

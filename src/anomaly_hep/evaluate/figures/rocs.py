@@ -165,8 +165,8 @@ def _finish(axes: Axes, background: Sample) -> None:
 
 def _draw_published(axes: Axes, signal: str, published: Sequence[PublishedRow]) -> None:
     for row, marker in zip(published, "*XPD^v", strict=False):
-        if signal in row.efficiency:
+        if signal in row.values:
             axes.plot(
-                row.efficiency[signal] / 100, REJECTION, marker, color=PUBLISHED_COLOUR,
+                row.values[signal] / 100, REJECTION, marker, color=PUBLISHED_COLOUR,
                 markersize=7, markeredgewidth=0.5, markeredgecolor="white", label=row.title,
             )  # fmt: skip

@@ -1,0 +1,132 @@
+"""Tables of runs with groups of signals: means, published rows beside, supervised models."""
+
+from __future__ import annotations
+
+import pytest
+from tests.evaluate.fake_image_run import GROUPS, METADATA, image_scores
+from tests.evaluate.test_tables import printed
+
+from anomaly_hep.evaluate.cells import Cell, plain
+from anomaly_hep.evaluate.metrics import evaluate
+from anomaly_hep.evaluate.render import to_html, to_markdown
+from anomaly_hep.evaluate.tables import published_for, reconstruction_table, result_table
+
+CONFIG = {"data": {"name": "darkshowers"}, "model": {"name": "codae"}}
+
+
+@pytest.fixture(scope="module")
+def metrics():
+    return evaluate(image_scores(), metadata=METADATA)
+
+
+@pytest.fixture(scope="module")
+def table(metrics):
+    return result_table(metrics, published=published_for(CONFIG))
+
+
+def test_both_tables_of_the_paper_with_means(table):
+    assert table.title == "Area under the ROC curve in %"
+    assert [other.title for other in table.also] == [
+        "Background that passes in % where 40 % of the signal does"
+    ]
+    for part in (table, *table.also):
+        columns = [*GROUPS["SUEP"], "mean SUEP", *GROUPS["SVJ"], "mean SVJ"]
+        assert part.signals == columns
+
+
+def test_published_rows_stand_below_the_same_score(table, metrics):
+    names = [row.name for row in table.rows]
+    place = names.index("SAE")
+    assert table.rows[place].chosen
+    assert (names[place + 1], table.rows[place + 1].beside) == ("  paper Table 10", True)
+    assert table.rows[place + 1].cells["mean SUEP"] == Cell("97.1", "")
+    assert not table.rows[names.index("BCE") + 1].beside
+    assert names[names.index("tracks") + 1] == "  paper Table 4"
+    assert names[names.index("hit pixels") + 1] == "  paper T10 (inferred)"
+    assert names[-1] == "paper Table 4: Supervised CCT"
+    rates = table.also[0]
+    sae = next(i for i, row in enumerate(rates.rows) if row.name == "SAE")
+    assert rates.rows[sae + 1].cells["SUEP125"] == Cell("7.292", "")
+    assert "SUEP1000" not in rates.rows[sae + 1].cells
+
+
+def test_the_trap_of_the_papers_bce_is_said(table):
+    remarks = " ".join(table.remarks)
+    assert "The row that the paper calls BCE is its sum of absolute errors" in remarks
+    assert "inferred" in remarks
+    assert "jets" not in remarks
+
+
+def test_other_metrics_have_no_means_and_no_published_rows(metrics):
+    table = result_table(
+        metrics, metric="efficiency_at_rejection_10", published=published_for(CONFIG)
+    )
+    assert table.signals == [*GROUPS["SUEP"], *GROUPS["SVJ"]]
+    assert not any(row.kind == "published" for row in table.rows)
+
+
+@pytest.mark.parametrize("width", [60, 100, 140])
+def test_no_terminal_cuts_a_number(table, width):
+    text = printed(table, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    for part in (table, *table.also):
+        for row in part.rows:
+            assert all(cell.short in text for cell in row.cells.values())
+
+
+def test_a_hundred_columns_hold_each_group_at_once(table):
+    lines = printed(table, 100).splitlines()
+    assert sum(" SUEP     SUEP" in line for line in lines) == 2
+    assert sum("2.1 TeV" in line for line in lines) == 2
+
+
+def test_markdown_and_html_have_both_tables(table):
+    lines = to_markdown(table).splitlines()
+    assert sum(line.startswith("| **SAE** |") for line in lines) == 2
+    assert lines[2].split("|")[2:5] == [" SUEP 125 GeV ", " SUEP 200 GeV ", " SUEP 300 GeV "]
+    page = to_html(table)
+    assert page.count("<table>") == page.count("<figcaption>") == 2
+    # each kind of row begins with a line, those beside another do not count
+    assert page.count(" first'") == 4
+
+
+@pytest.mark.parametrize(
+    ("cell", "short"),
+    [
+        (Cell("79.2", "+1.6 −1.8"), "79.2(18)"),
+        (Cell("57", "±6"), "57(6)"),
+        (Cell("0.000", "+0.006 −0.000"), "0.000(6)"),
+        (Cell("100.0", "+0.0 −0.0"), "100.0(0)"),
+        (Cell("99.98", ""), "99.98"),
+    ],
+)
+def test_numbers_in_one_word(cell, short):
+    assert cell.short == short
+
+
+def test_small_rates_keep_their_digits():
+    assert plain(0.0712, 0.0671, 0.0753) == Cell("0.071", "±0.004")
+    assert plain(0.0038, 0.0035, 0.0042) == Cell("0.0038", "+0.0004 −0.0003")
+
+
+def test_a_supervised_model_is_stamped(metrics):
+    model = metrics["model"] | {"name": "cct", "supervised": True}
+    remarks = result_table(metrics | {"model": model}).remarks
+    assert any(remark.startswith("SUPERVISED: ") for remark in remarks)
+    assert not any("SUPERVISED" in remark for remark in result_table(metrics).remarks)
+
+
+def test_reconstruction_beside_table_8(metrics):
+    table = reconstruction_table(metrics)
+    assert [row.name for row in table.rows[:3]] == ["QCD", "  paper Table 8", "SUEP 125 GeV"]
+    assert table.rows[1].cells["MSE"] == Cell("12.14", "")
+    assert table.rows[1].cells["SSIM, deviation"] == Cell("0.03", "")
+    value, low, high = metrics["reconstruction"]["QCD"]["mse"]["mean"]
+    assert table.rows[0].cells["MSE"] == plain(value, low, high)
+    assert reconstruction_table({"data": metrics["data"]}) is None
+
+
+def test_other_data_have_no_published_rows():
+    assert published_for({"data": {"name": "lhco"}, "model": {"name": "codae"}}) == []
+    assert {row.paper for row in published_for(CONFIG)} == {"arXiv:2306.12955"}
