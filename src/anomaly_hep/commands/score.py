@@ -23,7 +23,7 @@ def run(config: Mapping[str, Any]) -> None:
     files = [format_of(path).describe(path) for path in _inputs(config["input"])]
     # the event columns that all files have: what the events are joined by later
     shared = [c for c in files[0].columns if all(c in f.columns for f in files)]
-    columns = [c for c in shared if c.startswith("jet_") and c != "jet_label"]
+    columns = reading.said_of_events(shared)
     output = Path(config["output"])
     if output.suffix != ".parquet":
         raise ConfigError(f"output={output} is not parquet. Cure: let its name end in .parquet")

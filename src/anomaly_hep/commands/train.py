@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,19 @@ from anomaly_hep.atomic import atomic_path, write_text
 from anomaly_hep.callbacks import Checkpoints, Milestones, Speed
 from anomaly_hep.commands.simulate import ensure
 from anomaly_hep.data.module import EventDataModule
-from anomaly_hep.errors import ConfigError
+from anomaly_hep.errors import CheckpointError, ConfigError
 from anomaly_hep.evaluate.figures import write_figures
 from anomaly_hep.evaluate.metrics import EVENT_COLUMNS, evaluate, write_metrics
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.scores import Scorer, load_model, write_reconstructions
 from anomaly_hep.evaluate.tables import published_for, result_table
+from anomaly_hep.formats.darkshowers import is_published
 from anomaly_hep.formats.download import published_files
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.record import CSVRecord
 from anomaly_hep.run import RunDirectory, claim, default_path
 from anomaly_hep.runtime import TERMINATED, Termination, keep_freed_memory
+from anomaly_hep.types import FileDescription
 
 OUTPUTS = Path("outputs")
 
@@ -79,6 +81,9 @@ def _make(
         last = directory.last_checkpoint
         if last:
             console.print(f"going on from {last}")
+        elif config["start_from"]:
+            start_from(model, Path(config["start_from"]))
+            console.print(f"starting with the weights of {config['start_from']}")
         try:
             trainer.fit(model, module, ckpt_path=last, weights_only=True)
         except SystemExit:
@@ -99,9 +104,11 @@ def _make(
 def make_data(config: Mapping[str, Any]) -> EventDataModule:
     """Return the data module of a configuration."""
     data = config["data"]
-    own = ("name", "title", "dir", "if_missing", "simulation", "weight", "groups")
+    own = ("name", "title", "dir", "if_missing", "simulation", "weight", "groups", "test_dir")
     chosen = {name: value for name, value in data.items() if name not in own}
-    return EventDataModule(directory=data["dir"], seed=config["seed"], **chosen)
+    return EventDataModule(
+        directory=data["dir"], test_directory=data["test_dir"], seed=config["seed"], **chosen
+    )
 
 
 def make_model(config: Mapping[str, Any]) -> AnomalyModel:
@@ -120,6 +127,18 @@ def make_model(config: Mapping[str, Any]) -> AnomalyModel:
             ) from error
         raise
     return model
+
+
+def start_from(model: AnomalyModel, path: Path) -> None:
+    """Give the model the weights of a checkpoint of the same model; raises CheckpointError."""
+    other, _ = load_model(path)
+    try:
+        model.load_state_dict(other.state_dict())
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"start_from={path} holds the weights of another network "
+            f"({str(error).splitlines()[0]}). Cure: give a checkpoint of the same model"
+        ) from error
 
 
 def make_trainer(
@@ -172,24 +191,34 @@ def score(
     config: Mapping[str, Any], path: Path, module: EventDataModule, console: Console
 ) -> Scorer:
     """Score the test files of every class with the best checkpoint into scores.parquet."""
-    model, reading = load_model(path / "checkpoints" / "best.ckpt")
-    scorer = Scorer(model, reading, config["score_batch_size"])
+    scorer = Scorer(*load_model(path / "checkpoints" / "best.ckpt"), config["score_batch_size"])
+    table = score_table(config, module, scorer, console)
+    with atomic_path(path / "scores.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+    files = [(label, module.files("test", label)[0]) for label in module.classes]
+    write_reconstructions(scorer, files, path / "reconstructions.npz", events=2)
+    return scorer
+
+
+def score_table(
+    config: Mapping[str, Any],
+    module: EventDataModule,
+    scorer: Scorer,
+    console: Console | None = None,
+) -> pd.DataFrame:
+    """Return the scores of the test files of every class, with label and weight of each event."""
     weight = config["data"]["weight"]
     columns = [*EVENT_COLUMNS[config["data"]["kind"]], *([weight] if weight else [])]
-    tables, files = [], []
+    tables: list[pd.DataFrame] = []
     for label in module.classes:
         for file in module.files("test", label):
             table = scorer.score_file(file, columns)
             table.insert(1, "label", label)
             table["weight"] = table[weight] if weight else 1.0
             tables.append(table)
-        files.append((label, module.files("test", label)[0]))
-        console.print(f"scored {label}: {sum(len(t) for t in tables):,} events so far")
-    table = pd.concat(tables, ignore_index=True)
-    with atomic_path(path / "scores.parquet") as temporary:
-        table.to_parquet(temporary, index=False)
-    write_reconstructions(scorer, files, path / "reconstructions.npz", events=2)
-    return scorer
+        if console:
+            console.print(f"scored {label}: {sum(len(t) for t in tables):,} events so far")
+    return pd.concat(tables, ignore_index=True)
 
 
 def finish(
@@ -229,24 +258,29 @@ def finish(
 def describe_data(config: Mapping[str, Any], module: EventDataModule) -> dict[str, Any]:
     """Return name, origin and generator of the test data, as its files say."""
     files = [file for label in module.classes for file in module.files("test", label)]
-    made = [file.provenance for file in files if file.provenance]
-    if len(made) == len(files):
-        origin, generator = "simulated", made[0]["generator"]
-    elif made:
-        raise ConfigError(
-            f"{module.directory} mixes simulated files with others. Cure: keep them apart"
-        )
-    else:
-        # only what `fetch` has verified may go by the plain name of the published data
-        verified = published_files(module.directory)
-        published = all(file.path in verified for file in files)
-        origin, generator = ("published" if published else "user"), None
+    origin, generator = origin_of(files, module.test_directory)
     # what is simulated never goes by the plain name of the published data set
     name = config["data"]["title"] + (" (simulated)" if origin == "simulated" else "")
-    groups = config["data"]["groups"]
-    return {"name": name, "origin": origin, "generator": generator} | (
-        {"groups": groups} if groups else {}
-    )
+    described: dict[str, Any] = {"name": name, "origin": origin, "generator": generator}
+    if module.test_directory != module.directory:
+        trained, _ = origin_of(module.files("train", module.background), module.directory)
+        described["trained_on"] = trained
+    if groups := config["data"]["groups"]:
+        described["groups"] = groups
+    return described
+
+
+def origin_of(files: Sequence[FileDescription], directory: Path) -> tuple[str, str | None]:
+    """Return 'simulated', 'published' or 'user', and the generator of simulated files."""
+    made = [file.provenance for file in files if file.provenance]
+    if len(made) == len(files):
+        return "simulated", str(made[0]["generator"])
+    if made:
+        raise ConfigError(f"{directory} mixes simulated files with others. Cure: keep them apart")
+    # only what `fetch` has verified, or is known by its checksum, is called published
+    verified = published_files(directory)
+    published = all(file.path in verified or is_published(file.path) for file in files)
+    return ("published" if published else "user"), None
 
 
 def _describe_model(

@@ -23,7 +23,8 @@ ON_BAD_FILE = ("refuse", "skip")
 class EventDataModule(lightning.LightningDataModule):
     """Background events to train and validate on; which files hold which class for the tests.
 
-    kind: 'jets' or 'images', with the settings in `inputs` that its reading takes. classes: {label:
+    test_directory: where the test files are if elsewhere, say published ones of a network that
+    trains on simulated ones. kind: 'jets' or 'images', with the settings in `inputs` that its reading takes. classes: {label:
     file prefix}; only files of `background` are opened for training and validation.
     validation_fraction: the last part of the training events that validates where the data set has
     no files for it; None refuses such a data set. on_bad_file: 'refuse' stops at the first bad file, 'skip' reads every file once
@@ -34,6 +35,7 @@ class EventDataModule(lightning.LightningDataModule):
         self,
         *,
         directory: str,
+        test_directory: str | None,
         background: str,
         classes: Mapping[str, str],
         kind: str,
@@ -72,6 +74,7 @@ class EventDataModule(lightning.LightningDataModule):
             chunk_events,
             pool_batches,
         )
+        self.test_directory = Path(test_directory) if test_directory else self.directory
         self.num_workers, self.seed = num_workers, seed
         self.on_bad_file, self.max_bad_fraction = on_bad_file, max_bad_fraction
         self.reading = reading_of(self.hparams)
@@ -83,7 +86,8 @@ class EventDataModule(lightning.LightningDataModule):
         """Return the usable files of one class in 'train', 'val' or 'test', in name order."""
         key = (split, label)
         if key not in self._files:
-            paths = find_files(self.directory, split, self.classes[label])
+            directory = self.test_directory if split == "test" else self.directory
+            paths = find_files(directory, split, self.classes[label])
             usable = [self._describe(path) for path in paths]
             self._files[key] = [file for file in usable if file is not None]
             self.ledger.check(self.max_bad_fraction)

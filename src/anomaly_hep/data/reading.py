@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,10 @@ class Reading(ABC):
         """Columns to read; no label is among them."""
 
     @abstractmethod
+    def said_of_events(self, columns: Iterable[str]) -> list[str]:
+        """Return those of a file's columns that have one value per event and are no label."""
+
+    @abstractmethod
     def batch(
         self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
     ) -> tuple[JaggedBatch, Counts]:
@@ -88,6 +92,10 @@ class JetReading(Reading):
     def columns(self) -> list[str]:
         """Branches to read."""
         return list(dict.fromkeys([*self.features.columns, *self.selection.columns]))
+
+    def said_of_events(self, columns: Iterable[str]) -> list[str]:
+        """Return the jet branches."""
+        return [name for name in columns if name.startswith("jet_") and name != "jet_label"]
 
     def batch(
         self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
@@ -145,6 +153,10 @@ class ImageReading(Reading):
         return (
             rotated_and_mirrored(events, rng, ImageBatch.shape[1:]) if self.augmentation else events
         )
+
+    def said_of_events(self, columns: Iterable[str]) -> list[str]:
+        """Return the sums over pixels and the number of tracks; label and mass are truth."""
+        return [n for n in columns if not n.startswith("hit_") and n not in ("label", "mass")]
 
     def batch(
         self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str

@@ -1,0 +1,88 @@
+"""`curve`: the results of a run's milestones on its test files, against training size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from rich.console import Console
+
+from anomaly_hep.atomic import atomic_path
+from anomaly_hep.commands.train import make_data, score_table
+from anomaly_hep.errors import ConfigError, MissingDataError
+from anomaly_hep.evaluate.metrics import evaluate
+from anomaly_hep.evaluate.scores import Scorer, load_model
+from anomaly_hep.runtime import keep_freed_memory
+
+COLUMNS = ("presentations", "score", "group", "auc", "auc_low", "auc_high")
+
+
+def run(config: Mapping[str, Any]) -> None:
+    """Score the test files with every milestone's weights into curve.csv; it chooses nothing.
+
+    Rows that are there already are kept, so the command can follow a run that still trains.
+    """
+    keep_freed_memory()
+    path = Path(config["run_dir"])
+    file = path / "config.yaml"
+    if not file.exists():
+        raise MissingDataError(f"{path} holds no run. Cure: give run_dir a directory of train.py")
+    settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if config["test_dir"] is not None:
+        settings["data"]["test_dir"] = config["test_dir"]
+    groups = settings["data"]["groups"]
+    if not groups:
+        raise ConfigError(
+            f"data={settings['data']['name']} has no groups of signals to average over. "
+            "Cure: list them in data.groups"
+        )
+    module = make_data(settings)
+    output = path / "curve.csv"
+    done = pd.read_csv(output) if output.exists() else pd.DataFrame(columns=list(COLUMNS))
+    console = Console()
+    for number, checkpoint in _milestones(path):
+        if number in set(done["presentations"]):
+            continue
+        scorer = Scorer(*load_model(checkpoint), settings["score_batch_size"])
+        table = score_table(settings, module, scorer)
+        rows = pd.DataFrame(_rows(number, table, module.background, groups, scorer))
+        done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
+        with atomic_path(output) as temporary:
+            done.sort_values(["presentations", "score", "group"]).to_csv(temporary, index=False)
+        best = rows[rows["score"] == scorer.model.default_score]
+        console.print(
+            f"{number:>9,} presentations: {scorer.model.default_score} "
+            + ", ".join(f"{row.group} {100 * row.auc:.1f} %" for row in best.itertuples())
+        )
+    console.print(f"written to {output}")
+
+
+def _milestones(path: Path) -> list[tuple[int, Path]]:
+    """Return the milestones of a run by their numbers of presentations."""
+    files = path.glob("checkpoints/milestone-*.ckpt")
+    found = sorted((int(file.stem.removeprefix("milestone-")), file) for file in files)
+    if not found:
+        raise MissingDataError(
+            f"{path} has no milestone. Cure: train with trainer.milestones, and until the first"
+        )
+    return found
+
+
+def _rows(
+    number: int, table: pd.DataFrame, background: str, groups: Any, scorer: Scorer
+) -> list[dict[str, Any]]:
+    metadata = {
+        "data": {"name": "curve", "origin": "user", "groups": groups},
+        "model": {},
+        "default_score": scorer.model.default_score,
+        "speed": {},
+    }
+    means = evaluate(table, background=background, metadata=metadata)["means"]
+    return [
+        dict(zip(COLUMNS, (number, score, group, *means[score][group]["auc"]), strict=True))
+        for score in means
+        for group in groups
+    ]
