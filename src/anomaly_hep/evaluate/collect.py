@@ -182,9 +182,11 @@ def _table(
             lines.append(published_cells(known))
             shown.append(known)
     tested = sorted({f"{data_name(g.metrics)}, {event_counts(g.metrics)}" for g in groups})
+    tested_on = events_name(groups[0].metrics)
     measured = (
         f"Measured on {'; '.join(tested)}. Several seeds: mean and standard deviation, without "
-        "the fluctuation of the test events that they share; one seed: its central 68 % interval."
+        f"the fluctuation of the test {tested_on} that they share; one seed: its central 68 % "
+        "interval."
     )
     blocks = _blocks(groups, metric)
     return ResultTable(

@@ -58,12 +58,14 @@ tbody th {
   text-align: left; font-weight: 500; position: sticky; left: 0; background: var(--card);
   white-space: normal; min-width: 8.5rem;
 }
+table.wide th, table.wide td { padding: .35rem .28rem; font-size: .85rem; }
+table.wide td small { font-size: .72rem; }
 tr.first { border-top: 1px solid var(--line); }
 td small { display: block; color: var(--soft); font-size: .78rem; }
 tr.chosen, tr.chosen th { background: var(--chosen); font-weight: 650; }
 tr.published, tr.published th { color: var(--soft); font-weight: 400; }
 td.text { text-align: left; white-space: normal; }
-tr.beside th { padding-left: 1.4rem; }
+tr.beside th { padding-left: 1.4rem; white-space: nowrap; }
 tr.beside th, tr.beside td { padding-top: 0; }
 figure { margin: 0 0 1.2rem; }
 .results figcaption { font-weight: 600; margin: .9rem 0 .4rem; }

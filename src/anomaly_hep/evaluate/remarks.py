@@ -27,8 +27,7 @@ def reading_remarks(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"Means ({', '.join(groups)}) count each signal once; their intervals know that all "
             "signals meet the same background. An area below 50 % is given as it is: low scores "
-            "are the signal's. In a terminal 79.2(18) is 79.2 ± 1.8, the larger side of the "
-            "interval."
+            "are the signal's."
         )
 
 

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from anomaly_hep.evaluate.cells import NOTHING, Cell
-from anomaly_hep.evaluate.labels import decay
+from anomaly_hep.evaluate.labels import column_name, decay
 from anomaly_hep.evaluate.tables import ResultTable, Row
+
+# More columns than these have to be narrow to fit a page.
+_MANY = 9
 
 
 def to_markdown(table: ResultTable) -> str:
@@ -35,7 +38,9 @@ def _markdown_part(table: ResultTable) -> str:
 
 
 def _html_part(table: ResultTable) -> str:
-    head = "".join(f"<th scope='col'>{escape(decay(s))}</th>" for s in table.signals)
+    wide = " class='wide'" if len(table.signals) > _MANY else ""
+    heads = [escape(column_name(signal)).replace("\n", "<br>") for signal in table.signals]
+    head = "".join(f"<th scope='col'>{text}</th>" for text in heads)
     body = "".join(
         f"<tr class='{classes}'><th scope='row'>{escape(row.name)}</th>"
         + "".join(_html_cell(row.cells.get(signal, NOTHING)) for signal in table.signals)
@@ -44,7 +49,7 @@ def _html_part(table: ResultTable) -> str:
     )
     return (
         f"<figcaption>{escape(table.title)}</figcaption>"
-        f"<div class='scroll'><table><thead><tr><td></td>{head}</tr></thead>\n"
+        f"<div class='scroll'><table{wide}><thead><tr><td></td>{head}</tr></thead>\n"
         f"<tbody>{body}</tbody></table></div>"
     )
 

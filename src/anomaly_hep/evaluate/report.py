@@ -34,24 +34,25 @@ _CAPTIONS: Mapping[str, str] = {
     "roc": "ROC curve of every score and baseline, signal by signal; the band is the 68 % interval "
     "of the default score, the horizontal line the paper's working point.",
     "roc_": "ROC curves of one score for all signals.",
-    "histogram_": "Distribution of one score in each class. The outermost bins hold what lies "
-    "beyond.",
-    "reconstruction_kl": f"Reconstruction loss against KL divergence, as in Fig. 3 of {PAPER}.",
-    "jets": "Jets before (above) and after (below) the autoencoder; the area of a disc is the "
-    "particle's share of the jet's transverse momentum.",
     "latent": f"The two latent components of single events, as in Fig. 3 of {darkshowers.PAPER}. "
     "Of the background a random part is drawn.",
     "images": f"Images before and after the autoencoder, as in Fig. 4 of {darkshowers.PAPER}: what "
     "is true, the reconstructed probability of each pixel, and where it exceeds one half.",
-    "rates": "Share of the background that passes where 40 % of the signal does, mass by mass: "
-    "less is better. Bars: central 68 % interval; open stars: published.",
     "group_roc_": "ROC curve of every score and of baselines, mass by mass; the band is the 68 % "
     "interval of the default score, the vertical line the paper's working point.",
     "masses": "ROC curves of the default score at every mass.",
     "distributions": "Distribution of every score and baseline in the background and in each "
     "group of signals, whose masses count alike. The outermost bins hold what lies beyond.",
+    "histogram_": "Distribution of one score in each class. The outermost bins hold what lies "
+    "beyond.",
+    "reconstruction_kl": f"Reconstruction loss against KL divergence, as in Fig. 3 of {PAPER}.",
+    "jets": "Jets before (above) and after (below) the autoencoder; the area of a disc is the "
+    "particle's share of the jet's transverse momentum.",
     "losses": "Loss terms while training, on background alone.",
 }
+
+# Figures of many panels need the page's whole width.
+_WIDE = ("group_roc_",)
 
 
 def write_report(run_directory: Path) -> Path:
@@ -110,6 +111,8 @@ def _cards(metrics: Mapping[str, Any]) -> str:
 def _number(value: float | int | None) -> str:
     if value is None:
         return "–"
+    if value >= 1e9:
+        return f"{value / 1e9:,.3g} G"
     return f"{value / 1e6:,.3g} M" if value >= 1e6 else f"{value:,.0f}"
 
 
@@ -124,7 +127,8 @@ def _figures(directory: Path) -> str:
         left = [path for path in left if path not in chosen]
         pictures = "".join(_picture(path, caption) for path in chosen)
         # of several of a kind, two stand in a row
-        parts.append(f"<div class='pair'>{pictures}</div>" if len(chosen) > 1 else pictures)
+        paired = len(chosen) > 1 and key not in _WIDE
+        parts.append(f"<div class='pair'>{pictures}</div>" if paired else pictures)
     parts += [_picture(path, path.stem.replace("_", " ")) for path in left]
     return "".join(parts) or "<p>No figure was drawn.</p>"
 

@@ -81,6 +81,8 @@ class ResultTable:
     ) -> Iterator[RenderableType]:
         for table in (self, *self.also):
             yield from table._parts(options.max_width)
+        if self.blocks:
+            yield Text("79.2(18) is 79.2 ± 1.8, the larger side of the interval.", style="dim")
         for remark in self.remarks:
             yield Text(remark, style="dim")
 

@@ -17,11 +17,11 @@ from anomaly_hep.evaluate.figures.style import (
     DENSITY_COLOURS,
     house_style,
     logarithmic,
-    signal_line,
+    signal_lines,
     stamp,
     stamp_figure,
 )
-from anomaly_hep.evaluate.labels import decay_math, event_counts, ordered, score_axis
+from anomaly_hep.evaluate.labels import decay_math, event_counts, score_axis
 from anomaly_hep.evaluate.published import REJECTION
 
 # Shares of the events that lie left and right of what is drawn; they go to the edge bins.
@@ -46,15 +46,14 @@ def score_histogram(
     background = metrics["data"]["background"]
     # masses and multiplicities are read on linear axes, scores by their tails
     values = [sample.values for sample in samples.values()]
-    edges = _edges(values, bins, in_decades=name in metrics["scores"])
+    edges = score_edges(values, bins, in_decades=name in metrics["scores"])
     with house_style():
         figure = Figure(figsize=(6.8, 5.2))
         axes = figure.subplots()
-        content = _content(samples[background], edges)
+        content = score_content(samples[background], edges)
         axes.stairs(content, edges, fill=True, color=BACKGROUND_COLOUR, label=background)
-        for i, signal in enumerate(ordered(set(samples) - {background})):
-            line = signal_line(signal, i)
-            content = _content(samples[signal], edges)
+        for signal, line in signal_lines(set(samples) - {background}, metrics).items():
+            content = score_content(samples[signal], edges)
             # a gap where a class has no event: a line down to zero would only hide others
             content[content == 0] = np.nan
             axes.stairs(
@@ -67,7 +66,7 @@ def score_histogram(
             xycoords=("data", "axes fraction"), rotation=90, ha="right", va="bottom", fontsize=8.5,
         )  # fmt: skip
         axes.set_xlim(edges[0], edges[-1])
-        if _is_logarithmic(edges):
+        if is_logarithmic(edges):
             logarithmic(axes.xaxis)
         axes.set_yscale("log")
         axes.set_ylim(_lowest(samples), axes.get_ylim()[1] * 8)
@@ -91,8 +90,8 @@ def joint_density(
     With reconstruction loss and KL divergence it is Fig. 3 of arXiv:2311.17162. Each panel is
     normalised to 1 and says Spearman's rank correlation of its events, weights left aside.
     """
-    x_edges = _edges([pair.x for pair in panels.values()], bins, in_decades=True)
-    y_edges = _edges([pair.y for pair in panels.values()], bins, in_decades=True)
+    x_edges = score_edges([pair.x for pair in panels.values()], bins, in_decades=True)
+    y_edges = score_edges([pair.y for pair in panels.values()], bins, in_decades=True)
     contents = {title: _joint_content(pair, x_edges, y_edges) for title, pair in panels.items()}
     shares = np.concatenate([content.ravel() for content in contents.values()])
     with house_style():
@@ -105,7 +104,7 @@ def joint_density(
             )  # fmt: skip
             axes.set(xlim=x_edges[[0, -1]], ylim=y_edges[[0, -1]])
             for axis, edges in ((axes.xaxis, x_edges), (axes.yaxis, y_edges)):
-                if _is_logarithmic(edges):
+                if is_logarithmic(edges):
                     logarithmic(axis)
             axes.set_title(f"{title}, {len(pair.x):,} events", loc="left", fontsize=9.5)
             rank = spearmanr(pair.x, pair.y).statistic
@@ -117,11 +116,12 @@ def joint_density(
     return figure
 
 
-def _is_logarithmic(edges: Float64[np.ndarray, " edge"]) -> bool:
+def is_logarithmic(edges: Float64[np.ndarray, " edge"]) -> bool:
+    """Whether bins are even in the logarithm."""
     return bool(edges[0] > 0 and np.isclose(edges[1] / edges[0], edges[-1] / edges[-2]))
 
 
-def _edges(
+def score_edges(
     columns: list[np.ndarray], bins: int, *, in_decades: bool
 ) -> Float64[np.ndarray, " edge"]:
     """Return bin edges around all but the most extreme values, long tails `in_decades`."""
@@ -134,7 +134,10 @@ def _edges(
     return np.linspace(low, high, bins + 1)
 
 
-def _content(sample: Sample, edges: Float64[np.ndarray, " edge"]) -> Float64[np.ndarray, " bin"]:
+def score_content(
+    sample: Sample, edges: Float64[np.ndarray, " edge"]
+) -> Float64[np.ndarray, " bin"]:
+    """Return the share of a sample in each bin, with what lies beyond in the outermost ones."""
     inside = np.clip(sample.values, edges[0], edges[-1])
     return np.asarray(np.histogram(inside, edges, weights=sample.shares)[0])
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import mplhep
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from anomaly_hep.atomic import atomic_path
-from anomaly_hep.evaluate.labels import data_name, score_groups
+from anomaly_hep.evaluate.groups import groups_of
+from anomaly_hep.evaluate.labels import data_name, ordered, score_groups
 
 # M. Petroff, arXiv:2107.02270: ten colours, tested for colour-vision deficiencies.
 _PETROFF = {
@@ -100,6 +103,30 @@ def signal_line(label: str, position: int) -> dict[str, Any]:
     colours = list(_PETROFF.values())
     colour, line = SIGNAL_LINES.get(label, (colours[position % len(colours)], "-"))
     return {"color": colour, "linestyle": line}
+
+
+def signal_lines(labels: Iterable[str], metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return how each signal is drawn; those of a group in shades of its colour, by mass."""
+    lines = {label: signal_line(label, i) for i, label in enumerate(ordered(labels))}
+    for group, colour in group_colours(metrics).items():
+        members = [label for label in groups_of(metrics)[group] if label in lines]
+        shades = _shades(colour, len(members))
+        for i, (label, shade) in enumerate(zip(members, shades, strict=True)):
+            lines[label] = {"color": shade, "linestyle": ("-", "--")[i % 2]}
+    return lines
+
+
+def group_colours(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return the colour of each group of signals."""
+    colours = [_PETROFF[c] for c in ("red", "blue", "violet", "brown", "slate")]
+    return {group: colours[i % len(colours)] for i, group in enumerate(groups_of(metrics))}
+
+
+def _shades(colour: str, number: int) -> list[str]:
+    """Return shades of a colour from light to dark."""
+    full = np.array(to_rgb(colour))
+    mixes = np.linspace(0.5, -0.45, number) if number > 1 else np.zeros(1)
+    return [to_hex(full + (1 - full) * m if m > 0 else full * (1 + m)) for m in mixes]
 
 
 def model_colours() -> list[str]:

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from anomaly_hep.evaluate.figures.style import house_style, model_colours, stamp_figure
+from anomaly_hep.evaluate.groups import groups_of
+from anomaly_hep.evaluate.labels import events_name
 
 _STAGES = {"train": "training", "val": "validation"}
 # What the terms of Set- and CLIP-VAE are called on paper; others go by their own name.
@@ -17,6 +19,12 @@ _TITLES = {
     "loss": "total loss",
     "reconstruction": "reconstruction (Chamfer) loss",
     "kl": "KL divergence (nats per latent dimension)",
+}
+_IMAGE_TITLES = {
+    "loss": "total loss",
+    "reconstruction": "reconstruction loss",
+    "kl": "KL divergence (nats)",
+    "ssim": "structural similarity (SSIM)",
 }
 
 
@@ -32,6 +40,7 @@ def loss_curves(losses: pd.DataFrame, metrics: Mapping[str, Any]) -> Figure:
     `losses` is metrics.csv: columns step, train/TERM and val/TERM with gaps.
     """
     terms = loss_terms(losses)
+    titles = _IMAGE_TITLES if groups_of(metrics) else _TITLES
     with house_style():
         figure = Figure(figsize=(3.9 * len(terms) + 0.3, 3.7))
         grid = figure.subplots(1, len(terms), sharex=True, squeeze=False)[0]
@@ -39,9 +48,9 @@ def loss_curves(losses: pd.DataFrame, metrics: Mapping[str, Any]) -> Figure:
             for (stage, label), colour in zip(_STAGES.items(), model_colours(), strict=False):
                 if (column := f"{stage}/{term}") in losses:
                     _draw(axes, losses[["step", column]].dropna(), colour, label)
-            axes.set_title(_TITLES.get(term, term), loc="left", fontsize=10)
+            axes.set_title(titles.get(term, term), loc="left", fontsize=10)
             axes.set_xlabel("optimiser step")
-        grid[0].set_ylabel("loss per jet (dimensionless)")
+        grid[0].set_ylabel(f"loss per {events_name(metrics)[:-1]} (dimensionless)")
         grid[0].legend()
         stamp_figure(figure, metrics, right=f"{metrics['data']['background']} only")
     return figure
