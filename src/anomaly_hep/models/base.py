@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import lightning
@@ -82,7 +82,16 @@ class AnomalyModel(lightning.LightningModule):
         }
 
     def noise_like(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
-        """Return standard normal noise that depends on seed, step and rank alone.
+        """Return standard normal noise that depends on seed, step and rank alone."""
+        noise = torch.randn(values.shape, generator=self._chance())
+        return noise.to(values.device, values.dtype)
+
+    def uniform(self, shape: Sequence[int]) -> Float[Tensor, ...]:
+        """Return uniform noise between 0 and 1 that depends on seed, step and rank alone."""
+        return torch.rand(tuple(shape), generator=self._chance()).to(self.device)
+
+    def _chance(self) -> torch.Generator:
+        """Return the random numbers of this step.
 
         So a run that was killed and resumed draws what the unbroken run would have drawn.
         """
@@ -91,8 +100,7 @@ class AnomalyModel(lightning.LightningModule):
         generator.manual_seed(
             (self.seed * 1_000_003 + self.global_step) * 1_000_033 + self.global_rank
         )
-        noise = torch.randn(values.shape, generator=generator)
-        return noise.to(values.device, values.dtype)
+        return generator
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """Return the loss of one batch; a NaN or an infinity stops the run."""

@@ -69,7 +69,7 @@ class ResidualEncoder(nn.Module):
             Residual(256, groups=4),
         )
         self.out = nn.Conv2d(256, LATENT[0], 1)
-        _start(self.out)
+        he_start(self.out)
 
     def forward(self, mask: Float[Tensor, "image 1 72 58"]) -> Float[Tensor, "image 64 5 4"]:
         """Return the large latent image."""
@@ -88,7 +88,7 @@ class MaskEncoder(nn.Module):
             ConvBlock(128, 256, groups=2),  # 5 x 4
         ])  # fmt: skip
         self.out = nn.Linear(256 * 5 * 4, components)
-        _start(self.out)
+        he_start(self.out)
 
     def forward(self, mask: Float[Tensor, "image 1 72 58"]) -> Float[Tensor, "image component"]:
         """Return the small latent vector."""
@@ -115,7 +115,7 @@ class Decoder(nn.Module):
         )
         self.residuals = nn.ModuleList(Residual(outputs, groups=4) for _, outputs, *_ in stages)
         self.out = nn.Linear(64, 1)
-        _start(self.out)
+        he_start(self.out)
         nn.init.constant_(self.out.bias, START)
 
     def forward(
@@ -131,7 +131,7 @@ class Decoder(nn.Module):
         return logits[:, None, 4 : 4 + HEIGHT, 3 : 3 + WIDTH]
 
 
-def _start(layer: nn.Conv2d | nn.Linear) -> None:
+def he_start(layer: nn.Conv2d | nn.Linear) -> None:
     """Give a last layer the published start: He's uniform kernel, no bias."""
     he_uniform(layer.weight)
     if layer.bias is not None:

@@ -1,0 +1,192 @@
+"""Categorical CoDVAE: CoDAE with a relaxed categorical latent image (arXiv:2306.12955 section 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from anomaly_hep.data.batch import ImageBatch
+from anomaly_hep.models.codae import LATENT, CoDAE, ResidualEncoder, he_start
+from anomaly_hep.models.imagescores import (
+    bernoulli_loss,
+    reconstruction_columns,
+    reconstruction_scores,
+    structural_similarity,
+)
+from anomaly_hep.models.layers.concrete import log_density, mixture_log_density, sample
+
+COMPONENTS = 5  # of the prior
+_PRIOR_TEMPERATURES = (0.1, 1.0)  # uniform between these
+_SCORING_SEED = 42  # of the draws that scores are averaged over
+
+Latent = Float[Tensor, "image row column category"]
+
+
+class CategoricalEncoder(ResidualEncoder):
+    """The large encoder with a temperature beside the logits, and the prior's logits.
+
+    Each of the 5 x 4 positions has 64 categories and one temperature, softplus + `base`.
+    """
+
+    def __init__(self, base_temperature: float) -> None:
+        super().__init__()
+        self.base = base_temperature
+        self.temperature = nn.Conv2d(256, 1, 1)
+        he_start(self.temperature)
+        categories, rows, columns = LATENT
+        # trainable, and counted among the encoder's parameters, as in the published code
+        self.prior_logits = nn.Parameter(torch.randn(rows, columns, COMPONENTS, categories))
+        low, high = _PRIOR_TEMPERATURES
+        self.prior_temperature: Tensor
+        self.register_buffer("prior_temperature", low + (high - low) * torch.rand(COMPONENTS, 1))
+
+    def posterior(
+        self, mask: Float[Tensor, "image 1 72 58"]
+    ) -> tuple[Latent, Float[Tensor, "image row column 1"]]:
+        """Return logits and temperature of the relaxed categorical at each position."""
+        features = self.blocks(mask)
+        logits, raw = self.out(features), self.temperature(features)
+        return (
+            logits.permute(0, 2, 3, 1).float(),
+            F.softplus(raw.permute(0, 2, 3, 1).float()) + self.base,
+        )
+
+
+class CoDVAE(CoDAE):
+    """CoDAE whose large latent image is drawn from relaxed categoricals.
+
+    beta: weight of the KL term; kl_weight: what beta = 1 stands for on the mean divergence of a
+    position (0.625 is what the published code applies at its batch size). kl_samples: draws of
+    the Monte-Carlo divergence. score_draws: draws that a score is averaged over; their noise is
+    fixed and the same for every event. base_temperature is added to the learned temperature.
+    """
+
+    default_score: ClassVar[str] = "sse"
+    residual_encoder: CategoricalEncoder
+
+    def __init__(
+        self,
+        *,
+        optimizer: Mapping[str, Any],
+        latent_dim: int,
+        seed: int,
+        beta: float,
+        kl_weight: float,
+        kl_samples: int,
+        score_draws: int,
+        base_temperature: float,
+    ) -> None:
+        super().__init__(optimizer=optimizer, latent_dim=latent_dim, seed=seed)
+        self.save_hyperparameters(logger=False)
+        self.beta, self.kl_weight = beta, kl_weight
+        self.kl_samples, self.score_draws = kl_samples, score_draws
+        self.score_names = (*self.score_names, "kl_forward", "kl_reverse")
+        self.residual_encoder = CategoricalEncoder(base_temperature)
+        self.to(memory_format=torch.channels_last)
+
+    def loss(self, batch: ImageBatch) -> dict[str, Float[Tensor, ""]]:
+        """Return reconstruction + beta kl_weight KL per position; in validation also the SSIM."""
+        mask = batch.mask()
+        logits, temperature = self.residual_encoder.posterior(mask)
+        draws = self.draws(1 + self.kl_samples, logits.shape)
+        decoded = self.decode(sample(logits, temperature, draws[0]), mask)
+        reconstruction = bernoulli_loss(decoded, mask).mean()
+        divergence = self.reverse_divergence(logits, temperature, draws[1:]).mean()
+        kl = self.kl_weight * divergence
+        terms = {
+            "loss": reconstruction + self.beta * kl,
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "temperature": temperature.mean(),
+        }
+        if not self.training:
+            terms["ssim"] = structural_similarity((decoded > 0).float(), mask).mean()
+        return terms
+
+    def decode(
+        self, log_latent: Latent, mask: Float[Tensor, "image 1 72 58"]
+    ) -> Float[Tensor, "image 1 72 58"]:
+        """Return the logits of the reconstruction from a draw and the small latent vector."""
+        latent = log_latent.exp().permute(0, 3, 1, 2)
+        return self.decoder(latent, self.mask_encoder(mask)).float()
+
+    def draws(
+        self, number: int, shape: torch.Size
+    ) -> Float[Tensor, "draw image row column category"]:
+        """Return uniform noise: by seed and step in training, fixed for all events otherwise."""
+        if self.training:
+            return self.uniform((number, *shape))
+        generator = torch.Generator().manual_seed(_SCORING_SEED)
+        noise = torch.rand((number, 1, *shape[1:]), generator=generator)
+        return noise.to(self.device).expand(number, *shape)
+
+    def reverse_divergence(
+        self,
+        logits: Latent,
+        temperature: Float[Tensor, "image row column 1"],
+        noise: Float[Tensor, "draw image row column category"],
+    ) -> Float[Tensor, "image row column"]:
+        """Return KL(q || p) of each position by Monte Carlo: mean of log q - log p over draws."""
+        value = sample(logits, temperature, noise)
+        return (log_density(value, logits, temperature) - self._prior(value)).mean(0)
+
+    def forward_divergence(
+        self, logits: Latent, temperature: Float[Tensor, "image row column 1"], draws: int
+    ) -> Float[Tensor, "image row column"]:
+        """Return KL(p || q) of each position: the prior's fixed draws, as many of each component."""
+        encoder = self.residual_encoder
+        generator = torch.Generator().manual_seed(_SCORING_SEED)
+        noise = torch.rand((draws, *encoder.prior_logits.shape), generator=generator)
+        value = sample(encoder.prior_logits, encoder.prior_temperature, noise.to(self.device))
+        # (draw x component, row, column, category): equal shares of the mixture, less noise
+        value = value.permute(0, 3, 1, 2, 4).flatten(0, 1)
+        prior = self._prior(value)[:, None]
+        return (prior - log_density(value[:, None], logits, temperature)).mean(0)
+
+    def _prior(
+        self, value: Float[Tensor, "*draw row column category"]
+    ) -> Float[Tensor, "*draw row column"]:
+        encoder = self.residual_encoder
+        return mixture_log_density(value, encoder.prior_logits, encoder.prior_temperature)
+
+    def examine(self, batch: ImageBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return all scores, averaged over fixed draws, and latent vector and quality.
+
+        A reconstruction is the mode of the Bernoulli decoder, 0 or 1, except for `bce`.
+        """
+        mask = batch.mask()
+        logits, temperature = self.residual_encoder.posterior(mask)
+        z = self.mask_encoder(mask).float()
+        draws = self.draws(self.score_draws, logits.shape)
+        scored, shown = [], []
+        for noise in draws:
+            latent = sample(logits, temperature, noise).exp().permute(0, 3, 1, 2)
+            decoded = self.decoder(latent, z).float()
+            mode = (decoded > 0).float()
+            scored.append(reconstruction_scores(mode, mask, bernoulli_loss(decoded, mask)))
+            shown.append(reconstruction_columns(mode, mask))
+        scores = {f"latent_{i + 1}": z[:, i] for i in range(self.latent_dim)} | _mean(scored)
+        scores["kl_forward"] = self.forward_divergence(logits, temperature, self.score_draws).sum(
+            (1, 2)
+        )
+        scores["kl_reverse"] = self.reverse_divergence(
+            logits, temperature, self.draws(self.kl_samples, logits.shape)
+        ).sum((1, 2))
+        return scores, {f"latent_{i}": z[:, i] for i in range(self.latent_dim)} | _mean(shown)
+
+    def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
+        """Return the masks and the probability of a hit in each pixel, for one fixed draw."""
+        mask = batch.mask()
+        logits, temperature = self.residual_encoder.posterior(mask)
+        value = sample(logits, temperature, self.draws(1, logits.shape)[0])
+        probability = torch.sigmoid(self.decode(value, mask))
+        return {"truth": mask[:, 0], "reconstructed": probability[:, 0]}
+
+
+def _mean(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([part[name] for part in parts]).mean(0) for name in parts[0]}
