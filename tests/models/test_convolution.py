@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from anomaly_hep.models.layers.convolution import (
     EPS,
@@ -34,11 +34,13 @@ def _plain(block: MaskBlock, mask: Tensor) -> Tensor:
     """Return what a first block computes, written down with torch's own layers."""
     if block.stride == 2:
         left, right, top, bottom = same_padding(72, 58)
-        y = F.conv2d(F.pad(mask, (left, right, top, bottom)), block.weight, block.bias, stride=2)
+        y = functional.conv2d(
+            functional.pad(mask, (left, right, top, bottom)), block.weight, block.bias, stride=2
+        )
     else:
-        y = F.conv2d(mask, block.weight, block.bias, padding=1)
-    y = F.instance_norm(y, weight=block.norm_weight, bias=block.norm_bias, eps=EPS)
-    y = F.leaky_relu(y, SLOPE)
+        y = functional.conv2d(mask, block.weight, block.bias, padding=1)
+    y = functional.instance_norm(y, weight=block.norm_weight, bias=block.norm_bias, eps=EPS)
+    y = functional.leaky_relu(y, SLOPE)
     return pool_reference(y) if block.pooled else y
 
 
@@ -73,7 +75,7 @@ def test_a_condition_multiplies_as_the_convolution_of_its_meshes() -> None:
     )
     meshes = torch.stack([columns, rows]).expand(3, 2, 5, 4)
     tiled = torch.cat([z[:, :, None, None].expand(3, 2, 5, 4), meshes], dim=1)
-    expected = x * F.conv2d(tiled, layer.weight, layer.bias, padding=1)
+    expected = x * functional.conv2d(tiled, layer.weight, layer.bias, padding=1)
     torch.testing.assert_close(layer(x, z), expected)
 
 

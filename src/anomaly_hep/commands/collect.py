@@ -12,7 +12,10 @@ from anomaly_hep.evaluate.collect import collect
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Write collected.md, .csv and .json into the directory and print the table."""
+    """Write collected.md, .csv and .json into the directory and print the table.
+
+    Runs with a curve.csv give auc_against_presentations.png and .csv too.
+    """
     if len(arguments) != 1:
         raise ConfigError(
             "collect takes one directory. Cure: python -m anomaly_hep collect outputs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,21 @@ from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.formats.files import format_of
 
 IF_MISSING = ("simulate", "error")
+DATA_FILES = ("*.root", "*.parquet", "*.h5", "*.npz")
 
 
 def run(config: Mapping[str, Any]) -> None:
-    """Simulate every file that is not there yet, and draw what the jets look like."""
+    """Simulate every file that is not there yet, and draw what the jets or events look like."""
+    from anomaly_hep.simulate.kinds import kind_of
     from anomaly_hep.simulate.production import produce
-    from anomaly_hep.simulate.validation import physics_figure
 
     console = Console()
     data, directory = config["data"], Path(config["data"]["dir"])
+    validation = importlib.import_module(
+        f"anomaly_hep.simulate.{kind_of(data['simulation']).validation}"
+    )
+    published = None if config["compare"] is None else Path(config["compare"])
+    validation.check_published(published)
     report = produce(
         data["simulation"],
         directory,
@@ -30,7 +37,8 @@ def run(config: Mapping[str, Any]) -> None:
     )
     console.print(report.summary())
     if config["parts"] == 1:
-        console.print(f"figure: {physics_figure(directory, directory / 'physics.png')}")
+        for line in validation.report(directory, directory / "physics.png", published):
+            console.print(line, highlight=False, soft_wrap=True)
 
 
 def ensure(data: Mapping[str, Any], console: Console) -> None:
@@ -46,8 +54,10 @@ def ensure(data: Mapping[str, Any], console: Console) -> None:
     directory = Path(data["dir"])
     if _holds_foreign_files(directory):
         return
+    from anomaly_hep.simulate.kinds import kind_of
     from anomaly_hep.simulate.production import plan, produce
 
+    kind = kind_of(data["simulation"])
     missing = [shard for shard in plan(data["simulation"], directory) if not shard.path.exists()]
     if missing and data["if_missing"] == "error":
         raise MissingDataError(
@@ -56,10 +66,10 @@ def ensure(data: Mapping[str, Any], console: Console) -> None:
             "`python -m anomaly_hep simulate` or `fetch`, or set data.if_missing=simulate"
         )
     if missing:
-        jets = sum(shard.jets for shard in missing)
+        entries = sum(shard.entries for shard in missing)
         console.print(
-            f"[bold]{directory} lacks {len(missing)} files: SIMULATING {jets:,} jets with "
-            "Pythia 8.[/bold] They are not the published JetClass and are called simulated."
+            f"[bold]{directory} lacks {len(missing)} files: SIMULATING {entries:,} {kind.unit} with "
+            f"Pythia 8.[/bold] They are not the published {kind.title} and are called simulated."
         )
     report = produce(data["simulation"], directory)
     if missing:
@@ -68,6 +78,6 @@ def ensure(data: Mapping[str, Any], console: Console) -> None:
 
 def _holds_foreign_files(directory: Path) -> bool:
     """Return whether the first data file found there was made by something else than us."""
-    files = (p for pattern in ("*.root", "*.parquet") for p in sorted(directory.rglob(pattern)))
+    files = (p for pattern in DATA_FILES for p in sorted(directory.rglob(pattern)))
     first = next((path for path in files if not path.name.startswith(".")), None)
     return first is not None and format_of(first).describe(first).provenance is None

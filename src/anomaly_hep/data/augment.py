@@ -1,4 +1,4 @@
-"""Symmetries of the detector that training images may be turned by, arXiv:2306.12955 section 3.2."""
+"""Symmetries of the detector for images in training, arXiv:2306.12955 section 3.2."""
 
 from __future__ import annotations
 

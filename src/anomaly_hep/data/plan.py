@@ -25,11 +25,12 @@ class Slice:
 class Plan:
     """The order of one epoch for one of `ranks` processes.
 
-    `files` are parts of files, in the data set's order. They are cut into chunks of `chunk_events`; the chunks are shuffled over all files and laid end
-    to end. Each rank takes an equal share of that line (to within one event), and cuts it into
-    batches of equal size (to within one event), as many as the longest share needs. So every event
-    comes exactly once an epoch, all ranks make the same number of steps, and no batch is a
-    remnant. `pool_batches` consecutive batches are read and shuffled together.
+    `files` are parts of files, in the data set's order. They are cut into chunks of `chunk_events`;
+    the chunks are shuffled over all files and laid end to end. Each rank takes an equal share of
+    that line (to within one event), and cuts it into batches of equal size (to within one event),
+    as many as the longest share needs. So every event comes exactly once an epoch, all ranks make
+    the same number of steps, and no batch is a remnant. `pool_batches` consecutive batches are read
+    and shuffled together.
     """
 
     files: Sequence[Slice]

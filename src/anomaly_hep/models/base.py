@@ -53,7 +53,7 @@ class AnomalyModel(lightning.LightningModule):
         """Return every anomaly score, larger for stranger events; deterministic."""
 
     def examine(self, batch: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the scores and, by name, what else the table of scores is to hold of each event."""
+        """Return the scores, and what else the table of scores is to hold of each event."""
         return self.scores(batch), {}
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Categorical CoDVAE: CoDAE with a relaxed categorical latent image (arXiv:2306.12955 section 4.3)."""
+"""Categorical CoDVAE: CoDAE with relaxed categorical latents (arXiv:2306.12955 section 4.3)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from anomaly_hep.data.batch import ImageBatch
 from anomaly_hep.models.codae import LATENT, CoDAE, ResidualEncoder, he_start
@@ -53,7 +53,7 @@ class CategoricalEncoder(ResidualEncoder):
         logits, raw = self.out(features), self.temperature(features)
         return (
             logits.permute(0, 2, 3, 1).float(),
-            F.softplus(raw.permute(0, 2, 3, 1).float()) + self.base,
+            functional.softplus(raw.permute(0, 2, 3, 1).float()) + self.base,
         )
 
 
@@ -138,7 +138,7 @@ class CoDVAE(CoDAE):
     def forward_divergence(
         self, logits: Latent, temperature: Float[Tensor, "image row column 1"], draws: int
     ) -> Float[Tensor, "image row column"]:
-        """Return KL(p || q) of each position: the prior's fixed draws, as many of each component."""
+        """Return KL(p || q) of each position over fixed draws of each of the prior's components."""
         encoder = self.residual_encoder
         generator = torch.Generator().manual_seed(_SCORING_SEED)
         noise = torch.rand((draws, *encoder.prior_logits.shape), generator=generator)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 # Keras clips probabilities to [1e-7, 1 - 1e-7] before the logarithm
@@ -28,7 +28,11 @@ def bernoulli_loss(
 ) -> Float[Tensor, " image"]:
     """Return the binary cross-entropy summed over pixels, probabilities clipped as Keras does."""
     clipped = logits.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)
-    return F.binary_cross_entropy_with_logits(clipped, mask, reduction="none").flatten(1).sum(1)
+    return (
+        functional.binary_cross_entropy_with_logits(clipped, mask, reduction="none")
+        .flatten(1)
+        .sum(1)
+    )
 
 
 def reconstruction_scores(

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int32
 from torch import Tensor, nn
+from torch.nn import functional
 
 from anomaly_hep.models.layers import kernels
 
@@ -48,10 +48,10 @@ class ConvBlock(_Block):
     ) -> Float[Tensor, "image channel2 row2 column2"]:
         """Return the block's output, added to `residual` where one is given."""
         if self.stride == 2:
-            x = F.pad(x, kernels.same_padding(x.shape[2], x.shape[3]))
-            y = F.conv2d(x, self.weight, self.bias, stride=2, groups=self.groups)
+            x = functional.pad(x, kernels.same_padding(x.shape[2], x.shape[3]))
+            y = functional.conv2d(x, self.weight, self.bias, stride=2, groups=self.groups)
         else:
-            y = F.conv2d(x, self.weight, self.bias, padding=1, groups=self.groups)
+            y = functional.conv2d(x, self.weight, self.bias, padding=1, groups=self.groups)
         return kernels.norm_act(y, self.norm_weight, self.norm_bias, residual, eps=EPS, slope=SLOPE)
 
 
@@ -90,7 +90,11 @@ class MaskBlock(_Block):
         padding = (
             kernels.same_padding(mask.shape[2], mask.shape[3]) if self.stride == 2 else (1, 1, 1, 1)
         )
-        codes = F.conv2d(F.pad(mask, padding), self.powers, stride=self.stride)[:, 0].round().long()
+        codes = (
+            functional.conv2d(functional.pad(mask, padding), self.powers, stride=self.stride)[:, 0]
+            .round()
+            .long()
+        )
         occurs = torch.bincount(codes.flatten(), minlength=512) > 0
         number = occurs.cumsum(0) - 1
         return number[codes].int(), self.bits[occurs]
@@ -108,7 +112,7 @@ class MaskBlock(_Block):
         centred = values - (share @ values)[:, None]
         variance = torch.einsum("if,ifc->ic", share, centred * centred)
         scale = (variance + EPS).rsqrt() * self.norm_weight
-        return F.leaky_relu(centred * scale[:, None] + self.norm_bias, SLOPE)
+        return functional.leaky_relu(centred * scale[:, None] + self.norm_bias, SLOPE)
 
 
 class Residual(nn.Module):
@@ -151,7 +155,7 @@ class SpatialConditioning(nn.Module):
         self, x: Float[Tensor, "image channel row column"], z: Float[Tensor, "image condition"]
     ) -> Float[Tensor, "image channel row column"]:
         """Return the conditioned feature map."""
-        basis = F.conv2d(self.maps, self.weight, padding=1).permute(0, 2, 3, 1)
+        basis = functional.conv2d(self.maps, self.weight, padding=1).permute(0, 2, 3, 1)
         weights = torch.cat([z, z.new_ones(len(z), 1)], dim=1)
         factor = weights @ basis.flatten(1).to(z.dtype) + self._constant(basis)
         return x * factor.view(len(z), *basis.shape[1:]).permute(0, 3, 1, 2).to(x.dtype)

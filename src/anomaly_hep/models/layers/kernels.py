@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int32
 from torch import Tensor
+from torch.nn import functional
 
 from anomaly_hep.models.layers import native
 
@@ -41,7 +41,7 @@ def norm_act_reference(
     slope: float,
 ) -> Float[Tensor, "image channel row column"]:
     """Return what `norm_act` does, by torch's own functions."""
-    y = F.leaky_relu(F.instance_norm(x, weight=weight, bias=bias, eps=eps), slope)
+    y = functional.leaky_relu(functional.instance_norm(x, weight=weight, bias=bias, eps=eps), slope)
     return y if residual is None else y + residual
 
 
@@ -59,7 +59,7 @@ def upsample_reference(
     x: Float[Tensor, "image channel row column"],
 ) -> Float[Tensor, "image channel row2 column2"]:
     """Return what `upsample` does, by torch's own function."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def pool(
@@ -67,9 +67,8 @@ def pool(
 ) -> Float[Tensor, "image channel row2 column2"]:
     """Return the largest value of each 3 x 3 window of stride 2, padded as `same_padding`."""
     if native.usable(x):
-        n, c, h, w = x.shape
-        table = _flat(x)
-        y: Tensor = _Pool.apply(table, None, h, w)
+        h, w = x.shape[2:]
+        y: Tensor = _Pool.apply(_flat(x), None, h, w)
         return _image(y, _halved(h), _halved(w))
     return pool_reference(x)
 
@@ -78,8 +77,8 @@ def pool_reference(
     x: Float[Tensor, "image channel row column"],
 ) -> Float[Tensor, "image channel row2 column2"]:
     """Return what `pool` does, by torch's own function."""
-    padded = F.pad(x, same_padding(x.shape[2], x.shape[3]), value=-torch.inf)
-    return F.max_pool2d(padded, 3, 2)
+    padded = functional.pad(x, same_padding(x.shape[2], x.shape[3]), value=-torch.inf)
+    return functional.max_pool2d(padded, 3, 2)
 
 
 def same_padding(height: int, width: int) -> tuple[int, int, int, int]:
