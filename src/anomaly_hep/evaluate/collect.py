@@ -31,6 +31,7 @@ from anomaly_hep.evaluate.labels import (
     score_groups,
     score_name,
 )
+from anomaly_hep.evaluate.presentations import write_curves
 from anomaly_hep.evaluate.published import PublishedRow, row_for
 from anomaly_hep.evaluate.remarks import published_remarks, reading_remarks
 from anomaly_hep.evaluate.render import to_markdown
@@ -73,7 +74,8 @@ def collect(directory: Path) -> ResultTable:
     Writes collected.md (the table), collected.csv (every score, signal and metric) and
     collected.json (the same with every run's path, seed and state), and, where a Set-VAE and a
     CLIP-VAE are among the runs, the figures collected_kl_roc.png and
-    collected_reconstruction_kl.png. Runs that are not finished are listed in all of them.
+    collected_reconstruction_kl.png. Runs that are not finished are listed in all of them. Of runs
+    with a curve.csv, finished or not, it writes `write_curves`' table and figure.
 
     Raises MissingDataError when no run below the directory is finished.
     """
@@ -85,6 +87,7 @@ def collect(directory: Path) -> ResultTable:
         for run in runs
         if run.status != "finished"
     ]
+    remarks += write_curves(directory, runs)
     if not groups:
         raise MissingDataError("\n".join([f"no finished run below {directory}", *remarks]))
     spreads = {group.name: list(_spreads(group)) for group in groups}

@@ -110,15 +110,19 @@ def score_name(name: str) -> str:
     return _SCORES.get(name, name)
 
 
+def known_first(names: Iterable[str]) -> list[str]:
+    """Return scores and baselines in the order to show them, unknown ones last by name."""
+    rank = {name: i for i, name in enumerate(_SCORES)}
+    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
+
+
 def score_groups(metrics: Mapping[str, Any]) -> dict[str, str]:
     """Return the group in metrics.json of each score and baseline, in the order to show them.
 
     The default score first, then the other scores, then the baselines as the paper values them.
     """
-    known = list(_SCORES)
-    rank = {name: i for i, name in enumerate(known)}
     names = {
-        group: sorted(metrics[group], key=lambda n: (n != default, rank.get(n, len(rank)), n))
+        group: sorted(known_first(metrics[group]), key=lambda name: name != default)
         for default, group in ((metrics["default_score"], "scores"), ("", "baselines"))
     }
     return {name: group for group, members in names.items() for name in members}

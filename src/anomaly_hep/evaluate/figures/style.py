@@ -134,6 +134,11 @@ def model_colours() -> list[str]:
     return list(_SCORES)
 
 
+def all_colours() -> list[str]:
+    """Return the whole palette, for curves of which there are many."""
+    return [*_SCORES, *_BASELINES]
+
+
 def score_colours(metrics: Mapping[str, Any]) -> dict[str, str]:
     """Return the colour of each score and baseline, in the order to show them.
 
@@ -167,7 +172,12 @@ def stamp(axes: Axes, metrics: Mapping[str, Any], *, right: str = "") -> None:
 
 def stamp_figure(figure: Figure, metrics: Mapping[str, Any], *, right: str = "") -> None:
     """Say the same above a figure of several panels."""
-    # constrained layout moves the title to its padding below the upper edge and makes room for it
-    figure.suptitle(data_name(metrics), x=0.01, ha="left", weight="bold", fontsize=11)
+    stamp_name(figure, data_name(metrics))
     top = 1 - mpl.rcParams["figure.constrained_layout.h_pad"] / figure.get_figheight()
     figure.text(0.985, top, right, ha="right", va="top", fontsize=9.5)
+
+
+def stamp_name(figure: Figure, name: str) -> None:
+    """Say the name of the data above a figure of several panels."""
+    # constrained layout moves the title to its padding below the upper edge and makes room for it
+    figure.suptitle(name, x=0.01, ha="left", weight="bold", fontsize=11)
