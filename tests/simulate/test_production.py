@@ -45,7 +45,7 @@ def names(directory: Path) -> list[str]:
 
 def test_files_are_named_like_the_published_ones(tmp_path: Path) -> None:
     shards = plan({**SIZES, "sizes": {"train": {"QCD": 25}, "test": {"Tbl": 10}}}, tmp_path)
-    assert [(str(s.path.relative_to(tmp_path)), s.jets) for s in shards] == [
+    assert [(str(s.path.relative_to(tmp_path)), s.entries) for s in shards] == [
         ("train/ZJetsToNuNu_000.root", 10),
         ("train/ZJetsToNuNu_001.root", 10),
         ("train/ZJetsToNuNu_002.root", 5),
@@ -131,7 +131,7 @@ def test_workers_are_small_and_busy_with_pythia(sample: tuple[Path, ProductionRe
     assert report.peak_memory_mb < 300
     cpu = sum(totals.cpu_seconds for totals in report.classes.values())
     assert sum(totals.pythia_seconds for totals in report.classes.values()) > 0.75 * cpu
-    assert report.jets == 6 * 150 + 4 * 20
+    assert report.entries == 6 * 150 + 4 * 20
     text = report.summary()
     assert "980 simulated jets" in text
     assert all(label in text for label in jetclass.LABELS)

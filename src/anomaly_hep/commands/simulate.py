@@ -68,8 +68,9 @@ def ensure(data: Mapping[str, Any], console: Console) -> None:
     if missing:
         entries = sum(shard.entries for shard in missing)
         console.print(
-            f"[bold]{directory} lacks {len(missing)} files: SIMULATING {entries:,} {kind.unit} with "
-            f"Pythia 8.[/bold] They are not the published {kind.title} and are called simulated."
+            f"[bold]{directory} lacks {len(missing)} files: SIMULATING {entries:,} {kind.unit} "
+            f"with Pythia 8.[/bold] They are not the published {kind.title} and are called "
+            "simulated."
         )
     report = produce(data["simulation"], directory)
     if missing:

@@ -57,6 +57,31 @@ class Hits:
     track_energy: Float64[np.ndarray, " particle"]
     track_resolution: Float64[np.ndarray, " particle"]
 
+    def take(self, index: Int64[np.ndarray, " chosen"]) -> Hits:
+        """Return the particles `index`, in that order."""
+        return Hits(
+            self.event[index],
+            self.point.at(index),
+            self.pid[index],
+            self.energy[index],
+            self.track_energy[index],
+            self.track_resolution[index],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Towers:
+    """Cells of one layer that hold energy: event, row in eta, column in phi, energy in GeV."""
+
+    event: Int64[np.ndarray, " tower"]
+    row: Int64[np.ndarray, " tower"]
+    column: Int64[np.ndarray, " tower"]
+    energy: Float64[np.ndarray, " tower"]
+
+    def take(self, index: np.ndarray) -> Towers:
+        """Return the towers `index`."""
+        return Towers(self.event[index], self.row[index], self.column[index], self.energy[index])
+
 
 @dataclass(frozen=True, eq=False)
 class Flow:
@@ -66,6 +91,29 @@ class Flow:
     direction: Direction
     energy: Float64[np.ndarray, " neutral"]
     track_scale: Float64[np.ndarray, " particle"]
+
+
+def deposits(layer: Layer, hits: Hits) -> Towers:
+    """Return the true energy in the cells that were hit."""
+    share = layer.fraction(hits.pid)
+    hit, cells, cell = _cells(layer, hits, share)
+    energy = np.bincount(cell, hits.energy[hit] * share[hit], len(cells.event))
+    return Towers(cells.event, cells.row, cells.column, energy.astype(np.float64))
+
+
+def transverse_energies(layer: Layer, true: Towers, rng: np.random.Generator) -> Towers:
+    """Return the transverse energies of the cells that pass the cuts, measured once more.
+
+    A tower's direction is a random point of its cell, as in Delphes.
+    """
+    low, high = layer.eta_edges[true.row], layer.eta_edges[true.row + 1]
+    centre = (low + high) / 2
+    measured = log_normal(true.energy, layer.resolution(true.energy, centre), rng)
+    threshold = layer.min_significance * layer.resolution(measured, centre)
+    eta = low + (high - low) * rng.random(len(low))
+    kept = np.flatnonzero((measured >= layer.min_energy) & (measured >= threshold))
+    energy = measured[kept] / np.cosh(eta[kept])
+    return Towers(true.event[kept], true.row[kept], true.column[kept], energy)
 
 
 def energy_flow(layer: Layer, hits: Hits, rng: np.random.Generator) -> Flow:
@@ -99,9 +147,10 @@ def energy_flow(layer: Layer, hits: Hits, rng: np.random.Generator) -> Flow:
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """The cells that were hit: event number, bounds in eta, position and width in phi."""
+    """The cells that were hit: event, row and bounds in eta, position and width in phi."""
 
     event: np.ndarray
+    row: np.ndarray
     low: np.ndarray
     high: np.ndarray
     column: np.ndarray
@@ -128,7 +177,7 @@ def _cells(layer: Layer, hits: Hits, share: np.ndarray) -> tuple[np.ndarray, _Ce
     row = key // columns % rows
     width = 2 * np.pi / layer.phi_cells[row]
     event = key // (rows * columns)
-    return hit, _Cells(event, edges[row], edges[row + 1], key % columns, width), cell
+    return hit, _Cells(event, row, edges[row], edges[row + 1], key % columns, width), cell
 
 
 def _combined(

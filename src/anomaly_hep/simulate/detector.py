@@ -11,11 +11,13 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from anomaly_hep.simulate import calorimeter, impact_parameters, tracking
-from anomaly_hep.simulate.calorimeter import Flow, Hits
+from anomaly_hep.simulate.calorimeter import Flow, Hits, Layer
 from anomaly_hep.simulate.generator import Particles
 from anomaly_hep.simulate.vectors import direction, transverse
 
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
+# neutrinos, and the stable particles of hidden valleys that stand for dark matter
+INVISIBLE = (12, 14, 16, 51, 53)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,19 @@ class Candidates:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """What the detector saw of a batch: candidates, and what they were made from.
+
+    `hits` are the particles where they enter the calorimeters; `track_pt` is the measured pT (GeV)
+    of each of them, before energy flow, and 0 without a track.
+    """
+
+    candidates: Candidates
+    hits: Hits
+    track_pt: Float64[np.ndarray, " particle"]
+
+
 @dataclass(frozen=True)
 class Detector:
     """The detector, with the choices in which published Delphes cards of CMS differ.
@@ -53,12 +68,19 @@ class Detector:
     Delphes' delphes_card_CMS.tcl has 2.0 and True. The card of JetClass's own production
     (jet-universe/jetclass_generation) has 1.0 and False: its TrackSmearing module, told a momentum
     resolution of 0, undoes the smearing and leaves energy flow tracks of no weight.
+    `track_resolution` is one of tracking.CARDS, `hcal` has the cells.
     """
 
     hcal_min_significance: float
     smear_momenta: bool
+    track_resolution: str = "CMS"
+    hcal: Layer = calorimeter.HCAL
 
     def measure(self, particles: Particles, rng: np.random.Generator) -> Candidates:
+        """Return what energy flow makes of the final particles."""
+        return self.read_out(particles, rng).candidates
+
+    def read_out(self, particles: Particles, rng: np.random.Generator) -> Readout:
         """Return what the detector sees of the final particles."""
         seen = _reaching(particles)
         pt = transverse(seen.momentum)
@@ -67,11 +89,13 @@ class Detector:
         tracked = (seen.charge != 0) & (rng.random(len(pt)) < efficiency)
         resolution, factor = np.zeros(len(pt)), np.ones(len(pt))
         if self.smear_momenta:
-            resolution = tracking.momentum_resolution(pt, paths.end.eta, seen.pid)
+            resolution = tracking.momentum_resolution(
+                pt, paths.end.eta, seen.pid, self.track_resolution
+            )
             factor = calorimeter.log_normal(factor, resolution, rng)
+        track_pt = np.where(tracked, factor * pt, 0.0)
         flows = []
-        hcal = replace(calorimeter.HCAL, min_significance=self.hcal_min_significance)
-        for layer in (calorimeter.ECAL, hcal):
+        for layer in self.layers:
             energy = np.where(tracked, seen.scaled_energy(factor), 0.0)
             hits = Hits(seen.event, paths.end, seen.pid, seen.momentum[3], energy, resolution)
             flows.append(calorimeter.energy_flow(layer, hits, rng))
@@ -80,7 +104,14 @@ class Detector:
         # tracks scaled to nothing are no candidates: JetClass drops those without pT
         index = np.flatnonzero(tracked & (factor > 0))
         tracks = _tracks(seen.take(index), factor[index], paths.d0[index], paths.dz[index], rng)
-        return _merged(tracks, _neutral(flows[0], PHOTON), _neutral(flows[1], NEUTRAL_HADRON))
+        candidates = _merged(tracks, _neutral(flows[0], PHOTON), _neutral(flows[1], NEUTRAL_HADRON))
+        return Readout(candidates, hits, track_pt)
+
+    @property
+    def layers(self) -> tuple[Layer, Layer]:
+        """ECAL and HCAL."""
+        hcal = replace(self.hcal, min_significance=self.hcal_min_significance)
+        return calorimeter.ECAL, hcal
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +139,20 @@ class _Seen:
         return energy
 
 
+def arriving(particles: Particles) -> Hits:
+    """Return the visible particles where they enter the calorimeters, without any track."""
+    seen = _reaching(particles)
+    end = tracking.propagate(seen.momentum, seen.vertex, seen.charge).end
+    none = np.zeros(len(seen.pid))
+    return Hits(seen.event, end, seen.pid, seen.momentum[3], none, none)
+
+
 def _reaching(particles: Particles) -> _Seen:
     """Return the visible particles that can reach a calorimeter cell, |eta| < 5.
 
     A helix from the beam line only gets closer to the beam than its tangent: |eta| grows.
     """
-    final = np.flatnonzero(particles.final & ~np.isin(np.abs(particles.pid), (12, 14, 16)))
+    final = np.flatnonzero(particles.final & ~np.isin(np.abs(particles.pid), INVISIBLE))
     momentum, vertex = particles.momentum[:, final], particles.vertex[:, final]
     pt = transverse(momentum)
     keep = (

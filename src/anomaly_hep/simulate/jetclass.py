@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -72,7 +73,7 @@ class Simulation:
         )
         self._rng = np.random.default_rng(seed)
 
-    def jets(self, number: int, batch: int) -> Iterator[Events]:
+    def parts(self, number: int, batch: int) -> Iterator[Events]:
         """Yield `number` jets in parts, from batches of at most `batch` events."""
         while number > 0:
             # towards the end no more events than what is left to do needs
@@ -101,6 +102,18 @@ class Simulation:
         size, rows = members(found.lengths, chosen)
         jets = Jets(found.event[chosen], found.momentum[:, chosen], size, found.constituents[rows])
         return as_events(self.label, jets, candidates, auxiliary, self.selection.radius)
+
+
+def simulation(task: Mapping[str, Any]) -> Simulation:
+    """Return the simulation that a production's task describes."""
+    return Simulation(
+        task["label"],
+        task["seed"],
+        task["settings"],
+        Detector(**task["detector"]),
+        Selection(**task["selection"]),
+        veto=None if task["veto"] is None else Margins(**task["veto"]),
+    )
 
 
 def matched(

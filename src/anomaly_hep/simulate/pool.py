@@ -22,10 +22,11 @@ from anomaly_hep.simulate.progress import Progress
 
 @dataclass(frozen=True)
 class Job:
-    """A file to make: where, what to call it in messages, and the worker's task."""
+    """A file to make: where, what to call it in messages, its kind, and the worker's task."""
 
     path: Path
     title: str
+    kind: str
     task: Mapping[str, Any]
 
 
@@ -50,8 +51,8 @@ class Pool:
                 for key, _ in selector.select(timeout=1.0):
                     worker = key.data
                     for message in worker.messages():
-                        if "jets" in message:
-                            self._progress.advance(message["jets"])
+                        if "entries" in message:
+                            self._progress.advance(message["entries"])
                             continue
                         self._progress.file_done()
                         yield worker.job.path, message
@@ -87,7 +88,8 @@ class Worker:
         self.job = job
         remove_leftovers(job.path)
         assert self._process.stdin is not None
-        line = json.dumps({"path": str(job.path), "task": dict(job.task)}) + "\n"
+        what = {"path": str(job.path), "kind": job.kind, "task": dict(job.task)}
+        line = json.dumps(what) + "\n"
         try:
             self._process.stdin.write(line.encode())
             self._process.stdin.flush()

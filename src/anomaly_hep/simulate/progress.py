@@ -14,23 +14,23 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class Progress:
-    """Counts jets and files; use as a context manager."""
+    """Counts jets or events, and files; use as a context manager."""
 
-    def __init__(self, jets: int, files: int) -> None:
-        self._jets, self._files = jets, files
-        self._done_jets = self._done_files = 0
+    def __init__(self, entries: int, files: int, unit: str) -> None:
+        self._entries, self._files, self._unit = entries, files, unit
+        self._done = self._done_files = 0
         self._start = self._last = time.monotonic()
         self._console = Console(file=sys.stderr)
         self._bar = Bar(
-            TextColumn("Simulating jets"),
+            TextColumn(f"Simulating {unit}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.0f} jets/s"),
+            TextColumn(f"{{task.fields[rate]:.0f}} {unit}/s"),
             TimeRemainingColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("jets", total=jets, rate=0.0)
+        self._task = self._bar.add_task(unit, total=entries, rate=0.0)
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -47,9 +47,9 @@ class Progress:
             self._line()
         self._bar.stop()
 
-    def advance(self, jets: int) -> None:
-        """Count `jets` more."""
-        self._done_jets += jets
+    def advance(self, entries: int) -> None:
+        """Count that many more."""
+        self._done += entries
 
     def file_done(self) -> None:
         """Count one more complete file."""
@@ -57,17 +57,17 @@ class Progress:
 
     def refresh(self) -> None:
         """Show the present state."""
-        self._bar.update(self._task, completed=self._done_jets, rate=self._rate())
+        self._bar.update(self._task, completed=self._done, rate=self._rate())
         if not self._console.is_terminal and time.monotonic() > self._last + SECONDS_BETWEEN_LINES:
             self._line()
 
     def _rate(self) -> float:
-        return self._done_jets / max(time.monotonic() - self._start, 1e-9)
+        return self._done / max(time.monotonic() - self._start, 1e-9)
 
     def _line(self) -> None:
         self._last = time.monotonic()
         self._console.print(
-            f"Simulating: {self._done_jets:,} of {self._jets:,} jets, {self._done_files} of "
-            f"{self._files} files, {self._rate():.0f} jets/s",
+            f"Simulating: {self._done:,} of {self._entries:,} {self._unit}, {self._done_files} of "
+            f"{self._files} files, {self._rate():.0f} {self._unit}/s",
             highlight=False,
         )

@@ -125,7 +125,12 @@ def efficiency(
 
 
 # a and b of sqrt(a^2 + (b pT)^2) in |eta| <= 0.5, 0.5-1.5 and above
-_HADRON_RESOLUTION = np.array([[0.01, 0.015, 0.025], [1.5e-4, 2.5e-4, 5.5e-4]])
+# of hadrons by card: delphes_card_CMS_PileUp.tcl still has what the other card had before
+_HADRON_RESOLUTION = {
+    "CMS": np.array([[0.01, 0.015, 0.025], [1.5e-4, 2.5e-4, 5.5e-4]]),
+    "CMS_PileUp": np.array([[0.06, 0.10, 0.25], [1.3e-3, 1.7e-3, 3.1e-3]]),
+}
+CARDS = tuple(_HADRON_RESOLUTION)
 _ELECTRON_RESOLUTION = np.array([[0.03, 0.05, 0.15], [1.3e-3, 1.7e-3, 3.1e-3]])
 _MUON_RESOLUTION = np.array([[0.01, 0.015, 0.025], [1.0e-4, 1.5e-4, 3.5e-4]])
 
@@ -134,13 +139,14 @@ def momentum_resolution(
     pt: Float64[np.ndarray, " particle"],
     eta: Float64[np.ndarray, " particle"],
     pid: Int64[np.ndarray, " particle"],
+    card: str = "CMS",
 ) -> Float64[np.ndarray, " particle"]:
-    """Return sigma(pT) / pT of tracks, at most 1; eta is at the calorimeter."""
+    """Return sigma(pT) / pT of tracks, at most 1, after one of CARDS; eta is at the calorimeter."""
     region = np.searchsorted((0.5, 1.5), np.abs(eta))
     kind = np.abs(pid)
     constant, slope = np.where(
         kind == _ELECTRON,
         _ELECTRON_RESOLUTION[:, region],
-        np.where(kind == _MUON, _MUON_RESOLUTION[:, region], _HADRON_RESOLUTION[:, region]),
+        np.where(kind == _MUON, _MUON_RESOLUTION[:, region], _HADRON_RESOLUTION[card][:, region]),
     )
     return np.minimum(np.hypot(constant, slope * pt), 1.0)

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from anomaly_hep.atomic import atomic_path
-from anomaly_hep.errors import MissingDataError, SimulationError
+from anomaly_hep.errors import ConfigError, MissingDataError, SimulationError
 from anomaly_hep.formats import jetclass as jetclass_format
 from anomaly_hep.simulate.production import SPLITS
 from anomaly_hep.types import Events
@@ -86,10 +86,25 @@ def soft_drop_peak(mass: Float64[np.ndarray, " jet"]) -> float:
     return float(grid[density.argmax()])
 
 
+def check_published(published: Path | None) -> None:
+    """Refuse a directory to compare with: jets are compared with numbers only."""
+    if published is not None:
+        raise ConfigError(
+            f"compare={published}: jets are not compared with published files. "
+            "Cure: leave compare out, or choose data=darkshowers"
+        )
+
+
+def report(directory: Path, path: Path, published: Path | None = None) -> list[str]:
+    """Draw the figure and return lines to print."""
+    check_published(published)
+    return [f"figure: {physics_figure(directory, path)}"]
+
+
 def physics_figure(directory: Path, path: Path) -> Path:
     """Draw the soft-drop mass, multiplicity, tau ratios and d0 significance of all classes."""
     classes = _all_jets(directory)
-    with _style():
+    with style():
         figure = Figure(figsize=(13.5, 7.5), layout="constrained")
         axes = figure.subplots(2, 3).ravel()
         for label, jets in classes.items():
@@ -196,7 +211,8 @@ def _read(paths: list[Path]) -> Iterator[Events]:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
+    """Set the look of figures for a while."""
     with mpl.rc_context():
         style = {**mplhep.style.ROOT, "font.size": 12, "legend.fontsize": 11, "savefig.dpi": 130}
         # the style has a few aliases that rcParams does not know

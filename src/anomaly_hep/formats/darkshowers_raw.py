@@ -1,0 +1,287 @@
+"""Dark-shower detector images at full resolution (arXiv:2306.12955): HDF5, three dense images.
+
+`read` gives the pixels that are not zero of the images as the paper uses them: 5 x 5 pixels summed,
+72 rows of phi by 58 columns of eta. Units: GeV of transverse energy (tracker: transverse momentum).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Bool
+
+from anomaly_hep.atomic import atomic_path
+from anomaly_hep.errors import BadFileError
+from anomaly_hep.formats.checks import (
+    FETCH_AGAIN,
+    FIX_VALUES,
+    check_file,
+    check_range,
+    missing_branch,
+    refusing,
+)
+from anomaly_hep.formats.layout import Layout
+from anomaly_hep.formats.pixels import (
+    CHANNELS,
+    ETA_PIXELS,
+    EVENT_COLUMNS,
+    HIT_COLUMNS,
+    PHI_PIXELS,
+    downscale,
+    sums,
+)
+from anomaly_hep.formats.recent import Recent
+from anomaly_hep.types import Events, FileDescription
+
+FORMAT = "dark-shower HDF5 (raw)"
+MAGIC = b"\x89HDF\r\n\x1a\n"
+PROVENANCE = "anomaly_hep_provenance"
+
+# keys by channel; published files also hold images with the tracks of pile-up, not read here
+KEYS = ("ImageTrk_PUcorr", "ImageECAL", "ImageHCAL")
+TRACKS = "NTrk_PUcorr"
+SHAPES: Mapping[str, tuple[int, ...]] = {
+    **dict.fromkeys(KEYS, (ETA_PIXELS, PHI_PIXELS)),
+    TRACKS: (),
+}
+# what only our own files say, once for all events
+ATTRIBUTES = ("label", "mass")
+# what `write` takes: pixels of the full images
+RAW_LAYOUT = Layout(
+    {
+        "hit_channel": HIT_COLUMNS["hit_channel"],
+        "hit_eta": np.dtype(np.int16),
+        "hit_phi": np.dtype(np.int16),
+        "hit_energy": HIT_COLUMNS["hit_energy"],
+    },
+    {name: EVENT_COLUMNS[name] for name in (*ATTRIBUTES, "n_tracks")},
+)
+
+# a thousand QCD events take 3 MB
+_recent = Recent(limit=512 * 2**20)
+
+
+def describe(path: Path) -> FileDescription:
+    """Return what the file says of itself; raises BadFileError for any other file.
+
+    `columns` has 'label' and 'mass' only where the file has those attributes: simulated files do,
+    the published ones do not.
+    """
+    with _opened(path) as file:
+        lacking = {name for name in ATTRIBUTES if name not in file.attrs}
+        columns = (*HIT_COLUMNS, *(name for name in EVENT_COLUMNS if name not in lacking))
+        return FileDescription(path, FORMAT, _entries(path, file), _provenance(path, file), columns)
+
+
+def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
+    """Return entries `start` to `stop` (exclusive) with exactly `columns`, hits in order.
+
+    Hits are sorted by channel, row and column; sums are made in float64. What was read last stays
+    in memory, so that a chunk is decompressed once. Raises BadFileError with key and entry for
+    whatever cannot be trusted.
+    """
+    events = _recent.get(path, (start, stop), lambda: _reduced(path, start, stop))
+    known = {**events.particles, **events.events}
+    for name in columns:
+        if name not in known:
+            raise missing_branch(path, name, known)
+    # copies: the kept arrays must not change
+    return Events(
+        events.lengths.copy(),
+        {name: events.particles[name].copy() for name in columns if name in events.particles},
+        {name: events.events[name].copy() for name in columns if name in events.events},
+    )
+
+
+def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
+    """Write full-resolution images in the published layout and return how many; all or nothing.
+
+    The parts hold RAW_LAYOUT: hit_channel (0 tracker, 1 ECAL, 2 HCAL), hit_eta in 0..285 and
+    hit_phi in 0..359 from the lowest, hit_energy (GeV, > 0; two hits in one pixel add up), and
+    label, mass (GeV), n_tracks of each event. Label and mass are the same for all and become
+    attributes. Raises BadFileError for columns or values that do not fit, and leaves `path` as it
+    was. A pixel that is zero costs nothing: each image is a compressed chunk of its own.
+    """
+    checked = RAW_LAYOUT.checked(path, parts)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        images = [_new_images(file, key) for key in KEYS]
+        tracks = file.create_dataset(TRACKS, (0,), np.float32, maxshape=(None,), chunks=(1024,))
+        entries = 0
+        for part in checked:
+            _check_hits(path, part, entries)
+            _keep_attributes(path, file, part, entries)
+            for dataset in (*images, tracks):
+                dataset.resize(entries + len(part), axis=0)
+            tracks[entries:] = part.events["n_tracks"]
+            _write_images(images, part, entries)
+            entries += len(part)
+        if provenance is not None:
+            file.attrs[PROVENANCE] = json.dumps(provenance, sort_keys=True)
+    return entries
+
+
+# ---- reading
+
+
+def _opened(path: Path) -> Any:
+    check_file(path, MAGIC, "HDF5")
+    with refusing(path, "the file is damaged", cure=FETCH_AGAIN):
+        return h5py.File(path, "r")
+
+
+def _entries(path: Path, file: Any) -> int:
+    """Return the number of images, after checking that all datasets agree on it."""
+    found: dict[str, int] = {}
+    for key, shape in SHAPES.items():
+        if key not in file:
+            raise missing_branch(path, key, file)
+        with refusing(path, "the file is damaged", branch=key, cure=FETCH_AGAIN):
+            dataset = file[key]
+            own = getattr(dataset, "shape", None)
+            kind = getattr(getattr(dataset, "dtype", None), "kind", "")
+        if own is None or len(own) != 1 + len(shape) or own[1:] != shape or kind not in "fiu":
+            wanted = "x".join(map(str, ("N", *shape)))
+            problem = f"the shape is {own}, type {kind or 'none'}; images are numbers, {wanted}"
+            raise BadFileError(path, problem, branch=key, cure="give a file of the raw format")
+        found[key] = own[0]
+    first = next(iter(found))
+    for key, number in found.items():
+        if number != found[first]:
+            problem = f"{number} entries here, {found[first]} in '{first}'"
+            raise BadFileError(path, problem, branch=key, cure=FETCH_AGAIN)
+    return found[first]
+
+
+def _provenance(path: Path, file: Any) -> dict[str, Any] | None:
+    if PROVENANCE not in file.attrs:
+        return None
+    with refusing(path, "the provenance is no JSON", branch=PROVENANCE, cure=FETCH_AGAIN):
+        said = json.loads(file.attrs[PROVENANCE])
+    if not isinstance(said, dict):
+        problem = f"the provenance is {type(said).__name__}, not an object"
+        raise BadFileError(path, problem, branch=PROVENANCE, cure=FETCH_AGAIN)
+    return said
+
+
+def _reduced(path: Path, start: int, stop: int) -> Events:
+    """Return the entries with all columns that the file has."""
+    with _opened(path) as file:
+        entries = _entries(path, file)
+        check_range(path, start, stop, entries)
+        pixels = [_pixels(path, file, start + i) for i in range(stop - start)]
+        tracks = _loaded(path, file, TRACKS, start, stop)
+        same = {name: _attribute(path, file, name) for name in ATTRIBUTES if name in file.attrs}
+    bad = ~np.isfinite(tracks) | (tracks < 0)
+    if bad.any():
+        raise _bad_value(path, TRACKS, start + int(bad.argmax()), tracks[bad][0])
+    # event, channel, eta, phi, energy of all hits
+    event = np.repeat(np.arange(stop - start), [len(p[0]) for p in pixels])
+    joined = [np.concatenate(c) for c in zip(*pixels, strict=True)] if pixels else _NO_PIXELS
+    channel, eta, phi, energy = joined
+    lengths, hits = downscale(event, channel, eta, phi, energy, stop - start)
+    columns = {name: np.full(stop - start, value) for name, value in same.items()}
+    columns |= {"n_tracks": tracks, **sums(lengths, hits["hit_channel"], hits["hit_energy"])}
+    return Events(lengths, hits, columns)
+
+
+_NO_PIXELS = [np.zeros(0, np.int64)] * 3 + [np.zeros(0, np.float32)]
+
+
+def _pixels(path: Path, file: Any, entry: int) -> tuple[np.ndarray, ...]:
+    """Return channel, eta, phi and energy of the pixels of one event that are not zero."""
+    found = []
+    for channel, key in enumerate(KEYS):
+        image = _loaded(path, file, key, entry, entry + 1).reshape(-1)
+        place = np.flatnonzero(image)
+        energy = image[place]
+        # NaN is not above zero either
+        bad = ~(energy > 0) | np.isinf(energy)
+        if bad.any():
+            raise _bad_value(path, key, entry, energy[bad][0])
+        eta, phi = np.divmod(place, PHI_PIXELS)
+        found.append((np.full(len(place), channel), eta, phi, energy))
+    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
+
+
+def _loaded(path: Path, file: Any, key: str, start: int, stop: int) -> np.ndarray:
+    with refusing(path, f"entries {start} to {stop} are damaged", branch=key, cure=FETCH_AGAIN):
+        values: np.ndarray = file[key][start:stop].astype(np.float32, copy=False)
+        return values
+
+
+def _bad_value(path: Path, key: str, entry: int, value: Any) -> BadFileError:
+    must = "must not be below 0" if np.isfinite(value) else "is not a number"
+    return BadFileError(path, f"the value {value} {must}", branch=key, entry=entry, cure=FIX_VALUES)
+
+
+def _attribute(path: Path, file: Any, name: str) -> Any:
+    value = np.asarray(file.attrs[name])
+    if value.shape != () or value.dtype.kind not in "fiu" or not np.isfinite(value) or value < 0:
+        problem = f"the attribute is {file.attrs[name]!r}, not a number from 0"
+        raise BadFileError(path, problem, branch=name, cure=FETCH_AGAIN)
+    return value.astype(EVENT_COLUMNS[name])
+
+
+# ---- writing
+
+
+def _new_images(file: Any, key: str) -> Any:
+    return file.create_dataset(
+        key,
+        (0, ETA_PIXELS, PHI_PIXELS),
+        np.float32,
+        maxshape=(None, ETA_PIXELS, PHI_PIXELS),
+        chunks=(1, ETA_PIXELS, PHI_PIXELS),
+        compression="gzip",
+        compression_opts=1,
+    )
+
+
+def _write_images(images: Sequence[Any], part: Events, first_entry: int) -> None:
+    image = np.zeros((len(CHANNELS), ETA_PIXELS, PHI_PIXELS))
+    hits = part.particles
+    place = hits["hit_channel"].astype(np.intp), hits["hit_eta"], hits["hit_phi"]
+    for i, (first, last) in enumerate(pairwise(part.offsets.tolist())):
+        here = tuple(column[first:last] for column in place)
+        np.add.at(image, here, hits["hit_energy"][first:last])
+        for channel, dataset in enumerate(images):
+            dataset[first_entry + i] = image[channel]
+        image[here] = 0
+
+
+def _check_hits(path: Path, part: Events, first_entry: int) -> None:
+    bounds = {"hit_channel": len(CHANNELS), "hit_eta": ETA_PIXELS, "hit_phi": PHI_PIXELS}
+    for name, end in bounds.items():
+        values = part.particles[name]
+        _refuse(path, part, first_entry, name, (values < 0) | (values >= end), f"0 to {end - 1}")
+    energy = part.particles["hit_energy"]
+    _refuse(path, part, first_entry, "hit_energy", energy <= 0, "above 0")
+
+
+def _refuse(
+    path: Path, part: Events, first_entry: int, name: str, bad: Bool[np.ndarray, " hit"], of: str
+) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        entry = first_entry + int(np.searchsorted(part.offsets, row, side="right")) - 1
+        problem = f"the value {part.particles[name][row]} must be {of}"
+        raise BadFileError(path, problem, branch=name, entry=entry, cure=FIX_VALUES)
+
+
+def _keep_attributes(path: Path, file: Any, part: Events, first_entry: int) -> None:
+    for name in ATTRIBUTES:
+        values = part.events[name]
+        if not len(values):
+            continue
+        first = file.attrs.setdefault(name, values[0])
+        if (values != first).any():
+            row = int((values != first).argmax())
+            problem = f"the value {values[row]} differs from {first}, that of the first event"
+            cure = "write each class and mass to a file of its own"
+            raise BadFileError(path, problem, branch=name, entry=first_entry + row, cure=cure)

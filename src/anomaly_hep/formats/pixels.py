@@ -1,0 +1,83 @@
+"""Detector images as lists of the pixels that are not zero: columns, sums and down-scaling.
+
+A full image has 286 pixels of eta by 360 of phi, a down-scaled one 72 rows of phi by 58 columns of
+eta; tracker, ECAL and HCAL are its channels. Units: GeV.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64, Shaped
+
+CHANNELS = ("tracker", "ecal", "hcal")
+ETA_PIXELS, PHI_PIXELS = 286, 360
+ROWS, COLUMNS, BLOCK = 72, 58, 5
+# TensorFlow's SAME: 286 columns need 4 more to make blocks of 5, half of them on either side
+PADDING = 2
+
+_F32, _I64 = np.dtype(np.float32), np.dtype(np.int64)
+HIT_COLUMNS: Mapping[str, np.dtype[Any]] = {
+    "hit_channel": np.dtype(np.int8),
+    "hit_row": np.dtype(np.int16),
+    "hit_column": np.dtype(np.int16),
+    "hit_energy": _F32,
+}
+EVENT_COLUMNS: Mapping[str, np.dtype[Any]] = {
+    "label": _I64,
+    "mass": _F32,
+    "n_tracks": _F32,
+    "hits": _I64,
+    "energy_tracker": _F32,
+    "energy_ecal": _F32,
+    "energy_hcal": _F32,
+    "energy": _F32,
+}
+
+
+def downscale(
+    event: Int64[np.ndarray, " hit"],
+    channel: Int64[np.ndarray, " hit"],
+    eta: Int64[np.ndarray, " hit"],
+    phi: Int64[np.ndarray, " hit"],
+    energy: Float32[np.ndarray, " hit"],
+    entries: int,
+) -> tuple[Int64[np.ndarray, " event"], dict[str, np.ndarray]]:
+    """Sum blocks of 5 x 5 pixels, as a 5 x 5 kernel of ones with stride 5 and SAME padding does.
+
+    Returns the number of hits of each event and the hit columns, sorted.
+    """
+    row, column = phi // BLOCK, (eta + PADDING) // BLOCK
+    key = ((event * len(CHANNELS) + channel) * ROWS + row) * COLUMNS + column
+    kept, inverse = np.unique(key, return_inverse=True)
+    sums = np.bincount(inverse, energy.astype(np.float64), len(kept))
+    place, column = np.divmod(kept, COLUMNS)
+    place, row = np.divmod(place, ROWS)
+    event, channel = np.divmod(place, len(CHANNELS))
+    values = (channel, row, column, sums)
+    columns = {
+        name: value.astype(dtype)
+        for (name, dtype), value in zip(HIT_COLUMNS.items(), values, strict=True)
+    }
+    return np.bincount(event, minlength=entries).astype(np.int64), columns
+
+
+def sums(
+    lengths: Int64[np.ndarray, " event"],
+    channel: Shaped[np.ndarray, " hit"],
+    energy: Float32[np.ndarray, " hit"],
+) -> dict[str, np.ndarray]:
+    """Return the columns that follow from the hits: how many in the tracker, and energies."""
+    number = len(lengths)
+    event = np.repeat(np.arange(number), lengths)
+    by_channel = np.bincount(
+        event * len(CHANNELS) + channel, energy.astype(np.float64), number * len(CHANNELS)
+    ).reshape(number, len(CHANNELS))
+    columns = {
+        "hits": np.bincount(event[channel == 0], minlength=number),
+        **{f"energy_{name}": by_channel[:, i] for i, name in enumerate(CHANNELS)},
+        "energy": by_channel.sum(axis=1),
+    }
+    return {name: values.astype(EVENT_COLUMNS[name]) for name, values in columns.items()}
