@@ -7,11 +7,16 @@ from pathlib import Path
 from types import ModuleType
 
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError
-from anomaly_hep.formats import darkshowers, jetclass, jetclass2
+from anomaly_hep.formats import darkshowers, darkshowers_raw, jetclass, jetclass2
 from anomaly_hep.formats.checks import check_file
 
 PUBLISHED_SPLITS = {"train": "train_100M", "val": "val_5M", "test": "test_20M"}
-FORMATS = {b"root": jetclass, b"PAR1": jetclass2, b"PK\x03\x04": darkshowers}
+FORMATS = {
+    b"root": jetclass,
+    b"PAR1": jetclass2,
+    b"PK\x03\x04": darkshowers,
+    b"\x89HDF": darkshowers_raw,
+}
 
 
 def format_of(path: Path) -> ModuleType:
