@@ -86,7 +86,7 @@ def test_markdown_and_html_have_both_tables(table):
     assert sum(line.startswith("| **SAE** |") for line in lines) == 2
     assert lines[2].split("|")[2:5] == [" SUEP 125 GeV ", " SUEP 200 GeV ", " SUEP 300 GeV "]
     page = to_html(table)
-    assert page.count("<table>") == page.count("<figcaption>") == 2
+    assert page.count("<table class='wide'>") == page.count("<figcaption>") == 2
     # each kind of row begins with a line, those beside another do not count
     assert page.count(" first'") == 4
 

@@ -31,8 +31,8 @@ def curves_of_runs(curves: Mapping[str, pd.DataFrame], data: str) -> Figure:
 
     `curves` are the contents of curve.csv by run; `data` says what they were tested on. Bands are
     central 68 % intervals. One run has a colour per score; of several each has its colour, and a
-    score its line and marker. The dashed grey line counts hits. Scores that never exceed 50 % on the
-    average of the groups are left out.
+    score its line and marker. The dashed grey line counts hits. Scores that never exceed 50 % on
+    the average of the groups are left out.
     """
     every = pd.concat(list(curves.values()))
     groups = list(dict.fromkeys(every["group"]))
@@ -52,7 +52,7 @@ def curves_of_runs(curves: Mapping[str, pd.DataFrame], data: str) -> Figure:
         panels[0].set_ylabel("mean area under the ROC curve (%)")
         handles = _legend(list(curves), scores, looks)
         if _BASELINE in set(every["score"]):
-            grey = {"color": "0.4", "linestyle": "--", "linewidth": 1.2}
+            grey: dict[str, Any] = {"color": "0.4", "linestyle": "--", "linewidth": 1.2}
             handles.append(Line2D([], [], **grey, label=f"{score_name(_BASELINE)} alone"))
         figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.4)
         stamp_name(figure, data)
