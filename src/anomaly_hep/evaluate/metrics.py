@@ -35,7 +35,6 @@ EVENT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "jets": tuple(column for needs in FAMILIES["jets"].values() for column in needs),
     "images": ("mass", *(column for needs in FAMILIES["images"].values() for column in needs)),
 }
-JET_COLUMNS = EVENT_COLUMNS["jets"]
 ORIGINS = ("simulated", "published", "user")
 
 Metrics = dict[str, Interval | None]
