@@ -65,4 +65,5 @@ def _data(record: Record) -> str:
     if record.finished:
         return data_name(record.metrics)
     data = record.config.get("data", {})
-    return f"{data.get('title', 'data')} in {data.get('dir', 'an unknown place')}"
+    # whether files are simulated is known from metrics.json; until then the directory is named
+    return f"{data.get('title', 'data')} ({Path(str(data.get('dir', 'unknown'))).name})"
