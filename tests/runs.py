@@ -26,6 +26,12 @@ def train_command(*overrides: str) -> list[str]:
     return [sys.executable, str(ROOT / "train.py"), *SMALL, *overrides]
 
 
+def image_command(model: str, *overrides: str) -> list[str]:
+    """Return the command line of a small training on detector images."""
+    choices = [choice for choice in SMALL if not choice.startswith("model.encoder")]
+    return [sys.executable, str(ROOT / "train.py"), f"model={model}", *choices, *overrides]
+
+
 def start(command: list[str], cwd: Path, **environment: str) -> subprocess.Popen[str]:
     """Start a command in `cwd`."""
     return subprocess.Popen(

@@ -24,6 +24,7 @@ REQUIRED = {
     "score": ["checkpoint=a.ckpt", "input=b.root", "output=c.parquet"],
     "evaluate": ["run_dir=a"],
     "fetch": ["to=a"],
+    "curve": ["run_dir=a"],
 }
 
 
@@ -42,7 +43,9 @@ def test_every_command_composes(name: str) -> None:
 
 @pytest.mark.parametrize(("group", "option"), GROUPS)
 def test_every_option_composes_and_its_model_can_be_built(group: str, option: str) -> None:
-    config = _compose("train", f"{group}={option}")
+    # data of images need a model of images
+    beside = {"data=darkshowers": ["model=codae"]}.get(f"{group}={option}", [])
+    config = _compose("train", f"{group}={option}", *beside)
     assert make_model(config).parameter_counts()["total"] > 0
     assert make_data(config).reading.columns
 

@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from anomaly_hep.errors import AnomalyHepError, ConfigError
 
@@ -107,7 +107,14 @@ def _check_overrides(name: str, overrides: list[str]) -> None:
         single.append(text)
     with hydra.initialize_config_dir(str(CONFIG_DIRECTORY), version_base="1.3"):
         try:
-            hydra.compose(name, overrides=single)
+            config = hydra.compose(name, overrides=single)
+            OmegaConf.to_container(config, resolve=True)
+        except InterpolationResolutionError as error:
+            raise ConfigError(
+                f"{error.full_key} takes its value from another key, which these choices leave "
+                f"out ({str(error).splitlines()[0]}). Cure: choose a model and data that belong "
+                "together"
+            ) from error
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_explain(name, single, str(error))) from error
         finally:

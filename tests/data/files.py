@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from anomaly_hep.data.plan import Slice
-from anomaly_hep.formats import jetclass
+from anomaly_hep.formats import darkshowers, jetclass
+from anomaly_hep.types import Events
 from tests.toys import CLASSES, toy_jets
 
 
@@ -26,6 +27,33 @@ def write_toys(
         path = directory / split / f"{jetclass.PREFIXES[label]}_{number:03d}.root"
         events = toy_jets(jets, label=label, seed=seed, mean_particles=mean_particles)
         jetclass.write(path, [events])
+    return directory
+
+
+def write_toy_images(directory: Path, *, train: int = 40, test: int = 8) -> Path:
+    """Write QCD images to train and one file of each class to test, as published; return it."""
+    prefixes = {"QCD": ("qcd_gensim", 0, 0.0)}
+    for mass in (125, 200, 300, 400, 700, 1000):
+        name = f"suep_gensim_h{mass}_phi2_dp0p7_dt2"
+        prefixes[f"SUEP{mass}"] = (name, 1, float(mass))
+    for mass in (2100, 3100, 4100):
+        prefixes[f"SVJ{mass}"] = (f"svj_{mass}", 2, float(mass))
+    jobs = [("train", "QCD", train // 2, 0), ("train", "QCD", train - train // 2, 1)]
+    jobs += [("test", label, test, 0) for label in prefixes]
+    for seed, (split, label, number, part) in enumerate(jobs):
+        prefix, code, mass = prefixes[label]
+        rng = np.random.default_rng(seed)
+        # a class has more hits than the one before it, so that there is something to find
+        hit = rng.random((number, 72, 58, 3)) < 0.02 + 0.004 * list(prefixes).index(label)
+        events = darkshowers.as_events((hit * rng.exponential(3.0, hit.shape)).astype(np.float32))
+        own = {
+            "label": np.full(number, code),
+            "mass": np.full(number, mass, np.float32),
+            "n_tracks": events.events["hits"].astype(np.float32),
+        }
+        path = directory / split / f"{prefix}_{part}_7.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        darkshowers.write(path, [Events(events.lengths, events.particles, events.events | own)])
     return directory
 
 

@@ -25,6 +25,7 @@ class AnomalyModel(lightning.LightningModule):
     `weights_only=True`.
     """
 
+    event_kind: ClassVar[str] = "jets"  # what it takes, as data.kind says
     default_score: ClassVar[str]
     score_names: tuple[str, ...]
     column_names: tuple[str, ...] = ()  # what `examine` says besides the scores

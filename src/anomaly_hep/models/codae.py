@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -33,23 +33,13 @@ LATENT = (64, 5, 4)  # channels, rows, columns of the large bottleneck
 START = -1.0  # bias of the last layer: sigmoid(-1) = 0.27, for images of few hits
 
 
-# rows and columns of what the blocks of the networks give, in the order of their parameters
-_SIZES = {
-    "ResidualEncoder": [(36, 29)] * 3 + [(18, 15)] * 3 + [(9, 8)] * 3 + [(5, 4)] * 4,
-    "MaskEncoder": [(72, 58), (36, 29), (18, 15), (9, 8), (1, 1)],
-    "Decoder": [(5, 4), (10, 8), (20, 16), (40, 32)]
-    + [(10, 8), (20, 16), (40, 32), (80, 64)]
-    + [(10, 8)] * 2 + [(20, 16)] * 2 + [(40, 32)] * 2 + [(80, 64)] * 2 + [(80, 64)],
-}  # fmt: skip
-
-
-def operations(network: nn.Module) -> float:
-    """Return the multiplications and additions of one image's convolutions and products."""
-    kernels_ = [p for p in network.parameters() if p.dim() > 1]
-    sizes = _SIZES[type(network).__name__]
+def operations(layers: Iterable[nn.Module], sizes: Iterable[tuple[int, int]]) -> float:
+    """Return the multiplications and additions of convolutions and products, outputs of `sizes`."""
     return sum(
         2.0 * kernel.numel() * rows * columns
-        for kernel, (rows, columns) in zip(kernels_, sizes, strict=True)
+        for layer, (rows, columns) in zip(layers, sizes, strict=True)
+        for kernel in layer.parameters()
+        if kernel.dim() > 1
     )
 
 
@@ -75,6 +65,11 @@ class ResidualEncoder(nn.Module):
         """Return the large latent image."""
         return self.out(self.blocks(mask))
 
+    def operations(self) -> float:
+        """Return multiplications and additions for one image."""
+        sizes = [(36, 29)] * 2 + [(18, 15)] * 2 + [(9, 8)] * 2 + [(5, 4)] * 3
+        return operations([*self.blocks, self.out], sizes)
+
 
 class MaskEncoder(nn.Module):
     """The small encoder f_m: a mask image to `components` numbers, arXiv:2306.12955 Table 2."""
@@ -96,6 +91,11 @@ class MaskEncoder(nn.Module):
         for block in self.blocks:
             x = kernels.pool(block(x))
         return self.out(x.permute(0, 2, 3, 1).flatten(1))
+
+    def operations(self) -> float:
+        """Return multiplications and additions for one image."""
+        sizes = [(HEIGHT, WIDTH), (36, 29), (18, 15), (9, 8), (1, 1)]
+        return operations([self.first, *self.blocks, self.out], sizes)
 
 
 class Decoder(nn.Module):
@@ -130,6 +130,13 @@ class Decoder(nn.Module):
         logits = self.out(x.permute(0, 2, 3, 1))[..., 0]  # 80 x 64, cropped to the middle
         return logits[:, None, 4 : 4 + HEIGHT, 3 : 3 + WIDTH]
 
+    def operations(self) -> float:
+        """Return multiplications and additions for one image."""
+        small = [(5, 4), (10, 8), (20, 16), (40, 32)]
+        large = [(2 * rows, 2 * columns) for rows, columns in small]
+        layers = [*self.conditionings, *self.blocks, *self.residuals, self.out]
+        return operations(layers, [*small, *large, *large, large[-1]])
+
 
 def he_start(layer: nn.Conv2d | nn.Linear) -> None:
     """Give a last layer the published start: He's uniform kernel, no bias."""
@@ -145,6 +152,7 @@ class CoDAE(AnomalyModel):
     gradient norm of each parameter by itself, as the published training does.
     """
 
+    event_kind: ClassVar[str] = "images"
     default_score: ClassVar[str] = "sse"
     checkpoint_term: ClassVar[tuple[str, str]] = ("ssim", "max")
 
@@ -211,8 +219,8 @@ class CoDAE(AnomalyModel):
         layers counts, although they are computed from a table.
         """
         del multiplicity
-        encoder = operations(self.mask_encoder)
+        encoder = self.mask_encoder.operations()
         return {
             "encoder": encoder,
-            "total": encoder + operations(self.residual_encoder) + operations(self.decoder),
+            "total": encoder + self.residual_encoder.operations() + self.decoder.operations(),
         }

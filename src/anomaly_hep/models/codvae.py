@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from anomaly_hep.data.batch import ImageBatch
-from anomaly_hep.models.codae import LATENT, CoDAE, ResidualEncoder, he_start
+from anomaly_hep.models.codae import LATENT, CoDAE, ResidualEncoder, he_start, operations
 from anomaly_hep.models.imagescores import (
     bernoulli_loss,
     reconstruction_columns,
@@ -55,6 +55,10 @@ class CategoricalEncoder(ResidualEncoder):
             logits.permute(0, 2, 3, 1).float(),
             functional.softplus(raw.permute(0, 2, 3, 1).float()) + self.base,
         )
+
+    def operations(self) -> float:
+        """Return multiplications and additions for one image, the divergence left out."""
+        return super().operations() + operations([self.temperature], [(5, 4)])
 
 
 class CoDVAE(CoDAE):

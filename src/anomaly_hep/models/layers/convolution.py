@@ -104,7 +104,7 @@ class MaskBlock(_Block):
     ) -> Float[Tensor, "image form channel2"]:
         """Return each image's output for each form."""
         images, forms = len(index), len(used)
-        places = index[0].numel()
+        places = index.shape[1:].numel()
         offset = torch.arange(images, device=index.device)[:, None, None] * forms
         counts = torch.bincount((index + offset).flatten(), minlength=images * forms)
         share = counts.view(images, forms).float() / places

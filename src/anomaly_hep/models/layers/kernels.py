@@ -41,6 +41,8 @@ def norm_act_reference(
     slope: float,
 ) -> Float[Tensor, "image channel row column"]:
     """Return what `norm_act` does, by torch's own functions."""
+    if not len(x):
+        return x if residual is None else residual  # torch's norm fails on no image
     y = functional.leaky_relu(functional.instance_norm(x, weight=weight, bias=bias, eps=eps), slope)
     return y if residual is None else y + residual
 
