@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from anomaly_hep.errors import SimulationError
 from anomaly_hep.simulate.detector import (
     CHARGED_HADRON,
     ELECTRON,
@@ -42,6 +43,24 @@ def test_each_kind_is_recognised(pid: int, kind: int, efficiency: float) -> None
     assert np.abs(eta - 0.4).max() < size
     assert np.abs(phi - 1.0).max() < size
     assert (found.charge[seen] != 0).all() == (kind in (CHARGED_HADRON, ELECTRON, MUON))
+
+
+def test_a_read_out_has_tracks_before_energy_flow_and_no_invisible_particles() -> None:
+    events = [[Particle(211, pt=0.9, eta=0.4), Particle(22, pt=5.0), Particle(53, pt=90.0),
+               Particle(12, pt=70.0)]] * 3000  # fmt: skip
+    detector = Detector(2.0, True, track_resolution="CMS_PileUp")
+    seen = detector.read_out(record(*events), np.random.default_rng(1))
+    assert set(seen.hits.pid.tolist()) == {211, 22}
+    assert (seen.track_pt[seen.hits.pid == 22] == 0).all()
+    pt = seen.track_pt[seen.hits.pid == 211]
+    assert (pt > 0).mean() == pytest.approx(0.70, abs=0.03)
+    assert pt[pt > 0].mean() == pytest.approx(0.9, rel=0.01)
+    assert pt[pt > 0].std() == pytest.approx(0.06 * 0.9, rel=0.1)
+
+
+def test_an_unknown_resolution_is_refused() -> None:
+    with pytest.raises(SimulationError, match=r"track_resolution=ATLAS.*CMS, CMS_PileUp"):
+        Detector(2.0, True, track_resolution="ATLAS")
 
 
 def test_charge_and_mass_survive() -> None:

@@ -140,6 +140,20 @@ def test_resolutions_of_the_card(pid: int, pt: float, eta: float, expected: floa
     assert found[0] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("pid", "pt", "eta", "expected"),
+    [
+        (211, 1.0, 0.3, 0.0600), (-321, 100.0, 1.0, 0.1972), (2212, 50.0, -2.0, 0.2942),
+        (11, 10.0, 0.3, 0.0327), (13, 10.0, 1.0, 0.0151),
+    ],
+)  # fmt: skip
+def test_resolutions_of_the_pile_up_card(pid: int, pt: float, eta: float, expected: float) -> None:
+    found = tracking.momentum_resolution(
+        np.array([pt]), np.array([eta]), np.array([pid]), "CMS_PileUp"
+    )
+    assert found[0] == pytest.approx(expected, abs=1e-4)
+
+
 def test_impact_parameter_resolution_of_known_bins() -> None:
     pt, eta = np.array([1.0, 3.0, 200.0, 0.05, 0.5]), np.array([0.0, -1.2, 0.5, 2.0, -2.4])
     d0, dz = impact_parameters.resolution(pt, eta)

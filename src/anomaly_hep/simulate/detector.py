@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from anomaly_hep.errors import SimulationError
 from anomaly_hep.simulate import calorimeter, impact_parameters, tracking
 from anomaly_hep.simulate.calorimeter import Flow, Hits, Layer
 from anomaly_hep.simulate.generator import Particles
@@ -75,6 +76,13 @@ class Detector:
     smear_momenta: bool
     track_resolution: str = "CMS"
     hcal: Layer = calorimeter.HCAL
+
+    def __post_init__(self) -> None:
+        if self.track_resolution not in tracking.CARDS:
+            raise SimulationError(
+                f"track_resolution={self.track_resolution} does not exist. "
+                f"Cure: choose among {', '.join(tracking.CARDS)}"
+            )
 
     def measure(self, particles: Particles, rng: np.random.Generator) -> Candidates:
         """Return what energy flow makes of the final particles."""

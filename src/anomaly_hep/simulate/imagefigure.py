@@ -23,11 +23,8 @@ from anomaly_hep.simulate.validation import style
 from anomaly_hep.types import Events
 
 Classes = Mapping[str, Events]
-# one of each kind and the ends of the masses; M. Petroff's colours, arXiv:2107.02270
-SHOWN = {
-    QCD: "#222222", "SUEP125": "#3f90da", "SUEP400": "#832db6", "SUEP1000": "#bd1f01",
-    "SVJ3100": "#ffa90e",
-}  # fmt: skip
+# few, so that lines stay apart; M. Petroff's colours, arXiv:2107.02270
+SHOWN = {QCD: "#222222", "SUEP300": "#3f90da", "SUEP1000": "#bd1f01", "SVJ3100": "#ffa90e"}
 
 
 def draw(simulated: Classes, published: Classes | None, path: Path) -> Path:
@@ -45,6 +42,8 @@ def draw(simulated: Classes, published: Classes | None, path: Path) -> Path:
         for axis, name in zip(axes, _NAMES, strict=True):
             axis.set_xlabel(name)
             axis.set_ylabel("normalised")
+        for axis in axes[:4]:
+            axis.set_ylim(bottom=0)
         axes[2].set_xscale("log")
         axes[2].set_ylabel("normalised, per log(pT)")
         axes[4].set_yscale("log")
@@ -158,4 +157,3 @@ def _legend(axis: Axes, simulated: Classes, published: Classes | None) -> None:
     if published is not None:
         title += "\npoints: published"
     axis.legend(loc="upper right", title=title)
-    axis.set_ylim(bottom=0)

@@ -212,7 +212,7 @@ def report(directory: Path, path: Path, published: Path | None = None) -> list[s
     ours = read_classes(directory, simulated=True)
     theirs = None if published is None else read_classes(published, simulated=False)
     lines = [f"figure: {draw(ours, theirs, path)}", "", *tables(ours, theirs)]
-    if theirs is not None:
+    if theirs is not None and QCD in ours:
         lines += ["", *momentum_table(ours[QCD], theirs[QCD], EDGES)]
     return lines
 
