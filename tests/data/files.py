@@ -30,8 +30,13 @@ def write_toys(
     return directory
 
 
-def write_toy_images(directory: Path, *, train: int = 40, test: int = 8) -> Path:
-    """Write QCD images to train and one file of each class to test, as published; return it."""
+def write_toy_images(
+    directory: Path, *, train: int = 40, test: int = 8, signal: int = 0, val: int = 0
+) -> Path:
+    """Write QCD images to train and one file of each class to test, as published; return it.
+
+    `signal` images of each other class in train, `val` images of QCD in val.
+    """
     prefixes = {"QCD": ("qcd_gensim", 0, 0.0)}
     for mass in (125, 200, 300, 400, 700, 1000):
         name = f"suep_gensim_h{mass}_phi2_dp0p7_dt2"
@@ -40,6 +45,8 @@ def write_toy_images(directory: Path, *, train: int = 40, test: int = 8) -> Path
         prefixes[f"SVJ{mass}"] = (f"svj_{mass}", 2, float(mass))
     jobs = [("train", "QCD", train // 2, 0), ("train", "QCD", train - train // 2, 1)]
     jobs += [("test", label, test, 0) for label in prefixes]
+    jobs += [("train", label, signal, 0) for label in prefixes if signal and label != "QCD"]
+    jobs += [("val", "QCD", val, 0)] if val else []
     for seed, (split, label, number, part) in enumerate(jobs):
         prefix, code, mass = prefixes[label]
         rng = np.random.default_rng(seed)

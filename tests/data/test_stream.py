@@ -38,9 +38,7 @@ def _indices(stream: EventStream) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_are_the_same_for_any_number_of_workers(
-    files: list[Slice], workers: int
-) -> None:
+def test_batches_are_the_same_for_any_number_of_workers(files: list[Slice], workers: int) -> None:
     stream, alone = _stream(files, workers=workers), _stream(files)
     for _ in range(2):
         batches = _indices(stream)

@@ -89,3 +89,14 @@ class ImageBatch(JaggedBatch):
     def mask(self) -> Float32[Tensor, "event 1 72 58"]:
         """Return 1 where the tracker has energy, 0 elsewhere: arXiv:2306.12955 section 4.1."""
         return (self.energies()[:, :1] > 0).float()
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImageBatch(ImageBatch):
+    """Images with the number of their class: 0 background, 1, 2, ... the groups of signals.
+
+    Only the training and validation of a supervised model makes such batches.
+    """
+
+    event_fields: ClassVar[tuple[str, ...]] = (*ImageBatch.event_fields, "label")
+    label: Int64[Tensor, " event"]

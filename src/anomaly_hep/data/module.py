@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,14 @@ import lightning
 import numpy as np
 
 from anomaly_hep.data.plan import Plan, Slice
-from anomaly_hep.data.reading import reading_of
+from anomaly_hep.data.reading import ImageReading, LabelledImageReading, Reading, reading_of
+from anomaly_hep.data.signal import (
+    Groups,
+    SignalInTraining,
+    check_all_grouped,
+    class_numbers,
+    drawn,
+)
 from anomaly_hep.data.stream import EventStream
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError
 from anomaly_hep.formats.files import find_files, format_of
@@ -23,12 +31,16 @@ ON_BAD_FILE = ("refuse", "skip")
 class EventDataModule(lightning.LightningDataModule):
     """Background events to train and validate on; which files hold which class for the tests.
 
+    signal_in_training: 0; or the events of each of `groups` that train among the background, as a
+    share of its number, without labels; or 'all', for a supervised model, which trains and
+    validates on all classes with labels.
     test_directory: where the test files are if elsewhere, say published ones of a network that
-    trains on simulated ones. kind: 'jets' or 'images', with the settings in `inputs` that its reading takes. classes: {label:
-    file prefix}; only files of `background` are opened for training and validation.
-    validation_fraction: the last part of the training events that validates where the data set has
-    no files for it; None refuses such a data set. on_bad_file: 'refuse' stops at the first bad file, 'skip' reads every file once
-    beforehand, leaves bad ones out and counts them, up to `max_bad_fraction` of the files.
+    trains on simulated ones. kind: 'jets' or 'images', with the settings in `inputs` that its
+    reading takes. classes: {label: file prefix}; only files of `background`, and of the signals
+    that train, are opened for training and validation. validation_fraction: the last part of the
+    training events that validates where the data set has no files for it; None refuses such a data
+    set. on_bad_file: 'refuse' stops at the first bad file, 'skip' reads every file once beforehand,
+    leaves bad ones out and counts them, up to `max_bad_fraction` of the files.
     """
 
     def __init__(
@@ -48,6 +60,8 @@ class EventDataModule(lightning.LightningDataModule):
         on_bad_file: str,
         max_bad_fraction: float,
         seed: int,
+        signal_in_training: float | str = 0,
+        groups: Groups | None = None,
         **inputs: Any,
     ) -> None:
         super().__init__()
@@ -77,6 +91,7 @@ class EventDataModule(lightning.LightningDataModule):
         self.test_directory = Path(test_directory) if test_directory else self.directory
         self.num_workers, self.seed = num_workers, seed
         self.on_bad_file, self.max_bad_fraction = on_bad_file, max_bad_fraction
+        self.signal, self.groups = SignalInTraining(signal_in_training), groups
         self.reading = reading_of(self.hparams)
         self.ledger = Ledger()
         self.streams: dict[str, EventStream] = {}
@@ -111,21 +126,43 @@ class EventDataModule(lightning.LightningDataModule):
         self.ledger.accept(described, events=described.entries)
         return described
 
+    def check(self, model: Any) -> None:
+        """Refuse a model that does not fit to what trains it; raises ConfigError."""
+        self.signal.check(model)
+
     def setup(self, stage: str) -> None:
-        """Open the background files of training and validation."""
+        """Open the files of training and validation."""
         del stage  # scoring reads files directly: there is nothing to prepare for other stages
+        if self.trainer:
+            self.check(self.trainer.lightning_module)
         for split in ("train", "val"):
             if split not in self.streams:
                 self.streams[split] = self._stream(split)
 
     def parts(self, split: str) -> list[Slice]:
-        """Return the background events of 'train' or 'val' as parts of files.
+        """Return the events of 'train' or 'val' as parts of files: background, then signals."""
+        numbers = self._class_numbers()
+        parts, total = self._parts(split, self.background)
+        if self.signal.labelled:
+            for label in [label for label in numbers if label != self.background]:
+                more, events = self._parts(split, label)
+                parts += [replace(part, first=part.first + total) for part in more]
+                total += events
+        elif self.signal.share and split == "train":
+            events = sum(part.stop - part.start for part in parts)
+            parts += drawn(
+                self.signal.share, events, self.groups, lambda c: self.files("train", c), total
+            )
+        return parts
+
+    def _parts(self, split: str, label: str) -> tuple[list[Slice], int]:
+        """Return one class's events of 'train' or 'val', and how many its files hold.
 
         Without validation files the last `validation_fraction` of the training events validates,
         as in the published code of arXiv:2306.12955.
         """
-        shared = self.validation_fraction if not self._has_files("val") else None
-        files = self.files("train" if shared else split, self.background)
+        shared = self.validation_fraction if not self._has_files("val", label) else None
+        files = self.files("train" if shared else split, label)
         total = sum(file.entries for file in files)
         edge = total - round(total * shared) if shared else total
         begin, end = (edge, total) if shared and split == "val" else (0, edge)
@@ -135,14 +172,35 @@ class EventDataModule(lightning.LightningDataModule):
             if start < stop:
                 parts.append(Slice(file.path, start, stop, first + start))
             first += file.entries
-        return parts
+        return parts, total
 
-    def _has_files(self, split: str) -> bool:
+    def _has_files(self, split: str, label: str) -> bool:
         try:
-            find_files(self.directory, split, self.classes[self.background])
+            find_files(self.directory, split, self.classes[label])
         except MissingDataError:
             return False
         return True
+
+    def _class_numbers(self) -> dict[str, int]:
+        """Return the number of each class, where signals train; else that of the background."""
+        if not self.signal.value:
+            return {self.background: 0}
+        numbers = class_numbers(list(self.classes), self.background, self.groups)
+        if self.signal.labelled:
+            check_all_grouped(list(self.classes), numbers)
+        return numbers
+
+    def _reading(self) -> Reading:
+        """Return how the files of `parts` are read: with labels for a supervised model."""
+        if not (self.signal.labelled and isinstance(self.reading, ImageReading)):
+            return self.reading
+        numbers = self._class_numbers()
+        class_of_file = {
+            file.path: numbers[label] for (_, label), files in self._files.items() for file in files
+        }
+        return LabelledImageReading(
+            self.reading.selection, self.reading.augmentation, class_of_file
+        )
 
     def _stream(self, split: str) -> EventStream:
         plan = Plan(
@@ -163,7 +221,7 @@ class EventDataModule(lightning.LightningDataModule):
         training = split == "train"
         # validation is short: its workers would live through training for nothing
         workers = self.num_workers if training else 0
-        return EventStream(plan, self.reading, workers=workers, restart=not training)
+        return EventStream(plan, self._reading(), workers=workers, restart=not training)
 
     def train_dataloader(self) -> EventStream:
         """Return the shuffled, resumable stream of training background."""

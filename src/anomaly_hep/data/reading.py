@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,12 @@ import torch
 from jaxtyping import Int64
 
 from anomaly_hep.data.augment import rotated_and_mirrored
-from anomaly_hep.data.batch import ImageBatch, JaggedBatch, ParticleBatch
+from anomaly_hep.data.batch import (
+    ImageBatch,
+    JaggedBatch,
+    LabelledImageBatch,
+    ParticleBatch,
+)
 from anomaly_hep.data.features import FeatureList
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.selection import Selection
@@ -181,6 +186,34 @@ class ImageReading(Reading):
             "rejected_by_selection": counts.rejected,
             "pixels": counts.rows,
         }
+
+
+_CLASS = "class_number"  # a column that no file has
+
+
+@dataclass(frozen=True)
+class LabelledImageReading(ImageReading):
+    """Detector images with the number of their class, which is that of the file they are in.
+
+    Only the training of a supervised model reads so; scoring never does.
+    """
+
+    class_of_file: Mapping[Path, int]
+
+    def read(self, piece: Slice, extra: tuple[str, ...] = ()) -> Events:
+        """Return the events of a slice, their class beside them."""
+        events = super().read(piece, extra)
+        number = np.full(len(events), self.class_of_file[piece.path], np.int64)
+        return replace(events, events={**events.events, _CLASS: number})
+
+    def batch(
+        self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
+    ) -> tuple[LabelledImageBatch, Counts]:
+        """Return images as one batch of pixels and labels."""
+        batch, counts = super().batch(events, index, path)
+        label = torch.from_numpy(events.events[_CLASS])
+        shared = {field.name: getattr(batch, field.name) for field in fields(batch)}
+        return LabelledImageBatch(**shared, label=label), counts
 
 
 def reading_of(settings: Mapping[str, Any]) -> Reading:
