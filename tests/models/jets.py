@@ -16,11 +16,17 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 
 
-def make_model(*overrides: str) -> Any:
-    """Return the model that a command line would train."""
+def settings_of(*overrides: str) -> dict[str, Any]:
+    """Return the settings of the model that a command line would train."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", overrides=list(overrides))
-    settings = OmegaConf.to_container(config, resolve=True)["model"]
+    settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)["model"]
+    return settings
+
+
+def make_model(*overrides: str) -> Any:
+    """Return the model that a command line would train."""
+    settings = settings_of(*overrides)
     settings.pop("name")
     return instantiate(settings, _recursive_=False, _convert_="all")
 

@@ -1,82 +1,161 @@
-"""What holds for every conf/model/*.yaml, Deep Set and Transformer, with and without types."""
+"""What holds for every conf/model/*.yaml: models of jets in all variants, models of images."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from anomaly_hep.data.batch import ParticleBatch
-from tests.models.jets import MODELS, make_model, random_batch
+from anomaly_hep.data.batch import JaggedBatch
+from anomaly_hep.errors import ConfigError
+from tests.models.images import block_images, labelled, random_images
+from tests.models.jets import MODELS, make_model, random_batch, settings_of
 
+ENCODERS, PARTICLE_TYPES = ("deepset", "transformer"), ("true", "false")
 SMALL = ("model.encoder.layers=1", "model.encoder.decoder_layers=1")
-VARIANTS = list(product(MODELS, ("deepset", "transformer"), ("true", "false")))
+# dropout and smoothed labels keep a batch from being learnt by heart
+BY_HEART = {
+    "cct": ("model.dropout=0", "model.attention_dropout=0", "model.drop_path=0",
+            "model.label_smoothing=0"),
+}  # fmt: skip
+# steps and learning rate with which one batch is learnt
+PACE = {
+    "codae": (20, 3e-3),
+    "codvae": (20, 3e-3),
+    "imageae": (80, 1e-2),
+    "dirichletvae": (150, 3e-2),
+    "cct": (40, 3e-4),
+}
 LENGTHS = [6, 1, 14, 3]
 
 
+@dataclass
+class Case:
+    """A model, and batches of its kind by their number of events."""
+
+    name: str
+    model: Any
+    batch: Callable[[int], JaggedBatch]
+
+    def to_learn(self) -> JaggedBatch:
+        if self.name in JETS:
+            return self.batch(4)
+        # a network with a narrow latent vector cannot learn noise
+        return labelled(random_images(3)) if self.model.supervised else block_images(3)
+
+
+def _jets(number: int) -> JaggedBatch:
+    return random_batch(LENGTHS[:number])
+
+
+def _of_jets(name: str) -> bool:
+    """Return whether a model is told what the features of its particles are."""
+    return "features" in settings_of(f"model={name}")
+
+
+JETS = [name for name in MODELS if _of_jets(name)]
+IMAGES = [(name,) for name in MODELS if name not in JETS]
+VARIANTS = [*product(JETS, ENCODERS, PARTICLE_TYPES), *IMAGES]
+
+
 @pytest.fixture(params=VARIANTS, ids="-".join)
-def model(request: pytest.FixtureRequest) -> Any:
-    name, encoder, pid = request.param
+def case(request: pytest.FixtureRequest) -> Case:
+    name, *variant = request.param
     torch.manual_seed(0)
+    if not variant:
+        own = BY_HEART.get(name, ())
+        model = make_model(f"model={name}", "data=darkshowers", *own)
+        return Case(name, model.eval(), random_images)
+    encoder, pid = variant
     choices = (f"model={name}", f"model/encoder={encoder}", f"model.use_pid={pid}")
-    return make_model(*choices, *SMALL).eval()
+    return Case(name, make_model(*choices, *SMALL).eval(), _jets)
 
 
-def _shuffled(batch: ParticleBatch) -> ParticleBatch:
-    parts = batch.lengths.tolist()
+def test_there_are_models_of_both_kinds() -> None:
+    assert {"setvae", "clipvae"} <= set(JETS)
+    assert {"codae", "imageae", "dirichletvae", "cct"} <= set(MODELS) - set(JETS)
+
+
+def _rows(batch: JaggedBatch) -> list[Tensor]:
+    return list(torch.arange(int(batch.lengths.sum())).split(batch.lengths.tolist()))
+
+
+def _shuffled(batch: Any) -> Any:
+    generator = torch.Generator().manual_seed(3)
     order = torch.cat(
-        [
-            rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(3))]
-            for rows in torch.arange(sum(parts)).split(parts)
-        ]
+        [rows[torch.randperm(len(rows), generator=generator)] for rows in _rows(batch)]
     )
-    return replace(batch, features=batch.features[order], types=batch.types[order])
+    of_rows = {
+        name: values[order]
+        for name, values in vars(batch).items()
+        if name not in batch.event_fields
+    }
+    return replace(batch, **of_rows)
 
 
-def test_scores_do_not_depend_on_the_order_of_particles(model: Any) -> None:
-    batch = random_batch(LENGTHS)
-    scores, shuffled = model.scores(batch), model.scores(_shuffled(batch))
-    assert set(scores) == set(model.score_names)
+def test_scores_do_not_depend_on_the_order_of_particles_or_pixels(case: Case) -> None:
+    batch = case.batch(4)
+    scores, shuffled = case.model.scores(batch), case.model.scores(_shuffled(batch))
+    assert set(scores) == set(case.model.score_names)
+    assert case.model.default_score in scores
     for name, values in scores.items():
         torch.testing.assert_close(values, shuffled[name], rtol=1e-4, atol=1e-6)
 
 
-def test_scores_of_a_jet_do_not_depend_on_its_batch(model: Any) -> None:
-    batch = random_batch(LENGTHS)
-    together = model.scores(batch)
-    starts = [0, 6, 7, 21, 24]
-    for jet in range(len(LENGTHS)):
-        one = slice(jet, jet + 1)
-        alone = model.scores(batch.part(jet, jet + 1, starts[jet], starts[jet + 1]))
+def test_scores_of_an_event_do_not_depend_on_its_batch(case: Case) -> None:
+    batch = case.batch(4)
+    together = case.model.scores(batch)
+    for event, rows in enumerate(_rows(batch)):
+        alone = case.model.scores(batch.part(event, event + 1, int(rows[0]), int(rows[-1]) + 1))
         for name, values in together.items():
-            torch.testing.assert_close(values[one], alone[name], rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(values[event : event + 1], alone[name], rtol=1e-4, atol=1e-5)
 
 
-def test_an_empty_batch_has_no_scores(model: Any) -> None:
-    for values in model.scores(random_batch([])).values():
+def test_scores_are_the_same_twice_and_the_columns_are_those_named(case: Case) -> None:
+    batch = case.batch(2)
+    scores, columns = case.model.examine(batch)
+    assert set(columns) == set(case.model.column_names)
+    for name, values in case.model.scores(batch).items():
+        assert torch.equal(values, scores[name])
+        assert values.shape == (2,)
+
+
+def test_an_empty_batch_has_no_scores(case: Case) -> None:
+    scores, columns = case.model.examine(case.batch(0))
+    for values in (scores | columns).values():
         assert values.shape == (0,)
 
 
-def test_saved_and_loaded_weights_give_the_same_scores(model: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", IMAGES, ids="-".join, indirect=True)
+def test_an_image_without_hits_has_finite_scores(case: Case) -> None:
+    for values in case.model.scores(random_images(2, density=0.0)).values():
+        assert values.isfinite().all()
+
+
+def test_saved_and_loaded_weights_give_the_same_scores(case: Case, tmp_path: Path) -> None:
+    model = case.model
     torch.save({"state": model.state_dict(), "hparams": dict(model.hparams)}, tmp_path / "model.pt")
     content = torch.load(tmp_path / "model.pt", weights_only=True)
     again = type(model)(**content["hparams"]).eval()
     again.load_state_dict(content["state"])
-    batch = random_batch(LENGTHS)
+    batch = case.batch(4)
     for name, values in model.scores(batch).items():
         assert torch.equal(values, again.scores(batch)[name])
 
 
-def test_one_batch_can_be_learnt(model: Any) -> None:
-    model.train()
-    batch = random_batch(LENGTHS)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+def test_one_batch_can_be_learnt(case: Case) -> None:
+    model = case.model.train()
+    batch = case.to_learn()
+    steps, rate = PACE.get(case.name, (60, 3e-3))
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     losses = []
-    for _ in range(60):
+    for _ in range(steps):
         optimizer.zero_grad()
         loss = model.loss(batch)["loss"]
         loss.backward()
@@ -84,3 +163,13 @@ def test_one_batch_can_be_learnt(model: Any) -> None:
         losses.append(loss.item())
     assert losses[-1] < 0.25 * losses[0]
     assert all(p.grad is not None for p in model.parameters())
+
+
+def test_labels_are_needed_by_supervised_models_alone(case: Case) -> None:
+    plain = case.batch(2)
+    if case.model.supervised:
+        with pytest.raises(ConfigError, match="signal_in_training=all"):
+            case.model.loss(plain)
+    else:
+        assert not hasattr(plain, "label")
+        assert case.model.loss(plain)["loss"].isfinite()

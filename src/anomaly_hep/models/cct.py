@@ -1,0 +1,238 @@
+"""Compact convolutional transformer (arXiv:2104.05704), supervised, as in arXiv:2306.12955."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from anomaly_hep.data.batch import ImageBatch, LabelledImageBatch
+from anomaly_hep.errors import ConfigError
+from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.layers import kernels
+
+FILTERS = (64, 128)  # of the tokeniser
+ROWS, COLUMNS = 18, 15  # of the tokens
+WIDTH = FILTERS[-1]
+_POSITIONS = 0.05  # Keras' embeddings begin uniformly between minus this and this
+_EPS = 1e-5  # of the layer norms
+
+Tokens = Float[Tensor, "image token feature"]
+
+
+class Tokenizer(nn.Module):
+    """Image to 270 tokens of 128: twice 3 x 3 convolution, ReLU, overlapping max-pool."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, second = FILTERS
+        self.convolutions = nn.ModuleList([
+            nn.Conv2d(1, first, 3, bias=False), nn.Conv2d(first, second, 3, bias=False)
+        ])  # fmt: skip
+        for kernel in self.parameters():
+            nn.init.kaiming_normal_(kernel, nonlinearity="relu")
+
+    def forward(self, image: Float[Tensor, "image 1 72 58"]) -> Tokens:
+        """Return the tokens row by row."""
+        x = image
+        for convolution in self.convolutions:
+            # the edge that the convolution takes off comes back as zeros
+            x = functional.pad(functional.relu(convolution(x)), (1, 1, 1, 1))
+            x = kernels.pool(x)  # 36 x 29, then 18 x 15
+        return x.flatten(2).transpose(1, 2)
+
+
+class Attention(nn.Module):
+    """Self-attention whose every head has keys as wide as the tokens."""
+
+    def __init__(self, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query, self.key, self.value = (nn.Linear(WIDTH, heads * WIDTH) for _ in range(3))
+        self.out = nn.Linear(heads * WIDTH, WIDTH)
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Return the attended tokens."""
+        # (image, token, head x key) -> (image, head, token, key)
+        query, key, value = (
+            layer(x).unflatten(2, (self.heads, WIDTH)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        attended = functional.scaled_dot_product_attention(
+            query, key, value, dropout_p=self.dropout if self.training else 0.0
+        )
+        result: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return result
+
+
+class Block(nn.Module):
+    """Pre-norm attention and MLP, whose branches are dropped for whole images by chance.
+
+    `drop` is the probability; `legacy_skips` see `CCT`.
+    """
+
+    def __init__(
+        self, heads: int, *, dropout: float, attention_dropout: float, drop: float, legacy: bool
+    ) -> None:
+        super().__init__()
+        self.drop, self.legacy = drop, legacy
+        self.norm_attention = nn.LayerNorm(WIDTH, eps=_EPS)
+        self.attention = Attention(heads, attention_dropout)
+        self.norm_mlp = nn.LayerNorm(WIDTH, eps=_EPS)
+        self.mlp = nn.Sequential(
+            nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.Dropout(dropout),
+        )  # fmt: skip
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Return the tokens after both branches."""
+        x = self._joined(x, self.attention(self.norm_attention(x)))
+        return self._joined(x, self.mlp(self.norm_mlp(x)))
+
+    def _joined(self, shortcut: Tokens, branch: Tokens) -> Tokens:
+        if self.legacy:
+            kept = float(torch.rand(()) < self.drop) if self.training else self.drop
+            return branch + kept * shortcut
+        if not self.training or self.drop == 0:
+            return shortcut + branch
+        stays = torch.rand(len(branch), 1, 1, device=branch.device) >= self.drop
+        return shortcut + branch * stays.to(branch.dtype) / (1 - self.drop)
+
+
+class CCT(AnomalyModel):
+    """Classify images into background and groups of signals: what labels would allow.
+
+    Trained on labelled signal events (data.signal_in_training=all), which also validate: its
+    results are a bound, not anomaly detection. The paper chooses the checkpoint by area under the
+    ROC of the validation events, this by their loss.
+
+    classes: background and groups of signals. maximum: GeV; sums of the three channels are clipped
+    to it and divided by it. drop_path: probability that the last block's branches are dropped, 0 in
+    the first block. legacy_skips: as the public code calls TensorFlow Addons' stochastic depth,
+    branch and shortcut swapped and the probability of dropping taken for that of keeping: the
+    first block has no shortcut at all, the last a fifth of one.
+
+    Positions are constant: the published code adds an embedding that is neither trained nor counted
+    among the 406 084 parameters.
+    """
+
+    event_kind: ClassVar[str] = "images"
+    default_score: ClassVar[str] = "signal_probability"
+    score_names = ("signal_probability",)
+    supervised: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        optimizer: Mapping[str, Any],
+        classes: int,
+        maximum: float,
+        blocks: int,
+        heads: int,
+        dropout: float,
+        attention_dropout: float,
+        drop_path: float,
+        label_smoothing: float,
+        legacy_skips: bool,
+        seed: int,
+    ) -> None:
+        super().__init__(optimizer, seed)
+        self.save_hyperparameters(logger=False)
+        self.classes, self.maximum, self.label_smoothing = classes, maximum, label_smoothing
+        self.tokenizer = Tokenizer()
+        self.positions: Tensor
+        positions = (2 * torch.rand(ROWS * COLUMNS, WIDTH) - 1) * _POSITIONS
+        self.register_buffer("positions", positions)
+        self.blocks = nn.ModuleList(
+            Block(
+                heads,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                drop=drop_path * block / max(blocks - 1, 1),
+                legacy=legacy_skips,
+            )
+            for block in range(blocks)
+        )
+        self.norm = nn.LayerNorm(WIDTH, eps=_EPS)
+        self.importance = nn.Linear(WIDTH, 1)
+        self.out = nn.Linear(WIDTH, classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):  # Keras' start
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, image: Float[Tensor, "image 1 72 58"]) -> Float[Tensor, "image class"]:
+        """Return the logits of the classes."""
+        x = self.tokenizer(image) + self.positions
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        # sequence pooling: a weighted mean of the tokens
+        weights = torch.softmax(self.importance(x), dim=1)
+        logits: Tensor = self.out((weights * x).sum(1))
+        return logits.float()
+
+    def images(self, batch: ImageBatch) -> Float[Tensor, "image 1 72 58"]:
+        """Return the sum of the channels, clipped and scaled to at most 1."""
+        return batch.energies().sum(1, keepdim=True).clamp(max=self.maximum) / self.maximum
+
+    def loss(self, batch: ImageBatch) -> dict[str, Float[Tensor, ""]]:
+        """Return the cross-entropy with smoothed labels, and the share of right classes."""
+        if not isinstance(batch, LabelledImageBatch):
+            raise ConfigError(
+                "this model is supervised, but its training events have no label. Cure: set "
+                "data.signal_in_training=all, or choose an unsupervised model"
+            )
+        if len(batch) and int(batch.label.max()) >= self.classes:
+            raise ConfigError(
+                f"a training event is of class {int(batch.label.max())}, but the model has "
+                f"{self.classes} classes. Cure: set model.classes to the number of data.groups + 1"
+            )
+        images = self.images(batch)
+        if self.training:
+            # dropout draws what depends on seed, step and rank alone, and leaves all else alone
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self._chance().initial_seed())
+                logits = self(images)
+        else:
+            logits = self(images)
+        return {
+            "loss": functional.cross_entropy(
+                logits, batch.label, label_smoothing=self.label_smoothing
+            ),
+            "accuracy": (logits.argmax(1) == batch.label).float().mean(),
+        }
+
+    def scores(self, batch: ImageBatch) -> dict[str, Float[Tensor, " image"]]:
+        """Return the probability of any signal."""
+        return {"signal_probability": torch.softmax(self(self.images(batch)), 1)[:, 1:].sum(1)}
+
+    def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
+        """Return nothing: there is no reconstruction to show."""
+        del batch
+        return {}
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Return all parameters, twice: the score needs every one."""
+        total = sum(p.numel() for p in self.parameters())
+        return {"total": total, "encoder": total}
+
+    def flops(self, multiplicity: float) -> dict[str, float]:
+        """Return multiplications and additions of convolutions, products and attention."""
+        del multiplicity
+        tokens = ROWS * COLUMNS
+        # output pixels of the two convolutions, whose edges are taken off
+        applied = {self.tokenizer.convolutions[0]: 70 * 56, self.tokenizer.convolutions[1]: 34 * 27}
+        total = float(2 * tokens * WIDTH)  # sequence pooling
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                times = 1 if layer is self.out else applied.get(layer, tokens)
+                total += 2.0 * layer.weight.numel() * times
+            elif isinstance(layer, Attention):
+                total += 4.0 * tokens * tokens * layer.heads * WIDTH
+        return {"encoder": total, "total": total}

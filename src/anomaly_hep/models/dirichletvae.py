@@ -1,0 +1,205 @@
+"""The Dirichlet VAE of images that CoDAE is compared with (arXiv:2104.08291)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from anomaly_hep.data.batch import ImageBatch
+from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.imagescores import (
+    RECONSTRUCTION_COLUMNS,
+    reconstruction_columns,
+    structural_similarity,
+)
+
+PIXELS = 72 * 58
+LOG_VARIANCE = (-20.0, 2.0)  # of the posterior, clipped to these
+
+
+def laplace_prior(
+    concentration: Sequence[float],
+) -> tuple[Float[Tensor, " component"], Float[Tensor, " component"]]:
+    """Return mean and variance of the Gaussian whose softmax stands for a Dirichlet distribution.
+
+    The Laplace approximation in the softmax basis, arXiv:1703.01488.
+    """
+    alpha = torch.tensor(list(concentration), dtype=torch.float64)
+    mean = alpha.log() - alpha.log().mean()
+    variance = (1 - 2 / len(alpha)) / alpha + (1 / alpha).mean() / len(alpha)
+    return mean.float(), variance.float()
+
+
+def gaussian_divergence(
+    mean: Float[Tensor, "image component"],
+    log_variance: Float[Tensor, "image component"],
+    prior_mean: Float[Tensor, " component"],
+    prior_variance: Float[Tensor, " component"],
+) -> Float[Tensor, " image"]:
+    """Return the divergence of N(mean, variance) from the prior, summed over components."""
+    squares = log_variance.exp() + (mean - prior_mean).square()
+    terms = squares / prior_variance - 1 + prior_variance.log() - log_variance
+    return 0.5 * terms.sum(1)
+
+
+def pixel_divergence(
+    image: Float[Tensor, "image pixel"], log_reconstruction: Float[Tensor, "image pixel"]
+) -> Float[Tensor, " image"]:
+    """Return sum of x log(x / reconstruction) over pixels, in nats; 0 where x is 0."""
+    return (torch.special.xlogy(image, image) - image * log_reconstruction).sum(1)
+
+
+class TopicEncoder(nn.Module):
+    """Image to means and log-variances: dense SELU layer, batch norm without centre, two heads."""
+
+    def __init__(self, hidden: int, components: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(PIXELS, hidden)
+        # Keras' momentum 0.99 and epsilon; the mean is taken off, but none is put in its place
+        self.norm = nn.BatchNorm1d(hidden, eps=1e-3, momentum=0.01)
+        self.norm.bias = None  # type: ignore[assignment]
+        self.mean, self.log_variance = (nn.Linear(hidden, components) for _ in range(2))
+        for layer in (self.hidden, self.mean, self.log_variance):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self, image: Float[Tensor, "image pixel"]
+    ) -> tuple[Float[Tensor, "image component"], Float[Tensor, "image component"]]:
+        """Return mean and clipped log-variance of the posterior."""
+        x = self.norm(functional.selu(self.hidden(image)))
+        return self.mean(x).float(), self.log_variance(x).float().clamp(*LOG_VARIANCE)
+
+
+class DirichletVAE(AnomalyModel):
+    """Describe an image as a mixture of `concentration`-many topics, each an image.
+
+    A weakly supervised model in arXiv:2306.12955: signals are among its training events, without
+    their labels (data.signal_in_training). concentration: of the Dirichlet prior. beta: weight of
+    the latent divergence. normalise: whether the mask image is divided by its number of hits, as
+    arXiv:2306.12955 section 5.3 says; its public code does not, so beta weighs some 80 times less.
+
+    Scores are deterministic: the latent vector is the posterior's mean. All is float32, where the
+    published training was float64. The paper's best score is the second topic's weight.
+    """
+
+    event_kind: ClassVar[str] = "images"
+    default_score: ClassVar[str] = "latent_2"
+
+    def __init__(
+        self,
+        *,
+        optimizer: Mapping[str, Any],
+        concentration: Sequence[float],
+        hidden: int,
+        beta: float,
+        normalise: bool,
+        seed: int,
+    ) -> None:
+        super().__init__(optimizer, seed)
+        self.save_hyperparameters(logger=False)
+        self.beta, self.normalise, topics = beta, normalise, range(len(concentration))
+        self.score_names = (*(f"latent_{i + 1}" for i in topics), "reconstruction_kl", "latent_kl")
+        self.column_names = (*(f"latent_{i}" for i in topics), *RECONSTRUCTION_COLUMNS)
+        self.encoder = TopicEncoder(hidden, len(topics))
+        self.decoder = nn.Linear(len(topics), PIXELS, bias=False)
+        nn.init.xavier_uniform_(self.decoder.weight)
+        self.prior_mean: Tensor
+        self.prior_variance: Tensor
+        mean, variance = laplace_prior(concentration)
+        self.register_buffer("prior_mean", mean, persistent=False)
+        self.register_buffer("prior_variance", variance, persistent=False)
+
+    def decode(self, z: Float[Tensor, "image component"]) -> Float[Tensor, "image pixel"]:
+        """Return the logarithm of the reconstruction, which sums to 1."""
+        return functional.log_softmax(self.decoder(torch.softmax(z, 1)).float(), 1)
+
+    def pixels(self, batch: ImageBatch) -> Float[Tensor, "image pixel"]:
+        """Return the mask images as the network sees them."""
+        mask = batch.mask().flatten(1)
+        # an image without a hit stays zero
+        return mask / mask.sum(1, keepdim=True).clamp(min=1) if self.normalise else mask
+
+    def loss(self, batch: ImageBatch) -> dict[str, Float[Tensor, ""]]:
+        """Return the divergence of the pixels + beta that of the posterior; in validation SSIM."""
+        image = self.pixels(batch)
+        mean, log_variance = self.encoder(image)
+        z = mean
+        if self.training:
+            z = mean + (0.5 * log_variance).exp() * self.noise_like(mean)
+        log_reconstruction = self.decode(z)
+        reconstruction = pixel_divergence(image, log_reconstruction).mean()
+        latent = self.latent_divergence(mean, log_variance).mean()
+        terms = {
+            "loss": reconstruction + self.beta * latent,
+            "reconstruction": reconstruction,
+            "kl": latent,
+        }
+        if not self.training:
+            mask, expected = batch.mask(), self._expected_hits(batch, log_reconstruction)
+            terms["ssim"] = structural_similarity(expected, mask).mean()
+        return terms
+
+    def latent_divergence(
+        self, mean: Float[Tensor, "image component"], log_variance: Float[Tensor, "image component"]
+    ) -> Float[Tensor, " image"]:
+        """Return the divergence of the posterior from the prior."""
+        return gaussian_divergence(mean, log_variance, self.prior_mean, self.prior_variance)
+
+    def _expected_hits(
+        self, batch: ImageBatch, log_reconstruction: Float[Tensor, "image pixel"]
+    ) -> Float[Tensor, "image 1 72 58"]:
+        """Return the reconstruction with as many hits as the image: what the masks compare with.
+
+        Inferred: the paper does not say how it compares a reconstruction that sums to 1.
+        """
+        hits = batch.mask().flatten(1).sum(1, keepdim=True)
+        return (hits * log_reconstruction.exp()).view(-1, 1, *batch.shape[1:])
+
+    def examine(self, batch: ImageBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return all scores, and the posterior's mean and the quality of the reconstruction."""
+        image = self.pixels(batch)
+        mean, log_variance = self.encoder(image)
+        log_reconstruction = self.decode(mean)
+        weights = torch.softmax(mean, 1)
+        scores = {f"latent_{i + 1}": weight for i, weight in enumerate(weights.unbind(1))}
+        scores["reconstruction_kl"] = pixel_divergence(image, log_reconstruction)
+        scores["latent_kl"] = self.latent_divergence(mean, log_variance)
+        columns = {f"latent_{i}": value for i, value in enumerate(mean.unbind(1))}
+        expected = self._expected_hits(batch, log_reconstruction)
+        return scores, columns | reconstruction_columns(expected, batch.mask())
+
+    def scores(self, batch: ImageBatch) -> dict[str, Float[Tensor, " image"]]:
+        """Return the topics' weights and the two divergences."""
+        return self.examine(batch)[0]
+
+    def encoder_score(self, batch: ImageBatch) -> Float[Tensor, " image"]:
+        """Return the default score, which needs the encoder alone."""
+        return torch.softmax(self.encoder(self.pixels(batch))[0], 1)[:, 1]
+
+    def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
+        """Return the masks and the expected number of hits in each pixel."""
+        log_reconstruction = self.decode(self.encoder(self.pixels(batch))[0])
+        expected = self._expected_hits(batch, log_reconstruction)
+        return {"truth": batch.mask()[:, 0], "reconstructed": expected[:, 0]}
+
+    def flops(self, multiplicity: float) -> dict[str, float]:
+        """Return multiplications and additions of the products of one image."""
+        del multiplicity
+        encoder, decoder = (
+            sum(2.0 * p.numel() for p in network.parameters() if p.dim() > 1)
+            for network in (self.encoder, self.decoder)
+        )
+        return {"encoder": encoder, "total": encoder + decoder}
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser of every model with the beta2 of this one."""
+        configured = super().configure_optimizers()
+        for group in cast(torch.optim.Optimizer, configured["optimizer"]).param_groups:
+            group["betas"] = (0.9, self.optimizer_settings["beta2"])
+        return configured
