@@ -131,14 +131,20 @@ def _sections(page: Path, level: str) -> dict[str, dict[str, Any]]:
 
 def _expected(path: Path, prefix: str, documented: Mapping[str, Any]) -> dict[str, Any]:
     """Return a file's keys and values, nested ones flat unless documented as a whole."""
-    content = yaml.safe_load(path.read_text()) or {}
+    text = path.read_text()
+    content = yaml.safe_load(text) or {}
+    if text.startswith("# @package _global_"):
+        prefix = ""  # such a file sets keys of several folders
+    kept = {key: value for key, value in content.items() if key not in ("defaults", "hydra")}
+    return _flat(kept, prefix, documented)
+
+
+def _flat(content: Mapping[str, Any], prefix: str, documented: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in content.items():
-        if key in ("defaults", "hydra"):
-            continue
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and name not in documented:
-            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
+        if isinstance(value, dict) and value and name not in documented:
+            flat |= _flat(value, f"{name}.", documented)
         else:
             flat[name] = value
     return flat

@@ -32,8 +32,14 @@ def test_files_are_found_in_every_layout_sorted_and_of_one_class(
     assert find_files(tmp_path, "val", "TTBar") == mine
 
 
+def test_files_may_be_numbered_twice_as_the_published_images_are(tmp_path: Path) -> None:
+    names = ("svj_2100_34484_8.npz", "svj_2100_7.h5")
+    touch(*(tmp_path / "test" / name for name in names), tmp_path / "test" / "svj_3100_1_2.npz")
+    assert [path.name for path in find_files(tmp_path, "test", "svj_2100")] == list(names)
+
+
 def test_no_files_says_where_they_were_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(MissingDataError, match=r"ZToQQ_NNN.root.*'test'.*test_20M.*Cure: set") as e:
+    with pytest.raises(MissingDataError, match=r"ZToQQ_NNN.*'test'.*test_20M.*Cure: set") as e:
         find_files(tmp_path / "nowhere", "test", "ZToQQ")
     assert str(tmp_path / "nowhere" / "Pythia" / "test_20M") in str(e.value)
 
@@ -59,7 +65,7 @@ def test_the_content_not_the_name_says_the_format(tmp_path: Path) -> None:
 
 def test_an_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
     path = tmp_path / "jets.h5"
-    path.write_bytes(b"\x89HDF\r\n\x1a\n")
+    path.write_bytes(b"BZh91AY&SY")
     with pytest.raises(BadFileError, match="JetClass ROOT or JetClass-II Parquet"):
         format_of(path)
 

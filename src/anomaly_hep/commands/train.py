@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.console import Console
 from anomaly_hep import tracking
 from anomaly_hep.atomic import atomic_path, write_text
 from anomaly_hep.callbacks import Checkpoints, Milestones, Speed
+from anomaly_hep.commands.describe import describe_data, describe_model
 from anomaly_hep.commands.simulate import ensure
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import CheckpointError, ConfigError
@@ -26,13 +27,10 @@ from anomaly_hep.evaluate.metrics import EVENT_COLUMNS, evaluate, write_metrics
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.scores import Scorer, load_model, write_reconstructions
 from anomaly_hep.evaluate.tables import published_for, result_table
-from anomaly_hep.formats.darkshowers import is_published
-from anomaly_hep.formats.download import published_files
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.record import CSVRecord
 from anomaly_hep.run import RunDirectory, claim, default_path
 from anomaly_hep.runtime import TERMINATED, Termination, keep_freed_memory
-from anomaly_hep.types import FileDescription
 
 OUTPUTS = Path("outputs")
 
@@ -70,9 +68,9 @@ def _make(
     path = directory.path
     lightning.seed_everything(config["seed"], verbose=False)
     console.print(f"run directory: {path}")
+    module, model = make_data(config), make_model(config)
+    module.check(model)
     ensure(config["data"], console)
-    module = make_data(config)
-    model = make_model(config)
     trainer, speed = make_trainer(config, path, termination)
     with warnings.catch_warnings():
         # the streams read ahead by themselves; Lightning looks for workers of a DataLoader
@@ -104,7 +102,7 @@ def _make(
 def make_data(config: Mapping[str, Any]) -> EventDataModule:
     """Return the data module of a configuration."""
     data = config["data"]
-    own = ("name", "title", "dir", "if_missing", "simulation", "weight", "groups", "test_dir")
+    own = ("name", "title", "dir", "if_missing", "simulation", "weight", "test_dir")
     chosen = {name: value for name, value in data.items() if name not in own}
     return EventDataModule(
         directory=data["dir"], test_directory=data["test_dir"], seed=config["seed"], **chosen
@@ -126,6 +124,12 @@ def make_model(config: Mapping[str, Any]) -> AnomalyModel:
                 f"conf/model/{config['model']['name']}.yaml"
             ) from error
         raise
+    if model.event_kind != config["data"]["kind"]:
+        raise ConfigError(
+            f"model={config['model']['name']} takes {model.event_kind}, but "
+            f"data={config['data']['name']} has {config['data']['kind']}. Cure: choose a model and "
+            "data that belong together"
+        )
     return model
 
 
@@ -196,7 +200,8 @@ def score(
     with atomic_path(path / "scores.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     files = [(label, module.files("test", label)[0]) for label in module.classes]
-    write_reconstructions(scorer, files, path / "reconstructions.npz", events=2)
+    if not scorer.model.supervised:  # a classifier reconstructs nothing
+        write_reconstructions(scorer, files, path / "reconstructions.npz", events=2)
     return scorer
 
 
@@ -239,7 +244,7 @@ def finish(
     table = pd.read_parquet(path / "scores.parquet")
     metadata = {
         "data": describe_data(config, module),
-        "model": _describe_model(config, scorer.model, table),
+        "model": describe_model(config, scorer.model, table),
         "default_score": scorer.model.default_score,
         "speed": {
             "train_events_per_second": training_speed,
@@ -253,62 +258,6 @@ def finish(
     write_figures(path)
     write_report(path)
     return metrics
-
-
-def describe_data(config: Mapping[str, Any], module: EventDataModule) -> dict[str, Any]:
-    """Return name, origin and generator of the test data, as its files say."""
-    files = [file for label in module.classes for file in module.files("test", label)]
-    origin, generator = origin_of(files, module.test_directory)
-    # what is simulated never goes by the plain name of the published data set
-    name = config["data"]["title"] + (" (simulated)" if origin == "simulated" else "")
-    described: dict[str, Any] = {"name": name, "origin": origin, "generator": generator}
-    if module.test_directory != module.directory:
-        trained, _ = origin_of(module.files("train", module.background), module.directory)
-        described["trained_on"] = trained
-    if groups := config["data"]["groups"]:
-        described["groups"] = groups
-    return described
-
-
-def origin_of(files: Sequence[FileDescription], directory: Path) -> tuple[str, str | None]:
-    """Return 'simulated', 'published' or 'user', and the generator of simulated files."""
-    made = [file.provenance for file in files if file.provenance]
-    if len(made) == len(files):
-        return "simulated", str(made[0]["generator"])
-    if made:
-        raise ConfigError(f"{directory} mixes simulated files with others. Cure: keep them apart")
-    # only what `fetch` has verified, or is known by its checksum, is called published
-    verified = published_files(directory)
-    published = all(file.path in verified or is_published(file.path) for file in files)
-    return ("published" if published else "user"), None
-
-
-def _describe_model(
-    config: Mapping[str, Any], model: AnomalyModel, table: pd.DataFrame
-) -> dict[str, Any]:
-    counts = model.parameter_counts()
-    known = "jet_nparticles" in table
-    multiplicity = float(table["jet_nparticles"].mean()) if known else 0.0
-    here = model.flops(multiplicity)
-    described = {
-        "name": config["model"]["name"],
-        "parameters": counts["total"],
-        "encoder_parameters": counts["encoder"],
-        "flops_per_event": here["total"],
-        "encoder_flops_per_event": here["encoder"],
-    }
-    if model.supervised:
-        described["supervised"] = True
-    if known:
-        described["mean_multiplicity"] = multiplicity
-    if model.reference_multiplicity is not None:
-        paper = model.flops(model.reference_multiplicity)
-        described |= {
-            "reference_multiplicity": model.reference_multiplicity,
-            "flops_at_reference": paper["total"],
-            "encoder_flops_at_reference": paper["encoder"],
-        }
-    return described
 
 
 def _show(config: Mapping[str, Any], path: Path, console: Console) -> None:
