@@ -14,7 +14,7 @@ from anomaly_hep.errors import ConfigError
         ("model.betta=1", r"model.betta does not exist. Did you mean beta\? Keys of model: .*beta"),
         ("sead=1", r"sead does not exist. Did you mean seed\? Keys of train: .*seed"),
         ("data.features.log_p=1", r"Keys of data.features: delta_eta.*log_pt"),
-        ("model=gan", r"Available options in 'model':\s+clipvae\s+setvae"),
+        ("model=gan", r"Available options in 'model':\s+cct\s+clipvae"),
         ("experiment=table9", r"setvae_table1"),
         ("model.beta", r"write overrides as key=value"),
     ],

@@ -19,9 +19,9 @@ from anomaly_hep.runtime import Termination
 class Checkpoints(Callback):
     """Write last.ckpt every `every_seconds` and best.ckpt at the best validation, each in one step.
 
-    The model's `checkpoint_term` says what is compared, on background alone. As long as the model's objective still changes, the newest
-    validated model is the best. After SIGTERM, last.ckpt is written at the end of the
-    running step, and the process ends with status 143 before the next.
+    The model's `checkpoint_term` says what is compared, on background alone. As long as the model's
+    objective still changes, the newest validated model is the best. After SIGTERM, last.ckpt is
+    written at the end of the running step, and the process ends with status 143 before the next.
     """
 
     def __init__(self, directory: Path, *, every_seconds: float, termination: Termination) -> None:

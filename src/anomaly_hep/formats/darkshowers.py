@@ -45,18 +45,18 @@ MASSES: Mapping[tuple[int, int], float] = {
 _IMAGE = (ROWS, COLUMNS, len(CHANNELS))
 # files of the authors' public repository (Luca96/dark-autoencoders) by their SHA-256
 _PUBLISHED = {
-    "152d61a9ed0703c6a79a7b002e206bdcb89b02c0cbb6eb839b6c2884cf94891c",  # qcd_gensim_104_8.npz
-    "1f9056196ecf2ba2cdfc88225e8e513b3c8acc199628df914e936e4a596b5693",  # qcd_gensim_101_2.npz
-    "35ebbdb108cc507f5299de5d254245a4bc80ca398da61470ecc6337ab874c9f3",  # suep_gensim_h300_phi2_dp0p7_dt2_201_7.npz
-    "3f56d68c3293d2ed31e39aa4abb71eb179c8e7f3249379257f6a0a03ece1faeb",  # suep_gensim_h125_phi2_dp0p7_dt2_101_2.npz
-    "6614a500110de82566e41a8ffec55e0cf46bac8b2da32d177be97a45af9c877b",  # svj_4100_127785_8.npz
-    "67a6a370ee1ade95a1d86d3f9fdc358158582ff92a96a6e1355093f76efc58da",  # suep_gensim_h400_phi2_dp0p7_dt2_103_6.npz
-    "72ec95729894dbcda9fc51facf24eecdac4a340bb5a9a3ab473bfec0dc0e9868",  # suep_gensim_h200_phi2_dp0p7_dt2_203_5.npz
-    "7d42a68bc29f42413eac38258a32e3208d0a15fca696076a390044e7b03115f1",  # svj_3100_16671_0.npz
-    "a8a09faed95c8cf6deb73209a5c56af82b71650f1fc2a1f8ecc55e451f87b27e",  # qcd_gensim_102_6.npz
-    "e11364f5bc2b32e1887551e41d79b533a85027e48de3f6254a09818dac2114d7",  # svj_2100_34484_8.npz
-    "ee1e477cb0458c0ea59f9de66b753183200f386ff18e1b309287bcf9e7b172cf",  # suep_gensim_h700_phi2_dp0p7_dt2_103_3.npz
-    "fe6d9ae717e12d11e494791722c83796f1c27a228dcfc29ed02fd57add28726a",  # suep_gensim_h1000_phi2_dp0p7_dt2_103_3.npz
+    "152d61a9ed0703c6a79a7b002e206bdcb89b02c0cbb6eb839b6c2884cf94891c",
+    "1f9056196ecf2ba2cdfc88225e8e513b3c8acc199628df914e936e4a596b5693",
+    "35ebbdb108cc507f5299de5d254245a4bc80ca398da61470ecc6337ab874c9f3",
+    "3f56d68c3293d2ed31e39aa4abb71eb179c8e7f3249379257f6a0a03ece1faeb",
+    "6614a500110de82566e41a8ffec55e0cf46bac8b2da32d177be97a45af9c877b",
+    "67a6a370ee1ade95a1d86d3f9fdc358158582ff92a96a6e1355093f76efc58da",
+    "72ec95729894dbcda9fc51facf24eecdac4a340bb5a9a3ab473bfec0dc0e9868",
+    "7d42a68bc29f42413eac38258a32e3208d0a15fca696076a390044e7b03115f1",
+    "a8a09faed95c8cf6deb73209a5c56af82b71650f1fc2a1f8ecc55e451f87b27e",
+    "e11364f5bc2b32e1887551e41d79b533a85027e48de3f6254a09818dac2114d7",
+    "ee1e477cb0458c0ea59f9de66b753183200f386ff18e1b309287bcf9e7b172cf",
+    "fe6d9ae717e12d11e494791722c83796f1c27a228dcfc29ed02fd57add28726a",
 }
 _READ_AT_ONCE = 256  # dense images, 50 kB each
 _recent = Recent(2**30)  # bytes of decoded files; an image takes 3 kB
