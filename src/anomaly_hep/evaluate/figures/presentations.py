@@ -31,13 +31,15 @@ def curves_of_runs(curves: Mapping[str, pd.DataFrame], data: str) -> Figure:
 
     `curves` are the contents of curve.csv by run; `data` says what they were tested on. Bands are
     central 68 % intervals. One run has a colour per score; of several each has its colour, and a
-    score its line and marker. The dashed grey line counts hits. Scores that never exceed 50 % on
-    the average of the groups are left out.
+    score its line and marker. The dashed grey line counts hits; the axis begins 12 points below it,
+    and a run's scores that stay below that, or below 50 % where nothing counts hits, are left out.
     """
     every = pd.concat(list(curves.values()))
     groups = list(dict.fromkeys(every["group"]))
-    scores = _shown(every)
-    looks = dict(_looks(list(curves), scores))
+    floors = {group: _floor(every[every["group"] == group]) for group in groups}
+    shown = {run: _shown(curve, floors) for run, curve in curves.items()}
+    scores = known_first({score for names in shown.values() for score in names})
+    looks = {key: look for key, look in _looks(list(curves), scores) if key[1] in shown[key[0]]}
     with house_style():
         figure = Figure(figsize=(5.2 * len(groups) + 0.4, 5.2))
         panels = figure.subplots(1, len(groups), sharex=True, squeeze=False)[0]
@@ -47,10 +49,12 @@ def curves_of_runs(curves: Mapping[str, pd.DataFrame], data: str) -> Figure:
             for curve in curves.values():
                 _draw_baseline(axes, _part(curve, _BASELINE, group))
             axes.set_title(group, loc="left", fontsize=11)
+            if floors[group] > 0.5:
+                axes.set_ylim(bottom=100 * floors[group])
             axes.set_xlabel("events shown in training")
         logarithmic(panels[0].xaxis)
         panels[0].set_ylabel("mean area under the ROC curve (%)")
-        handles = _legend(list(curves), scores, looks)
+        handles = _legend(scores, looks)
         if _BASELINE in set(every["score"]):
             grey: dict[str, Any] = {"color": "0.4", "linestyle": "--", "linewidth": 1.2}
             handles.append(Line2D([], [], **grey, label=f"{score_name(_BASELINE)} alone"))
@@ -59,11 +63,21 @@ def curves_of_runs(curves: Mapping[str, pd.DataFrame], data: str) -> Figure:
     return figure
 
 
-def _shown(rows: pd.DataFrame) -> list[str]:
-    """Return the scores to draw, no baselines, in the order of the tables."""
-    scores = rows[~rows["score"].isin(list(NEEDS))]
-    mean = scores.groupby(["score", "presentations"])["auc"].mean().groupby("score").max()
-    return known_first(name for name, area in mean.items() if area > 0.5)
+def _floor(rows: pd.DataFrame) -> float:
+    """Return the area at which one group's axis begins."""
+    counted = rows.loc[rows["score"] == _BASELINE, "auc"]
+    return max(float(counted.max()) - 0.12, 0.5) if len(counted) else 0.5
+
+
+def _shown(curve: pd.DataFrame, floors: Mapping[str, float]) -> list[str]:
+    """Return the scores of a run to draw: no baselines, and above the floor of some group."""
+    scores = curve[~curve["score"].isin(list(NEEDS))]
+    best = scores.groupby(["score", "group"])["auc"].max()
+    return [
+        name
+        for name in dict.fromkeys(scores["score"])
+        if any(best.get((name, group), 0.0) > floor for group, floor in floors.items())
+    ]
 
 
 def _looks(
@@ -99,17 +113,14 @@ def _draw_baseline(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _legend(
-    runs: Sequence[str],
-    scores: Sequence[str],
-    looks: Mapping[tuple[str, str], Mapping[str, Any]],
+    scores: Sequence[str], looks: Mapping[tuple[str, str], Mapping[str, Any]]
 ) -> list[Line2D]:
+    runs = list(dict.fromkeys(run for run, _ in looks))
+    of_score = {score: look for (_, score), look in looks.items()}
     if len(runs) == 1:
-        return [Line2D([], [], **looks[runs[0], s], label=score_name(s)) for s in scores]
-    of_runs = [
-        Line2D([], [], color=looks[run, score]["color"], linewidth=3, label=run)
-        for run in runs
-        for score in scores[:1]
-    ]
-    return of_runs + [
-        Line2D([], [], **{**looks[runs[0], s], "color": "0.2"}, label=score_name(s)) for s in scores
+        return [Line2D([], [], **of_score[s], label=score_name(s)) for s in scores]
+    of_run = {run: look["color"] for (run, _), look in looks.items()}
+    lines = [Line2D([], [], color=of_run[run], linewidth=3, label=run) for run in runs]
+    return lines + [
+        Line2D([], [], **{**of_score[s], "color": "0.2"}, label=score_name(s)) for s in scores
     ]
