@@ -1,0 +1,67 @@
+"""Runs with signal in their training by the command line: stamped, or refused before any work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from tests import runs
+from tests.data.files import write_toy_images
+
+CHOICES = ("data.dir=.", "data.batch_size=16", "trainer.max_epochs=1", "trainer.milestones=null")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy_images(tmp_path_factory.mktemp("images"), signal=8)
+
+
+def _run(images: Path, model: str, *overrides: str, expect: int = 0) -> str:
+    command = runs.image_command(model, *CHOICES, f"run_dir={model}", *overrides)
+    return runs.finish(runs.start(command, images), expect)
+
+
+def test_a_supervised_run_is_stamped_and_shows_no_reconstruction(images: Path) -> None:
+    printed = _run(images, "cct")
+    assert "SUPERVISED" in printed
+    metrics = json.loads((images / "cct" / "metrics.json").read_text())
+    assert metrics["data"]["signal_in_training"] == "all"
+    assert metrics["model"]["supervised"] is True
+    assert metrics["model"]["parameters"] == 406_084
+    assert set(metrics["scores"]) == {"signal_probability"}
+    assert not (images / "cct" / "reconstructions.npz").exists()
+    ledger = json.loads((images / "cct" / "ledger.json").read_text())
+    # three quarters of 40 QCD and of 9 times 8 signals
+    assert ledger["streams"]["train"]["events"] == 30 + 9 * 6
+    assert ledger["streams"]["val"]["events"] == 10 + 9 * 2
+    # scoring needs no label
+    content = torch.load(images / "cct" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert content["datamodule_hyper_parameters"]["signal_in_training"] == "all"
+    runs.command(
+        images, "score", "checkpoint=cct/checkpoints/best.ckpt", "input=test/svj_2100_0_7.npz",
+        "output=svj.parquet",
+    )  # fmt: skip
+    assert pd.read_parquet(images / "svj.parquet")["score_signal_probability"].between(0, 1).all()
+
+
+def test_a_weakly_supervised_run_says_how_much_signal_it_saw(images: Path) -> None:
+    _run(images, "dirichletvae", "data.signal_in_training=0.1")
+    metrics = json.loads((images / "dirichletvae" / "metrics.json").read_text())
+    assert metrics["data"]["signal_in_training"] == 0.1
+    assert "supervised" not in metrics["model"]
+    assert {"latent_1", "latent_2", "latent_3"} <= set(metrics["scores"])
+    ledger = json.loads((images / "dirichletvae" / "ledger.json").read_text())
+    assert ledger["streams"]["train"]["events"] == 30 + 3 + 3
+    assert ledger["streams"]["val"]["events"] == 10
+
+
+def test_labels_for_an_unsupervised_model_are_refused_before_any_file_is_made(
+    tmp_path: Path,
+) -> None:
+    printed = _run(tmp_path, "imageae", "data.signal_in_training=all", expect=1)
+    assert "ImageAE learns without labels" in printed
+    assert {path.name for path in tmp_path.iterdir()} <= {"imageae", "outputs"}
