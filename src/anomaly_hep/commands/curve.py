@@ -13,11 +13,12 @@ from rich.console import Console
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.commands.train import make_data, score_table
 from anomaly_hep.errors import ConfigError, MissingDataError
-from anomaly_hep.evaluate.metrics import evaluate
+from anomaly_hep.evaluate.metrics import GAIN_KEY, evaluate
 from anomaly_hep.evaluate.scores import Scorer, load_model
 from anomaly_hep.runtime import keep_freed_memory
 
-COLUMNS = ("presentations", "score", "group", "auc", "auc_low", "auc_high")
+COLUMNS = ("presentations", "score", "group", "auc", "auc_low", "auc_high", "gain", "gain_low",
+           "gain_high")  # fmt: skip
 
 
 def run(config: Mapping[str, Any]) -> None:
@@ -81,8 +82,10 @@ def _rows(
         "speed": {},
     }
     means = evaluate(table, background=background, metadata=metadata)["means"]
-    return [
-        dict(zip(COLUMNS, (number, score, group, *means[score][group]["auc"]), strict=True))
-        for score in means
-        for group in groups
-    ]
+    rows = []
+    for score, groups_of_score in means.items():
+        for group, mean in groups_of_score.items():
+            gain = mean.get(GAIN_KEY) or (None, None, None)
+            values = (number, score, group, *mean["auc"], *gain)
+            rows.append(dict(zip(COLUMNS, values, strict=True)))
+    return rows

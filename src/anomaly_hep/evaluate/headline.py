@@ -9,11 +9,9 @@ from typing import Any
 from anomaly_hep.evaluate.cells import percent
 from anomaly_hep.evaluate.groups import groups_of
 from anomaly_hep.evaluate.labels import decay, events_name, mean_of, score_name
+from anomaly_hep.evaluate.metrics import GAIN_KEY, REFERENCE
 from anomaly_hep.evaluate.remarks import SUPERVISED, is_supervised
 from anomaly_hep.evaluate.tables import HEADLINE, metric_cells
-
-# What is known without a model and hard to beat, by what an event is.
-_REFERENCE = "hits"
 
 
 def banners(metrics: Mapping[str, Any]) -> str:
@@ -53,10 +51,13 @@ def _of_groups(metrics: Mapping[str, Any]) -> str:
         f"The {score_name(name)} separates signals from {background} with an area under the ROC "
         f"curve of {'; and of '.join(parts)}."
     )
-    if _REFERENCE in metrics["baselines"]:
-        known = metric_cells(metrics, "baselines", _REFERENCE, "auc")
+    if REFERENCE in metrics["baselines"]:
+        known = metric_cells(metrics, "baselines", REFERENCE, "auc")
         areas_of = [f"{_inline(known[mean_of(group)])} for {group}" for group in groups_of(metrics)]
-        text += f" Counting {score_name(_REFERENCE)} alone reaches {' and '.join(areas_of)}."
+        text += f" Counting {score_name(REFERENCE)} alone reaches {' and '.join(areas_of)}."
+        gains = metrics["means"][name]
+        of_groups = [f"{_points(gains[group][GAIN_KEY])} for {group}" for group in gains]
+        text += f" On the same events the score is ahead by {' and '.join(of_groups)}."
     return text
 
 
@@ -82,6 +83,12 @@ def _of_signals(metrics: Mapping[str, Any]) -> str:
             f"for {len(compared) - ahead - behind} the intervals overlap."
         )
     return text
+
+
+def _points(interval: Sequence[float]) -> str:
+    """Return a difference of two areas, in points of a percent."""
+    value, low, high = (100 * number for number in interval)
+    return f"{value:+.2f} ± {(high - low) / 2:.2f} points"
 
 
 def _inline(interval: Sequence[float]) -> str:

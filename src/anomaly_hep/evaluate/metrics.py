@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,16 @@ from anomaly_hep.evaluate.intervals import (
     efficiency_interval,
     fpr_interval,
 )
+from anomaly_hep.evaluate.paired import mean_auc_gain
 from anomaly_hep.evaluate.reconstruction import COLUMNS as RECONSTRUCTION_COLUMNS
 from anomaly_hep.evaluate.reconstruction import reconstruction_quality
 
 REJECTIONS = (10, 100, 1000)
 # Signal efficiency in % at which arXiv:2306.12955 gives the rate of background.
 TPR = 40
+# What is known without a model and hard to beat; means say what a score gains on it.
+REFERENCE = "hits"
+GAIN_KEY = f"auc_gain_over_{REFERENCE}"
 FPR_KEY = f"fpr_at_tpr_{TPR}"
 SCORE_PREFIX = "score_"
 # Columns to copy from the files into the table of scores, by what an event is.
@@ -65,7 +69,8 @@ def evaluate(
         )
     counts = {label: len(index) for label, index in classes.items()}
     results, means = {}, {}
-    for name, values in score_columns(table).items():
+    columns = score_columns(table)
+    for name, values in columns.items():
         samples = {c: Sample.of(values[i], weights[i], name=c) for c, i in classes.items()}
         tail = samples.pop(background)
         results[name] = {label: _metrics(tail, signal) for label, signal in samples.items()}
@@ -84,11 +89,31 @@ def evaluate(
     }
     if groups:
         content["means"] = means
+        if REFERENCE in columns:
+            _add_gains(means, models, columns, weights, classes, background, groups)
     if set(RECONSTRUCTION_COLUMNS.values()) <= set(table.columns):
         for column in RECONSTRUCTION_COLUMNS.values():
             _check_scores(table, column, table[column].to_numpy(np.float64))
         content["reconstruction"] = reconstruction_quality(table, classes, weights)
     return content
+
+
+def _add_gains(
+    means: dict[str, dict[str, Metrics]],
+    models: Iterable[str],
+    columns: Mapping[str, Float64[np.ndarray, " event"]],
+    weights: Float64[np.ndarray, " event"],
+    classes: Mapping[str, Int64[np.ndarray, " _"]],
+    background: str,
+    groups: Groups,
+) -> None:
+    """Add to each mean how much larger it is than that of the reference, on the same events."""
+    for name in models:
+        for group, mean in means[name].items():
+            signals = [classes[label] for label in groups[group] if label in classes]
+            mean[GAIN_KEY] = mean_auc_gain(
+                columns[name], columns[REFERENCE], weights, classes[background], signals
+            )
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
