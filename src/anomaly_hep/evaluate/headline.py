@@ -10,7 +10,7 @@ from anomaly_hep.evaluate.cells import percent
 from anomaly_hep.evaluate.groups import groups_of
 from anomaly_hep.evaluate.labels import decay, events_name, mean_of, score_name
 from anomaly_hep.evaluate.metrics import GAIN_KEY, REFERENCE
-from anomaly_hep.evaluate.remarks import SUPERVISED, is_supervised
+from anomaly_hep.evaluate.remarks import SUPERVISED, is_supervised, signal_in_training
 from anomaly_hep.evaluate.tables import HEADLINE, metric_cells
 
 
@@ -19,6 +19,9 @@ def banners(metrics: Mapping[str, Any]) -> str:
     found = []
     if is_supervised(metrics):
         first, _, rest = SUPERVISED.partition(": ")
+        found.append(f"<strong>{first}.</strong> {escape(rest[0].upper() + rest[1:])}")
+    if said := signal_in_training(metrics):
+        first, _, rest = said.partition(": ")
         found.append(f"<strong>{first}.</strong> {escape(rest[0].upper() + rest[1:])}")
     if metrics["data"]["origin"] == "simulated":
         generator = metrics["data"].get("generator") or "our own simulation"

@@ -14,6 +14,17 @@ SUPERVISED = (
 )
 
 
+def signal_in_training(metrics: Mapping[str, Any]) -> str | None:
+    """Say that unlabelled signal events were among the training events; None where none were."""
+    share = metrics["data"].get("signal_in_training")
+    if not share or is_supervised(metrics):
+        return None
+    return (
+        f"WEAKLY SUPERVISED: signal events of each group, {100 * float(share):g} % of the "
+        "background's number, were among the training events, without labels."
+    )
+
+
 def is_supervised(metrics: Mapping[str, Any]) -> bool:
     """Whether the model has seen signal labels in training."""
     return bool(metrics["model"].get("supervised"))
@@ -23,6 +34,10 @@ def reading_remarks(metrics: Mapping[str, Any]) -> Iterator[str]:
     """Say how to read the rows of a run: supervised ones, areas below 50 %, means."""
     if is_supervised(metrics):
         yield SUPERVISED
+    if said := signal_in_training(metrics):
+        yield said
+    if trained_on := metrics["data"].get("trained_on"):
+        yield f"Trained on other events than these: on {trained_on} ones."
     if groups := groups_of(metrics):
         yield (
             f"Means ({', '.join(groups)}) count each signal once; their intervals know that all "
