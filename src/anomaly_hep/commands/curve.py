@@ -47,7 +47,8 @@ def run(config: Mapping[str, Any]) -> None:
     for number, checkpoint in _milestones(path):
         if number in set(done["presentations"]):
             continue
-        scorer = Scorer(*load_model(checkpoint), settings["score_batch_size"])
+        precision = settings["trainer"]["precision"]
+        scorer = Scorer(*load_model(checkpoint), settings["score_batch_size"], precision)
         table = score_table(settings, module, scorer)
         rows = pd.DataFrame(_rows(number, table, module.background, groups, scorer))
         done = pd.concat([done, rows], ignore_index=True) if len(done) else rows

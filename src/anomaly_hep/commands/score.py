@@ -19,7 +19,7 @@ from anomaly_hep.formats.files import format_of
 def run(config: Mapping[str, Any]) -> None:
     """Score every event of every input file; labels are not read."""
     model, reading = load_model(Path(config["checkpoint"]))
-    scorer = Scorer(model, reading, config["batch_size"])
+    scorer = Scorer(model, reading, config["batch_size"], config["precision"])
     files = [format_of(path).describe(path) for path in _inputs(config["input"])]
     # the event columns that all files have: what the events are joined by later
     shared = [c for c in files[0].columns if all(c in f.columns for f in files)]

@@ -195,7 +195,8 @@ def score(
     config: Mapping[str, Any], path: Path, module: EventDataModule, console: Console
 ) -> Scorer:
     """Score the test files of every class with the best checkpoint into scores.parquet."""
-    scorer = Scorer(*load_model(path / "checkpoints" / "best.ckpt"), config["score_batch_size"])
+    model, reading = load_model(path / "checkpoints" / "best.ckpt")
+    scorer = Scorer(model, reading, config["score_batch_size"], config["trainer"]["precision"])
     table = score_table(config, module, scorer, console)
     with atomic_path(path / "scores.parquet") as temporary:
         table.to_parquet(temporary, index=False)

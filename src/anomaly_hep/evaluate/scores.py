@@ -55,11 +55,15 @@ def load_model(path: Path) -> tuple[AnomalyModel, Reading]:
 
 @dataclass
 class Scorer:
-    """A model and its way of reading; counts events and the seconds that scoring alone took."""
+    """A model and its way of reading; counts events and the seconds that scoring alone took.
+
+    `precision` is that of the networks, as trainer.precision says it; scores are float32 at least.
+    """
 
     model: AnomalyModel
     reading: Reading
     batch_size: int
+    precision: str = "32-true"
 
     def __post_init__(self) -> None:
         self.counts = Counts()
@@ -114,7 +118,7 @@ class Scorer:
         parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for batch in self._batches(events, piece.path):
             begin = time.perf_counter()
-            with torch.inference_mode():
+            with torch.inference_mode(), self._precision():
                 scores, columns = self.model.examine(batch)
             self.seconds += time.perf_counter() - begin
             for name, tensor in {**_prefixed(scores), **columns}.items():
@@ -129,6 +133,10 @@ class Scorer:
                     "Cure: train again with a lower learning rate, or look at that event"
                 )
         return joined
+
+    def _precision(self) -> torch.autocast:
+        enabled = self.precision == "bf16-mixed"
+        return torch.autocast("cpu", torch.bfloat16, enabled=enabled)
 
     def _batches(self, events: Events, path: Path) -> Iterator[JaggedBatch]:
         for start in range(0, len(events), self.batch_size):
