@@ -93,6 +93,15 @@ def test_upsampling_and_pooling_of_any_size(n: int, c: int, h: int, w: int) -> N
     _compare(kernels.pool, kernels.pool_reference, [x], torch.float32, 1e-5)
 
 
+def test_pooling_without_a_gradient_gives_the_same() -> None:
+    x = _image((2, 16, 9, 8))
+    table, index = torch.randn(2, 11, 16), torch.randint(0, 11, (2, 9, 8), dtype=torch.int32)
+    with torch.no_grad():
+        assert torch.equal(kernels.pool(x), kernels.pool_reference(x))
+        pooled = kernels.gather_pool(table, index)
+        assert torch.equal(pooled, kernels.pool_reference(kernels.gather(table, index)))
+
+
 def test_upsampling_in_bfloat16() -> None:
     x = _image((2, 8, 10, 8))
     _compare(kernels.upsample, kernels.upsample_reference, [x], torch.bfloat16, 3e-2)

@@ -172,7 +172,8 @@ void upsample_backward(const T* grad, T* grad_x, int64_t images, int64_t height,
 }
 
 // rows of `table` (images x rows x channels) that `index` names, the largest of each 3 x 3 window
-// of stride 2; `top` and `left` positions are missing before the first window
+// of stride 2; `top` and `left` positions are missing before the first window. `chosen` says which
+// row each value is from; it may be null where no gradient is wanted
 template <class T>
 void pool(const T* table, const int32_t* index, T* y, int32_t* chosen, int64_t images,
           int64_t rows, int64_t height, int64_t width, int64_t channels, int64_t out_height,
@@ -182,7 +183,7 @@ void pool(const T* table, const int32_t* index, T* y, int32_t* chosen, int64_t i
     const int64_t n = row / out_height, i = row % out_height;
     std::vector<float> best(channels);
     for (int64_t j = 0; j < out_width; j++) {
-      int32_t* who = chosen + (row * out_width + j) * channels;
+      int32_t* who = chosen ? chosen + (row * out_width + j) * channels : nullptr;
       T* out = y + (row * out_width + j) * channels;
       int32_t seen[9];
       int found = 0;
@@ -196,7 +197,13 @@ void pool(const T* table, const int32_t* index, T* y, int32_t* chosen, int64_t i
           if (known) continue;
           const T* from = table + (n * rows + k) * channels;
           if (found == 0) {
-            for (int64_t c = 0; c < channels; c++) { best[c] = load(from[c]); who[c] = k; }
+            for (int64_t c = 0; c < channels; c++) best[c] = load(from[c]);
+            if (who) for (int64_t c = 0; c < channels; c++) who[c] = k;
+          } else if (!who) {
+            for (int64_t c = 0; c < channels; c++) {
+              const float v = load(from[c]);
+              best[c] = v > best[c] ? v : best[c];
+            }
           } else {
             for (int64_t c = 0; c < channels; c++) {
               const float v = load(from[c]);

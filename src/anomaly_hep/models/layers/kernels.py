@@ -197,10 +197,12 @@ class _Pool(torch.autograd.Function):
         left, _, top, _ = same_padding(height, width)
         out = _halved(height), _halved(width)
         y = table.new_empty(n, out[0] * out[1], c)
-        chosen = torch.empty(y.shape, dtype=torch.int32)
+        # which row was the largest is wanted by the gradient only
+        chosen = torch.empty(y.shape, dtype=torch.int32) if ctx.needs_input_grad[0] else None
         native.call("pool", table.dtype, table, index, y, chosen, n, rows, height, width, c,
                     *out, top, left)  # fmt: skip
-        ctx.save_for_backward(chosen)
+        if chosen is not None:
+            ctx.save_for_backward(chosen)
         ctx.rows = rows
         return y
 
