@@ -35,7 +35,7 @@ class OpenFiles(Generic[File]):
         It is opened anew only when the file's size or time on disk has changed.
         """
         with self._lock:
-            key, stamp = (os.path.realpath(path), *what), _stamp(path)
+            key, stamp = (os.path.realpath(path), *what), stamp(path)
             kept = self._files.pop(key, None)
             if kept is not None and kept[0] != stamp:
                 kept[1].close()
@@ -68,7 +68,8 @@ def _forget_everywhere() -> None:
 os.register_at_fork(after_in_child=_forget_everywhere)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Return size and time of a file on disk: when they change, it is another; None for no file."""
     try:
         status = path.stat()
     except OSError:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
+from anomaly_hep.formats.openfiles import stamp
 from anomaly_hep.types import Events
 
 _Key = tuple[Hashable, ...]
@@ -34,7 +35,7 @@ class Recent:
     def get(self, path: Path, what: _Key, make: Callable[[], Events]) -> Events:
         """Return what `make()` gave for this file, made anew when the file on disk has changed."""
         with self._lock:
-            key, now = (os.path.realpath(path), *what), _stamp(path)
+            key, now = (os.path.realpath(path), *what), stamp(path)
             kept = self._kept.pop(key, None)
             if kept is None or kept[0] != now:
                 events = make()
@@ -55,14 +56,6 @@ def nbytes(events: Events) -> int:
     """Return the memory that events take."""
     columns = (events.lengths, *events.particles.values(), *events.events.values())
     return sum(column.nbytes for column in columns)
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 _everywhere: weakref.WeakSet[Recent] = weakref.WeakSet()
