@@ -35,9 +35,9 @@ class OpenFiles(Generic[File]):
         It is opened anew only when the file's size or time on disk has changed.
         """
         with self._lock:
-            key, stamp = (os.path.realpath(path), *what), stamp(path)
+            key, now = (os.path.realpath(path), *what), stamp(path)
             kept = self._files.pop(key, None)
-            if kept is not None and kept[0] != stamp:
+            if kept is not None and kept[0] != now:
                 kept[1].close()
                 kept = None
             file = self._open_file(path, *what) if kept is None else kept[1]
@@ -46,7 +46,7 @@ class OpenFiles(Generic[File]):
             except BaseException:
                 file.close()  # it may have stopped half-way through something
                 raise
-            self._files[key] = (stamp, file)
+            self._files[key] = (now, file)
             if len(self._files) > self._limit:
                 self._files.popitem(last=False)[1][1].close()
 
