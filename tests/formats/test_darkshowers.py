@@ -109,16 +109,25 @@ def test_written_files_are_the_published_format(tmp_path: Path) -> None:
 
 
 class _Payload:
+    """Makes the file `witness` when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.witness = _witness(path)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (Path("/tmp/anomaly_hep_was_unpickled"),)
+        return Path.touch, (self.witness,)
+
+
+def _witness(path: Path) -> Path:
+    return path.with_name("was_unpickled")
 
 
 def _pickled(path: Path) -> Path:
-    return _save(path, images=np.array([_Payload()] * 5, dtype=object))
+    return _save(path, images=np.array([_Payload(path)] * 5, dtype=object))
 
 
 def _pickled_labels(path: Path) -> Path:
-    return _save(path, labels=np.array([_Payload()] * 5, dtype=object))
+    return _save(path, labels=np.array([_Payload(path)] * 5, dtype=object))
 
 
 def _truncated(path: Path) -> Path:
@@ -183,7 +192,7 @@ def test_a_bad_file_is_refused_with_one_error(fault: str, tmp_path: Path) -> Non
         read(path, 0, 5, COLUMNS)
     assert str(path) in str(caught.value)
     assert "Cure: " in str(caught.value)
-    assert not Path("/tmp/anomaly_hep_was_unpickled").exists()
+    assert not _witness(path).exists()
 
 
 def test_columns_and_ranges_that_are_not_there(tmp_path: Path) -> None:

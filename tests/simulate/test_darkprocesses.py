@@ -12,7 +12,7 @@ from anomaly_hep.simulate.darkprocesses import CLASSES, PREFIXES, kind_of, setti
 CONF = Path(__file__).parents[2] / "conf"
 CONFIG: dict[str, Any] = OmegaConf.to_container(
     OmegaConf.load(CONF / "simulation" / "darkshowers.yaml")
-)  # type: ignore[assignment]
+)
 
 
 def test_classes_are_those_of_the_data_set() -> None:

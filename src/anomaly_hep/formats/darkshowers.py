@@ -196,7 +196,7 @@ def _check_images(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> N
             f"images of shape {shape[1:]} instead of {_IMAGE}",
             branch="images",
             cure="give down-scaled images (phi, eta, channel) with tracker, ECAL and HCAL; files "
-            "of the published folder 'supervised' hold the tracker alone",
+            "of the published folder 'supervised' have one channel",
         )
     if dtype.kind not in "fiu":
         raise BadFileError(

@@ -62,7 +62,7 @@ class TopicEncoder(nn.Module):
         self.hidden = nn.Linear(PIXELS, hidden)
         # Keras' momentum 0.99 and epsilon; the mean is taken off, but none is put in its place
         self.norm = nn.BatchNorm1d(hidden, eps=1e-3, momentum=0.01)
-        self.norm.bias = None  # type: ignore[assignment]
+        self.norm.register_parameter("bias", None)
         self.mean, self.log_variance = (nn.Linear(hidden, components) for _ in range(2))
         for layer in (self.hidden, self.mean, self.log_variance):
             nn.init.xavier_uniform_(layer.weight)

@@ -54,6 +54,7 @@ class Doubling(nn.ConvTranspose2d):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, stride=2)
 
+    # torch's takes the output's size as well, which is always the double here
     def forward(  # type: ignore[override]
         self, x: Float[Tensor, "image channel row column"]
     ) -> Float[Tensor, "image channel2 row2 column2"]:
@@ -120,7 +121,10 @@ class ImageAE(AnomalyModel):
         self.encoder, self.decoder = encoder(latent_dim), decoder(latent_dim)
         _start(self.encoder)
         _start(self.decoder)
-        nn.init.constant_(self.decoder[-1].bias, START)  # type: ignore[arg-type]
+        last = self.decoder[-1]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        nn.init.constant_(last.bias, START)
 
     def forward(self, mask: Float[Tensor, "image 1 72 58"]) -> Float[Tensor, "image 1 72 58"]:
         """Return the logit of a hit in each pixel."""
