@@ -20,7 +20,7 @@ SCHEDULES = ("one_cycle", "constant")
 class AnomalyModel(lightning.LightningModule):
     """A network that learns the background and scores how badly each event fits it.
 
-    A subclass gives `loss` and `scores`; training, validation and the non-finite guard are here.
+    A subclass gives `loss` and `examine`; training, validation and the non-finite guard are here.
     Hyper-parameters are plain numbers, strings, lists and dicts, so that checkpoints load with
     `weights_only=True`.
     """
@@ -50,12 +50,15 @@ class AnomalyModel(lightning.LightningModule):
         """Return the batch means of the loss, under 'loss', and of its terms by their names."""
 
     @abstractmethod
-    def scores(self, batch: Any) -> dict[str, Float[Tensor, " event"]]:
-        """Return every anomaly score, larger for stranger events; deterministic."""
-
     def examine(self, batch: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the scores, and what else the table of scores is to hold of each event."""
-        return self.scores(batch), {}
+        """Return every anomaly score, and what else the table of scores is to hold of each event.
+
+        Scores are larger for stranger events; both are deterministic.
+        """
+
+    def scores(self, batch: Any) -> dict[str, Float[Tensor, " event"]]:
+        """Return every anomaly score."""
+        return self.examine(batch)[0]
 
     @abstractmethod
     def shown(self, batch: Any) -> dict[str, Tensor]:

@@ -208,9 +208,10 @@ class CCT(AnomalyModel):
             "accuracy": (logits.argmax(1) == batch.label).float().mean(),
         }
 
-    def scores(self, batch: ImageBatch) -> dict[str, Float[Tensor, " image"]]:
+    def examine(self, batch: ImageBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the probability of any signal."""
-        return {"signal_probability": torch.softmax(self(self.images(batch)), 1)[:, 1:].sum(1)}
+        probability = torch.softmax(self(self.images(batch)), 1)[:, 1:].sum(1)
+        return {"signal_probability": probability}, {}
 
     def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
         """Return nothing: there is no reconstruction to show."""

@@ -194,10 +194,6 @@ class CoDAE(AnomalyModel):
         latent = {f"latent_{i}": z[:, i] for i in range(self.latent_dim)}
         return scores, latent | reconstruction_columns(probability, mask)
 
-    def scores(self, batch: ImageBatch) -> dict[str, Float[Tensor, " image"]]:
-        """Return the latent components and every reconstruction score."""
-        return self.examine(batch)[0]
-
     def encoder_score(self, batch: ImageBatch) -> Float[Tensor, " image"]:
         """Return the first latent component, which needs the small encoder alone."""
         return self.mask_encoder(batch.mask())[:, 0].float()

@@ -174,10 +174,6 @@ class DirichletVAE(AnomalyModel):
         expected = self._expected_hits(batch, log_reconstruction)
         return scores, columns | reconstruction_columns(expected, batch.mask())
 
-    def scores(self, batch: ImageBatch) -> dict[str, Float[Tensor, " image"]]:
-        """Return the topics' weights and the two divergences."""
-        return self.examine(batch)[0]
-
     def encoder_score(self, batch: ImageBatch) -> Float[Tensor, " image"]:
         """Return the default score, which needs the encoder alone."""
         return torch.softmax(self.encoder(self.pixels(batch))[0], 1)[:, 1]

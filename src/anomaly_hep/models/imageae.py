@@ -148,10 +148,6 @@ class ImageAE(AnomalyModel):
         scores = reconstruction_scores(probability, mask, bernoulli_loss(logits, mask))
         return scores, reconstruction_columns(probability, mask)
 
-    def scores(self, batch: ImageBatch) -> dict[str, Float[Tensor, " image"]]:
-        """Return every reconstruction score."""
-        return self.examine(batch)[0]
-
     def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
         """Return the masks and the probability of a hit in each pixel."""
         mask = batch.mask()

@@ -163,7 +163,7 @@ class SetVAE(AnomalyModel):
             "kl": kl,
         }
 
-    def scores(self, batch: ParticleBatch) -> dict[str, Float[Tensor, " jet"]]:
+    def examine(self, batch: ParticleBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the Chamfer distance at z = mean, the KL divergence, and both as in the loss.
 
         `chamfer_sum` is the distance with eq. 1's sums over particles, which the paper prints and
@@ -173,12 +173,13 @@ class SetVAE(AnomalyModel):
         mean, log_variance = self.encode(batch, segments)
         distance = self.reconstruction_loss(mean, batch, segments)
         divergence = kl_divergence(mean, log_variance)
-        return {
+        scores = {
             "chamfer": distance,
             "kl": divergence,
             "total": distance + self.beta * divergence,
             "chamfer_sum": distance * batch.lengths,
         }
+        return scores, {}
 
     def shown(self, batch: ParticleBatch) -> dict[str, Tensor]:
         """Return lengths by jet; types, truth and what z = mean decodes to by particle.
