@@ -130,7 +130,9 @@ def _explain(name: str, overrides: list[str], message: str) -> str:
         key = text.split("=", 1)[0].lstrip("+~")
         if key not in message.replace("'", " ").split():
             continue
-        config: Any = hydra.compose(name)
+        # the groups chosen decide which keys there are: model=NAME has other ones than the default
+        groups = [o for o in overrides if (CONFIG_DIRECTORY / o.split("=", 1)[0]).is_dir()]
+        config: Any = hydra.compose(name, overrides=groups)
         parts = key.split(".")
         while parts[:-1] and isinstance(config, DictConfig) and parts[0] in config:
             config = config[parts.pop(0)]
