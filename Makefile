@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("anomaly_hep needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --only-binary pythia8mc torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --only-binary pythia8mc --editable '.[sim,wandb,hpc,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --only-binary pythia8mc --editable '.[sim,wandb,hpc,fpga,dev]'
 	@touch $(STAMP)
 
 train: $(STAMP)   ## the main job: simulate, train CLIP-VAE, score, evaluate (ARGS="model.beta=0.1")

@@ -75,3 +75,11 @@ class CheckpointError(AnomalyHepError):
 
 class ScoreTableError(AnomalyHepError):
     """A table of scores that cannot be evaluated: a column is missing, or a class is empty."""
+
+
+class ExportError(AnomalyHepError):
+    """A model that cannot become firmware, or firmware that does not compute what it did."""
+
+
+class MissingToolError(AnomalyHepError):
+    """A program or package that a command needs and this machine lacks."""

@@ -1,0 +1,1 @@
+"""A trained encoder to integers, to firmware, and the proof that all of them agree."""

@@ -1,0 +1,80 @@
+"""Fixed-point numbers: integers with a power-of-two scale, rounded down and saturated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64, Shaped
+
+from anomaly_hep.errors import ExportError
+
+Integers = Int64[np.ndarray, "..."]
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """Numbers integer * 2^-fraction of `bits` bits, two's complement where signed."""
+
+    signed: bool
+    bits: int
+    fraction: int
+
+    @property
+    def lowest(self) -> int:
+        """Smallest integer."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def highest(self) -> int:
+        """Largest integer."""
+        return (1 << (self.bits - self.signed)) - 1
+
+    @property
+    def lsb(self) -> float:
+        """Value of the last bit."""
+        return float(2.0**-self.fraction)
+
+    def quantize(self, values: Shaped[np.ndarray, ...]) -> Integers:
+        """Return real values as integers: rounded down, saturated."""
+        scaled = np.floor(np.asarray(values, np.float64) * 2.0**self.fraction)
+        result: Integers = np.clip(scaled, self.lowest, self.highest).astype(np.int64)
+        return result
+
+    def requantize(self, integers: Integers, fraction: int) -> Integers:
+        """Return integers with `fraction` bits behind the point as numbers of this kind."""
+        result: Integers = np.clip(
+            shifted(integers, self.fraction - fraction), self.lowest, self.highest
+        )
+        return result
+
+    def real(self, integers: Integers) -> Float64[np.ndarray, ...]:
+        """Return the values of integers."""
+        return np.asarray(integers, np.float64) * self.lsb
+
+    def __str__(self) -> str:
+        """Return the type as ap_fixed writes it: width and integer bits, the sign among them."""
+        return f"{'' if self.signed else 'u'}fixed<{self.bits},{self.bits - self.fraction}>"
+
+
+def shifted(integers: Integers, places: int) -> Integers:
+    """Return integers * 2^places, rounded down where `places` is negative."""
+    return integers << places if places >= 0 else integers >> -places
+
+
+def bits_for(low: int, high: int) -> FixedPoint:
+    """Return the narrowest integers that hold everything from `low` to `high`."""
+    if low < 0:
+        return FixedPoint(True, max((-low - 1).bit_length(), high.bit_length()) + 1, 0)
+    return FixedPoint(False, max(high.bit_length(), 1), 0)
+
+
+def power_of_two(scale: float, where: str) -> int:
+    """Return f with scale = 2^-f; raises ExportError for any other scale."""
+    mantissa, exponent = np.frexp(scale)
+    if mantissa != 0.5:
+        raise ExportError(
+            f"the scale of {where} is {scale}, not a power of two: shifting bits cannot repeat it. "
+            "Cure: quantise with power-of-two scales, as fpga and model.quantization do"
+        )
+    return int(1 - exponent)

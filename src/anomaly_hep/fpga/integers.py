@@ -1,0 +1,145 @@
+"""The integer encoder: what the hardware computes, in numpy, and the widths that it needs.
+
+This is the reference that every export is compared with. It shares no code with Brevitas: it
+takes the integers of the weights and the scales, and does integer arithmetic alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+
+from anomaly_hep.errors import ExportError
+from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, bits_for
+
+# float32, in which Brevitas and QONNX compute, holds integers up to here exactly
+EXACT_BITS = 24
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input of each constituent: its name, and the power of two that it stays below.
+
+    A flag is 0 or 1 and takes one wire. `scale` is what the network's unit is in physical ones:
+    physical = value / scale + center.
+    """
+
+    name: str
+    range: float
+    flag: bool
+    center: float = 0.0
+    scale: float = 1.0
+
+    def type(self, input_type: FixedPoint) -> FixedPoint:
+        """Return the port's type, in the network's scaled units."""
+        if self.flag:
+            return FixedPoint(False, 1, 0)
+        return replace(input_type, fraction=input_type.fraction - int(np.log2(self.range)))
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Integer weights, the bias at the accumulator's scale, and the type of the output.
+
+    `accumulator` is proved from the weights and the inputs' bounds: no input can exceed it.
+    """
+
+    name: str
+    weight: Int64[np.ndarray, "output input"]
+    weight_fraction: int
+    bias: Int64[np.ndarray, " output"]
+    input: FixedPoint
+    output: FixedPoint
+
+    def __post_init__(self) -> None:
+        if self.accumulator.bits > EXACT_BITS:
+            raise ExportError(
+                f"the accumulator of {self.name} could need {self.accumulator.bits} bits, more "
+                f"than the {EXACT_BITS} that the quantised model computes exactly. Cure: fewer "
+                "bits of weights or activations, or fewer inputs"
+            )
+
+    @property
+    def accumulator(self) -> FixedPoint:
+        """Type of the sum of products: wide enough for every possible input."""
+        products = self.weight * self.input.lowest, self.weight * self.input.highest
+        low = np.minimum(*products).sum(1) + self.bias
+        high = np.maximum(*products).sum(1) + self.bias
+        kind = bits_for(int(min(low.min(), 0)), int(high.max()))
+        return replace(kind, fraction=self.input.fraction + self.weight_fraction)
+
+    def __call__(
+        self, values: Int64[np.ndarray, "*event input"]
+    ) -> Int64[np.ndarray, "*event output"]:
+        """Return the layer's output; unsigned output is the ReLU."""
+        total = values @ self.weight.T + self.bias
+        return self.output.requantize(total, self.accumulator.fraction)
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerEncoder:
+    """phi on each constituent, the sum, rho and the head, on integers.
+
+    `ports` are the inputs of one constituent. Divided by their ranges all are numbers of type
+    `input`, so that a port's integer is used as it arrives; that of a flag stands for one half.
+    """
+
+    constituents: int
+    ports: tuple[Port, ...]
+    input: FixedPoint
+    phi: tuple[Layer, ...]
+    pool: FixedPoint
+    rho: tuple[Layer, ...]
+    head: Layer
+
+    def __post_init__(self) -> None:
+        total = bits_for(0, self.constituents * self.phi[-1].output.highest)
+        if total.bits > EXACT_BITS:
+            raise ExportError(
+                f"the sum over {self.constituents} constituents could need {total.bits} bits, more "
+                f"than {EXACT_BITS}. Cure: fewer constituents or activation bits"
+            )
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers in the order of the data."""
+        return (*self.phi, *self.rho, self.head)
+
+    @property
+    def sum(self) -> FixedPoint:
+        """Type of the exact sum over constituents."""
+        last = self.phi[-1].output
+        return replace(bits_for(0, self.constituents * last.highest), fraction=last.fraction)
+
+    def __call__(
+        self, inputs: Int64[np.ndarray, "event constituent port"]
+    ) -> Int64[np.ndarray, "event latent"]:
+        """Return the integers of the latent vector for integers at the ports."""
+        values: Integers = inputs
+        for layer in self.phi:
+            values = layer(values)
+        values = self.pool.requantize(values.sum(1), self.phi[-1].output.fraction)
+        for layer in (*self.rho, self.head):
+            values = layer(values)
+        return values
+
+    def quantize(
+        self, inputs: Float[np.ndarray, "event constituent port"]
+    ) -> tuple[Int64[np.ndarray, "event constituent port"], Bool[np.ndarray, "event port"]]:
+        """Return inputs in the network's units as integers, and which events a port's range cut."""
+        scaled = inputs / np.array([port.range for port in self.ports])
+        cut = ((scaled >= 1.0) | (scaled < -1.0)).any(axis=1)
+        return self.input.quantize(scaled), cut
+
+    def with_one_weight_changed(self) -> IntegerEncoder:
+        """Return the encoder with one weight moved by one: what a comparison must notice.
+
+        It is the largest weight of the layer whose change reaches every output, phi's last.
+        """
+        layer = self.phi[-1]
+        weight = layer.weight.copy()
+        place = np.unravel_index(np.abs(weight).argmax(), weight.shape)
+        weight[place] -= np.sign(weight[place])
+        return replace(self, phi=(*self.phi[:-1], replace(layer, weight=weight)))

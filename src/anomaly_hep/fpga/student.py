@@ -1,0 +1,132 @@
+"""Small encoders for a trigger: learned from a trained model's score, first float, then quantised.
+
+Only background events are seen, and of the model only its score: no label enters.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from anomaly_hep.errors import NonFiniteError
+from anomaly_hep.fpga.chipscore import float_score, outputs_of
+from anomaly_hep.models.layers.trigger import TriggerEncoder
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Background: the inputs of its hardest constituents, and the score to learn."""
+
+    inputs: Float[Tensor, "event constituent input"]
+    target: Float[Tensor, " event"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long an encoder is trained: epochs, peak of the one-cycle rate, batch size, seed."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+
+
+def distance(
+    score: Float[Tensor, " event"], target: Float[Tensor, " event"], scale: float | Tensor
+) -> Float[Tensor, ""]:
+    """Return the mean squared difference of log(score + scale).
+
+    Logarithms, because a rejection asks for the order of events in the tail; `scale`, the median
+    of the target, keeps the many small scores from ruling it.
+    """
+    return (((score + scale) / (target + scale)).log().square()).mean()
+
+
+def train(
+    encoder: TriggerEncoder, kind: str, examples: Examples, validation: Examples, how: Schedule
+) -> tuple[TriggerEncoder, list[dict[str, float]]]:
+    """Train an encoder to the target and return it as it was at its best, with its losses.
+
+    The best epoch is that of the lowest validation loss, on background.
+    """
+    shuffle = torch.Generator().manual_seed(how.seed)
+    count = len(examples.target)
+    batches = max(count // how.batch_size, 1)
+    optimizer = torch.optim.AdamW(encoder.parameters(), how.learning_rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, how.learning_rate, total_steps=how.epochs * batches
+    )
+    scale = examples.target.median()
+    best, lowest, history = copy.deepcopy(encoder.state_dict()), float("inf"), []
+    for epoch in range(how.epochs):
+        encoder.train()
+        order = torch.randperm(count, generator=shuffle)
+        total = 0.0
+        for rows in order[: batches * how.batch_size].chunk(batches):
+            score = float_score(kind, encoder.dense(examples.inputs[rows]))
+            loss = distance(score, examples.target[rows], scale)
+            if not torch.isfinite(loss):
+                raise NonFiniteError(
+                    f"the loss of the trigger's encoder is {float(loss)} in epoch {epoch}. "
+                    "Cure: a lower fpga.learning_rate"
+                )
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += float(loss.detach())
+        found = float(distance(scores(encoder, kind, validation.inputs), validation.target, scale))
+        history.append({"epoch": epoch, "train": total / batches, "validation": found})
+        # Brevitas sets its scales from the first batches: before, nothing is final
+        if found < lowest and epoch >= how.epochs // 2:
+            lowest, best = found, copy.deepcopy(encoder.state_dict())
+    encoder.load_state_dict(best)
+    return encoder.eval(), history
+
+
+@torch.no_grad()
+def outputs(
+    encoder: TriggerEncoder, inputs: Float[Tensor, "event constituent input"]
+) -> Float[Tensor, "event output"]:
+    """Return the outputs of a trained encoder."""
+    encoder.eval()
+    return torch.cat([encoder.dense(part).detach() for part in inputs.split(4096)])
+
+
+def scores(
+    encoder: TriggerEncoder, kind: str, inputs: Float[Tensor, "event constituent input"]
+) -> Float[Tensor, " event"]:
+    """Return the float score of a trained encoder's outputs."""
+    return float_score(kind, outputs(encoder, inputs))
+
+
+def quantized(
+    encoder: TriggerEncoder, settings: Mapping[str, Any], precision: Mapping[str, int]
+) -> TriggerEncoder:
+    """Return a quantised encoder that starts from the weights of a float one."""
+    result = TriggerEncoder(**settings, precision=precision)
+    state = {n: t for n, t in encoder.state_dict().items() if n.endswith(("weight", "bias"))}
+    missing, unexpected = result.load_state_dict(state, strict=False)
+    assert not unexpected
+    assert not [name for name in missing if name.endswith(("weight", "bias"))]
+    return result
+
+
+def settings_of(
+    *, ranges: Sequence[float], latent_dim: int, kind: str, design: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of a TriggerEncoder, but for its precision."""
+    return {
+        "ranges": list(ranges),
+        "outputs": outputs_of(kind, latent_dim),
+        "constituents": design["constituents"],
+        "phi": list(design["phi"]),
+        "rho": list(design["rho"]),
+    }

@@ -1,0 +1,106 @@
+"""Brevitas layers whose arithmetic an FPGA repeats bit by bit: the only module that knows Brevitas.
+
+Every scale is a power of two and activations are rounded down, which is what dropping bits does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import brevitas.nn as qnn
+from brevitas.core.scaling import ScalingImplType
+from brevitas.inject.enum import FloatToIntImplType
+from brevitas.quant.fixed_point import (
+    Int8ActPerTensorFixedPoint,
+    Int8BiasPerTensorFixedPointInternalScaling,
+    Int8WeightPerTensorFixedPoint,
+    Uint8ActPerTensorFixedPoint,
+)
+from torch import nn
+
+from anomaly_hep.errors import ConfigError
+
+_BITS = ("weight_bits", "activation_bits", "input_bits", "output_bits")
+_BIAS_BITS = 8
+# batches whose largest values set an activation's scale before it is trained
+_STATISTICS_STEPS = 30
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Bits of weights, of activations behind a ReLU, of the inputs, and of the latent vector."""
+
+    weight_bits: int
+    activation_bits: int
+    input_bits: int
+    output_bits: int
+
+    @staticmethod
+    def of(settings: Mapping[str, int]) -> Precision:
+        """Return the precision of a configuration; raises ConfigError."""
+        if set(settings) != set(_BITS):
+            raise ConfigError(
+                f"quantization has the keys {', '.join(sorted(settings))}. Cure: give exactly "
+                f"{', '.join(_BITS)}, or null for floating point"
+            )
+        for name, bits in settings.items():
+            highest = 8 if name in ("weight_bits", "activation_bits") else 12
+            if not 2 <= bits <= highest:
+                raise ConfigError(f"{name}={bits}. Cure: choose 2 to {highest} bits")
+        return Precision(**settings)
+
+
+def linear(inputs: int, outputs: int, precision: Precision, *, bias: bool) -> nn.Module:
+    """Return a linear map with integer weights and a power-of-two scale."""
+    return qnn.QuantLinear(
+        inputs,
+        outputs,
+        bias=bias,
+        weight_quant=Int8WeightPerTensorFixedPoint.let(bit_width=precision.weight_bits),
+        bias_quant=Int8BiasPerTensorFixedPointInternalScaling.let(bit_width=_BIAS_BITS)
+        if bias
+        else None,
+    )
+
+
+def relu(bits: int) -> nn.Module:
+    """Return a ReLU with unsigned output of `bits` bits; what is too large saturates."""
+    return qnn.QuantReLU(act_quant=_unsigned(bits))
+
+
+def unsigned(bits: int) -> nn.Module:
+    """Return the rounding to unsigned numbers of `bits` bits, saturating."""
+    return qnn.QuantIdentity(act_quant=_unsigned(bits))
+
+
+def signed(bits: int) -> nn.Module:
+    """Return the rounding to signed numbers of `bits` bits, saturating; the scale is learned."""
+    return qnn.QuantIdentity(
+        act_quant=Int8ActPerTensorFixedPoint.let(
+            bit_width=bits,
+            collect_stats_steps=_STATISTICS_STEPS,
+            float_to_int_impl_type=FloatToIntImplType.FLOOR,
+        )
+    )
+
+
+def below_one(bits: int) -> nn.Module:
+    """Return the rounding to signed numbers of `bits` bits between -1 and 1, its scale fixed."""
+    return qnn.QuantIdentity(
+        act_quant=Int8ActPerTensorFixedPoint.let(
+            bit_width=bits,
+            scaling_impl_type=ScalingImplType.CONST,
+            scaling_init=1.0,
+            float_to_int_impl_type=FloatToIntImplType.FLOOR,
+        )
+    )
+
+
+def _unsigned(bits: int) -> type:
+    kind: type = Uint8ActPerTensorFixedPoint.let(
+        bit_width=bits,
+        collect_stats_steps=_STATISTICS_STEPS,
+        float_to_int_impl_type=FloatToIntImplType.FLOOR,
+    )
+    return kind
