@@ -25,6 +25,7 @@ COMMANDS = {
     "fetch": "download published data",
     "score": "score files with a trained model",
     "evaluate": "make metrics, figures and report of a run anew",
+    "fpga": "make firmware of a trained encoder, and the proof that both agree",
     "curve": "results of a run's milestones against training size",
     "collect": "one table of many runs",
     "benchmark": "measure rates on this machine",

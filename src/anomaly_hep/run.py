@@ -52,9 +52,14 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def default_path(config: Mapping[str, Any], root: Path) -> Path:
     """Return the directory of a run that named none: no two configurations share it."""
-    digest = hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
-    name = f"{config['model']['name']}-{config['data']['name']}-seed{config['seed']}-{digest}"
-    return root / name
+    name = f"{config['model']['name']}-{config['data']['name']}-seed{config['seed']}"
+    return root / f"{name}-{digest(config)}"
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """Return eight characters that differ between configurations with different results."""
+    text = json.dumps(identity(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 class RunDirectory:

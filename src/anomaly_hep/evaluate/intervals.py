@@ -134,6 +134,31 @@ def mean_fpr_interval(background: Sample, signals: Sequence[Sample], tpr: float)
     return Interval(value, min(low, value), max(high, value))
 
 
+def mean_efficiency_interval(
+    background: Sample, signals: Sequence[Sample], rejection: float | int
+) -> Interval | None:
+    """Return the mean of `efficiency_interval` over signals, whose cut is one and the same.
+
+    The true threshold's place moves all signals together; beside it each fluctuates by itself.
+    None where less than one background event would pass.
+    """
+    values = [signal_efficiency_at_rejection(background, s, rejection) for s in signals]
+    known = [value for value in values if value is not None]
+    if not signals or len(known) < len(signals):
+        return None
+    passing = np.stack([_passing(background, signal, rejection) for signal in signals])
+    sizes = np.array([[signal.effective_events] for signal in signals])
+    rate = passing.mean(axis=0)
+    variance = (passing * (1 - passing) / sizes).sum(axis=0) / len(signals) ** 2
+    everything = float(sizes.sum())
+    trials = np.divide(
+        rate * (1 - rate), variance, out=np.full_like(rate, everything), where=variance > 1e-15
+    )
+    low, high = _mixed_clopper_pearson(rate * trials, trials)
+    value = float(np.mean(known))
+    return Interval(value, min(low, value), max(high, value))
+
+
 def mean_interval(
     values: Float64[np.ndarray, " event"], weights: Float64[np.ndarray, " event"]
 ) -> tuple[Interval, float] | None:

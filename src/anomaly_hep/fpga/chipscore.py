@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Float, Float64, Int64, Real
 from torch import Tensor
 
 from anomaly_hep.errors import ConfigError
@@ -98,8 +98,8 @@ class ChipScore:
         return 0.5 * (scores * 2.0**-self.fraction - offset)
 
 
-def threshold(background: Int64[np.ndarray, " event"], rejection: float) -> int:
-    """Return the smallest integer that at most one background event in `rejection` exceeds.
+def threshold(background: Real[np.ndarray, " event"], rejection: float) -> float | int:
+    """Return the smallest score that at most one background event in `rejection` exceeds.
 
     A trigger fires where score > threshold. The events are validation background.
     """
@@ -109,9 +109,5 @@ def threshold(background: Int64[np.ndarray, " event"], rejection: float) -> int:
             "of background. Cure: more of them, or a lower rejection of at least 1"
         )
     allowed = math.floor(len(background) / rejection)
-    return int(np.sort(background)[len(background) - allowed - 1])
-
-
-def decisions(scores: Int64[np.ndarray, " event"], cut: int) -> Bool[np.ndarray, " event"]:
-    """Return which events fire."""
-    return scores > cut
+    cut: float | int = np.sort(background)[len(background) - allowed - 1].item()
+    return cut

@@ -69,6 +69,23 @@ def bits_for(low: int, high: int) -> FixedPoint:
     return FixedPoint(False, max(high.bit_length(), 1), 0)
 
 
+def whole(values: Shaped[np.ndarray, ...], fraction: int, where: str) -> Integers:
+    """Return real values as integers with `fraction` bits behind the point, exactly.
+
+    Raises ExportError where a value lies between two of them.
+    """
+    scaled = np.asarray(values, np.float64) * 2.0**fraction
+    integers = np.rint(scaled).astype(np.int64)
+    between = int((integers != scaled).sum())
+    if between:
+        raise ExportError(
+            f"{between} of {integers.size} values of {where} are no multiples of 2^-{fraction}: "
+            "they were not computed with the types of the integer encoder. Cure: report this as "
+            "a defect of the export"
+        )
+    return integers
+
+
 def power_of_two(scale: float, where: str) -> int:
     """Return f with scale = 2^-f; raises ExportError for any other scale."""
     mantissa, exponent = np.frexp(scale)

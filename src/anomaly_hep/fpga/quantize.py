@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from anomaly_hep.errors import ExportError
-from anomaly_hep.fpga.fixedpoint import FixedPoint, power_of_two, shifted
+from anomaly_hep.fpga.fixedpoint import FixedPoint, power_of_two, shifted, whole
 from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
@@ -82,11 +82,4 @@ def _type(proxy: Any, where: str) -> FixedPoint:
 def _integers(value: Tensor, scale: Tensor, where: str) -> tuple[Int64[np.ndarray, ...], int]:
     """Return values as integers and the fraction of their scale."""
     fraction = power_of_two(float(scale), where)
-    scaled = value.double().numpy() * 2.0**fraction
-    integers = np.rint(scaled).astype(np.int64)
-    if (integers != scaled).any():
-        raise ExportError(
-            f"{where} are not whole multiples of their scale {float(scale)}. Cure: use "
-            "per-tensor fixed-point quantisers"
-        )
-    return integers, fraction
+    return whole(value.double().numpy(), fraction, where), fraction

@@ -6,7 +6,7 @@ Only background events are seen, and of the model only its score: no label enter
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anomaly_hep.errors import NonFiniteError
-from anomaly_hep.fpga.chipscore import float_score, outputs_of
+from anomaly_hep.fpga.chipscore import float_score
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 
@@ -117,16 +117,3 @@ def quantized(
     assert not unexpected
     assert not [name for name in missing if name.endswith(("weight", "bias"))]
     return result
-
-
-def settings_of(
-    *, ranges: Sequence[float], latent_dim: int, kind: str, design: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the arguments of a TriggerEncoder, but for its precision."""
-    return {
-        "ranges": list(ranges),
-        "outputs": outputs_of(kind, latent_dim),
-        "constituents": design["constituents"],
-        "phi": list(design["phi"]),
-        "rho": list(design["rho"]),
-    }

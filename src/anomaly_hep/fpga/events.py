@@ -1,0 +1,142 @@
+"""What the firmware is made from and compared on: a trained model's events and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torch.nn import functional
+
+from anomaly_hep.data.batch import ParticleBatch
+from anomaly_hep.data.features import PARTICLE_TYPES
+from anomaly_hep.data.plan import Slice
+from anomaly_hep.data.reading import JetReading, Reading
+from anomaly_hep.errors import ConfigError, ExportError
+from anomaly_hep.evaluate.scores import usable
+from anomaly_hep.fpga.integers import Port
+from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.layers.segments import Segments
+from anomaly_hep.models.layers.trigger import hardest
+from anomaly_hep.models.setvae import SetVAE
+
+_CHUNK = 4096  # events read at a time
+# Why models that are not sets of particles stay in software.
+_REFUSED = {
+    "CoDAE": "its mask encoder divides by each image's own standard deviation (InstanceNorm), "
+    "which no fixed integer weights repeat",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Jets:
+    """Jets as the trigger sees them, and the model's score with all and with the hardest particles.
+
+    Inputs are in the network's scaled units, flags for the types behind them, zeros where a jet has
+    no more particles.
+    """
+
+    labels: Shaped[np.ndarray, " event"]
+    inputs: Float[np.ndarray, "event constituent port"]
+    score: Float[np.ndarray, " event"]
+    score_of_hardest: Float[np.ndarray, " event"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def shuffled(self) -> Jets:
+        """Return the jets in an order that is always the same, so that any first part holds all
+        classes in their proportion.
+        """
+        order = np.random.default_rng(0).permutation(len(self))
+        return Jets(**{f.name: getattr(self, f.name)[order] for f in fields(Jets)})
+
+
+def ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -> tuple[Port, ...]:
+    """Return the inputs of a constituent: the chosen features, then a flag for each type.
+
+    ranges: {feature: power of two}. Raises ConfigError for a feature that the model never saw.
+    """
+    assert isinstance(reading, JetReading)
+    known = {feature.name: feature for feature in reading.features.features}
+    unknown = sorted(set(ranges) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"fpga.inputs.{unknown[0]} is no input of the trained model. Cure: choose from "
+            f"{', '.join(known)}"
+        )
+    flags = PARTICLE_TYPES if types else ()
+    return (
+        *(
+            Port(name, float(limit), False, known[name].center, known[name].scale)
+            for name, limit in ranges.items()
+        ),
+        # a flag's 1 is half of what its range allows, so that it is a power of two
+        *(Port(name, 2.0, True) for name in flags),
+    )
+
+
+def exportable(model: AnomalyModel, checkpoint: Path) -> SetVAE:
+    """Return the model if its score can become firmware; raises ExportError with the reason."""
+    if isinstance(model, SetVAE):
+        return model
+    name = type(model).__name__
+    reason = next(
+        (text for kind, text in _REFUSED.items() if name == kind),
+        "there is no integer form of its encoder here",
+    )
+    raise ExportError(
+        f"{checkpoint} holds {name}, which cannot be exported: {reason}. Cure: give a checkpoint "
+        "of clipvae or setvae"
+    )
+
+
+def collect(
+    model: SetVAE,
+    reading: Reading,
+    parts: Sequence[tuple[str, Slice]],
+    chosen: Sequence[Port],
+    constituents: int,
+) -> Jets:
+    """Return the jets of labelled parts of files; those that the selection rejects are left out."""
+    assert isinstance(reading, JetReading)
+    found: list[tuple[np.ndarray, ...]] = []
+    for label, part in parts:
+        for start in range(part.start, part.stop, _CHUNK):
+            piece = Slice(part.path, start, min(start + _CHUNK, part.stop), start)
+            events = reading.read(piece)
+            kept = np.flatnonzero(usable(reading, events))
+            batch, _ = reading.batch(events.take(kept), kept, part.path)
+            with torch.inference_mode():
+                full = model.encoder_score(batch)
+                few = model.encoder_score(first(batch, constituents))
+            inputs = _inputs(batch, reading.features.names, chosen, constituents)
+            labels = np.full(len(kept), label)
+            found.append((labels, inputs.numpy(), full.numpy(), few.numpy()))
+    return Jets(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+
+
+def first(batch: ParticleBatch, count: int) -> ParticleBatch:
+    """Return jets with their first `count` particles; files hold these in falling pT."""
+    segments = Segments(batch.lengths)
+    kept = segments.position < count
+    return ParticleBatch(
+        lengths=batch.lengths.clamp(max=count),
+        index=batch.index,
+        features=batch.features[kept],
+        types=batch.types[kept],
+    )
+
+
+def _inputs(
+    batch: ParticleBatch, names: Sequence[str], chosen: Sequence[Port], constituents: int
+) -> Float[Tensor, "event constituent port"]:
+    columns = [batch.features[:, list(names).index(p.name)] for p in chosen if not p.flag]
+    parts = [torch.stack(columns, dim=1)]
+    if any(port.flag for port in chosen):
+        parts.append(functional.one_hot(batch.types, len(PARTICLE_TYPES)).float())
+    return hardest(torch.cat(parts, dim=1), Segments(batch.lengths), constituents)

@@ -1,0 +1,211 @@
+"""Integer encoder to pipelined Verilog and VHDL by da4ml: no DSPs, one event a clock."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from da4ml.codegen import VerilogModel, VHDLModel
+from da4ml.trace import FixedVariableArray, HWConfig, comb_trace, to_pipeline
+from da4ml.trace.ops import quantize, relu
+from da4ml.types import minimal_kif
+from jaxtyping import Int64
+
+from anomaly_hep.errors import ConfigError
+from anomaly_hep.fpga.chipscore import TABLE, ChipScore
+from anomaly_hep.fpga.fixedpoint import FixedPoint, whole
+from anomaly_hep.fpga.integers import IntegerEncoder, Layer
+
+NAME = "trigger"
+OUTPUTS = ("score", "decision")
+WRITERS = {"verilog": VerilogModel, "vhdl": VHDLModel}
+# da4ml's search: how far it may go beyond the shallowest adder tree to save adders
+_SOLVER = {"hard_dc": 2}
+# carry chains of any length cost one unit of delay per six bits: da4ml's plain cost model
+_COST_MODEL = HWConfig(1, -1, -1)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A field of the packed input or output: its lowest bit and its type."""
+
+    name: str
+    low: int
+    type: FixedPoint
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """A traced design: its logic, the fields of its ports, and its estimates by da4ml."""
+
+    logic: Any
+    pipeline: Any
+    inputs: tuple[Signal, ...]
+    outputs: tuple[Signal, ...]
+
+    @property
+    def stages(self) -> int:
+        """Clocks from an event's arrival in the first register to its result in the last."""
+        return len(self.pipeline.solutions)
+
+    @property
+    def estimate(self) -> dict[str, Any]:
+        """Resources as da4ml estimates them: nothing is placed, and no clock is promised."""
+        return {
+            "tool": "da4ml estimate",
+            "lut": round(float(self.logic.cost)),
+            "ff": int(self.pipeline.reg_bits),
+            "dsp": 0,
+            "bram": 0,
+            "pipeline_stages": self.stages,
+            "initiation_interval": 1,
+        }
+
+
+def trace(
+    encoder: IntegerEncoder, score: ChipScore, cut: int, outputs: Sequence[str], cutoff: float
+) -> Circuit:
+    """Return the circuit of encoder and score; `outputs` are of `OUTPUTS`, the cut is folded in.
+
+    cutoff: units of delay between two registers, as da4ml counts them.
+    """
+    unknown = [name for name in outputs if name not in OUTPUTS]
+    if unknown or not outputs:
+        raise ConfigError(
+            f"fpga.outputs={list(outputs)}. Cure: choose one or both of {', '.join(OUTPUTS)}"
+        )
+    arriving = _ports(encoder)
+    values = arriving
+    for layer in encoder.phi:
+        values = _layer(values, layer)
+    values = _rounded(np.sum(values, axis=0), encoder.pool)
+    for layer in (*encoder.rho, encoder.head):
+        values = _layer(values, layer)
+    total = _score(values, score)
+    made = {"score": total, "decision": total > cut * 2.0**-score.fraction}
+    leaving = FixedVariableArray(
+        np.array([made[name] for name in outputs]), arriving.solver_options, hwconf=arriving.hwconf
+    )
+    logic = comb_trace(arriving, leaving)
+    ports = [f"{n}.{port.name}" for n in range(encoder.constituents) for port in encoder.ports]
+    return Circuit(
+        logic,
+        to_pipeline(logic, cutoff, verbose=False),
+        _signals(ports, logic.inp_qint),
+        _signals(outputs, logic.out_qint),
+    )
+
+
+def _ports(encoder: IntegerEncoder) -> FixedVariableArray:
+    """Return the inputs as da4ml's variables: a flag is one wire that stands for one half."""
+    kinds = [FixedPoint(False, 1, 1) if port.flag else encoder.input for port in encoder.ports]
+    signs, whole, fractions = (
+        np.tile(column, (encoder.constituents, 1))
+        for column in zip(*(_kif(kind) for kind in kinds), strict=True)
+    )
+    return FixedVariableArray.from_kif(
+        signs, whole, fractions, hwconf=_COST_MODEL, solver_options=_SOLVER
+    )
+
+
+def _kif(kind: FixedPoint) -> tuple[int, int, int]:
+    """Return a type as da4ml writes it: sign, bits before the point without it, bits behind."""
+    return int(kind.signed), kind.bits - kind.signed - kind.fraction, kind.fraction
+
+
+def _rounded(values: FixedVariableArray, kind: FixedPoint) -> FixedVariableArray:
+    if not kind.signed:
+        values = relu(values)
+    return quantize(values, *_kif(kind), "SAT", "TRN")
+
+
+def _layer(values: FixedVariableArray, layer: Layer) -> FixedVariableArray:
+    total = values @ (layer.weight.T * 2.0**-layer.weight_fraction)
+    if layer.bias.any():
+        total = total + layer.bias * 2.0**-layer.accumulator.fraction
+    return _rounded(total, layer.output)
+
+
+def _score(latents: FixedVariableArray, score: ChipScore) -> Any:
+    if score.kind == "squared":
+        return np.sum(latents * latents, axis=0)
+    dims = score.outputs // 2
+    mean, log_variance = latents[:dims], latents[dims:]
+    exponential = quantize(np.exp(log_variance), *_kif(TABLE), "SAT", "TRN")
+    return np.sum(mean * mean, axis=0) + np.sum(exponential - log_variance, axis=0)
+
+
+def _signals(names: Sequence[str], intervals: Sequence[Any]) -> tuple[Signal, ...]:
+    """Return the fields of a packed port: the first name in the lowest bits, each as narrow as can.
+
+    da4ml leaves out bits that never change, whole inputs among them.
+    """
+    found, low = [], 0
+    for name, interval in zip(names, intervals, strict=True):
+        sign, whole, fraction = (int(v) for v in minimal_kif(interval))
+        bits = sign + whole + fraction
+        found.append(Signal(name, low, FixedPoint(bool(sign), bits, fraction)))
+        low += bits
+    return tuple(found)
+
+
+def interpret(
+    circuit: Circuit, encoder: IntegerEncoder, inputs: Int64[np.ndarray, "event constituent port"]
+) -> dict[str, Int64[np.ndarray, " event"]]:
+    """Return each output's integers from da4ml's interpreter of the very logic that is written."""
+    values = encoder.input.real(inputs).reshape(len(inputs), -1)
+    found = np.asarray(circuit.logic.predict(values), np.float64)
+    return {
+        signal.name: whole(found[:, column], signal.type.fraction, signal.name)
+        for column, signal in enumerate(circuit.outputs)
+    }
+
+
+def write(circuit: Circuit, directory: Path, part: str, clock_ns: float) -> None:
+    """Write complete projects verilog/ and vhdl/ into a directory, and ports.json beside them."""
+    for flavour, writer in WRITERS.items():
+        with warnings.catch_warnings():
+            # da4ml leaves files to the garbage collector
+            warnings.simplefilter("ignore", ResourceWarning)
+            writer(
+                circuit.pipeline, NAME, directory / flavour, part_name=part, clock_period=clock_ns
+            ).write()
+        _forbid_dsps(directory / flavour / "src" / "static")
+    fields = {
+        side: [
+            {
+                "name": s.name,
+                "high_bit": s.low + s.type.bits - 1,
+                "low_bit": s.low,
+                "type": str(s.type),
+            }
+            for s in signals
+        ]
+        for side, signals in (("model_inp", circuit.inputs), ("model_out", circuit.outputs))
+    }
+    text = json.dumps(fields | {"latency_in_clocks": circuit.stages}, indent=1)
+    (directory / "ports.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _forbid_dsps(directory: Path) -> None:
+    """Ask Vivado to make the squares of logic cells: their number is what the estimate counts."""
+    changes = {
+        "multiplier.v": ("module multiplier", '(* use_dsp = "no" *) module multiplier'),
+        "multiplier.vhd": (
+            "architecture rtl of multiplier is",
+            """architecture rtl of multiplier is
+    attribute use_dsp : string;
+    attribute use_dsp of rtl : architecture is "no";""",
+        ),
+    }
+    for name, (before, after) in changes.items():
+        path = directory / name
+        if path.exists():
+            text = path.read_text(encoding="utf-8")
+            assert text.count(before) == 1, "da4ml's multiplier has changed"
+            path.write_text(text.replace(before, after), encoding="utf-8")
