@@ -22,7 +22,7 @@ from anomaly_hep.fpga.design import float_stages, integer_stage, learn, quantize
 from anomaly_hep.fpga.exports import EXPORTERS, export
 from anomaly_hep.fpga.exports import stages as stages_of
 from anomaly_hep.fpga.report import Proof, show, write_report
-from anomaly_hep.fpga.source import Source
+from anomaly_hep.fpga.source import SPLITS, Source
 from anomaly_hep.fpga.verify import compare, refuse_differences
 from anomaly_hep.run import claim, digest
 from anomaly_hep.runtime import Termination, keep_freed_memory
@@ -111,17 +111,12 @@ class Steps:
 
 
 def _make(config: Mapping[str, Any], path: Path, console: Console) -> None:
-    settings, steps = config["fpga"], Steps(path, console)
+    steps = Steps(path, console)
     source = Source.open(Path(config["checkpoint"]), config["data_dir"])
-    chosen = source.ports(settings["inputs"], types=settings["types"])
-    jets = {
-        name: source.jets(name, chosen, settings, path, steps.timed)
-        for name in ("training", "validation", "test")
-    }
+    settings = source.settings(config["fpga"])
+    jets = {name: source.jets(name, settings, path, steps.timed) for name in SPLITS}
+    design = learn(source, settings, jets, path, config["seed"], steps.timed)
     test = jets["test"]
-    design = learn(
-        settings, chosen, jets["training"], jets["validation"], path, config["seed"], steps.timed
-    )
     inputs, beyond = design.integers.quantize(test.inputs)
     with steps.timed("float, Brevitas and integer scores"):
         stages = [
@@ -137,6 +132,6 @@ def _make(config: Mapping[str, Any], path: Path, console: Console) -> None:
     for results in exports.values():
         stages += stages_of(results, design)
     comparisons = compare(stages)
-    proof = Proof(config, source, design, test, beyond, comparisons, exports, steps.seconds)
+    proof = Proof(settings, source, design, test, beyond, comparisons, exports, steps.seconds)
     write_report(path, proof)
     refuse_differences(comparisons)

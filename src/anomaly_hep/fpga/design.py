@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from anomaly_hep.fpga import student
 from anomaly_hep.fpga.chipscore import ChipScore, check_kind, outputs_of, threshold
 from anomaly_hep.fpga.events import Jets
 from anomaly_hep.fpga.fixedpoint import whole
-from anomaly_hep.fpga.integers import IntegerEncoder, Port
+from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.quantize import integer_encoder
+from anomaly_hep.fpga.source import Source, Timed
 from anomaly_hep.fpga.student import Examples, Schedule
 from anomaly_hep.fpga.verify import Stage
 from anomaly_hep.models.layers.trigger import TriggerEncoder
@@ -41,54 +42,78 @@ class Design:
 
 
 def learn(
+    source: Source,
     settings: Mapping[str, Any],
-    ports: tuple[Port, ...],
-    training: Jets,
-    validation: Jets,
+    jets: Mapping[str, Jets],
     directory: Path,
     seed: int,
-    timed: Callable[[str], Any],
+    timed: Timed,
 ) -> Design:
     """Train the float and the quantised encoder, or load them where a run before did, and cut.
 
-    settings: those of conf/fpga/design.yaml. Both learn the model's score of all constituents,
-    on background.
+    settings: those of conf/fpga/design.yaml. The float encoder learns the model's score of all
+    constituents on background, from several starts of which the best on validation background is
+    kept; a model that has an encoder for a trigger gives its own. The quantised one starts from its
+    weights and learns the same; a quantised model gives its own.
     """
     kind = settings["score"]
     check_kind(kind)
+    ports = source.ports(settings)
     shape = {
         "ranges": [port.range for port in ports],
         "outputs": outputs_of(kind, settings["latent_dim"]),
         **{name: settings[name] for name in ("constituents", "phi", "rho")},
     }
-    precision = {name: settings[name] for name in _PRECISION}
-    examples, check = _examples(training), _examples(validation)
+    own = source.trigger
+    examples, check = _examples(jets["training"]), _examples(jets["validation"])
 
-    def trained(encoder: TriggerEncoder, name: str) -> TriggerEncoder:
+    def trained(starts: list[TriggerEncoder], name: str) -> TriggerEncoder:
         path = directory / f"{name}.ckpt"
         if path.exists():
-            return _load(encoder, path)
-        how = Schedule(
-            settings[f"{name}_epochs"],
-            settings[f"{name}_learning_rate"],
-            settings["batch_size"],
-            seed,
-        )
+            return _load(starts[0], path)
+        found = []
         with timed(f"train {name} encoder"):
-            encoder, history = student.train(encoder, kind, examples, check, how)
+            for number, start in enumerate(starts):
+                how = Schedule(
+                    settings[f"{name}_epochs"],
+                    settings[f"{name}_learning_rate"],
+                    settings["batch_size"],
+                    seed + number,
+                )
+                found.append(student.train(start, kind, examples, check, how))
+        encoder, _ = min(found, key=lambda pair: pair[1])
         with atomic_path(path) as temporary:
-            torch.save({"state": encoder.state_dict(), "history": history}, temporary)
+            torch.save(encoder.state_dict(), temporary)
         return encoder
 
-    torch.manual_seed(seed)
-    start = TriggerEncoder(**shape, precision=None)
-    float_encoder = trained(start, "float")
-    quantized = trained(student.quantized(float_encoder, shape, precision), "quantized")
-    integers = integer_encoder(quantized, ports)
-    score = ChipScore(kind, integers.head.output, len(integers.head.weight))
-    inputs, _ = integers.quantize(validation.inputs)
+    if own is None:
+        float_encoder = trained(_starts(shape, settings["float_starts"], seed), "float")
+    else:
+        float_encoder = student.floating(own, shape)
+        examples, check = (
+            replace(some, target=student.scores(float_encoder, kind, some.inputs))
+            for some in (examples, check)
+        )
+    if own is not None and own.precision is not None:
+        quantized = own
+    else:
+        precision = {name: settings[name] for name in _PRECISION}
+        quantized = trained([student.quantized(float_encoder, shape, precision)], "quantized")
+    integers = integer_encoder(quantized, ports).with_outputs(shape["outputs"])
+    score = ChipScore(kind, integers.head.output, shape["outputs"])
+    inputs, _ = integers.quantize(jets["validation"].inputs)
     cut = threshold(score(integers(inputs)), settings["rejection"])
     return Design(float_encoder, quantized, integers, score, int(cut))
+
+
+def _starts(shape: Mapping[str, Any], number: int, seed: int) -> list[TriggerEncoder]:
+    """Return float encoders with other random weights each."""
+    found = []
+    with torch.random.fork_rng(devices=[]):
+        for offset in range(number):
+            torch.manual_seed(seed + offset)
+            found.append(TriggerEncoder(**shape, precision=None))
+    return found
 
 
 def _examples(jets: Jets) -> Examples:
@@ -97,7 +122,7 @@ def _examples(jets: Jets) -> Examples:
 
 def _load(encoder: TriggerEncoder, path: Path) -> TriggerEncoder:
     try:
-        encoder.load_state_dict(torch.load(path, weights_only=True)["state"])
+        encoder.load_state_dict(torch.load(path, weights_only=True))
     except Exception as error:  # a damaged file fails in any way its bytes happen to take
         raise CheckpointError(
             f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}). "
@@ -135,6 +160,7 @@ def float_stages(design: Design, validation: Jets, test: Jets, rejection: float)
 def quantized_stage(design: Design, inputs: Float[np.ndarray, "event constituent port"]) -> Stage:
     """Return the row of the quantised model: what Brevitas computes, in units of the last bit."""
     values = student.outputs(design.quantized, torch.from_numpy(inputs)).double().numpy()
+    values = values[:, : design.score.outputs]
     latents = whole(values, design.integers.head.output.fraction, "Brevitas's outputs")
     return latent_stage("quantisation-aware model: Brevitas", design, latents)
 

@@ -21,7 +21,7 @@ from anomaly_hep.evaluate.scores import usable
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.layers.segments import Segments
-from anomaly_hep.models.layers.trigger import hardest
+from anomaly_hep.models.layers.trigger import FLAG_RANGE, hardest, ranks
 from anomaly_hep.models.setvae import SetVAE
 
 _CHUNK = 4096  # events read at a time
@@ -75,8 +75,7 @@ def ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -> tupl
             Port(name, float(limit), False, known[name].center, known[name].scale)
             for name, limit in ranges.items()
         ),
-        # a flag's 1 is half of what its range allows, so that it is a power of two
-        *(Port(name, 2.0, True) for name in flags),
+        *(Port(name, FLAG_RANGE, True) for name in flags),
     )
 
 
@@ -113,17 +112,16 @@ def collect(
             batch, _ = reading.batch(events.take(kept), kept, part.path)
             with torch.inference_mode():
                 full = model.encoder_score(batch)
-                few = model.encoder_score(first(batch, constituents))
+                few = model.encoder_score(of_hardest(batch, constituents))
             inputs = _inputs(batch, reading.features.names, chosen, constituents)
             labels = np.full(len(kept), label)
             found.append((labels, inputs.numpy(), full.numpy(), few.numpy()))
     return Jets(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
 
 
-def first(batch: ParticleBatch, count: int) -> ParticleBatch:
-    """Return jets with their first `count` particles; files hold these in falling pT."""
-    segments = Segments(batch.lengths)
-    kept = segments.position < count
+def of_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
+    """Return jets with their `count` hardest particles."""
+    kept = ranks(batch.features[:, 0], Segments(batch.lengths)) < count
     return ParticleBatch(
         lengths=batch.lengths.clamp(max=count),
         index=batch.index,
@@ -139,4 +137,5 @@ def _inputs(
     parts = [torch.stack(columns, dim=1)]
     if any(port.flag for port in chosen):
         parts.append(functional.one_hot(batch.types, len(PARTICLE_TYPES)).float())
-    return hardest(torch.cat(parts, dim=1), Segments(batch.lengths), constituents)
+    momentum = batch.features[:, 0]
+    return hardest(torch.cat(parts, dim=1), momentum, Segments(batch.lengths), constituents)

@@ -125,6 +125,11 @@ class IntegerEncoder:
             values = layer(values)
         return values
 
+    def with_outputs(self, count: int) -> IntegerEncoder:
+        """Return the encoder with its first `count` outputs: the means, where these are enough."""
+        head = replace(self.head, weight=self.head.weight[:count], bias=self.head.bias[:count])
+        return replace(self, head=head)
+
     def quantize(
         self, inputs: Float[np.ndarray, "event constituent port"]
     ) -> tuple[Int64[np.ndarray, "event constituent port"], Bool[np.ndarray, "event port"]]:

@@ -27,14 +27,14 @@ _NOT_CLOSED = "not closed"
 def proof_rows(content: Mapping[str, Any]) -> tuple[Row, list[Row]]:
     """Return head and rows of the table of stages."""
     signals = ordered(content["stages"][0]["efficiency"])
-    head = ["stage", "events", "exactly equal", "largest difference (LSB)",
+    head = ["stage", "implementation", "events", "exactly equal", "largest difference (LSB)",
             "decisions that differ", *map(decay, signals), "mean"]  # fmt: skip
     rows = []
     for stage in content["stages"]:
         found = stage["efficiency"]
         rows.append(
             [
-                stage["implementation"],
+                *stage["implementation"].split(": "),
                 f"{stage['events']:,}",
                 *(
                     "–" if stage[key] is None else f"{stage[key]:,}"
@@ -74,7 +74,7 @@ def text_tables(content: Mapping[str, Any]) -> Iterator[Table]:
     """Yield the tables for a console."""
     head, rows = proof_rows(content)
     # the efficiencies of single signals are in the page: a console is narrow
-    narrow = [*range(5), len(head) - 1]
+    narrow = [*range(6), len(head) - 1]
     yield _text("Proof", [head[n] for n in narrow], [[row[n] for n in narrow] for row in rows])
     yield _text("Resources, estimates unless a vendor's", *resource_rows(content))
 
@@ -102,8 +102,9 @@ def html(directory: Path, content: Mapping[str, Any]) -> str:
         f"<dl class='cards'>{_cards(content)}</dl>",
         "<h2>Proof</h2>",
         (
-            "<p>Float rows have their own threshold and are compared with the row above; all others "
-            "with the quantised model, output by output in units of its last bit, at one threshold. "
+            "<p>Float rows have their own threshold and are compared with the row above; all "
+            "others with the quantised model, output by output in units of its last bit, at one "
+            "threshold. "
             f"Efficiencies in % at rejection {design['rejection']:g}, with 68 % intervals.</p>"
         ),
         _table(*proof_rows(content)),

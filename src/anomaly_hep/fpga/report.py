@@ -27,7 +27,7 @@ from anomaly_hep.fpga.verify import Comparison, as_json, efficiencies, mean_effi
 class Proof:
     """Everything that a run found; `beyond` says which inputs a port's range cut, by event."""
 
-    config: Mapping[str, Any]
+    settings: Mapping[str, Any]
     source: Source
     design: Design
     test: Jets
@@ -48,7 +48,7 @@ def write_report(path: Path, proof: Proof) -> None:
 
 def summary(proof: Proof) -> dict[str, Any]:
     """Return the content of fpga.json."""
-    design, settings = proof.design, proof.config["fpga"]
+    design, settings = proof.design, proof.settings
     labels, background = proof.test.labels, proof.source.background
     stages = []
     for comparison in proof.comparisons:

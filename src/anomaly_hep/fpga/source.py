@@ -20,6 +20,7 @@ from anomaly_hep.evaluate.scores import load_model
 from anomaly_hep.fpga import events
 from anomaly_hep.fpga.events import Jets
 from anomaly_hep.fpga.integers import Port
+from anomaly_hep.models.layers.trigger import TriggerEncoder, TriggerPosterior
 from anomaly_hep.models.setvae import SetVAE
 
 Timed = Callable[[str], AbstractContextManager[None]]
@@ -58,14 +59,35 @@ class Source:
         """Label of the background."""
         return self.module.background
 
-    def ports(self, ranges: Mapping[str, float], *, types: bool) -> tuple[Port, ...]:
+    @property
+    def trigger(self) -> TriggerEncoder | None:
+        """The model's own encoder, where it is one for a trigger."""
+        encoder = self.model.encoder
+        return encoder.network if isinstance(encoder, TriggerPosterior) else None
+
+    def settings(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is asked for, but with the shape of the model's own encoder for a trigger."""
+        encoder = self.model.encoder
+        if not isinstance(encoder, TriggerPosterior):
+            return dict(asked)
+        hyper, network = self.model.hparams, encoder.network
+        own = {
+            "constituents": network.constituents,
+            "inputs": encoder.ranges,
+            "types": self.model.use_pid,
+            "latent_dim": hyper["latent_dim"],
+            **{name: list(hyper["encoder"][name]) for name in ("phi", "rho")},
+        }
+        return {**asked, **own, **(network.precision or {})}
+
+    def ports(self, settings: Mapping[str, Any]) -> tuple[Port, ...]:
         """Return the inputs of a constituent on the chip."""
-        return events.ports(self.reading, ranges, types=types and self.model.use_pid)
+        types = settings["types"] and self.model.use_pid
+        return events.ports(self.reading, settings["inputs"], types=types)
 
     def jets(
         self,
         name: str,
-        chosen: tuple[Port, ...],
         settings: Mapping[str, Any],
         directory: Path,
         timed: Timed,
@@ -76,7 +98,7 @@ class Source:
             with timed(f"read and score {name} events"):
                 parts = self._parts(SPLITS[name], settings)
                 jets = events.collect(
-                    self.model, self.reading, parts, chosen, settings["constituents"]
+                    self.model, self.reading, parts, self.ports(settings), settings["constituents"]
                 )
                 if name == "test":
                     jets = jets.shuffled()

@@ -50,8 +50,8 @@ def distance(
 
 def train(
     encoder: TriggerEncoder, kind: str, examples: Examples, validation: Examples, how: Schedule
-) -> tuple[TriggerEncoder, list[dict[str, float]]]:
-    """Train an encoder to the target and return it as it was at its best, with its losses.
+) -> tuple[TriggerEncoder, float]:
+    """Train an encoder to the target and return it as it was at its best, with its loss then.
 
     The best epoch is that of the lowest validation loss, on background.
     """
@@ -63,13 +63,12 @@ def train(
         optimizer, how.learning_rate, total_steps=how.epochs * batches
     )
     scale = examples.target.median()
-    best, lowest, history = copy.deepcopy(encoder.state_dict()), float("inf"), []
+    best, lowest = copy.deepcopy(encoder.state_dict()), float("inf")
     for epoch in range(how.epochs):
         encoder.train()
         order = torch.randperm(count, generator=shuffle)
-        total = 0.0
         for rows in order[: batches * how.batch_size].chunk(batches):
-            score = float_score(kind, encoder.dense(examples.inputs[rows]))
+            score = float_score(kind, encoder(examples.inputs[rows]))
             loss = distance(score, examples.target[rows], scale)
             if not torch.isfinite(loss):
                 raise NonFiniteError(
@@ -81,14 +80,12 @@ def train(
             nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            total += float(loss.detach())
         found = float(distance(scores(encoder, kind, validation.inputs), validation.target, scale))
-        history.append({"epoch": epoch, "train": total / batches, "validation": found})
         # Brevitas sets its scales from the first batches: before, nothing is final
         if found < lowest and epoch >= how.epochs // 2:
             lowest, best = found, copy.deepcopy(encoder.state_dict())
     encoder.load_state_dict(best)
-    return encoder.eval(), history
+    return encoder.eval(), lowest
 
 
 @torch.no_grad()
@@ -97,7 +94,7 @@ def outputs(
 ) -> Float[Tensor, "event output"]:
     """Return the outputs of a trained encoder."""
     encoder.eval()
-    return torch.cat([encoder.dense(part).detach() for part in inputs.split(4096)])
+    return torch.cat([encoder(part).detach() for part in inputs.split(4096)])
 
 
 def scores(
@@ -117,3 +114,16 @@ def quantized(
     assert not unexpected
     assert not [name for name in missing if name.endswith(("weight", "bias"))]
     return result
+
+
+def floating(encoder: TriggerEncoder, settings: Mapping[str, Any]) -> TriggerEncoder:
+    """Return a float encoder with the weights of another one, and as many outputs as are wanted.
+
+    Of more outputs the first are kept: the means stand before the log-variances.
+    """
+    result = TriggerEncoder(**settings, precision=None)
+    count = settings["outputs"]
+    state = {n: t for n, t in encoder.state_dict().items() if n.endswith(("weight", "bias"))}
+    state |= {n: t[:count] for n, t in state.items() if n.startswith("head.")}
+    result.load_state_dict(state)
+    return result.eval()

@@ -23,9 +23,10 @@ from anomaly_hep.models.layers.identification import (
 )
 from anomaly_hep.models.layers.segments import Segments
 from anomaly_hep.models.layers.transformer import TransformerDecoder, TransformerEncoder
+from anomaly_hep.models.layers.trigger import TriggerPosterior
 from anomaly_hep.models.losses import chamfer, clipped_mean, kl_divergence
 
-Encoder = DeepSetEncoder | TransformerEncoder
+Encoder = DeepSetEncoder | TransformerEncoder | TriggerPosterior
 Decoder = DeepSetDecoder | TransformerDecoder
 TARGET = ("pt_rel", "delta_eta", "delta_phi")  # what the decoder gives back, in this order
 
@@ -38,6 +39,8 @@ class SetVAE(AnomalyModel):
     beta: weight of the KL term. clip_fraction: share of jets that the KL term acts on (1: all).
     angular_scale: R0 in radians of the Chamfer distance. noise_ramp_steps: steps until the
     posterior's noise has its full size. legacy_identification: see `identification_numbers`.
+    quantization: {weight_bits, activation_bits, input_bits, output_bits} of an encoder for a
+    trigger; None computes in floating point.
     """
 
     default_score: ClassVar[str] = "chamfer"
@@ -59,6 +62,7 @@ class SetVAE(AnomalyModel):
         legacy_identification: bool,
         noise_ramp_steps: int,
         seed: int,
+        quantization: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(optimizer, seed)
         self.save_hyperparameters(logger=False)
@@ -75,9 +79,16 @@ class SetVAE(AnomalyModel):
         self.beta, self.clip_fraction, self.angular_scale = beta, clip_fraction, angular_scale
         self.use_pid, self.legacy = use_pid, legacy_identification
         self.noise_ramp_steps = noise_ramp_steps
-        inputs = len(features) + (len(PARTICLE_TYPES) if use_pid else 0)
+        flags = len(PARTICLE_TYPES) if use_pid else 0
+        inputs = len(features) + flags
         settings = dict(encoder)
         kind, decoder_layers = settings.pop("kind"), settings.pop("decoder_layers")
+        if quantization is not None and kind != "trigger":
+            raise ConfigError(
+                f"model.quantization needs an encoder whose arithmetic a chip can repeat, and "
+                f"{kind} has means over each jet. Cure: model/encoder=trigger, or let the command "
+                "fpga learn one from this model"
+            )
         shared = {"latent_dim": latent_dim, **settings}
         if kind == "deepset":
             self.encoder: Encoder = DeepSetEncoder(inputs=inputs, **shared)
@@ -90,9 +101,18 @@ class SetVAE(AnomalyModel):
             self.decoder = TransformerDecoder(
                 outputs=len(TARGET), **(shared | {"layers": decoder_layers})
             )
+        elif kind == "trigger":
+            own = {name: settings.pop(name) for name in ("ranges", "constituents", "phi", "rho")}
+            self.encoder = TriggerPosterior(
+                names=features, flags=flags, latent_dim=latent_dim, precision=quantization, **own
+            )
+            self.decoder = DeepSetDecoder(
+                outputs=len(TARGET), latent_dim=latent_dim, **settings, layers=decoder_layers
+            )
         else:
             raise ConfigError(
-                f"model.encoder.kind={kind} does not exist. Cure: choose deepset or transformer"
+                f"model.encoder.kind={kind} does not exist. Cure: choose deepset, transformer or "
+                "trigger"
             )
         d_model = settings["d_model"]
         self.type_code = nn.Embedding(len(PARTICLE_TYPES), d_model) if use_pid else None

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn import functional
 
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.layers.segments import Segments
 
 # The sum over particles of unsigned numbers may need more bits than its terms.
 SUM_BITS = 2
+# A flag's 1 is half of what its range allows, so that it is a power of two.
+FLAG_RANGE = 2.0
 
 
 class TriggerEncoder(nn.Module):
@@ -92,20 +94,12 @@ class TriggerEncoder(nn.Module):
         self.output = q.signed(precision.output_bits)
 
     def forward(
-        self, flat: Float[Tensor, "particle input"], segments: Segments
+        self, inputs: Float[Tensor, "jet constituent input"]
     ) -> Float[Tensor, "jet output"]:
-        """Return the outputs for jagged particles, hardest first; only the hardest count."""
-        return self.dense(hardest(flat, segments, self.constituents))
-
-    def dense(self, inputs: Float[Tensor, "jet constituent input"]) -> Float[Tensor, "jet output"]:
         """Return the outputs for particles in a rectangle, zero where there is none."""
         features = self.phi(self.input(inputs / self.ranges))
         outputs: Tensor = self.output(self.head(self.rho(self.pool(features.sum(1)))))
         return outputs
-
-    def outside(self, inputs: Float[Tensor, "jet constituent input"]) -> Bool[Tensor, "jet input"]:
-        """Return which inputs of which jets have a value that its range cuts."""
-        return ((inputs >= self.ranges) | (inputs < -self.ranges)).any(1)
 
     def macs(self, particles: float) -> float:
         """Return the multiply-adds for a jet of `particles`."""
@@ -113,16 +107,67 @@ class TriggerEncoder(nn.Module):
         return inner + _weights(self.rho) + _weights(self.head)
 
 
-def hardest(
-    flat: Float[Tensor, "particle input"], segments: Segments, count: int
-) -> Float[Tensor, "jet constituent input"]:
-    """Return the first `count` particles of each jet in a rectangle, zeros behind them.
+class TriggerPosterior(nn.Module):
+    """A TriggerEncoder on jagged particles whose outputs are means and log-variances.
 
-    Files hold the particles of a jet in falling pT.
+    names: those of the particles' features, before the flags of the types where there are any
+    (`flags` of them). ranges: {feature: power of two} of the features that the trigger has.
     """
-    kept = segments.position < count
-    padded = Segments(segments.lengths.clamp(max=count)).pad(flat[: len(kept)][kept])
-    return functional.pad(padded, (0, 0, 0, count - padded.shape[1]))
+
+    def __init__(
+        self,
+        *,
+        names: Sequence[str],
+        flags: int,
+        ranges: Mapping[str, float],
+        latent_dim: int,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        unknown = sorted(set(ranges) - set(names))
+        if unknown:
+            raise ConfigError(
+                f"model.encoder.ranges.{unknown[0]} is no feature of a particle. Cure: choose "
+                f"from data.features: {', '.join(names)}"
+            )
+        self.ranges = dict(ranges)
+        self.columns = [list(names).index(name) for name in ranges]
+        self.columns += range(len(names), len(names) + flags)
+        limits = [*ranges.values(), *[FLAG_RANGE] * flags]
+        self.network = TriggerEncoder(ranges=limits, outputs=2 * latent_dim, **settings)
+
+    def forward(
+        self, inputs: Float[Tensor, "particle input"], segments: Segments
+    ) -> tuple[Float[Tensor, "jet latent"], Float[Tensor, "jet latent"]]:
+        """Return mean and log-variance of the posterior of each jet's hardest particles."""
+        kept = hardest(inputs, inputs[:, 0], segments, self.network.constituents)
+        mean, log_variance = self.network(kept[..., self.columns]).chunk(2, dim=1)
+        return mean, log_variance
+
+    def macs(self, particles: float) -> float:
+        """Return the multiply-adds for a jet of `particles`."""
+        return self.network.macs(particles)
+
+
+def ranks(momentum: Float[Tensor, " particle"], segments: Segments) -> Int64[Tensor, " particle"]:
+    """Return each particle's place in its jet by falling momentum, from 0."""
+    order = momentum.argsort(descending=True, stable=True)
+    order = order[segments.owner[order].argsort(stable=True)]
+    return torch.empty_like(order).scatter_(0, order, segments.position)
+
+
+def hardest(
+    flat: Float[Tensor, "particle input"],
+    momentum: Float[Tensor, " particle"],
+    segments: Segments,
+    count: int,
+) -> Float[Tensor, "jet constituent input"]:
+    """Return the `count` hardest particles of each jet in a rectangle, zeros behind them."""
+    rank = ranks(momentum, segments)
+    kept = rank < count
+    padded = flat.new_zeros(len(segments), count, flat.shape[1])
+    padded[segments.owner[kept], rank[kept]] = flat[kept]
+    return padded
 
 
 def _layers(sizes: Sequence[int], make: Callable[[int, int], list[nn.Module]]) -> nn.Sequential:
