@@ -176,6 +176,9 @@ def write(circuit: Circuit, directory: Path, part: str, clock_ns: float) -> None
                 circuit.pipeline, NAME, directory / flavour, part_name=part, clock_period=clock_ns
             ).write()
         _forbid_dsps(directory / flavour / "src" / "static")
+        for table in (directory / flavour / "src" / "memfiles").iterdir():
+            # Verilator 5.006 does not read a last word that no line end follows
+            table.write_text(table.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     fields = {
         side: [
             {
