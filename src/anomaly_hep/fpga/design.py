@@ -75,7 +75,7 @@ def learn(
         with timed(f"train {name} encoder"):
             for number, start in enumerate(starts):
                 how = Schedule(
-                    settings[f"{name}_epochs"],
+                    settings[f"{name}_steps"],
                     settings[f"{name}_learning_rate"],
                     settings["batch_size"],
                     seed + number,

@@ -6,17 +6,20 @@ Only background events are seen, and of the model only its score: no label enter
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from anomaly_hep.errors import NonFiniteError
 from anomaly_hep.fpga.chipscore import float_score
 from anomaly_hep.models.layers.trigger import TriggerEncoder
+
+# How often a training looks at the validation events.
+_LOOKS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +32,9 @@ class Examples:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long an encoder is trained: epochs, peak of the one-cycle rate, batch size, seed."""
+    """How long an encoder is trained: steps, peak of the one-cycle rate, batch size, seed."""
 
-    epochs: int
+    steps: int
     learning_rate: float
     batch_size: int
     seed: int
@@ -53,39 +56,47 @@ def train(
 ) -> tuple[TriggerEncoder, float]:
     """Train an encoder to the target and return it as it was at its best, with its loss then.
 
-    The best epoch is that of the lowest validation loss, on background.
+    The best is that of the lowest validation loss, on background.
     """
-    shuffle = torch.Generator().manual_seed(how.seed)
-    count = len(examples.target)
-    batches = max(count // how.batch_size, 1)
     optimizer = torch.optim.AdamW(encoder.parameters(), how.learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, how.learning_rate, total_steps=how.epochs * batches
+        optimizer, how.learning_rate, total_steps=how.steps
     )
     scale = examples.target.median()
     best, lowest = copy.deepcopy(encoder.state_dict()), float("inf")
-    for epoch in range(how.epochs):
+    every = max(how.steps // _LOOKS, 1)
+    for step, rows in zip(
+        range(1, how.steps + 1), _batches(len(examples.target), how), strict=False
+    ):
         encoder.train()
-        order = torch.randperm(count, generator=shuffle)
-        for rows in order[: batches * how.batch_size].chunk(batches):
-            score = float_score(kind, encoder(examples.inputs[rows]))
-            loss = distance(score, examples.target[rows], scale)
-            if not torch.isfinite(loss):
-                raise NonFiniteError(
-                    f"the loss of the trigger's encoder is {float(loss)} in epoch {epoch}. "
-                    "Cure: a lower fpga.learning_rate"
-                )
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-        found = float(distance(scores(encoder, kind, validation.inputs), validation.target, scale))
-        # Brevitas sets its scales from the first batches: before, nothing is final
-        if found < lowest and epoch >= how.epochs // 2:
-            lowest, best = found, copy.deepcopy(encoder.state_dict())
+        score = float_score(kind, encoder(examples.inputs[rows]))
+        loss = distance(score, examples.target[rows], scale)
+        if not torch.isfinite(loss):
+            raise NonFiniteError(
+                f"the loss of the trigger's encoder is {float(loss)} at step {step}. "
+                "Cure: a lower learning rate in fpga"
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        # Brevitas sets its scales from the first batches: early values are not final
+        if step % every == 0 and step > how.steps // 2:
+            values = scores(encoder, kind, validation.inputs)
+            found = float(distance(values, validation.target, scale))
+            if found < lowest:
+                lowest, best = found, copy.deepcopy(encoder.state_dict())
     encoder.load_state_dict(best)
     return encoder.eval(), lowest
+
+
+def _batches(count: int, how: Schedule) -> Iterator[Int64[Tensor, " row"]]:
+    """Yield rows of batches without end, every event once before one comes again."""
+    shuffle = torch.Generator().manual_seed(how.seed)
+    while True:
+        order = torch.randperm(count, generator=shuffle)
+        yield from order[: max(count // how.batch_size, 1) * how.batch_size].split(how.batch_size)
 
 
 @torch.no_grad()
