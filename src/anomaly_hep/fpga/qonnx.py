@@ -28,7 +28,7 @@ from anomaly_hep.fpga.integers import EXACT_BITS, IntegerEncoder, Layer
 
 GENERAL = "qonnx.custom_op.general"
 CHANNELS_LAST = "qonnx.custom_op.channels_last"
-INPUT, OUTPUT = "inputs", "outputs"
+INPUT, SCORE, TOTAL = "inputs", "score", "total"
 # The version of the operators, and the oldest one of the file format that has them. A newer format
 # says nothing more and keeps readers out: onnx 1.23 writes one that onnxruntime 1.31 refuses.
 OPSET, FORMAT = 13, 7
@@ -85,18 +85,20 @@ class _Graph:
         source = self.constant(f"{name}_values", kind.real(values))
         return self.quant(source, kind, name, values.shape)
 
-    def linear(self, layer: Layer, source: str, name: str) -> str:
+    def linear(self, layer: Layer, source: str) -> str:
         """Append a layer on whole events: product, bias, rounding."""
+        name = name_of(layer)
         batch, outputs = self.shapes[source][0], len(layer.weight)
         weight = self.integers(layer.weight.T, layer.weight_fraction, f"{name}_weight")
-        total = self.node("MatMul", [source, weight], f"{name}_product", [batch, outputs])
+        total = self.node("MatMul", [source, weight], product_of(layer), [batch, outputs])
         if layer.bias.any():
             bias = self.integers(layer.bias, layer.accumulator.fraction, f"{name}_bias")
             total = self.node("Add", [total, bias], f"{name}_sum", [batch, outputs])
         return self.quant(total, layer.output, name, [batch, outputs])
 
-    def each(self, layer: Layer, source: str, name: str) -> str:
+    def each(self, layer: Layer, source: str) -> str:
         """Append a layer on each constituent: a convolution of width 1, rounding."""
+        name = name_of(layer)
         shape = [*self.shapes[source][:2], len(layer.weight)]
         inputs = [
             source,
@@ -107,7 +109,7 @@ class _Graph:
         total = self.node(
             "Conv",
             inputs,
-            f"{name}_product",
+            product_of(layer),
             shape,
             domain=CHANNELS_LAST,
             kernel_shape=[1],
@@ -118,33 +120,34 @@ class _Graph:
         )
         return self.quant(total, layer.output, name, shape)
 
-    def total(self, source: str, name: str) -> str:
+    def total(self, source: str) -> str:
         """Append the sum over constituents, as a product with ones and zeros."""
         batch, constituents, width = self.shapes[source]
         self.constants.append(numpy_helper.from_array(np.array([-1, constituents * width]), "flat"))
-        flat = self.node("Reshape", [source, "flat"], f"{name}_flat", [batch, constituents * width])
-        ones = np.tile(np.eye(width, dtype=np.int64), (constituents, 1))
-        return self.node(
-            "MatMul", [flat, self.integers(ones, 0, f"{name}_ones")], name, [batch, width]
+        flat = self.node(
+            "Reshape", [source, "flat"], f"{TOTAL}_flat", [batch, constituents * width]
         )
+        ones = np.tile(np.eye(width, dtype=np.int64), (constituents, 1))
+        weight = self.integers(ones, 0, f"{TOTAL}_ones")
+        return self.node("MatMul", [flat, weight], TOTAL, [batch, width])
 
-    def squares(self, source: str, score: FixedPoint, output: str) -> str:
+    def squares(self, source: str, score: FixedPoint) -> str:
         """Append the sum of the squares; its type must hold every such sum."""
         batch, width = self.shapes[source]
-        square = self.node("Mul", [source, source], f"{output}_squares", [batch, width])
-        ones = self.integers(np.ones((width, 1), np.int64), 0, f"{output}_ones")
-        total = self.node("MatMul", [square, ones], f"{output}_sum", [batch, 1])
-        return self.quant(total, score, output, [batch, 1])
+        square = self.node("Mul", [source, source], f"{SCORE}_squares", [batch, width])
+        ones = self.integers(np.ones((width, 1), np.int64), 0, f"{SCORE}_ones")
+        total = self.node("MatMul", [square, ones], f"{SCORE}_sum", [batch, 1])
+        return self.quant(total, score, SCORE, [batch, 1])
 
-    def model(self, inputs: str, output: str) -> ModelWrapper:
+    def model(self, output: str) -> ModelWrapper:
         def values(name: str) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, self.shapes[name])
 
-        between = [values(name) for name in self.shapes if name not in (inputs, output)]
+        between = [values(name) for name in self.shapes if name not in (INPUT, output)]
         graph = helper.make_graph(
             self.nodes,
             "encoder",
-            [values(inputs)],
+            [values(INPUT)],
             [values(output)],
             self.constants,
             value_info=between,
@@ -157,6 +160,16 @@ class _Graph:
             producer_name="anomaly_hep",
         )
         return ModelWrapper(model)
+
+
+def name_of(layer: Layer) -> str:
+    """Return the name of a layer's output."""
+    return layer.name.replace(".", "_")
+
+
+def product_of(layer: Layer) -> str:
+    """Return the name of the node with a layer's product, whose accumulator is the layer's."""
+    return f"{name_of(layer)}_product"
 
 
 def build(encoder: IntegerEncoder, score: FixedPoint | None = None) -> ModelWrapper:
@@ -173,16 +186,15 @@ def build(encoder: IntegerEncoder, score: FixedPoint | None = None) -> ModelWrap
         )
     graph = _Graph(shapes={INPUT: [1, encoder.constituents, len(encoder.ports)]})
     values = graph.quant(INPUT, encoder.input, "rounded", graph.shapes[INPUT])
-    for number, layer in enumerate(encoder.phi):
-        values = graph.each(layer, values, f"phi_{number}")
-    values = graph.total(values, "total")
+    for layer in encoder.phi:
+        values = graph.each(layer, values)
+    values = graph.total(values)
     values = graph.quant(values, encoder.pool, "pool", graph.shapes[values])
-    for number, layer in enumerate(encoder.rho):
-        values = graph.linear(layer, values, f"rho_{number}")
-    values = graph.linear(encoder.head, values, "latents" if score else OUTPUT)
+    for layer in (*encoder.rho, encoder.head):
+        values = graph.linear(layer, values)
     if score is not None:
-        values = graph.squares(values, score, OUTPUT)
-    return graph.model(INPUT, values)
+        values = graph.squares(values, score)
+    return graph.model(values)
 
 
 def write(model: ModelWrapper, path: Path) -> None:
@@ -205,7 +217,7 @@ def execute(
     """
     inputs = (integers * _lsb(model, "rounded")).astype(np.float32)
     found = [_run(model, part) for part in np.split(inputs, range(BATCH, len(inputs), BATCH))]
-    scaled = np.concatenate(found).astype(np.float64) / _lsb(model, OUTPUT)
+    scaled = np.concatenate(found).astype(np.float64) / _lsb(model, model.graph.output[0].name)
     result = np.rint(scaled).astype(np.int64)
     if (result != scaled).any():
         raise ExportError(
@@ -232,7 +244,7 @@ def _run(
     onnxruntime.set_default_logger_severity(_ERRORS)
     try:
         with mock.patch.object(onnx, "IR_VERSION", FORMAT):
-            return execute_onnx(wide, {INPUT: inputs})[OUTPUT]
+            return execute_onnx(wide, {INPUT: inputs})[wide.graph.output[0].name]
     finally:
         onnxruntime.set_default_logger_severity(_WARNINGS)
 

@@ -1,0 +1,206 @@
+"""The integer encoder as an hls4ml project: C++ for a vendor's compiler, and its simulation by g++.
+
+hls4ml does not promise that the C++ computes what the graph says: `simulate` is there to be
+compared with the integer encoder, event by event.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from anomaly_hep.errors import ExportError, MissingToolError
+from anomaly_hep.fpga import qonnx
+from anomaly_hep.fpga.fixedpoint import FixedPoint
+from anomaly_hep.fpga.integers import IntegerEncoder
+
+NAME = "encoder"
+GRAPH, LOG = "encoder.onnx", "hls4ml.log"
+# the tool that a backend's writer starts; all others only write files
+WRITES_WITH = {"libero": "shls"}
+# hls4ml's backends that write no project for a network, or one for a board
+NOT_FOR_ENCODERS = {"symbolicexpression", "vivadoaccelerator"}
+_LINES = 15
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project on disk, and the types of what enters and leaves its top function."""
+
+    directory: Path
+    backend: str
+    input: FixedPoint
+    output: FixedPoint
+    width: int
+
+
+def write(
+    encoder: IntegerEncoder,
+    directory: Path,
+    *,
+    score: FixedPoint | None = None,
+    backend: str = "Vitis",
+    part: str | None = None,
+    clock_ns: float = 5.0,
+) -> Project:
+    """Write a project of an encoder: fully parallel, a new event in every clock cycle.
+
+    score: as `qonnx.build` takes it. part: the vendor's name of the device, None for hls4ml's. The
+    directory must not exist, and does so only when it is whole. Raises ExportError, and
+    MissingToolError for a backend that cannot write without its vendor's tool.
+    """
+    _check(backend)
+    if directory.exists():
+        raise ExportError(f"{directory} exists already. Cure: remove it, or choose another")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        qonnx.write(qonnx.build(encoder, score), temporary / GRAPH)
+        with _quiet(temporary / LOG):
+            try:
+                _convert(encoder, temporary, backend, part, clock_ns)
+            except Exception as error:
+                raise ExportError(
+                    f"hls4ml cannot write the encoder for {backend}: {error}. Cure: another "
+                    "backend, or report this together with the QONNX file"
+                ) from error
+        config = temporary / "hls4ml_config.yml"
+        config.write_text(config.read_text().replace(str(temporary), str(directory)))
+        temporary.chmod(0o755)
+        temporary.rename(directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    output = encoder.head.output if score is None else score
+    width = len(encoder.head.weight) if score is None else 1
+    return Project(directory, backend, encoder.input, output, width)
+
+
+def _check(backend: str) -> None:
+    """Raise ExportError for a backend that does not exist, MissingToolError for one's tool."""
+    from hls4ml.backends import get_available_backends
+
+    known = sorted(set(get_available_backends()) - NOT_FOR_ENCODERS)
+    if backend.lower() not in known:
+        raise ExportError(
+            f"hls4ml has no backend {backend} for an encoder. Cure: choose one of {', '.join(known)}"
+        )
+    tool = WRITES_WITH.get(backend.lower())
+    if tool is not None and shutil.which(tool) is None:
+        raise MissingToolError(
+            f"hls4ml's backend {backend} starts {tool}, which is not on PATH. Cure: install the "
+            "vendor's tool, or choose another backend"
+        )
+
+
+def _convert(
+    encoder: IntegerEncoder, directory: Path, backend: str, part: str | None, clock_ns: float
+) -> None:
+    from hls4ml.converters import convert_from_onnx_model
+    from hls4ml.utils import config_from_onnx_model
+
+    graph = directory / GRAPH
+    config = config_from_onnx_model(
+        qonnx.read(graph), granularity="name", backend=backend, default_precision="fixed<32,16>"
+    )
+    for layer, precision in _precisions(encoder).items():
+        config["LayerName"][layer]["Precision"].update(precision)
+    model = convert_from_onnx_model(
+        str(graph),
+        output_dir=str(directory),
+        project_name=NAME,
+        backend=backend,
+        io_type="io_parallel",
+        part=part,
+        clock_period=clock_ns,
+        hls_config=config,
+    )
+    model.write()
+
+
+def _precisions(encoder: IntegerEncoder) -> dict[str, dict[str, str]]:
+    """Return, by node, what hls4ml would guess: wide enough, but wider than need be.
+
+    These are the inputs' type, accumulators, and biases that are not there.
+    """
+    no_bias = {"bias": "ufixed<1,1>"}
+    result = {
+        qonnx.INPUT: {"result": f"{encoder.input}"[:-1] + ",TRN,SAT>"},
+        qonnx.TOTAL: {"accum": str(encoder.sum), **no_bias},
+    }
+    for layer in encoder.layers:
+        bias = {} if layer.bias.any() else no_bias
+        result[qonnx.product_of(layer)] = {"accum": str(layer.accumulator), **bias}
+    return result
+
+
+def simulate(
+    project: Project, integers: Int64[np.ndarray, "event constituent port"]
+) -> Int64[np.ndarray, "event output"]:
+    """Compile a project with g++ and return the integers that it computes.
+
+    Raises MissingToolError without g++, ExportError where the compiler fails or an output is not a
+    whole multiple of its last bit.
+    """
+    compute = _compiled(project)
+    inputs = np.ascontiguousarray(project.input.real(integers)).reshape(len(integers), -1)
+    outputs = np.zeros((len(integers), project.width))
+    for event, result in zip(inputs, outputs, strict=True):
+        compute(event.ctypes.data, result.ctypes.data)
+    scaled = outputs * 2.0**project.output.fraction
+    found = np.rint(scaled).astype(np.int64)
+    if (found != scaled).any():
+        raise ExportError(
+            f"{int((found != scaled).sum())} outputs of {project.directory} are not multiples of "
+            "their last bit. Cure: report this with the project"
+        )
+    return found
+
+
+def _compiled(project: Project) -> Any:
+    """Return the top function of a compiled project, on pointers to float64."""
+    if shutil.which("g++") is None:
+        raise MissingToolError(
+            f"the C++ of {project.directory} is simulated with g++, which is not on PATH. Cure: "
+            "install it, for example with apt-get install g++"
+        )
+    script = project.directory / "build_lib.sh"
+    if not script.is_file():
+        raise ExportError(
+            f"{project.directory} has no build_lib.sh: hls4ml simulates the backend "
+            f"{project.backend} with the vendor's compiler alone. Cure: write it for Vitis, or "
+            "simulate it with that compiler"
+        )
+    done = subprocess.run(
+        ["bash", script.name], cwd=project.directory, text=True, capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        last = "\n".join((done.stdout + done.stderr).splitlines()[-_LINES:])
+        raise ExportError(
+            f"g++ cannot compile {project.directory}. Cure: see what it says last:\n{last}"
+        )
+    # the stamp in its name tells the library of this writing from others in the same place
+    (library,) = (project.directory / "firmware").glob(f"{NAME}-*.so")
+    function = ctypes.CDLL(str(library))[f"{NAME}_double"]
+    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p], None
+    return function
+
+
+@contextlib.contextmanager
+def _quiet(log: Path) -> Iterator[None]:
+    """Send what Python code prints to a file."""
+    with (
+        log.open("a", encoding="utf-8") as out,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(out),
+    ):
+        yield
