@@ -7,20 +7,19 @@ compared with the integer encoder, event by event.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
 from anomaly_hep.errors import ExportError, MissingToolError
-from anomaly_hep.fpga import qonnx
+from anomaly_hep.fpga import call, qonnx
 from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.integers import IntegerEncoder
 
@@ -60,6 +59,7 @@ def write(
     MissingToolError for a backend that cannot write without its vendor's tool.
     """
     _check(backend)
+    directory = directory.resolve()
     if directory.exists():
         raise ExportError(f"{directory} exists already. Cure: remove it, or choose another")
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -74,8 +74,7 @@ def write(
                     f"hls4ml cannot write the encoder for {backend}: {error}. Cure: another "
                     "backend, or report this together with the QONNX file"
                 ) from error
-        config = temporary / "hls4ml_config.yml"
-        config.write_text(config.read_text().replace(str(temporary), str(directory)))
+        _rename_inside(temporary, str(temporary), str(directory))
         temporary.chmod(0o755)
         temporary.rename(directory)
     finally:
@@ -92,7 +91,7 @@ def _check(backend: str) -> None:
     known = sorted(set(get_available_backends()) - NOT_FOR_ENCODERS)
     if backend.lower() not in known:
         raise ExportError(
-            f"hls4ml has no backend {backend} for an encoder. Cure: choose one of {', '.join(known)}"
+            f"hls4ml has no backend {backend} for encoders. Cure: choose one of {', '.join(known)}"
         )
     tool = WRITES_WITH.get(backend.lower())
     if tool is not None and shutil.which(tool) is None:
@@ -100,6 +99,13 @@ def _check(backend: str) -> None:
             f"hls4ml's backend {backend} starts {tool}, which is not on PATH. Cure: install the "
             "vendor's tool, or choose another backend"
         )
+
+
+def _rename_inside(directory: Path, old: str, new: str) -> None:
+    """Replace a path in all files: some backends write it into their C++."""
+    for path in directory.rglob("*"):
+        if path.is_file() and old.encode() in (content := path.read_bytes()):
+            path.write_bytes(content.replace(old.encode(), new.encode()))
 
 
 def _convert(
@@ -148,15 +154,22 @@ def simulate(
 ) -> Int64[np.ndarray, "event output"]:
     """Compile a project with g++ and return the integers that it computes.
 
-    Raises MissingToolError without g++, ExportError where the compiler fails or an output is not a
-    whole multiple of its last bit.
+    Raises MissingToolError without g++, ExportError where the compiler or the program fails or an
+    output is not a whole multiple of its last bit.
     """
-    compute = _compiled(project)
-    inputs = np.ascontiguousarray(project.input.real(integers)).reshape(len(integers), -1)
-    outputs = np.zeros((len(integers), project.width))
-    for event, result in zip(inputs, outputs, strict=True):
-        compute(event.ctypes.data, result.ctypes.data)
-    scaled = outputs * 2.0**project.output.fraction
+    library = compiled(project)
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs, outputs = Path(scratch) / "inputs.npy", Path(scratch) / "outputs.npy"
+        np.save(inputs, project.input.real(integers).reshape(len(integers), -1))
+        program = [sys.executable, "-P", call.__file__]
+        arguments = [str(library), f"{NAME}_double", str(inputs), str(outputs), str(project.width)]
+        done = _run(program + arguments, project.directory)
+        if not outputs.is_file():
+            raise ExportError(
+                f"the compiled {project.directory} failed (exit code {done.returncode}). Cure: see "
+                f"what it says last:\n{_last(done)}"
+            )
+        scaled = np.load(outputs) * 2.0**project.output.fraction
     found = np.rint(scaled).astype(np.int64)
     if (found != scaled).any():
         raise ExportError(
@@ -166,8 +179,8 @@ def simulate(
     return found
 
 
-def _compiled(project: Project) -> Any:
-    """Return the top function of a compiled project, on pointers to float64."""
+def compiled(project: Project) -> Path:
+    """Compile a project with g++ and return the library; raises as `simulate` does."""
     if shutil.which("g++") is None:
         raise MissingToolError(
             f"the C++ of {project.directory} is simulated with g++, which is not on PATH. Cure: "
@@ -180,19 +193,22 @@ def _compiled(project: Project) -> Any:
             f"{project.backend} with the vendor's compiler alone. Cure: write it for Vitis, or "
             "simulate it with that compiler"
         )
-    done = subprocess.run(
-        ["bash", script.name], cwd=project.directory, text=True, capture_output=True, check=False
-    )
+    done = _run(["bash", script.name], project.directory)
     if done.returncode != 0:
-        last = "\n".join((done.stdout + done.stderr).splitlines()[-_LINES:])
         raise ExportError(
-            f"g++ cannot compile {project.directory}. Cure: see what it says last:\n{last}"
+            f"g++ cannot compile {project.directory}. Cure: see what it says last:\n{_last(done)}"
         )
-    # the stamp in its name tells the library of this writing from others in the same place
+    # its name carries a stamp of the writing
     (library,) = (project.directory / "firmware").glob(f"{NAME}-*.so")
-    function = ctypes.CDLL(str(library))[f"{NAME}_double"]
-    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p], None
-    return function
+    return library
+
+
+def _run(command: Sequence[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=directory, text=True, capture_output=True, check=False)
+
+
+def _last(done: subprocess.CompletedProcess[str]) -> str:
+    return "\n".join((done.stdout + done.stderr).splitlines()[-_LINES:])
 
 
 @contextlib.contextmanager

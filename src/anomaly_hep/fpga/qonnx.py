@@ -23,7 +23,7 @@ from qonnx.core.onnx_exec import execute_onnx
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import ExportError
-from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, bits_for, power_of_two
+from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, bits_for
 from anomaly_hep.fpga.integers import EXACT_BITS, IntegerEncoder, Layer
 
 GENERAL = "qonnx.custom_op.general"
