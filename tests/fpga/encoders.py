@@ -77,7 +77,9 @@ def _layer(
     sums = (values @ weight.T).reshape(-1, width)
     weight[sums.max(0) < -sums.min(0)] *= -1
     usual = int(np.abs(sums).max()) + 2
-    offset = random.integers(-usual // 4, usual // 4 + 1, width) if bias else np.zeros(width, np.int64)
+    offset = (
+        random.integers(-usual // 4, usual // 4 + 1, width) if bias else np.zeros(width, np.int64)
+    )
     fraction = int(random.integers(-1, weight_bits + 1))
     layer = Layer(name, weight, fraction, offset, inputs, output)
     drop = int(np.ceil(np.log2(usual / output.highest))) - int(random.integers(3))

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from anomaly_hep.errors import ExportError, MissingToolError
 from anomaly_hep.fpga import call, qonnx
-from anomaly_hep.fpga.fixedpoint import FixedPoint
+from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
 from anomaly_hep.fpga.integers import IntegerEncoder
 
 NAME = "encoder"
@@ -51,10 +51,12 @@ def write(
     backend: str = "Vitis",
     part: str | None = None,
     clock_ns: float = 5.0,
+    examples: tuple[Integers, Integers] | None = None,
 ) -> Project:
     """Write a project of an encoder: fully parallel, a new event in every clock cycle.
 
-    score: as `qonnx.build` takes it. part: the vendor's name of the device, None for hls4ml's. The
+    score: as `qonnx.build` takes it. part: the vendor's name of the device, None for hls4ml's.
+    examples: integers at the ports and the right answers, for the vendor's simulations. The
     directory must not exist, and does so only when it is whole. Raises ExportError, and
     MissingToolError for a backend that cannot write without its vendor's tool.
     """
@@ -64,6 +66,8 @@ def write(
         raise ExportError(f"{directory} exists already. Cure: remove it, or choose another")
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    output = encoder.head.output if score is None else score
+    width = len(encoder.head.weight) if score is None else 1
     try:
         qonnx.write(qonnx.build(encoder, score), temporary / GRAPH)
         with _quiet(temporary / LOG):
@@ -74,13 +78,15 @@ def write(
                     f"hls4ml cannot write the encoder for {backend}: {error}. Cure: another "
                     "backend, or report this together with the QONNX file"
                 ) from error
+        if examples is not None:
+            kinds = {"input_features": encoder.input, "output_predictions": output}
+            for (name, kind), integers in zip(kinds.items(), examples, strict=True):
+                _save(temporary / "tb_data" / f"tb_{name}.dat", kind.real(integers))
         _rename_inside(temporary, str(temporary), str(directory))
         temporary.chmod(0o755)
         temporary.rename(directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    output = encoder.head.output if score is None else score
-    width = len(encoder.head.weight) if score is None else 1
     return Project(directory, backend, encoder.input, output, width)
 
 
@@ -99,6 +105,11 @@ def _check(backend: str) -> None:
             f"hls4ml's backend {backend} starts {tool}, which is not on PATH. Cure: install the "
             "vendor's tool, or choose another backend"
         )
+
+
+def _save(path: Path, values: Float64[np.ndarray, "event ..."]) -> None:
+    """Write values as hls4ml's test benches read them: an event a line, exactly."""
+    np.savetxt(path, values.reshape(len(values), -1), fmt="%r")
 
 
 def _rename_inside(directory: Path, old: str, new: str) -> None:
