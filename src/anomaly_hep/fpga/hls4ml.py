@@ -65,28 +65,21 @@ def write(
     if directory.exists():
         raise ExportError(f"{directory} exists already. Cure: remove it, or choose another")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     output = encoder.head.output if score is None else score
     width = len(encoder.head.weight) if score is None else 1
-    try:
+    # what Catapult's writer puts beside the project goes away with the scratch directory
+    hidden = f".{directory.name}."
+    with tempfile.TemporaryDirectory(prefix=hidden, dir=directory.parent) as scratch:
+        temporary = Path(scratch) / directory.name
+        temporary.mkdir()
         qonnx.write(qonnx.build(encoder, score), temporary / GRAPH)
-        with _quiet(temporary / LOG):
-            try:
-                _convert(encoder, temporary, backend, part, clock_ns)
-            except Exception as error:
-                raise ExportError(
-                    f"hls4ml cannot write the encoder for {backend}: {error}. Cure: another "
-                    "backend, or report this together with the QONNX file"
-                ) from error
+        _convert(encoder, temporary, backend, part, clock_ns)
         if examples is not None:
             kinds = {"input_features": encoder.input, "output_predictions": output}
             for (name, kind), integers in zip(kinds.items(), examples, strict=True):
                 _save(temporary / "tb_data" / f"tb_{name}.dat", kind.real(integers))
         _rename_inside(temporary, str(temporary), str(directory))
-        temporary.chmod(0o755)
         temporary.rename(directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return Project(directory, backend, encoder.input, output, width)
 
 
@@ -109,7 +102,7 @@ def _check(backend: str) -> None:
 
 def _save(path: Path, values: Float64[np.ndarray, "event ..."]) -> None:
     """Write values as hls4ml's test benches read them: an event a line, exactly."""
-    np.savetxt(path, values.reshape(len(values), -1), fmt="%r")
+    np.savetxt(path, values.reshape(len(values), -1), fmt="%.17g")
 
 
 def _rename_inside(directory: Path, old: str, new: str) -> None:
@@ -122,26 +115,35 @@ def _rename_inside(directory: Path, old: str, new: str) -> None:
 def _convert(
     encoder: IntegerEncoder, directory: Path, backend: str, part: str | None, clock_ns: float
 ) -> None:
-    from hls4ml.converters import convert_from_onnx_model
-    from hls4ml.utils import config_from_onnx_model
+    """Let hls4ml write its files; raises ExportError for whatever it raises."""
+    with _quiet(directory / LOG):
+        from hls4ml.converters import convert_from_onnx_model
+        from hls4ml.utils import config_from_onnx_model
 
-    graph = directory / GRAPH
-    config = config_from_onnx_model(
-        qonnx.read(graph), granularity="name", backend=backend, default_precision="fixed<32,16>"
-    )
-    for layer, precision in _precisions(encoder).items():
-        config["LayerName"][layer]["Precision"].update(precision)
-    model = convert_from_onnx_model(
-        str(graph),
-        output_dir=str(directory),
-        project_name=NAME,
-        backend=backend,
-        io_type="io_parallel",
-        part=part,
-        clock_period=clock_ns,
-        hls_config=config,
-    )
-    model.write()
+        graph = directory / GRAPH
+        try:
+            # a guess that remains, for what is neither here nor in the graph
+            config = config_from_onnx_model(
+                qonnx.read(graph), backend=backend, default_precision="fixed<32,16>"
+            )
+            for layer, precision in _precisions(encoder).items():
+                config["LayerName"][layer]["Precision"].update(precision)
+            model = convert_from_onnx_model(
+                str(graph),
+                output_dir=str(directory),
+                project_name=NAME,
+                backend=backend,
+                io_type="io_parallel",
+                part=part,
+                clock_period=clock_ns,
+                hls_config=config,
+            )
+            model.write()
+        except Exception as error:
+            raise ExportError(
+                f"hls4ml cannot write the encoder for {backend}: {error}. Cure: another backend, "
+                "or report this together with the QONNX file"
+            ) from error
 
 
 def _precisions(encoder: IntegerEncoder) -> dict[str, dict[str, str]]:
