@@ -69,16 +69,20 @@ def test_a_project_is_whole_and_knows_no_other_place(tmp_path: Path, backend: st
     assert not [path for path in files if b"/.project." in path.read_bytes()]
 
 
-def test_accumulators_are_those_proved(tmp_path: Path) -> None:
+def test_no_type_is_guessed(tmp_path: Path) -> None:
     encoder = random_encoder()
-    project = hls4ml.write(encoder, tmp_path / "project")
+    score = ChipScore("squared", encoder.head.output, 2).type
+    project = hls4ml.write(encoder, tmp_path / "project", score=score)
     defines = (project.directory / "firmware" / "defines.h").read_text()
+    # hls4ml's default
+    assert "<16,6>" not in defines
     for layer in encoder.layers:
         name = layer.name.replace(".", "_")
         assert f"ap_{layer.accumulator}" in next(
             line for line in defines.splitlines() if f"{name}_product_accum_t" in line
         )
     assert f"ap_{encoder.sum} dense_total_accum_t" in defines
+    assert f"ap_{score} dense_score_sum_accum_t" in defines
 
 
 def test_the_examples_are_those_of_the_test_bench(tmp_path: Path) -> None:

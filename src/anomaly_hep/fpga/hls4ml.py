@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def write(
     clock_ns: float = 5.0,
     examples: tuple[Integers, Integers] | None = None,
 ) -> Project:
-    """Write a project of an encoder: fully parallel, a new event in every clock cycle.
+    """Write a project of an encoder: all in parallel, to take a new event in every clock cycle.
 
     score: as `qonnx.build` takes it. part: the vendor's name of the device, None for hls4ml's.
     examples: integers at the ports and the right answers, for the vendor's simulations. The
@@ -73,7 +73,7 @@ def write(
         temporary = Path(scratch) / directory.name
         temporary.mkdir()
         qonnx.write(qonnx.build(encoder, score), temporary / GRAPH)
-        _convert(encoder, temporary, backend, part, clock_ns)
+        _convert(_precisions(encoder, score), temporary, backend, part, clock_ns)
         if examples is not None:
             kinds = {"input_features": encoder.input, "output_predictions": output}
             for (name, kind), integers in zip(kinds.items(), examples, strict=True):
@@ -113,7 +113,11 @@ def _rename_inside(directory: Path, old: str, new: str) -> None:
 
 
 def _convert(
-    encoder: IntegerEncoder, directory: Path, backend: str, part: str | None, clock_ns: float
+    precisions: Mapping[str, Mapping[str, str]],
+    directory: Path,
+    backend: str,
+    part: str | None,
+    clock_ns: float,
 ) -> None:
     """Let hls4ml write its files; raises ExportError for whatever it raises."""
     with _quiet(directory / LOG):
@@ -122,12 +126,9 @@ def _convert(
 
         graph = directory / GRAPH
         try:
-            # a guess that remains, for what is neither here nor in the graph
-            config = config_from_onnx_model(
-                qonnx.read(graph), backend=backend, default_precision="fixed<32,16>"
-            )
-            for layer, precision in _precisions(encoder).items():
-                config["LayerName"][layer]["Precision"].update(precision)
+            config = config_from_onnx_model(qonnx.read(graph), backend=backend)
+            for node, precision in precisions.items():
+                config["LayerName"][node]["Precision"].update(precision)
             model = convert_from_onnx_model(
                 str(graph),
                 output_dir=str(directory),
@@ -141,15 +142,16 @@ def _convert(
             model.write()
         except Exception as error:
             raise ExportError(
-                f"hls4ml cannot write the encoder for {backend}: {error}. Cure: another backend, "
-                "or report this together with the QONNX file"
+                f"hls4ml cannot write the encoder for {backend}: {error}. Cure: choose another "
+                "backend, or report this"
             ) from error
 
 
-def _precisions(encoder: IntegerEncoder) -> dict[str, dict[str, str]]:
-    """Return, by node, what hls4ml would guess: wide enough, but wider than need be.
+def _precisions(encoder: IntegerEncoder, score: FixedPoint | None) -> dict[str, dict[str, str]]:
+    """Return, by node, the types that hls4ml would guess otherwise.
 
-    These are the inputs' type, accumulators, and biases that are not there.
+    These are the inputs' type, accumulators, for which it leaves room that no weights can fill, and
+    biases that are not there, for which it takes its default.
     """
     no_bias = {"bias": "ufixed<1,1>"}
     result = {
@@ -159,6 +161,8 @@ def _precisions(encoder: IntegerEncoder) -> dict[str, dict[str, str]]:
     for layer in encoder.layers:
         bias = {} if layer.bias.any() else no_bias
         result[qonnx.product_of(layer)] = {"accum": str(layer.accumulator), **bias}
+    if score is not None:
+        result[qonnx.SCORE_SUM] = {"accum": str(score), **no_bias}
     return result
 
 
@@ -182,14 +186,7 @@ def simulate(
                 f"the compiled {project.directory} failed (exit code {done.returncode}). Cure: see "
                 f"what it says last:\n{_last(done)}"
             )
-        scaled = np.load(outputs) * 2.0**project.output.fraction
-    found = np.rint(scaled).astype(np.int64)
-    if (found != scaled).any():
-        raise ExportError(
-            f"{int((found != scaled).sum())} outputs of {project.directory} are not multiples of "
-            "their last bit. Cure: report this with the project"
-        )
-    return found
+        return qonnx.integers_of(np.load(outputs), project.output.lsb, str(project.directory))
 
 
 def compiled(project: Project) -> Path:

@@ -28,7 +28,7 @@ from anomaly_hep.fpga.integers import EXACT_BITS, IntegerEncoder, Layer
 
 GENERAL = "qonnx.custom_op.general"
 CHANNELS_LAST = "qonnx.custom_op.channels_last"
-INPUT, SCORE, TOTAL = "inputs", "score", "total"
+INPUT, TOTAL, SCORE, SCORE_SUM = "inputs", "total", "score", "score_sum"
 # The version of the operators, and the oldest one of the file format that has them. A newer format
 # says nothing more and keeps readers out: onnx 1.23 writes one that onnxruntime 1.31 refuses.
 OPSET, FORMAT = 13, 7
@@ -136,7 +136,7 @@ class _Graph:
         batch, width = self.shapes[source]
         square = self.node("Mul", [source, source], f"{SCORE}_squares", [batch, width])
         ones = self.integers(np.ones((width, 1), np.int64), 0, f"{SCORE}_ones")
-        total = self.node("MatMul", [square, ones], f"{SCORE}_sum", [batch, 1])
+        total = self.node("MatMul", [square, ones], SCORE_SUM, [batch, 1])
         return self.quant(total, score, SCORE, [batch, 1])
 
     def model(self, output: str) -> ModelWrapper:
@@ -217,12 +217,20 @@ def execute(
     """
     inputs = (integers * _lsb(model, "rounded")).astype(np.float32)
     found = [_run(model, part) for part in np.split(inputs, range(BATCH, len(inputs), BATCH))]
-    scaled = np.concatenate(found).astype(np.float64) / _lsb(model, model.graph.output[0].name)
+    lsb = _lsb(model, model.graph.output[0].name)
+    return integers_of(np.concatenate(found).astype(np.float64), lsb, "the QONNX graph")
+
+
+def integers_of(
+    values: Float64[np.ndarray, "event output"], lsb: float, where: str
+) -> Int64[np.ndarray, "event output"]:
+    """Return values as integers; raises ExportError for one that is no multiple of its last bit."""
+    scaled = values / lsb
     result = np.rint(scaled).astype(np.int64)
     if (result != scaled).any():
         raise ExportError(
-            f"{int((result != scaled).sum())} outputs of the QONNX graph are not multiples of "
-            "their last bit. Cure: export the graph anew, and report this if it comes back"
+            f"{int((result != scaled).sum())} outputs of {where} are not multiples of their last "
+            "bit. Cure: export it anew, and report this if it comes back"
         )
     return result
 
