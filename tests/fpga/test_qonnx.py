@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,23 @@ def test_every_event_is_exact(seed: int, **design: object) -> None:
     integers = hard_inputs(encoder, 50, seed)
     found = qonnx.execute(qonnx.build(encoder), integers)
     np.testing.assert_array_equal(found, encoder(integers))
+
+
+def test_constants_of_minus_one_and_zero() -> None:
+    # in QONNX one signed bit is -1 or 1
+    encoder = random_encoder(1)
+    head = replace(encoder.head, weight=-(encoder.head.weight % 2), bias=-(encoder.head.bias % 2))
+    encoder = replace(encoder, head=head)
+    assert set(head.weight.flat) == set(head.bias) == {-1, 0}
+    integers = hard_inputs(encoder)
+    found = qonnx.execute(qonnx.build(encoder), integers)
+    np.testing.assert_array_equal(found, encoder(integers))
+
+
+def test_the_console_stays_empty(capfd: pytest.CaptureFixture[str]) -> None:
+    encoder = random_encoder()
+    qonnx.execute(qonnx.build(encoder), hard_inputs(encoder, 1))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_graph_may_end_in_the_score() -> None:
