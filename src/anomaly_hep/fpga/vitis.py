@@ -1,0 +1,96 @@
+"""The vendor's synthesis of an hls4ml project, where Vitis is installed, and its report."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import ParseError
+
+from anomaly_hep.errors import ExportError
+from anomaly_hep.fpga.hls4ml import Project
+
+# newest first: later versions of Vitis have the first program alone
+COMMANDS = {
+    "vitis-run": ("--tcl", "build_prj.tcl", "--mode", "hls"),
+    "vitis_hls": ("-f", "build_prj.tcl"),
+}
+# C synthesis alone: not the simulations before and after, not Vivado
+_STEPS = ("reset", "csim", "synth", "cosim", "validation", "export", "vsynth", "fifo_opt")
+LOG = "vitis.log"
+_LINES = 15
+
+
+@dataclass(frozen=True)
+class Report:
+    """What Vitis expects of a project from its C synthesis, before place and route.
+
+    bram: blocks of 18 kbit. latency and interval: clock cycles from an event's input to its output,
+    and from one event to the next. clock_ns: the period asked for, and the one expected.
+    """
+
+    lut: int
+    ff: int
+    dsp: int
+    bram: int
+    latency: int
+    interval: int
+    clock_ns: float
+    expected_clock_ns: float
+
+
+def synthesize(project: Project) -> Report | None:
+    """Synthesise a project with Vitis and return its report, or None where Vitis is not on PATH.
+
+    Takes minutes to hours. Raises ExportError where Vitis fails.
+    """
+    tool = next((name for name in COMMANDS if shutil.which(name)), None)
+    if tool is None or project.backend.lower() != "vitis":
+        return None
+    options = "\n".join(f"    {step} {int(step == 'synth')}" for step in _STEPS)
+    (project.directory / "build_opt.tcl").write_text(f"array set opt {{\n{options}\n}}\n")
+    log = project.directory / LOG
+    with log.open("w", encoding="utf-8") as out:
+        done = subprocess.run(
+            [tool, *COMMANDS[tool]],
+            cwd=project.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode != 0:
+        last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LINES:])
+        raise ExportError(
+            f"{tool} failed (exit code {done.returncode}) in {project.directory}. Cure: see {log}, "
+            f"which ends in:\n{last}"
+        )
+    return read_report(project.directory)
+
+
+def read_report(directory: Path) -> Report:
+    """Return the report of a project's C synthesis; raises ExportError where there is none."""
+    from hls4ml.report import parse_vivado_report
+
+    try:
+        # hls4ml says on the console which of the other reports are missing
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = parse_vivado_report(str(directory))["CSynthesisReport"]
+        return Report(
+            lut=int(found["LUT"]),
+            ff=int(found["FF"]),
+            dsp=int(found["DSP"]),
+            bram=int(found["BRAM_18K"]),
+            latency=int(found["WorstLatency"]),
+            interval=int(found["IntervalMax"]),
+            clock_ns=float(found["TargetClockPeriod"]),
+            expected_clock_ns=float(found["EstimatedClockPeriod"]),
+        )
+    except (OSError, LookupError, TypeError, AttributeError, ValueError, ParseError) as error:
+        raise ExportError(
+            f"{directory} has no C synthesis report that can be read ({error!r}). Cure: run the "
+            f"synthesis again and see {LOG}"
+        ) from error

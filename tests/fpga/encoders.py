@@ -1,0 +1,110 @@
+"""Small integer encoders with random integers, and the inputs that are hardest to get right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
+from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port
+
+
+def random_encoder(
+    seed: int = 0,
+    *,
+    constituents: int = 3,
+    ports: int = 3,
+    phi: Sequence[int] = (5, 4),
+    rho: Sequence[int] = (5,),
+    outputs: int = 2,
+    weight_bits: int = 4,
+    activation_bits: int = 5,
+    input_bits: int = 5,
+    output_bits: int = 6,
+    phi_bias: bool = False,
+) -> IntegerEncoder:
+    """An encoder whose scales let roundings drop bits and saturate, at times a bit too far."""
+    random = np.random.default_rng(seed)
+    inputs = FixedPoint(True, input_bits, input_bits - 1)
+    activation = FixedPoint(False, activation_bits, 0)
+    values = random.integers(inputs.lowest, inputs.highest + 1, (200, constituents, ports))
+    layers: list[Layer] = []
+    kind = inputs
+    for number, width in enumerate(phi):
+        layer = _layer(
+            random, f"phi.{number}", width, weight_bits, values, kind, activation, bias=phi_bias
+        )
+        layers.append(layer)
+        values, kind = layer(values), layer.output
+    pool = FixedPoint(False, activation_bits + 2, kind.fraction - int(random.integers(2)))
+    values, kind = pool.requantize(values.sum(1), kind.fraction), pool
+    for number, width in enumerate(rho):
+        layer = _layer(
+            random, f"rho.{number}", width, weight_bits, values, kind, activation, bias=True
+        )
+        layers.append(layer)
+        values, kind = layer(values), layer.output
+    latent = FixedPoint(True, output_bits, 0)
+    head = _layer(random, "head", outputs, weight_bits, values, kind, latent, bias=True)
+    return IntegerEncoder(
+        constituents,
+        tuple(Port(f"p{i}", 1.0, flag=False) for i in range(ports)),
+        inputs,
+        tuple(layers[: len(phi)]),
+        pool,
+        tuple(layers[len(phi) :]),
+        head,
+    )
+
+
+def _layer(
+    random: np.random.Generator,
+    name: str,
+    width: int,
+    weight_bits: int,
+    values: Integers,
+    inputs: FixedPoint,
+    output: FixedPoint,
+    *,
+    bias: bool,
+) -> Layer:
+    """A layer whose output suits the sums that `values` give."""
+    high = 1 << (weight_bits - 1)
+    weight = random.integers(-high, high, (width, values.shape[-1]))
+    # sums that are never positive leave nothing behind a ReLU, and a dead network compares equal
+    sums = (values @ weight.T).reshape(-1, width)
+    weight[sums.max(0) < -sums.min(0)] *= -1
+    usual = int(np.abs(sums).max()) + 2
+    offset = (
+        random.integers(-usual // 4, usual // 4 + 1, width) if bias else np.zeros(width, np.int64)
+    )
+    fraction = int(random.integers(-1, weight_bits + 1))
+    layer = Layer(name, weight, fraction, offset, inputs, output)
+    drop = int(np.ceil(np.log2(usual / output.highest))) - int(random.integers(3))
+    return replace(layer, output=replace(output, fraction=layer.accumulator.fraction - drop))
+
+
+def hard_inputs(encoder: IntegerEncoder, count: int = 500, seed: int = 1) -> Integers:
+    """Nothing at all, both ends of the range everywhere and in turns, and random integers."""
+    random = np.random.default_rng(seed)
+    shape = (encoder.constituents, len(encoder.ports))
+    low, high = encoder.input.lowest, encoder.input.highest
+    places = np.arange(np.prod(shape)).reshape(shape)
+    edges = [
+        np.zeros(shape, np.int64),
+        np.full(shape, low),
+        np.full(shape, high),
+        np.where(places % 2, low, high),
+        np.where(places % 2, high, low),
+        np.where(places == 0, high, 0),
+        np.where(places == places.max(), low, 0),
+    ]
+    full = random.integers(low, high + 1, (count, *shape))
+    small = random.integers(max(low, -2), min(high, 2) + 1, (count, *shape))
+    # events with fewer particles: zeros behind them
+    short = random.integers(low, high + 1, (count, *shape))
+    filled = random.integers(0, encoder.constituents + 1, count)
+    short[np.arange(encoder.constituents) >= filled[:, None]] = 0
+    return np.concatenate([edges, full, small, short])
