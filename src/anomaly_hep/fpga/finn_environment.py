@@ -88,8 +88,8 @@ def make(path: Path) -> bool:
     venv.create(path, with_pip=True)
     pins = path / "pins.txt"
     write_text(pins, PINS)
-    command: list[str | Path] = [path.absolute() / "bin" / "python", "-m", "pip", "install", "--no-deps",
-               "--disable-pip-version-check", "--requirement", pins]  # fmt: skip
+    options = ["--no-deps", "--disable-pip-version-check", "--requirement", str(pins)]
+    command = [str(path.absolute() / "bin" / "python"), "-m", "pip", "install", *options]
     done = subprocess.run(command, check=False, text=True, capture_output=True)
     if done.returncode:
         raise MissingToolError(

@@ -149,8 +149,8 @@ class _Parts:
     def layer(self, layer: Layer) -> None:
         """Add a product with integer weights, and the thresholds of bias, shift and saturation."""
         weight, _ = reduced(layer)
-        # FINN's RTL multiplies by signed weights only
-        self.types[f"{layer.name}.weight"] = bits_for(min(int(weight.min()), -1), int(weight.max()))
+        # FINN's RTL multiplies by signed weights of two bits or more
+        self.types[f"{layer.name}.weight"] = bits_for(min(int(weight.min()), -2), int(weight.max()))
         self._add("MatMul", layer.name, "weight", weight.T, (*self.shape[:-1], len(weight)))
         low, high = _bounds(weight, layer.input)
         self.thresholds(layer.name, thresholds(layer), bits_for(min(low, 0), high), layer.output)
@@ -168,7 +168,7 @@ class _Parts:
         self.types[f"{name}.thresholds"] = bits_for(low, high)
         self._add(
             "MultiThreshold", name, "thresholds", steps, self.shape,
-            domain=_DOMAIN, out_dtype=_type(output).name,
+            domain=_DOMAIN, out_dtype=_name(output),
             out_bias=float(output.lowest), data_layout=_LAYOUT,
         )  # fmt: skip
         self.types[self.last] = output
@@ -205,11 +205,11 @@ class _Parts:
         model = helper.make_model(graph, ir_version=_IR, opset_imports=domains)
         wrapper = ModelWrapper(model)
         for tensor, kind in self.types.items():
-            wrapper.set_tensor_datatype(tensor, _type(kind))
+            wrapper.set_tensor_datatype(tensor, DataType[_name(kind)])
         for tensor in self.tensors:
             wrapper.set_tensor_layout(tensor.name, list(_LAYOUT))
         return wrapper.model
 
 
-def _type(kind: FixedPoint) -> DataType:
-    return DataType[f"{'' if kind.signed else 'U'}INT{kind.bits}"]
+def _name(kind: FixedPoint) -> str:
+    return f"{'' if kind.signed else 'U'}INT{kind.bits}"
