@@ -96,6 +96,12 @@ def test_a_rate_that_no_clock_gives_is_refused(rate: float, clock_ns: float) -> 
         finn.Request(rate, clock_ns, PART)
 
 
+@pytest.mark.parametrize("part", ["", "vu13p", "xcvu13p", "xcvu13p flga2577-2-e"])
+def test_a_part_that_finn_would_guess_is_refused(part: str) -> None:
+    with pytest.raises(ConfigError, match="xcvu13p-flga2577-2-e"):
+        finn.Request(1e6, 2.5, part)
+
+
 def _result(**changes: object) -> dict[str, object]:
     layers = [
         {"name": "MVAU_0", "cycles": 10, "PE": 1, "SIMD": 1, "LUT": 0, "DSP": 2, "BRAM_18K": 1},
@@ -127,7 +133,7 @@ def test_a_result_says_what_was_not_reached(tmp_path: Path) -> None:
     summary = json.loads(json.dumps(found.summary()))
     assert summary["asked_rate"] == 40e6
     assert summary["asked_cycles"] == 10
-    assert summary["stitched_ip"].startswith("not built: vivado")
+    assert summary["stitched_ip"].startswith("not built: no vivado")
     assert finn.parse(path, finn.Request(20e6, 2.5, PART)).reached
 
 
@@ -161,6 +167,7 @@ def test_the_last_lines_of_a_failing_worker_are_in_the_error(
             encoder, events(encoder, 10), REQUEST, environment=environment, folder=tmp_path / "out"
         )
     assert "early" not in str(error.value)
+    assert (tmp_path / "out" / "finn.log").read_text().startswith("early")
     assert not (tmp_path / "out" / "estimate.json").exists()
 
 
@@ -178,7 +185,11 @@ def test_a_worker_is_asked_for_cycles_and_its_result_is_kept(
     assert "--cycles 400 --clock-ns 2.5" in (tmp_path / "arguments").read_text()
     assert found.interval_cycles == 17
     assert json.loads((tmp_path / "out" / "estimate.json").read_text())["reached"]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["encoder.onnx", "estimate.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "encoder.onnx",
+        "estimate.json",
+        "finn.log",
+    ]
 
 
 def test_without_an_environment_the_cure_is_said(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -39,6 +40,12 @@ class Request:
                 f"{self.rate} events per second at a clock of {self.clock_ns} ns cannot be built. "
                 "Cure: choose positive numbers"
             )
+        if not re.fullmatch(r"xc\w+-\w+-\w+(-\w+)*", self.part):
+            # FINN would take any word, and estimate with the DSPs of another family
+            raise ConfigError(
+                f"{self.part} is not a part of AMD's, as Vivado names them. Cure: a name such as "
+                "xcvu13p-flga2577-2-e"
+            )
         if self.cycles < 1:
             raise ConfigError(
                 f"{self.rate} events per second are more than one in each clock cycle of "
@@ -56,9 +63,10 @@ class Request:
 class Estimate:
     """FINN's analytic estimate. Nothing was synthesised, and no timing is shown to close.
 
-    rate: events per second, one in every `interval_cycles`. resources: sums over the layers. LUTs
-    are a lower bound: FINN has no estimate for those of `without_luts`, and counts of thresholds
-    the memory alone. Flip-flops it does not estimate.
+    rate: events per second, one in every `interval_cycles`. critical_path_cycles: summed over the
+    layers, as if each waited for the whole event; latency_ns is that in time. resources: sums over
+    the layers. LUTs are a lower bound: FINN has no estimate for those of `without_luts`, and counts
+    of thresholds the memory alone. Flip-flops it does not estimate.
     checkpoints: for how many events FINN's graph gave the encoder's integers, at each stage.
     """
 
@@ -93,7 +101,7 @@ class Estimate:
     def summary(self) -> dict[str, Any]:
         """Return all of it as JSON takes it."""
         request, own = vars(self.request), {k: v for k, v in vars(self).items() if k != "request"}
-        stitched = self.stitched_ip or "not built: vivado is not on PATH, or XILINX_VIVADO not set"
+        missing = "not built: no vivado or vitis_hls on PATH, or no XILINX_VIVADO"
         return {
             **{f"asked_{name}": value for name, value in request.items()},
             "asked_cycles": self.request.cycles,
@@ -101,7 +109,7 @@ class Estimate:
             "reached": self.reached,
             "copies": self.copies,
             "without_luts": self.without_luts,
-            "stitched_ip": stitched,
+            "stitched_ip": self.stitched_ip or missing,
         }
 
 
@@ -131,10 +139,12 @@ def estimate(
             outputs=encoder(inputs[rows]),
         )
         result = scratch / "result.json"
+        # -I: or Python would take this very file, beside the worker, for the package finn
         _run(
             [python, "-I", _WORKER, folder / "encoder.onnx", scratch / "events.npz", result,
              "--cycles", request.cycles, "--clock-ns", request.clock_ns, "--part", request.part,
-             "--build", folder / "finn"]
+             "--build", folder / "finn"],
+            folder / "finn.log",
         )  # fmt: skip
         found = parse(result, request)
     write_text(folder / "estimate.json", json.dumps(found.summary(), indent=2) + "\n")
@@ -153,13 +163,19 @@ def parse(path: Path, request: Request) -> Estimate:
         ) from error
 
 
-def _run(command: list[object]) -> None:
-    """Run FINN's worker; raises ExportError with its last lines."""
+def _run(command: list[object], log: Path) -> None:
+    """Run FINN's worker and keep what it says; raises ExportError with its last lines."""
     done = subprocess.run(
-        [str(part) for part in command], check=False, text=True, capture_output=True
+        [str(part) for part in command],
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
+    write_text(log, done.stdout)
     if done.returncode:
         raise ExportError(
-            f"FINN stopped: {finn_environment.last_lines(done.stderr or done.stdout)}. Cure: a "
-            "part that FINN knows, or fewer bits; if the integers differ, another version of FINN"
+            f"FINN stopped: {finn_environment.last_lines(done.stdout)}. Cure: mend what the lines "
+            f"name, all of them are in {log}; integers that differ are a bug of this version of "
+            "FINN, or of finn_graph"
         )

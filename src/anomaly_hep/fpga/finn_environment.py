@@ -12,7 +12,7 @@ import venv
 from pathlib import Path
 
 from anomaly_hep.atomic import write_text
-from anomaly_hep.errors import ConfigError, MissingToolError
+from anomaly_hep.errors import AnomalyHepError, ConfigError, MissingToolError
 
 DEFAULT = Path(".venv-finn")
 # What the worker imports, and no more: finn-plus asks for a gigabyte of solvers, for a brevitas
@@ -102,7 +102,8 @@ def make(path: Path) -> bool:
 
 def last_lines(text: str, count: int = 5) -> str:
     """Return the last lines of a program's output that say something, in one line."""
-    return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-count:])
+    lines = [line.strip() for line in text.splitlines()]
+    return " | ".join([line for line in lines if line.strip("^~")][-count:])
 
 
 def _stamp(path: Path) -> Path:
@@ -114,4 +115,7 @@ def _state() -> str:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT)
+    try:
+        make(Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT)
+    except AnomalyHepError as error:
+        sys.exit(str(error))

@@ -200,7 +200,7 @@ class _Parts:
         )
         domains = [
             helper.make_opsetid("", _OPSET),
-            helper.make_opsetid("qonnx.custom_op.general", 1),
+            helper.make_opsetid(_DOMAIN, 1),
         ]
         model = helper.make_model(graph, ir_version=_IR, opset_imports=domains)
         wrapper = ModelWrapper(model)

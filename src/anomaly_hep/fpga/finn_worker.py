@@ -163,7 +163,10 @@ def estimates(model: ModelWrapper, clock_ns: float, part: str) -> dict[str, Any]
 
 
 def stitched_ip(model: ModelWrapper, clock_ns: float, part: str) -> str:
-    """Return the directory of the stitched IP, built by Vivado and Vitis HLS."""
+    """Return the directory of the stitched IP, built by Vivado and Vitis HLS.
+
+    FINN also wants its HLS library, which `finn deps update` fetches.
+    """
     from finn.transformation.fpgadataflow.create_stitched_ip import CreateStitchedIP
     from finn.transformation.fpgadataflow.hlssynth_ip import HLSSynthIP
     from finn.transformation.fpgadataflow.insert_dwc import InsertDWC
@@ -205,7 +208,9 @@ def main() -> None:
     result = estimates(model, asked.clock_ns, asked.part)
     result |= {"version": version("finn-plus"), "checkpoints": equal, "seconds": seconds}
     result["stitched_ip"] = None
-    if "XILINX_VIVADO" in os.environ and shutil.which("vivado"):
+    tools = [shutil.which(name) for name in ("vivado", "vitis_hls")]
+    if "XILINX_VIVADO" in os.environ and all(tools):
+        asked.build.mkdir(parents=True, exist_ok=True)
         os.environ["FINN_BUILD_DIR"] = str(asked.build.absolute())
         result["stitched_ip"] = stitched_ip(model, asked.clock_ns, asked.part)
     asked.result.write_text(json.dumps(result, indent=2), encoding="utf-8")
