@@ -251,3 +251,16 @@ def test_finn_keeps_every_integer_and_says_what_it_does_not_reach(
     assert not found.reached
     assert found.resources["DSP"] > 0
     assert sum(layer["LUT"] for layer in found.layers) == found.resources["LUT"] > 0
+
+
+def test_finn_stops_where_an_integer_is_another(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialect, encoder = finn_graph.dialect, random_encoder(0)
+    graphs = iter([dialect(encoder, 250), dialect(encoder.with_one_weight_changed())])
+    monkeypatch.setattr(finn_graph, "dialect", lambda *_: next(graphs))
+    with pytest.raises(ExportError, match=r"checkpoint graph: only \d+ of 20 events"):
+        finn.estimate(
+            encoder, events(encoder, 20), REQUEST, environment=environment, folder=tmp_path
+        )
+    assert not (tmp_path / "estimate.json").exists()

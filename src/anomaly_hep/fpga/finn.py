@@ -65,8 +65,8 @@ class Estimate:
 
     rate: events per second, one in every `interval_cycles`. critical_path_cycles: summed over the
     layers, as if each waited for the whole event; latency_ns is that in time. resources: sums over
-    the layers. LUTs are a lower bound: FINN has no estimate for those of `without_luts`, and counts
-    of thresholds the memory alone. Flip-flops it does not estimate.
+    the layers. LUTs are rough: FINN has none for the layers in `without_luts`, for thresholds it
+    counts the memory alone, and a row that all channels share once for each. No flip-flops.
     checkpoints: for how many events FINN's graph gave the encoder's integers, at each stage.
     """
 
