@@ -8,7 +8,7 @@ from jaxtyping import Int64
 from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port
 
-ACTIVATION, OUTPUT = FixedPoint(False, 5, 4), FixedPoint(True, 6, 2)
+ACTIVATION, OUTPUT = FixedPoint(False, 7, 5), FixedPoint(True, 11, 8)
 
 
 def random_encoder(
@@ -16,18 +16,18 @@ def random_encoder(
     *,
     constituents: int = 5,
     phi: tuple[int, ...] = (6, 4),
-    rho: tuple[int, ...] = (3,),
+    rho: tuple[int, ...] = (6,),
     activation: FixedPoint = ACTIVATION,
     output: FixedPoint = OUTPUT,
 ) -> IntegerEncoder:
     """Return an encoder of 3 ports and 2 outputs; weights up to 15, biases where there may be."""
     generator = np.random.default_rng(seed)
-    inputs, pool = FixedPoint(True, 6, 5), FixedPoint(False, 7, 4)
+    inputs, pool = FixedPoint(True, 6, 5), FixedPoint(False, 9, 5)
 
     def layer(name: str, count: int, before: FixedPoint, width: int, after: FixedPoint) -> Layer:
         weight = generator.integers(-15, 16, (count, width))
         bias = generator.integers(-300, 300, count) * (not name.startswith("phi"))
-        return Layer(name, weight, 4, bias, before, after)
+        return Layer(name, weight, 5, bias, before, after)
 
     sizes = [3, *phi, *rho]
     types = [inputs, *[activation] * len(phi)]

@@ -81,7 +81,7 @@ def test_places_beyond_the_constituents_are_zero_on_a_square() -> None:
 
 
 def test_weights_are_integers_in_the_file() -> None:
-    encoder = random_encoder(0)
+    encoder = random_encoder(2)
     constants = {
         c.name: numpy_helper.to_array(c) for c in finn_graph.dialect(encoder).graph.initializer
     }
@@ -161,7 +161,7 @@ def test_the_last_lines_of_a_failing_worker_are_in_the_error(
 ) -> None:
     script = "echo early >&2; for i in 1 2 3 4; do echo line $i >&2; done; echo no part >&2; exit 1"
     environment = _fake_environment(tmp_path / "venv", script, monkeypatch)
-    encoder = random_encoder(0)
+    encoder = random_encoder(2)
     with pytest.raises(ExportError, match=r"line 1 .* line 4 \| no part") as error:
         finn.estimate(
             encoder, events(encoder, 10), REQUEST, environment=environment, folder=tmp_path / "out"
@@ -177,7 +177,7 @@ def test_a_worker_is_asked_for_cycles_and_its_result_is_kept(
     (tmp_path / "canned.json").write_text(json.dumps(_result()))
     script = f'echo "$@" > {tmp_path}/arguments; cp {tmp_path}/canned.json "$5"'
     environment = _fake_environment(tmp_path / "venv", script, monkeypatch)
-    encoder = random_encoder(0)
+    encoder = random_encoder(2)
     found = finn.estimate(
         encoder, events(encoder, 10), REQUEST, environment=environment, folder=tmp_path / "out"
     )
@@ -193,7 +193,7 @@ def test_a_worker_is_asked_for_cycles_and_its_result_is_kept(
 
 
 def test_without_an_environment_the_cure_is_said(tmp_path: Path) -> None:
-    encoder = random_encoder(0)
+    encoder = random_encoder(2)
     with pytest.raises(MissingToolError, match=r"Cure: python -m anomaly_hep\.fpga"):
         finn.estimate(
             encoder, events(encoder, 10), REQUEST, environment=tmp_path / "none", folder=tmp_path
@@ -256,7 +256,7 @@ def test_finn_keeps_every_integer_and_says_what_it_does_not_reach(
 def test_finn_stops_where_an_integer_is_another(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dialect, encoder = finn_graph.dialect, random_encoder(0)
+    dialect, encoder = finn_graph.dialect, random_encoder(2)
     graphs = iter([dialect(encoder, 250), dialect(encoder.with_one_weight_changed())])
     monkeypatch.setattr(finn_graph, "dialect", lambda *_: next(graphs))
     with pytest.raises(ExportError, match=r"checkpoint graph: only \d+ of 20 events"):
