@@ -1,0 +1,181 @@
+"""FINN's estimate of an encoder's hardware: a dataflow of layers, folded to a rate of events."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from jaxtyping import Int64
+
+from anomaly_hep.atomic import atomic_path, write_text
+from anomaly_hep.errors import ConfigError, ExportError
+from anomaly_hep.fpga import finn_environment, finn_graph
+from anomaly_hep.fpga.integers import IntegerEncoder
+
+_WORKER = Path(__file__).with_name("finn_worker.py")
+# Events at a time here, and in all for FINN, which executes one after another, thrice.
+_CHUNK, _EVENTS = 250, 300
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the hardware: events per second, the clock's period in ns, the FPGA."""
+
+    rate: float
+    clock_ns: float
+    part: str
+
+    def __post_init__(self) -> None:
+        if not self.rate > 0 or not self.clock_ns > 0:
+            raise ConfigError(
+                f"{self.rate} events per second at a clock of {self.clock_ns} ns cannot be built. "
+                "Cure: choose positive numbers"
+            )
+        if not re.fullmatch(r"xc\w+-\w+-\w+(-\w+)*", self.part):
+            # FINN would take any word, and estimate with the DSPs of another family
+            raise ConfigError(
+                f"{self.part} is not a part of AMD's, as Vivado names them. Cure: a name such as "
+                "xcvu13p-flga2577-2-e"
+            )
+        if self.cycles < 1:
+            raise ConfigError(
+                f"{self.rate} events per second are more than one in each clock cycle of "
+                f"{self.clock_ns} ns, which no layer of FINN takes. Cure: a lower rate, or a "
+                "shorter period"
+            )
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles that there are for one event."""
+        return int(1e9 / self.clock_ns / self.rate)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """FINN's analytic estimate. Nothing was synthesised, and no timing is shown to close.
+
+    rate: events per second, one in every `interval_cycles`. critical_path_cycles: summed over the
+    layers, as if each waited for the whole event; latency_ns is that in time. resources: sums over
+    the layers. LUTs are rough: FINN has none for the layers in `without_luts`, for thresholds it
+    counts the memory alone, and a row that all channels share once for each. No flip-flops.
+    checkpoints: for how many events FINN's graph gave the encoder's integers, at each stage.
+    """
+
+    request: Request
+    version: str
+    rate: float
+    interval_cycles: int
+    critical_path_cycles: int
+    latency_ns: float
+    slowest_layer: str
+    resources: Mapping[str, int]
+    layers: tuple[Mapping[str, Any], ...]
+    checkpoints: Mapping[str, int]
+    seconds: Mapping[str, float]
+    stitched_ip: str | None
+
+    @property
+    def reached(self) -> bool:
+        """Whether the estimated rate is the one asked for."""
+        return self.rate >= self.request.rate
+
+    @property
+    def copies(self) -> int:
+        """Copies of the whole design that would reach the rate, if they took events in turn."""
+        return math.ceil(self.request.rate / self.rate)
+
+    @property
+    def without_luts(self) -> tuple[str, ...]:
+        """Layers whose LUTs FINN does not estimate; none is built without."""
+        return tuple(layer["name"] for layer in self.layers if not layer["LUT"])
+
+    def summary(self) -> dict[str, Any]:
+        """Return all of it as JSON takes it."""
+        request, own = vars(self.request), {k: v for k, v in vars(self).items() if k != "request"}
+        missing = "not built: no vivado or vitis_hls on PATH, or no XILINX_VIVADO"
+        return {
+            **{f"asked_{name}": value for name, value in request.items()},
+            "asked_cycles": self.request.cycles,
+            **own,
+            "reached": self.reached,
+            "copies": self.copies,
+            "without_luts": self.without_luts,
+            "stitched_ip": self.stitched_ip or missing,
+        }
+
+
+def estimate(
+    encoder: IntegerEncoder,
+    inputs: Int64[np.ndarray, "event constituent port"],
+    request: Request,
+    *,
+    environment: Path,
+    folder: Path,
+) -> Estimate:
+    """Return FINN's estimate, and write it with the graph to `folder`.
+
+    All events are first computed here by the graph, then hundreds of them at each stage inside
+    FINN. Raises ExportError unless every integer is the encoder's, MissingToolError without FINN.
+    """
+    python = finn_environment.python(environment)
+    finn_graph.check(finn_graph.dialect(encoder, _CHUNK), encoder, inputs)
+    with atomic_path(folder / "encoder.onnx") as path:
+        onnx.save(finn_graph.dialect(encoder), path)
+    rows = np.linspace(0, len(inputs) - 1, min(len(inputs), _EVENTS)).astype(np.int64)
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        np.savez(
+            scratch / "events.npz",
+            inputs=finn_graph.framed(encoder, inputs[rows]),
+            outputs=encoder(inputs[rows]),
+        )
+        result = scratch / "result.json"
+        # -I: or Python would take this very file, beside the worker, for the package finn
+        _run(
+            [python, "-I", _WORKER, folder / "encoder.onnx", scratch / "events.npz", result,
+             "--cycles", request.cycles, "--clock-ns", request.clock_ns, "--part", request.part,
+             "--build", folder / "finn"],
+            folder / "finn.log",
+        )  # fmt: skip
+        found = parse(result, request)
+    write_text(folder / "estimate.json", json.dumps(found.summary(), indent=2) + "\n")
+    return found
+
+
+def parse(path: Path, request: Request) -> Estimate:
+    """Return the estimate that a worker wrote; raises ExportError for anything else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Estimate(request=request, layers=tuple(found.pop("layers")), **found)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ExportError(
+            f"FINN's worker left no result in {path} that can be read: {error}. Cure: make its "
+            "environment anew with python -m anomaly_hep.fpga.finn_environment"
+        ) from error
+
+
+def _run(command: list[object], log: Path) -> None:
+    """Run FINN's worker and keep what it says; raises ExportError with its last lines."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    write_text(log, done.stdout)
+    if done.returncode:
+        raise ExportError(
+            f"FINN stopped: {finn_environment.last_lines(done.stdout)}. Cure: mend what the lines "
+            f"name, all of them are in {log}; integers that differ are a bug of this version of "
+            "FINN, or of finn_graph"
+        )
