@@ -16,7 +16,7 @@ from anomaly_hep.errors import ConfigError, ExportError, MissingToolError
 from anomaly_hep.fpga import finn, finn_environment, finn_graph
 from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.integers import Layer
-from tests.fpga.encoders import events, random_encoder
+from tests.fpga.finn_encoders import events, random_encoder
 
 PART = "xcvu13p-flga2577-2-e"
 REQUEST = finn.Request(rate=1e6, clock_ns=2.5, part=PART)
