@@ -62,7 +62,9 @@ def test_every_import_between_rooms_is_seen() -> None:
         ("fastjet", {"simulate/jets.py"}),
         ("wandb", {"tracking.py"}),
         ("brevitas", {"models/layers/quantized.py"}),
-        ("hydra", {"cli.py", "commands/train.py", "commands/benchmark.py"}),
+        ("da4ml", {"fpga/rtl.py"}),
+        ("hls4ml", {"fpga/hls4ml.py", "fpga/vitis.py"}),
+        ("hydra", {"cli.py", "commands/train.py", "commands/benchmark.py", "commands/fpga.py"}),
     ],
 )
 def test_a_package_has_one_home(package: str, homes: set[str]) -> None:

@@ -32,19 +32,20 @@ def test_the_graph_gives_the_integers_of_the_encoder(constituents: int, fraction
     latents = encoder(inputs)
     if fraction == 12:
         assert {latents.min(), latents.max()} == {output.lowest, output.highest}
-    assert finn_graph.check(finn_graph.dialect(encoder, 250), encoder, inputs) == 1000
+    np.testing.assert_array_equal(finn_graph.execute(encoder, inputs), latents)
 
 
 def test_a_graph_without_rho_and_with_one_bit_is_exact() -> None:
     encoder = random_encoder(3, phi=(4,), rho=(), activation=FixedPoint(False, 1, 0))
-    finn_graph.check(finn_graph.dialect(encoder, 64), encoder, events(encoder, 100))
+    inputs = events(encoder, 100)
+    np.testing.assert_array_equal(finn_graph.execute(encoder, inputs), encoder(inputs))
 
 
 def test_one_changed_weight_is_noticed() -> None:
     encoder = random_encoder(1)
-    changed = finn_graph.dialect(encoder.with_one_weight_changed(), 100)
-    with pytest.raises(ExportError, match=r"for \d+ of 100 events, the first of them event \d+"):
-        finn_graph.check(changed, encoder, events(encoder, 100))
+    inputs = events(encoder, 100)
+    changed = finn_graph.execute(encoder.with_one_weight_changed(), inputs)
+    assert (changed != encoder(inputs)).any()
 
 
 def test_a_layer_reaches_an_output_at_its_threshold_and_not_one_before() -> None:

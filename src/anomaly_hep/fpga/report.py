@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
-from rich.console import Console
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.evaluate.figures.style import save
@@ -18,9 +17,11 @@ from anomaly_hep.fpga import figures
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.events import Jets
 from anomaly_hep.fpga.exports import Results
-from anomaly_hep.fpga.page import html, text_tables
+from anomaly_hep.fpga.page import html
 from anomaly_hep.fpga.source import Source
 from anomaly_hep.fpga.verify import Comparison, as_json, efficiencies, mean_efficiency
+
+SECONDS = "seconds.json"  # of each step of a run, kept over a kill
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,19 +35,18 @@ class Proof:
     beyond: Bool[np.ndarray, "event port"]
     comparisons: Sequence[Comparison]
     exports: Mapping[str, Results]
-    seconds: Mapping[str, float]
 
 
 def write_report(path: Path, proof: Proof) -> None:
     """Write fpga.json, figures/ and report.html into the run directory."""
-    content = summary(proof)
+    content = summary(path, proof)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path / "fpga.json", text + "\n")
     _draw(path / "figures", proof, content)
     write_text(path / "report.html", html(path, content))
 
 
-def summary(proof: Proof) -> dict[str, Any]:
+def summary(path: Path, proof: Proof) -> dict[str, Any]:
     """Return the content of fpga.json."""
     design, settings = proof.design, proof.settings
     labels, background = proof.test.labels, proof.source.background
@@ -60,7 +60,7 @@ def summary(proof: Proof) -> dict[str, Any]:
     return {
         "stages": stages,
         "resources": [row for r in proof.exports.values() for row in r.resources],
-        "seconds": dict(proof.seconds),
+        "seconds": _seconds(path),
         "exact": all(comparison.exact for comparison in proof.comparisons),
         "model": proof.source.described(),
         "events": {
@@ -81,6 +81,12 @@ def summary(proof: Proof) -> dict[str, Any]:
         },
         "remarks": [remark for r in proof.exports.values() for remark in r.remarks],
     }
+
+
+def _seconds(path: Path) -> dict[str, float]:
+    """Return what the command measured so far, of this start and of those before."""
+    seconds: dict[str, float] = json.loads((path / SECONDS).read_text(encoding="utf-8"))
+    return seconds
 
 
 def _design(design: Design, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,11 +140,3 @@ def _draw(directory: Path, proof: Proof, content: Mapping[str, Any]) -> None:
         content["design"]["threshold_value"],
     )
     save(picture, directory / "agreement.png")
-
-
-def show(path: Path, console: Console) -> None:
-    """Print the tables of a run directory and where its page is."""
-    content = json.loads((path / "fpga.json").read_text(encoding="utf-8"))
-    for table in text_tables(content):
-        console.print(table)
-    console.print(f"report: {path / 'report.html'}")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from anomaly_hep.errors import ExportError
@@ -40,6 +41,21 @@ class Report:
     interval: int
     clock_ns: float
     expected_clock_ns: float
+
+    def as_resources(self) -> dict[str, Any]:
+        """Return the report as a row of the table of resources.
+
+        C synthesis expects a clock, it does not close timing: place and route does.
+        """
+        return {
+            "tool": f"Vitis C synthesis, expects {self.expected_clock_ns:g} ns",
+            "lut": self.lut,
+            "ff": self.ff,
+            "dsp": self.dsp,
+            "bram": self.bram,
+            "pipeline_stages": self.latency,
+            "initiation_interval": self.interval,
+        }
 
 
 def synthesize(project: Project) -> Report | None:
