@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_hep.errors import ExportError
+from anomaly_hep.errors import ExportError, MissingToolError
 from anomaly_hep.fpga import vitis
 from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.hls4ml import Project
@@ -99,10 +99,13 @@ def test_a_report_is_read(tmp_path: Path, name: str, capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("", "")
 
 
-def test_without_vitis_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_vitis_nothing_is_synthesised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     project = _project(tmp_path)
-    assert vitis.synthesize(project) is None
+    with pytest.raises(MissingToolError, match="not on PATH"):
+        vitis.synthesize(project)
     assert [path.name for path in tmp_path.iterdir()] == ["project.tcl"]
 
 

@@ -107,10 +107,9 @@ def export_hls4ml(job: Job) -> Results:
             results.integers[name] = {output: found[:, 0] if score else found}
             for library in project.directory.rglob("*.so"):
                 library.unlink()
-        with timed(f"hls4ml: {backend} synthesis"):
-            report = vitis.synthesize(project)
-        if report is not None:
-            results.resources.append(report.as_resources())
+        if backend == "Vitis" and vitis.program():
+            with timed(f"hls4ml: {backend} synthesis"):
+                results.resources.append(vitis.synthesize(project).as_resources())
     if not results.resources:
         results.remarks.append(
             "Vitis is not on PATH, so the hls4ml project was compiled and compared but not "
@@ -157,7 +156,7 @@ def export_finn(job: Job) -> Results:
 
 
 EXPORTERS: Mapping[str, Callable[[Job], Results]] = {
-    "rtl": export_rtl,
     "hls4ml": export_hls4ml,
+    "rtl": export_rtl,
     "finn": export_finn,
 }

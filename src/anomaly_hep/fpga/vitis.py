@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
-from anomaly_hep.errors import ExportError
+from anomaly_hep.errors import ExportError, MissingToolError
 from anomaly_hep.fpga.hls4ml import Project
 
 # newest first: later versions of Vitis have the first program alone
@@ -58,14 +58,22 @@ class Report:
         }
 
 
-def synthesize(project: Project) -> Report | None:
-    """Synthesise a project with Vitis and return its report, or None where Vitis is not on PATH.
+def program() -> str | None:
+    """Return the vendor's program that is on PATH, if there is one."""
+    return next((name for name in COMMANDS if shutil.which(name)), None)
 
-    Takes minutes to hours. Raises ExportError where Vitis fails.
+
+def synthesize(project: Project) -> Report:
+    """Synthesise a project for Vitis and return the report.
+
+    Takes minutes to hours. Raises MissingToolError without Vitis, ExportError where it fails.
     """
-    tool = next((name for name in COMMANDS if shutil.which(name)), None)
-    if tool is None or project.backend.lower() != "vitis":
-        return None
+    tool = program()
+    if tool is None:
+        raise MissingToolError(
+            f"{' or '.join(COMMANDS)} is not on PATH, so {project.directory} cannot be "
+            "synthesised. Cure: source the settings of Vitis HLS"
+        )
     options = "\n".join(f"    {step} {int(step == 'synth')}" for step in _STEPS)
     (project.directory / "build_opt.tcl").write_text(f"array set opt {{\n{options}\n}}\n")
     log = project.directory / LOG
