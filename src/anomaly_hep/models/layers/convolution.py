@@ -67,10 +67,8 @@ class MaskBlock(_Block):
         super().__init__(1, outputs, stride)
         self.pooled = pooled
         self.bits: Tensor
-        self.powers: Tensor
         bits = (torch.arange(512)[:, None] >> torch.arange(9)) & 1
         self.register_buffer("bits", bits.float(), persistent=False)
-        self.register_buffer("powers", 2.0 ** torch.arange(9).view(1, 1, 3, 3), persistent=False)
 
     def forward(
         self, mask: Float[Tensor, "image 1 row column"]
@@ -90,11 +88,12 @@ class MaskBlock(_Block):
         padding = (
             kernels.same_padding(mask.shape[2], mask.shape[3]) if self.stride == 2 else (1, 1, 1, 1)
         )
-        codes = (
-            functional.conv2d(functional.pad(mask, padding), self.powers, stride=self.stride)[:, 0]
-            .round()
-            .long()
-        )
+        x, step = functional.pad(mask[:, 0], padding), self.stride
+        height, width = x.shape[1:]
+        # each pixel of a window has its bit; a convolution of one channel takes five times as long
+        x = _digits(*(x[:, :, i : width - 2 + i : step] for i in range(3)), base=2)
+        x = _digits(*(x[:, i : height - 2 + i : step] for i in range(3)), base=8)
+        codes = x.long()
         occurs = torch.bincount(codes.flatten(), minlength=512) > 0
         number = occurs.cumsum(0) - 1
         return number[codes].int(), self.bits[occurs]
@@ -113,6 +112,17 @@ class MaskBlock(_Block):
         variance = torch.einsum("if,ifc->ic", share, centred * centred)
         scale = (variance + EPS).rsqrt() * self.norm_weight
         return functional.leaky_relu(centred * scale[:, None] + self.norm_bias, SLOPE)
+
+
+def _digits(
+    first: Float[Tensor, "*place"],
+    second: Float[Tensor, "*place"],
+    third: Float[Tensor, "*place"],
+    *,
+    base: int,
+) -> Float[Tensor, "*place"]:
+    """Return the number of three digits, the first one the lowest."""
+    return first.add(second, alpha=base).add_(third, alpha=base * base)
 
 
 class Residual(nn.Module):
