@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from anomaly_hep.models.layers import kernels
+from anomaly_hep.models.layers.packed import PackedConvolution
 
 EPS = 1e-3  # of the instance norm, as in TensorFlow Addons
 SLOPE = 0.2  # of the leaky ReLU, TensorFlow's default
@@ -39,7 +40,8 @@ class ConvBlock(_Block):
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs // groups, outputs, stride)
-        self.groups = groups
+        padding = 0 if stride == 2 else 1  # SAME padding is not the same on both sides
+        self.convolve = PackedConvolution(stride=stride, padding=padding, groups=groups)
 
     def forward(
         self,
@@ -49,9 +51,7 @@ class ConvBlock(_Block):
         """Return the block's output, added to `residual` where one is given."""
         if self.stride == 2:
             x = functional.pad(x, kernels.same_padding(x.shape[2], x.shape[3]))
-            y = functional.conv2d(x, self.weight, self.bias, stride=2, groups=self.groups)
-        else:
-            y = functional.conv2d(x, self.weight, self.bias, padding=1, groups=self.groups)
+        y = self.convolve(x, self.weight, self.bias)
         return kernels.norm_act(y, self.norm_weight, self.norm_bias, residual, eps=EPS, slope=SLOPE)
 
 
