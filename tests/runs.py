@@ -1,11 +1,22 @@
-"""Runs of the real commands in processes of their own, small enough for a test."""
+"""Runs of the real commands, in processes of their own or in this one, small enough for a test."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import signal
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
+
+from beartype.roar import BeartypeDecorHintPep585DeprecationWarning
+
+from anomaly_hep import cli
+from tests.toys import CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = (
@@ -19,6 +30,8 @@ SMALL = (
     "data.chunk_events=30",
     "threads=1",
 )
+# figures and tables of all ten classes take longer than such a training
+TWO_CLASSES = tuple(f"~data.classes.{label}" for label in CLASSES if label not in ("QCD", "Hbb"))
 
 
 def train_command(*overrides: str) -> list[str]:
@@ -50,8 +63,40 @@ def train(cwd: Path, *overrides: str, expect: int = 0) -> str:
 
 
 def command(cwd: Path, *arguments: str, expect: int = 0) -> str:
-    """Run `python -m anomaly_hep ...` and return what it printed."""
-    return finish(start([sys.executable, "-m", "anomaly_hep", *arguments], cwd), expect)
+    """Do `python -m anomaly_hep ...` as `here` does and return what it printed."""
+    return here(["anomaly_hep", *arguments], cwd, cli.main, expect)
+
+
+def train_here(command: list[str], cwd: Path, expect: int = 0) -> str:
+    """Do a command line of this module's as `here` does and return what it printed."""
+    return here(command[1:], cwd, lambda: cli.run("train"), expect)
+
+
+def here(arguments: list[str], cwd: Path, main: Callable[[], None], expect: int) -> str:
+    """Call `main` in this process, as if it were one of its own, and return what it printed.
+
+    The imports of a new process take longer than most commands.
+    """
+    printed, status = io.StringIO(), 0
+    terminate = signal.getsignal(signal.SIGTERM)
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
+        mock.patch.object(sys, "argv", arguments),
+        mock.patch.dict(os.environ, {"COLUMNS": "160"}),
+        warnings.catch_warnings(),
+    ):
+        # hints of OmegaConf's and hydra's own, which the checks of this suite look into
+        warnings.simplefilter("ignore", BeartypeDecorHintPep585DeprecationWarning)
+        try:
+            main()
+        except SystemExit as leaving:
+            status = leaving.code if isinstance(leaving.code, int) else 1
+        finally:
+            signal.signal(signal.SIGTERM, terminate)
+    assert status == expect, printed.getvalue()
+    return printed.getvalue()
 
 
 def finish(process: subprocess.Popen[str], expect: int) -> str:

@@ -22,8 +22,9 @@ def _finished(toys: Path) -> set[Path]:
 def test_a_failed_job_keeps_its_traceback_and_the_sweep_again_runs_what_is_missing(
     toys: Path,
 ) -> None:
-    sweep = ("-m", "data.dir=.", "model.optimizer.learning_rate=1e-3,1e30,2e-3")
-    runs.train(toys, *sweep, expect=1)
+    rates = "model.optimizer.learning_rate=1e-3,1e30,2e-3"
+    sweep = runs.train_command("-m", "data.dir=.", rates, *runs.TWO_CLASSES)
+    runs.train_here(sweep, toys, expect=1)
     good = _finished(toys)
     assert len(good) == 2
     (bad,) = {path.parent for path in (toys / "outputs").glob("*/error.txt")}
@@ -31,7 +32,7 @@ def test_a_failed_job_keeps_its_traceback_and_the_sweep_again_runs_what_is_missi
     assert "NonFiniteError" in (bad / "error.txt").read_text()
     # all directories were written in the first sweep; those that are finished are left alone
     before = {run: (run / "metrics.json").stat().st_mtime_ns for run in good}
-    printed = runs.train(toys, *sweep, expect=1)
+    printed = runs.train_here(sweep, toys, expect=1)
     assert printed.count("is finished; its results") == 2
     assert before == {run: (run / "metrics.json").stat().st_mtime_ns for run in good}
     table = runs.command(toys, "collect", "outputs")
@@ -42,5 +43,6 @@ def test_a_failed_job_keeps_its_traceback_and_the_sweep_again_runs_what_is_missi
 def test_launchers_run_the_jobs_of_a_sweep(toys: Path, launcher: str) -> None:
     before = _finished(toys)
     betas = {"joblib": "0.01,0.02", "submitit_local": "0.03,0.04"}[launcher]
-    runs.train(toys, "-m", "data.dir=.", f"model.beta={betas}", f"hydra/launcher={launcher}")
+    choices = (f"model.beta={betas}", f"hydra/launcher={launcher}", *runs.TWO_CLASSES)
+    runs.train(toys, "-m", "data.dir=.", *choices)
     assert len(_finished(toys) - before) == 2

@@ -93,7 +93,7 @@ def test_offline_wandb_has_losses_efficiencies_figures_and_the_checkpoint(run: P
 
 
 def test_the_same_seed_gives_the_same_metrics(toys: Path, run: Path) -> None:
-    runs.train(toys, "data.dir=.", "run_dir=again")
+    runs.train_here(runs.train_command("data.dir=.", "run_dir=again"), toys)
     one, other = (json.loads((p / "metrics.json").read_text()) for p in (run, toys / "again"))
     del one["speed"], other["speed"]
     assert one == other
@@ -183,19 +183,20 @@ def test_bad_files_stop_a_run_or_are_skipped_and_counted(tmp_path: Path) -> None
     toys = write_toys(tmp_path)
     bad = toys / "train" / "ZJetsToNuNu_001.root"
     bad.write_bytes(bad.read_bytes()[:5000])
-    refused = runs.train(toys, "data.dir=.", expect=1)
+    refused = runs.train_here(runs.train_command("data.dir=."), toys, expect=1)
     assert "ZJetsToNuNu_001.root" in refused
-    few = runs.train(toys, "data.dir=.", "data.on_bad_file=skip", expect=1)
+    skip = runs.train_command("data.dir=.", "data.on_bad_file=skip", *runs.TWO_CLASSES)
+    few = runs.train_here(skip, toys, expect=1)
     assert "TooManyBadFilesError" in few
-    choices = ("data.on_bad_file=skip", "data.max_bad_fraction=0.5", "run_dir=skipped")
-    runs.train(toys, "data.dir=.", *choices)
+    runs.train_here([*skip, "data.max_bad_fraction=0.5", "run_dir=skipped"], toys)
     ledger = json.loads((toys / "skipped" / "ledger.json").read_text())
     assert [Path(entry["path"]).name for entry in ledger["refused"]] == [bad.name]
     assert ledger["streams"]["train"]["events"] == 200
 
 
 def test_missing_data_are_refused_when_they_may_not_be_simulated(tmp_path: Path) -> None:
-    printed = runs.train(tmp_path, "data.dir=nothing", "data.if_missing=error", expect=1)
+    command = runs.train_command("data.dir=nothing", "data.if_missing=error")
+    printed = runs.train_here(command, tmp_path, expect=1)
     assert "MissingDataError" in printed
     assert "simulate" in printed
 
@@ -203,7 +204,7 @@ def test_missing_data_are_refused_when_they_may_not_be_simulated(tmp_path: Path)
 def test_two_ranks_train_on_all_events_between_them(toys: Path) -> None:
     runs.train(
         toys, "data.dir=.", "run_dir=ddp", "trainer.devices=2", "+trainer.strategy=ddp",
-        "trainer.check_val_every_n_epoch=1",
+        "trainer.check_val_every_n_epoch=1", *runs.TWO_CLASSES,
     )  # fmt: skip
     metrics = json.loads((toys / "ddp" / "metrics.json").read_text())
     assert metrics["data"]["events"]["QCD"] == 60

@@ -22,7 +22,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _run(images: Path, model: str, *overrides: str, expect: int = 0) -> str:
     command = runs.image_command(model, *CHOICES, f"run_dir={model}", *overrides)
-    return runs.finish(runs.start(command, images), expect)
+    return runs.train_here(command, images, expect)
 
 
 def test_a_supervised_run_is_stamped_and_shows_no_reconstruction(images: Path) -> None:
@@ -48,15 +48,27 @@ def test_a_supervised_run_is_stamped_and_shows_no_reconstruction(images: Path) -
     assert pd.read_parquet(images / "svj.parquet")["score_signal_probability"].between(0, 1).all()
 
 
-def test_a_weakly_supervised_run_says_how_much_signal_it_saw(images: Path) -> None:
+@pytest.fixture(scope="module")
+def weak(images: Path) -> Path:
     _run(images, "dirichletvae", "data.signal_in_training=0.1")
-    metrics = json.loads((images / "dirichletvae" / "metrics.json").read_text())
+    return images / "dirichletvae"
+
+
+def test_a_weakly_supervised_run_says_how_much_signal_it_saw(weak: Path) -> None:
+    metrics = json.loads((weak / "metrics.json").read_text())
     assert metrics["data"]["signal_in_training"] == 0.1
     assert "supervised" not in metrics["model"]
     assert {"latent_1", "latent_2", "latent_3"} <= set(metrics["scores"])
-    ledger = json.loads((images / "dirichletvae" / "ledger.json").read_text())
+    ledger = json.loads((weak / "ledger.json").read_text())
     assert ledger["streams"]["train"]["events"] == 30 + 3 + 3
     assert ledger["streams"]["val"]["events"] == 10
+
+
+def test_a_training_may_start_from_another_and_test_elsewhere(images: Path, weak: Path) -> None:
+    start = f"start_from={weak}/checkpoints/best.ckpt"
+    printed = _run(images, "dirichletvae", "run_dir=started", "data.test_dir=.", start)
+    assert "starting with the weights of" in printed
+    assert (images / "started" / "done.json").exists()
 
 
 def test_labels_for_an_unsupervised_model_are_refused_before_any_file_is_made(

@@ -73,7 +73,6 @@ def image_scores(
     }
     if latent:
         z = np.stack([hits / 60 + rng.normal(0, 0.3, n), -hits / 90 + rng.normal(0, 0.4, n)])
-        table |= {"latent_0": z[0], "latent_1": z[1]}
         table |= {"score_latent_1": z[0], "score_latent_2": z[1]}
     return pd.DataFrame(table)
 
@@ -91,7 +90,7 @@ def fake_image_run(
     table = image_scores(events, seed=seed)
     metadata = METADATA | {"model": METADATA["model"] | {"name": model}}
     if supervised:
-        table = table.drop(columns=[c for c in table if c.startswith(("score_", "latent", "rec"))])
+        table = table.drop(columns=[c for c in table if c.startswith(("score_", "rec"))])
         table["score_signal_probability"] = 1 / (1 + np.exp(2 - table["hits"] / 100))
         metadata["model"] |= {"supervised": True}
         metadata["default_score"] = "signal_probability"

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 from tests.evaluate.fake_image_run import GROUPS, fake_image_run, images
 from tests.evaluate.test_figures import texts
+from tests.models.jets import make_model
 
 from anomaly_hep.evaluate.figures import samples_of, write_figures
 from anomaly_hep.evaluate.figures.grids import score_histograms
 from anomaly_hep.evaluate.figures.images import reconstructed_images
-from anomaly_hep.evaluate.figures.latent import latent_scatter
+from anomaly_hep.evaluate.figures.latent import COLUMNS, latent_scatter
 from anomaly_hep.evaluate.figures.rocs import roc_by_signal, rocs_by_group
 from anomaly_hep.evaluate.figures.style import signal_lines
 from anomaly_hep.evaluate.figures.training import loss_curves
@@ -121,9 +122,15 @@ def test_the_latent_scatter_draws_each_event_where_it_is(record):
     table = record.table
     assert len(background.get_offsets()) == 300
     for points, label in ((light, "SUEP200"), (heavy, "SUEP1000")):
-        expected = table.loc[table.label == label, ["latent_0", "latent_1"]].to_numpy()
+        expected = table.loc[table.label == label, ["score_latent_1", "score_latent_2"]].to_numpy()
         np.testing.assert_allclose(np.sort(points.get_offsets(), axis=0), np.sort(expected, axis=0))
     assert "300 of 300 QCD events drawn" in texts(figure)
+
+
+@pytest.mark.parametrize("name", ["codae", "codvae", "dirichletvae"])
+def test_the_scatter_finds_its_scores_in_every_model_with_a_latent_space(name):
+    model = make_model(f"model={name}", "data=darkshowers")
+    assert set(COLUMNS) <= {f"score_{score}" for score in model.score_names}
 
 
 def test_of_many_events_a_fixed_part_is_drawn(record):

@@ -17,7 +17,7 @@ from tests import runs
 from tests.data.files import write_toys
 
 # 600 jets in batches of 16 for 4 epochs: 152 steps, a checkpoint after each
-CHOICES = ("trainer.max_epochs=4", "trainer.checkpoint_every_seconds=0")
+CHOICES = ("trainer.max_epochs=4", "trainer.checkpoint_every_seconds=0", *runs.TWO_CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,8 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unbroken(toys: Path) -> Path:
-    runs.train(toys, "data.dir=.", "run_dir=unbroken", *CHOICES)
+    command = runs.train_command("data.dir=.", "run_dir=unbroken", *CHOICES)
+    runs.train_here(command, toys)
     return toys / "unbroken"
 
 
@@ -93,9 +94,10 @@ def test_killed_twice_in_mid_epoch_and_resumed_ends_with_the_same_bits(
 
 def test_sigterm_saves_the_step_and_ends_with_143(toys: Path) -> None:
     # no checkpoint is due by time: the one that is there is the signal's own
-    choices = ("trainer.checkpoint_every_seconds=3600", "trainer.check_val_every_n_epoch=1")
+    choices = ("trainer.checkpoint_every_seconds=3600", "trainer.check_val_every_n_epoch=1",
+               "trainer.max_epochs=10", *runs.TWO_CLASSES)  # fmt: skip
     run = toys / "terminated"
-    command = runs.train_command("data.dir=.", f"run_dir={run}", *choices, "trainer.max_epochs=40")
+    command = runs.train_command("data.dir=.", f"run_dir={run}", *choices)
     process = runs.start(command, toys)
     while not (run / "metrics.csv").exists():
         assert process.poll() is None, process.communicate()[0]
@@ -105,17 +107,18 @@ def test_sigterm_saves_the_step_and_ends_with_143(toys: Path) -> None:
     assert process.returncode == 143, printed
     assert not (run / "done.json").exists()
     saved = _step(run)
-    assert 1 <= saved < 40 * 38
+    assert 1 <= saved < 10 * 38
     printed = runs.finish(runs.start(command, toys), 0)
     assert "going on from" in printed
     steps = pd.read_csv(run / "metrics.csv").dropna(subset="train/loss")["step"]
-    assert steps.tolist() == list(range(40 * 38))
+    assert steps.tolist() == list(range(10 * 38))
 
 
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(toys: Path) -> None:
     run = toys / "interrupted"
-    choices = ("trainer.checkpoint_every_seconds=0", "trainer.check_val_every_n_epoch=1")
-    command = runs.train_command("data.dir=.", f"run_dir={run}", *choices, "trainer.max_epochs=8")
+    choices = ("trainer.checkpoint_every_seconds=0", "trainer.check_val_every_n_epoch=1",
+               "trainer.max_epochs=8", *runs.TWO_CLASSES)  # fmt: skip
+    command = runs.train_command("data.dir=.", f"run_dir={run}", *choices)
     # a shell that runs the tests in the background has Ctrl-C ignored, and so would the training
     heeding = (
         "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
@@ -133,14 +136,14 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(toys: Path) -> None:
 
 def test_a_finished_run_is_shown_again_and_not_touched(toys: Path, unbroken: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in unbroken.rglob("*") if p.name != ".lock"}
-    printed = runs.train(toys, "data.dir=.", "run_dir=unbroken", *CHOICES)
+    command = runs.train_command("data.dir=.", "run_dir=unbroken", *CHOICES)
+    printed = runs.train_here(command, toys)
     assert "is finished" in printed
     after = {p: p.stat().st_mtime_ns for p in unbroken.rglob("*") if p.name != ".lock"}
     assert before == after
 
 
 def test_another_configuration_is_refused_the_directory(toys: Path, unbroken: Path) -> None:
-    printed = runs.train(
-        toys, "data.dir=.", "run_dir=unbroken", *CHOICES, "model.beta=0.5", expect=1
-    )
+    command = runs.train_command("data.dir=.", "run_dir=unbroken", *CHOICES, "model.beta=0.5")
+    printed = runs.train_here(command, toys, expect=1)
     assert "belongs to a run with other choices (model.beta)" in printed

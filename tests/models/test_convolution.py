@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -112,3 +115,46 @@ def test_kernels_begin_within_he_bounds(groups: int) -> None:
     bound = (6 / (9 * 64 / groups)) ** 0.5
     assert bound * 0.99 < float(weight.abs().max()) <= bound
     assert float(weight.std()) == pytest.approx(bound / 3**0.5, rel=0.03)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_kept_kernel_gives_the_very_values_of_a_convolution(
+    stride: int, dtype: torch.dtype
+) -> None:
+    block = ConvBlock(64, 128, stride=stride, groups=4)
+    # another batch and another size in between: the kernel is ordered for each
+    for shape in ((1, 64, 9, 8), (3, 64, 9, 8), (1, 64, 18, 15), (1, 64, 9, 8), (0, 64, 9, 8)):
+        x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            made = block.convolve(x, block.weight, block.bias)
+            expected = functional.conv2d(
+                x, block.weight, block.bias, stride, 1 if stride == 1 else 0, groups=4
+            )
+        assert torch.equal(made, expected)
+        assert made.dtype == dtype
+
+
+def test_a_kept_kernel_follows_its_weights() -> None:
+    block, other = (ConvBlock(8, 8, groups=2) for _ in range(2))
+    x = torch.randn(1, 8, 6, 6)
+
+    def kept(block: ConvBlock) -> Tensor:
+        with torch.no_grad():
+            return block.convolve(x, block.weight, block.bias)
+
+    def check() -> None:
+        assert torch.equal(kept(block), block.convolve(x, block.weight, block.bias))
+
+    check()
+    with torch.no_grad():
+        block.bias.add_(1)
+    check()
+    block(x).square().sum().backward()
+    torch.optim.SGD(block.parameters(), lr=0.1).step()
+    check()
+    block.load_state_dict(other.state_dict())
+    check()
+    for copied in (copy.deepcopy(block), pickle.loads(pickle.dumps(block))):
+        assert torch.equal(kept(copied), kept(block))

@@ -133,9 +133,11 @@ def test_images_sum_to_one_or_stay_masks(model: Any) -> None:
 @torch.no_grad()
 def test_scores_are_topic_weights_and_divergences(model: Any) -> None:
     batch = random_images(4)
-    scores = model.scores(batch)
+    scores, columns = model.examine(batch)
     weights = torch.stack([scores[f"latent_{i}"] for i in (1, 2, 3)])
     torch.testing.assert_close(weights.sum(0), torch.ones(4))
+    mean = torch.stack([columns[f"posterior_mean_{i}"] for i in (1, 2, 3)])
+    torch.testing.assert_close(torch.softmax(mean, 0), weights)
     assert torch.equal(model.encoder_score(batch), scores[model.default_score])
     loss = model.loss(batch)
     assert float(loss["reconstruction"]) == pytest.approx(float(scores["reconstruction_kl"].mean()))

@@ -160,9 +160,9 @@ class CoDAE(AnomalyModel):
         super().__init__(optimizer, seed)
         self.save_hyperparameters(logger=False)
         self.latent_dim = latent_dim
-        latent = range(latent_dim)
-        self.score_names = (*(f"latent_{i + 1}" for i in latent), *RECONSTRUCTION_SCORES)
-        self.column_names = (*(f"latent_{i}" for i in latent), *RECONSTRUCTION_COLUMNS)
+        latent = (f"latent_{i + 1}" for i in range(latent_dim))
+        self.score_names = (*latent, *RECONSTRUCTION_SCORES)
+        self.column_names = RECONSTRUCTION_COLUMNS
         self.residual_encoder = ResidualEncoder()
         self.mask_encoder = MaskEncoder(latent_dim)
         self.decoder = Decoder(latent_dim)
@@ -185,14 +185,13 @@ class CoDAE(AnomalyModel):
         return terms
 
     def examine(self, batch: ImageBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return all scores, and the latent vector and quality of the reconstruction."""
+        """Return all scores, and the quality of the reconstruction."""
         mask = batch.mask()
         z, logits = self(mask)
         scores = {f"latent_{i + 1}": z[:, i] for i in range(self.latent_dim)}
         probability = torch.sigmoid(logits)
         scores |= reconstruction_scores(probability, mask, bernoulli_loss(logits, mask))
-        latent = {f"latent_{i}": z[:, i] for i in range(self.latent_dim)}
-        return scores, latent | reconstruction_columns(probability, mask)
+        return scores, reconstruction_columns(probability, mask)
 
     def encoder_score(self, batch: ImageBatch) -> Float[Tensor, " image"]:
         """Return the first latent component, which needs the small encoder alone."""

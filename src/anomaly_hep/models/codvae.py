@@ -159,7 +159,7 @@ class CoDVAE(CoDAE):
         return mixture_log_density(value, encoder.prior_logits, encoder.prior_temperature)
 
     def examine(self, batch: ImageBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return all scores, averaged over fixed draws, and latent vector and quality.
+        """Return all scores and the quality of the reconstruction, averaged over fixed draws.
 
         A reconstruction is the mode of the Bernoulli decoder, 0 or 1, except for `bce`.
         """
@@ -181,7 +181,7 @@ class CoDVAE(CoDAE):
         scores["kl_reverse"] = self.reverse_divergence(
             logits, temperature, self.draws(self.kl_samples, logits.shape)
         ).sum((1, 2))
-        return scores, {f"latent_{i}": z[:, i] for i in range(self.latent_dim)} | _mean(shown)
+        return scores, _mean(shown)
 
     def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
         """Return the masks and the probability of a hit in each pixel, for one fixed draw."""

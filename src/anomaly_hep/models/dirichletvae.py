@@ -105,7 +105,7 @@ class DirichletVAE(AnomalyModel):
         self.save_hyperparameters(logger=False)
         self.beta, self.normalise, topics = beta, normalise, range(len(concentration))
         self.score_names = (*(f"latent_{i + 1}" for i in topics), "reconstruction_kl", "latent_kl")
-        self.column_names = (*(f"latent_{i}" for i in topics), *RECONSTRUCTION_COLUMNS)
+        self.column_names = (*(f"posterior_mean_{i + 1}" for i in topics), *RECONSTRUCTION_COLUMNS)
         self.encoder = TopicEncoder(hidden, len(topics))
         self.decoder = nn.Linear(len(topics), PIXELS, bias=False)
         nn.init.xavier_uniform_(self.decoder.weight)
@@ -170,7 +170,7 @@ class DirichletVAE(AnomalyModel):
         scores = {f"latent_{i + 1}": weight for i, weight in enumerate(weights.unbind(1))}
         scores["reconstruction_kl"] = pixel_divergence(image, log_reconstruction)
         scores["latent_kl"] = self.latent_divergence(mean, log_variance)
-        columns = {f"latent_{i}": value for i, value in enumerate(mean.unbind(1))}
+        columns = {f"posterior_mean_{i + 1}": value for i, value in enumerate(mean.unbind(1))}
         expected = self._expected_hits(batch, log_reconstruction)
         return scores, columns | reconstruction_columns(expected, batch.mask())
 

@@ -20,7 +20,7 @@ from anomaly_hep.evaluate.figures.style import (
 from anomaly_hep.evaluate.groups import groups_of
 from anomaly_hep.evaluate.labels import mass_name
 
-COLUMNS = ("latent_0", "latent_1")
+COLUMNS = ("score_latent_1", "score_latent_2")
 # Most events to draw: more would hide each other. Background as many as all signals of a panel.
 _BACKGROUND, _SIGNAL = 2000, 300
 # Share of the drawn events that may lie outside of the axes at either end.
@@ -30,8 +30,8 @@ _OUTSIDE = 0.002
 def latent_scatter(table: pd.DataFrame, metrics: Mapping[str, Any], *, seed: int = 0) -> Figure:
     """Return the latent vectors of single events, one panel per group of signals.
 
-    `table` is the table of scores with columns latent_0 and latent_1. Of each class at most some
-    hundred events are drawn, chosen by `seed`. arXiv:2306.12955 Fig. 3.
+    `table` is the table of scores, with the scores latent_1 and latent_2. Of each class at most
+    some hundred events are drawn, chosen by `seed`. arXiv:2306.12955 Fig. 3.
     """
     background, groups = metrics["data"]["background"], groups_of(metrics)
     rng = np.random.default_rng(seed)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from anomaly_hep.models.layers import kernels
+from anomaly_hep.models.layers.packed import PackedConvolution
 
 EPS = 1e-3  # of the instance norm, as in TensorFlow Addons
 SLOPE = 0.2  # of the leaky ReLU, TensorFlow's default
@@ -39,7 +40,8 @@ class ConvBlock(_Block):
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs // groups, outputs, stride)
-        self.groups = groups
+        padding = 0 if stride == 2 else 1  # SAME padding is not the same on both sides
+        self.convolve = PackedConvolution(stride=stride, padding=padding, groups=groups)
 
     def forward(
         self,
@@ -49,9 +51,7 @@ class ConvBlock(_Block):
         """Return the block's output, added to `residual` where one is given."""
         if self.stride == 2:
             x = functional.pad(x, kernels.same_padding(x.shape[2], x.shape[3]))
-            y = functional.conv2d(x, self.weight, self.bias, stride=2, groups=self.groups)
-        else:
-            y = functional.conv2d(x, self.weight, self.bias, padding=1, groups=self.groups)
+        y = self.convolve(x, self.weight, self.bias)
         return kernels.norm_act(y, self.norm_weight, self.norm_bias, residual, eps=EPS, slope=SLOPE)
 
 
@@ -67,10 +67,8 @@ class MaskBlock(_Block):
         super().__init__(1, outputs, stride)
         self.pooled = pooled
         self.bits: Tensor
-        self.powers: Tensor
         bits = (torch.arange(512)[:, None] >> torch.arange(9)) & 1
         self.register_buffer("bits", bits.float(), persistent=False)
-        self.register_buffer("powers", 2.0 ** torch.arange(9).view(1, 1, 3, 3), persistent=False)
 
     def forward(
         self, mask: Float[Tensor, "image 1 row column"]
@@ -90,11 +88,12 @@ class MaskBlock(_Block):
         padding = (
             kernels.same_padding(mask.shape[2], mask.shape[3]) if self.stride == 2 else (1, 1, 1, 1)
         )
-        codes = (
-            functional.conv2d(functional.pad(mask, padding), self.powers, stride=self.stride)[:, 0]
-            .round()
-            .long()
-        )
+        x, step = functional.pad(mask[:, 0], padding), self.stride
+        height, width = x.shape[1:]
+        # each pixel of a window has its bit; a convolution of one channel takes five times as long
+        x = _digits(*(x[:, :, i : width - 2 + i : step] for i in range(3)), base=2)
+        x = _digits(*(x[:, i : height - 2 + i : step] for i in range(3)), base=8)
+        codes = x.long()
         occurs = torch.bincount(codes.flatten(), minlength=512) > 0
         number = occurs.cumsum(0) - 1
         return number[codes].int(), self.bits[occurs]
@@ -113,6 +112,17 @@ class MaskBlock(_Block):
         variance = torch.einsum("if,ifc->ic", share, centred * centred)
         scale = (variance + EPS).rsqrt() * self.norm_weight
         return functional.leaky_relu(centred * scale[:, None] + self.norm_bias, SLOPE)
+
+
+def _digits(
+    first: Float[Tensor, "*place"],
+    second: Float[Tensor, "*place"],
+    third: Float[Tensor, "*place"],
+    *,
+    base: int,
+) -> Float[Tensor, "*place"]:
+    """Return the number of three digits, the first one the lowest."""
+    return first.add(second, alpha=base).add_(third, alpha=base * base)
 
 
 class Residual(nn.Module):
