@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint format bench sweep clean
+.PHONY: help setup train fpga test lint format bench sweep clean
 
 help:   ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 train: $(STAMP)   ## the main job: simulate, train CLIP-VAE, score, evaluate (ARGS="model.beta=0.1")
 	$(BIN)/python train.py model=clipvae data=jetclass $(ARGS)
+
+fpga: $(STAMP)   ## firmware of the newest CLIP-VAE run, or of a small one, with its proof (ARGS="fpga=finn")
+	$(BIN)/python -m anomaly_hep fpga $(ARGS)
 
 test: $(STAMP)   ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)

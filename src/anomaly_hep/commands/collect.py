@@ -9,15 +9,23 @@ from rich.console import Console
 
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.collect import collect
+from anomaly_hep.evaluate.runs import find_runs
+from anomaly_hep.fpga.tradeoff import write_trade_off
 
 
 def run(arguments: Sequence[str]) -> None:
     """Write collected.md, .csv and .json into the directory and print the table.
 
-    Runs with a curve.csv give auc_against_presentations.png and .csv too.
+    Runs with a curve.csv give auc_against_presentations.png and .csv too, firmware runs
+    fpga_tradeoff.png and .csv.
     """
     if len(arguments) != 1:
         raise ConfigError(
             "collect takes one directory. Cure: python -m anomaly_hep collect outputs"
         )
-    Console().print(collect(Path(arguments[0])))
+    directory, console = Path(arguments[0]), Console()
+    figure = write_trade_off(directory)
+    if figure is None or find_runs(directory):
+        console.print(collect(directory))
+    if figure is not None:
+        console.print(f"efficiency against logic of the firmware runs: {figure}")

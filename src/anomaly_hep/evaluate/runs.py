@@ -79,7 +79,10 @@ class Group:
 
 
 def find_runs(directory: Path) -> list[Run]:
-    """Return every run below a directory (itself included), by path, whatever became of it."""
+    """Return every training below a directory (itself included), by path, whatever became of it.
+
+    Runs of the command fpga are none.
+    """
     if not directory.is_dir():
         raise MissingDataError(f"{directory} is not a directory. Cure: give one that holds runs")
     configs = (directory / "config.yaml", *directory.rglob("*/config.yaml"))
@@ -90,7 +93,13 @@ def find_runs(directory: Path) -> list[Run]:
         if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(directory).parts)
     }
-    return [_look_at(path, directory) for path in sorted(visible)]
+    trainings = [path for path in sorted(visible) if not _is_firmware(path)]
+    return [_look_at(path, directory) for path in trainings]
+
+
+def _is_firmware(directory: Path) -> bool:
+    text = (directory / "config.yaml").read_text(encoding="utf-8", errors="replace")
+    return "\nfpga:\n" in text
 
 
 def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[str]]:

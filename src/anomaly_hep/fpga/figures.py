@@ -98,7 +98,7 @@ def trade_off(points: Sequence[Mapping[str, Any]]) -> Figure:
         axes.step(*zip(*best, strict=True), where="post", color="#888888", zorder=0)
         axes.set_xscale("log")
         axes.set_xlabel("LUTs, da4ml's estimate")
-        axes.set_ylabel("signal efficiency at rejection 100, mean [%]")
+        axes.set_ylabel("signal efficiency at the rejection, mean over signals [%]")
         axes.legend(fontsize="small", frameon=False)
     return figure
 
