@@ -19,6 +19,14 @@ NEEDS = {
         "hydra-joblib-launcher",
         "hydra-submitit-launcher",
     ),
+    "fpga (extra fpga)": ("brevitas", "da4ml", "hls4ml", "onnx", "onnxruntime", "qonnx"),
+}
+# programs that are used where they are found
+PROGRAMS = {
+    "g++": "layers of images, hls4ml's C simulation",
+    "verilator": "fpga: simulation of the RTL",
+    "yosys": "fpga: synthesis of the RTL",
+    "vitis_hls": "fpga: the vendor's synthesis",
 }
 
 
@@ -35,6 +43,8 @@ def run(arguments: Sequence[str]) -> None:
     for purpose, packages in NEEDS.items():
         for number, package in enumerate(packages):
             table.add_row("" if number else purpose, package, _version(package))
+    for program, purpose in PROGRAMS.items():
+        table.add_row(purpose, program, shutil.which(program) or "not on PATH")
     console.print(table)
 
 
