@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from anomaly_hep.data.module import EventDataModule
-from anomaly_hep.errors import ConfigError
-from anomaly_hep.formats.darkshowers import is_published
-from anomaly_hep.formats.download import published_files
+from anomaly_hep.formats.origin import origin_of
 from anomaly_hep.models.base import AnomalyModel
-from anomaly_hep.types import FileDescription
 
 
 def describe_data(config: Mapping[str, Any], module: EventDataModule) -> dict[str, Any]:
@@ -31,19 +27,6 @@ def describe_data(config: Mapping[str, Any], module: EventDataModule) -> dict[st
     if module.signal.value:
         described["signal_in_training"] = module.signal.value
     return described
-
-
-def origin_of(files: Sequence[FileDescription], directory: Path) -> tuple[str, str | None]:
-    """Return 'simulated', 'published' or 'user', and the generator of simulated files."""
-    made = [file.provenance for file in files if file.provenance]
-    if len(made) == len(files):
-        return "simulated", str(made[0]["generator"])
-    if made:
-        raise ConfigError(f"{directory} mixes simulated files with others. Cure: keep them apart")
-    # only what `fetch` has verified, or is known by its checksum, is called published
-    verified = published_files(directory)
-    published = all(file.path in verified or is_published(file.path) for file in files)
-    return ("published" if published else "user"), None
 
 
 def describe_model(

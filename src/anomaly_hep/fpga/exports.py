@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga.design import Design, integer_stage, score_stage
+from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.source import Timed
 from anomaly_hep.fpga.verify import Stage
 
@@ -92,12 +94,27 @@ def export(
         building.mkdir(parents=True)
         expected = integer_stage(design, inputs).integers
         if settings["corrupt"]:
-            design = replace(design, integers=design.integers.with_one_weight_changed())
+            design = replace(design, integers=_corrupted(design.integers, inputs))
         job = Job(design, inputs, expected, settings, building, timed)
         exporter(job).save(building)
         building.rename(final)
         _mend_paths(final, str(building.resolve()), str(final.resolve()))
     return Results.load(final)
+
+
+def _corrupted(
+    encoder: IntegerEncoder, inputs: Int64[np.ndarray, "event constituent port"]
+) -> IntegerEncoder:
+    """Return the encoder with one weight changed by one, the largest that any event depends on."""
+    right = encoder(inputs)
+    for rank in range(int((encoder.phi[-1].weight != 0).sum())):
+        changed = encoder.with_one_weight_changed(rank)
+        if (changed(inputs) != right).any():
+            return changed
+    raise ExportError(
+        "no event depends on a weight of phi's last layer: the network is dead, and a changed "
+        "weight cannot be noticed. Cure: train it longer, or with more bits"
+    )
 
 
 def _mend_paths(directory: Path, old: str, new: str) -> None:

@@ -26,26 +26,33 @@ _NOT_CLOSED = "not closed"
 
 
 def proof_rows(content: Mapping[str, Any]) -> tuple[Row, list[Row]]:
-    """Return head and rows of the table of stages."""
-    signals = ordered(content["stages"][0]["efficiency"])
+    """Return head and rows of the table of stages, efficiencies as their mean over signals."""
     head = ["stage", "implementation", "events", "exactly equal", "largest difference (LSB)",
-            "decisions that differ", *map(decay, signals), "mean"]  # fmt: skip
-    rows = []
-    for stage in content["stages"]:
-        found = stage["efficiency"]
-        rows.append(
-            [
-                *stage["implementation"].split(": "),
-                f"{stage['events']:,}",
-                *(
-                    "–" if stage[key] is None else f"{stage[key]:,}"
-                    for key in ("equal", "max_difference_lsb", "decision_flips")
-                ),
-                *(str(percent(*found[s])) if s in found else "–" for s in signals),
-                str(percent(*stage["mean_efficiency"])) if stage["mean_efficiency"] else "–",
-            ]
-        )
+            "decisions that differ", "efficiency, mean of signals [%]"]  # fmt: skip
+    rows = [
+        [
+            *stage["implementation"].split(": "),
+            f"{stage['events']:,}",
+            *(
+                "–" if stage[key] is None else f"{stage[key]:,}"
+                for key in ("equal", "max_difference_lsb", "decision_flips")
+            ),
+            str(percent(*stage["mean_efficiency"])) if stage["mean_efficiency"] else "–",
+        ]
+        for stage in content["stages"]
+    ]
     return head, rows
+
+
+def efficiency_rows(content: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    """Return head and rows of the signal efficiencies, in %, of stages that differ in them."""
+    signals = ordered(content["stages"][0]["efficiency"])
+    rows: list[Row] = []
+    for stage in content["stages"]:
+        cells = [str(percent(*stage["efficiency"][s])) for s in signals if s in stage["efficiency"]]
+        if len(cells) == len(signals) and (not rows or cells != rows[-1][1:]):
+            rows.append([stage["implementation"].split(": ")[0], *cells])
+    return ["stage", *map(decay, signals)], rows
 
 
 def resource_rows(content: Mapping[str, Any]) -> tuple[Row, list[Row]]:
@@ -81,17 +88,14 @@ def show(path: Path, console: Console) -> None:
 
 def text_tables(content: Mapping[str, Any]) -> Iterator[Table]:
     """Yield the tables for a console."""
-    head, rows = proof_rows(content)
-    # the efficiencies of single signals are in the page: a console is narrow
-    narrow = [*range(6), len(head) - 1]
-    yield _text("Proof", [head[n] for n in narrow], [[row[n] for n in narrow] for row in rows])
+    yield _text(f"Proof, {_measured_on(content)}", *proof_rows(content))
     yield _text("Resources, estimates unless a vendor's", *resource_rows(content))
 
 
 def _text(title: str, head: Row, rows: Sequence[Row]) -> Table:
     table = Table(title=title, title_justify="left")
     for number, name in enumerate(head):
-        table.add_column(name, justify="right" if number else "left")
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
@@ -104,8 +108,8 @@ def html(directory: Path, content: Mapping[str, Any]) -> str:
     parts = [
         f"<h1>{escape(title)}</h1>",
         (
-            f"<p class='soft'>From {escape(content['model']['checkpoint'])}; events of "
-            f"{escape(content['model']['events'])}.</p>"
+            f"<p class='soft'>From {escape(content['model']['checkpoint'])}; "
+            f"{escape(_measured_on(content))}.</p>"
         ),
         _verdict(content),
         f"<dl class='cards'>{_cards(content)}</dl>",
@@ -114,9 +118,11 @@ def html(directory: Path, content: Mapping[str, Any]) -> str:
             "<p>Float rows have their own threshold and are compared with the row above; all "
             "others with the quantised model, output by output in units of its last bit, at one "
             "threshold. "
-            f"Efficiencies in % at rejection {design['rejection']:g}, with 68 % intervals.</p>"
+            f"Efficiencies at rejection {design['rejection']:g}, with 68 % intervals.</p>"
         ),
         _table(*proof_rows(content)),
+        "<h2>Signal efficiencies [%]</h2>",
+        _table(*efficiency_rows(content)),
         "<h2>Resources and latency</h2>",
         (
             "<p>Estimates: nothing was placed or routed. Latency is stages × the clock asked for; "
@@ -141,6 +147,16 @@ def html(directory: Path, content: Mapping[str, Any]) -> str:
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
         + "\n".join(parts)
         + "</main></body></html>\n"
+    )
+
+
+def _measured_on(content: Mapping[str, Any]) -> str:
+    """Return what events the numbers are of: simulated ones are called so."""
+    background, counts = content["background"], content["events"]
+    signals = sum(n for label, n in counts.items() if label != background)
+    return (
+        f"measured on {content['model']['origin']} events: {counts[background]:,} {background} "
+        f"and {signals:,} signal"
     )
 
 

@@ -99,7 +99,7 @@ def _design(design: Design, settings: Mapping[str, Any]) -> dict[str, Any]:
         **{name: settings[name] for name in kept},
         "threshold": design.cut,
         "score_type": str(score.type),
-        "threshold_value": float(score.real(np.array(design.cut))),
+        "threshold_value": float(score.real(np.array([design.cut]))[0]),
         "ports": [
             {
                 "name": port.name,

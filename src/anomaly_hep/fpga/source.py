@@ -17,6 +17,7 @@ from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import Reading
 from anomaly_hep.errors import CheckpointError
 from anomaly_hep.evaluate.scores import load_model
+from anomaly_hep.formats.origin import origin_of
 from anomaly_hep.fpga import events
 from anomaly_hep.fpga.events import Jets
 from anomaly_hep.fpga.integers import Port
@@ -119,13 +120,17 @@ class Source:
         return found
 
     def described(self) -> dict[str, Any]:
-        """Return what fpga.json says of the model."""
+        """Return what fpga.json says of the model and of the events."""
         counts = self.model.parameter_counts()
+        files = [f for label in self.module.classes for f in self.module.files("test", label)]
+        origin, generator = origin_of(files, self.module.test_directory)
         return {
             "checkpoint": str(self.checkpoint),
             "model": type(self.model).__name__,
             "encoder_parameters": counts["encoder"],
             "events": str(self.module.test_directory),
+            "origin": origin,
+            "generator": generator,
         }
 
 

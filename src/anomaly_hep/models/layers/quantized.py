@@ -5,21 +5,27 @@ Every scale is a power of two and activations are rounded down, which is what dr
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import brevitas.nn as qnn
-from brevitas.core.scaling import ScalingImplType
-from brevitas.inject.enum import FloatToIntImplType
-from brevitas.quant.fixed_point import (
-    Int8ActPerTensorFixedPoint,
-    Int8BiasPerTensorFixedPointInternalScaling,
-    Int8WeightPerTensorFixedPoint,
-    Uint8ActPerTensorFixedPoint,
-)
 from torch import nn
 
 from anomaly_hep.errors import ConfigError
+
+with warnings.catch_warnings():
+    # Brevitas's docstrings hold escapes that Python warns of when it first compiles them
+    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", SyntaxWarning)
+    import brevitas.nn as qnn
+    from brevitas.core.scaling import ScalingImplType
+    from brevitas.inject.enum import FloatToIntImplType
+    from brevitas.quant.fixed_point import (
+        Int8ActPerTensorFixedPoint,
+        Int8BiasPerTensorFixedPointInternalScaling,
+        Int8WeightPerTensorFixedPoint,
+        Uint8ActPerTensorFixedPoint,
+    )
 
 _BITS = ("weight_bits", "activation_bits", "input_bits", "output_bits")
 _BIAS_BITS = 8

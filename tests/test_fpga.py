@@ -1,0 +1,236 @@
+"""The command fpga from a checkpoint to firmware, on toy jets and tiny networks."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anomaly_hep.commands import fpga
+from tests import runs
+from tests.data.files import write_toys
+
+DESIGN = (
+    "threads=1",
+    "fpga.constituents=3",
+    "fpga.phi=[4,3]",
+    "fpga.rho=[4]",
+    "fpga.latent_dim=2",
+    "fpga.weight_bits=4",
+    "fpga.activation_bits=5",
+    "fpga.output_bits=6",
+    "fpga.float_starts=1",
+    "fpga.float_steps=60",
+    "fpga.quantized_steps=60",
+    "fpga.rejection=10",
+)
+ALL = ("fpga.hls4ml.backends=[Vitis,oneAPI]", "fpga.rtl.simulated_events=300")
+INTEGER_ROWS = [
+    "integer reference: numpy",
+    "QONNX graph: qonnx execution",
+    "hls4ml C simulation: Vitis, g++",
+    "generated RTL: da4ml's interpreter",
+    "FINN's graph: thresholds, onnx execution",
+]
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a trained run of Deep Sets and one of a quantised trigger encoder."""
+    toys = write_toys(tmp_path_factory.mktemp("toys"))
+    small = (*runs.TWO_CLASSES, "data.dir=.")
+    runs.train_here(runs.train_command(*small, "run_dir=outputs/deepset"), toys)
+    trigger = [c for c in runs.train_command(*small) if c != "model.encoder.layers=1"]
+    bits = "{weight_bits: 4, activation_bits: 5, input_bits: 6, output_bits: 8}"
+    shape = ("constituents=3", "phi=[4,3]", "rho=[4]")
+    runs.train_here(
+        [
+            *trigger,
+            "model/encoder=trigger",
+            *(f"model.encoder.{text}" for text in shape),
+            f"model.quantization={bits}",
+            "model.latent_dim=2",
+            "run_dir=trigger",
+        ],
+        toys,
+    )
+    return toys
+
+
+def firmware(toys: Path, *arguments: str, expect: int = 0) -> str:
+    """Run the command with the tiny design and return what it printed."""
+    return runs.command(toys, "fpga", *DESIGN, *arguments, expect=expect)
+
+
+def content(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "fpga.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(toys: Path) -> Path:
+    """Firmware of the newest run, all exports."""
+    printed = firmware(toys, *ALL, "run_dir=all")
+    assert "from outputs/deepset/checkpoints/best.ckpt" in printed
+    return toys / "all"
+
+
+def test_every_export_equals_the_quantised_model(made: Path) -> None:
+    found = content(made)
+    assert found["exact"]
+    stages = {stage["implementation"]: stage for stage in found["stages"]}
+    assert [name for name in stages if name in INTEGER_ROWS] == INTEGER_ROWS
+    for name in INTEGER_ROWS:
+        stage = stages[name]
+        assert stage["events"] == stage["equal"] == 120
+        assert stage["max_difference_lsb"] == stage["decision_flips"] == 0
+    # the chip's scores are not one and the same number
+    scores = [stage["efficiency"] for stage in found["stages"]]
+    assert all(set(signals) == {"Hbb"} for signals in scores if signals)
+    assert found["model"]["origin"] == "user"
+
+
+def test_fpga_json_has_the_layout_for_machines(made: Path) -> None:
+    found = content(made)
+    for stage in found["stages"]:
+        assert {"implementation", "events", "equal", "max_difference_lsb", "decision_flips",
+                "efficiency"} <= set(stage)  # fmt: skip
+    for row in found["resources"]:
+        assert {"tool", "lut", "ff", "dsp", "bram", "pipeline_stages",
+                "initiation_interval"} <= set(row)  # fmt: skip
+    (estimate,) = [row for row in found["resources"] if row["tool"] == "da4ml estimate"]
+    assert estimate["initiation_interval"] == 1
+    assert estimate["dsp"] == 0
+    assert estimate["lut"] > 0
+    assert all(seconds >= 0 for seconds in found["seconds"].values())
+    assert {"train float encoder", "train quantized encoder"} <= set(found["seconds"])
+
+
+def test_the_firmware_lies_where_the_documentation_says(made: Path) -> None:
+    for name in (
+        "rtl/verilog/src/trigger.v", "rtl/vhdl/src/trigger.vhd", "rtl/ports.json",
+        "rtl/bench/trigger_bench.v", "rtl/bench/inputs.hex", "rtl/bench/expected.hex",
+        "hls4ml/vitis/build_prj.tcl", "hls4ml/qonnx/latent.onnx", "hls4ml/qonnx/score.onnx",
+        "float.ckpt", "quantized.ckpt", "report.html", "figures/agreement.png", "done.json",
+    ):  # fmt: skip
+        assert (made / name).stat().st_size > 0, name
+    # nothing names the directory in which it was built, which is gone
+    for path in [p for p in made.rglob("*") if p.is_file()]:
+        assert b".part/" not in path.read_bytes(), path
+
+
+def test_the_report_says_what_was_compared_and_loads_nothing(made: Path) -> None:
+    text = (made / "report.html").read_text()
+    assert "Every compared event is exactly equal" in text
+    assert "not closed" in text
+    assert "60 QCD and 60 signal" in text
+    assert not re.search(r"(src|href)=['\"]https?:", text)
+
+
+def test_a_finished_run_is_shown_and_not_made_again(toys: Path, made: Path) -> None:
+    before = (made / "rtl" / "ports.json").stat().st_mtime_ns
+    assert "is finished" in firmware(toys, *ALL, "run_dir=all")
+    assert (made / "rtl" / "ports.json").stat().st_mtime_ns == before
+
+
+def test_a_killed_run_goes_on_with_what_is_whole(toys: Path, made: Path) -> None:
+    again = toys / "again"
+    shutil.copytree(made, again)
+    for name in ("done.json", "fpga.json"):
+        (again / name).unlink()
+    shutil.rmtree(again / "rtl")
+    (again / ".rtl.part").mkdir()
+    config = (again / "config.yaml").read_text()
+    (again / "config.yaml").write_text(config.replace("run_dir: all", "run_dir: again"))
+    printed = firmware(toys, *ALL, "run_dir=again")
+    assert "RTL: interpreter" in printed
+    assert "train" not in printed
+    assert "hls4ml" not in printed.split("Proof")[0]
+    assert content(again)["stages"] == content(made)["stages"]
+
+
+@pytest.mark.parametrize(("export", "row"), [("hls4ml", 1), ("rtl", 3), ("finn", 4)])
+def test_one_changed_weight_stops_the_command(
+    toys: Path, made: Path, export: str, row: int
+) -> None:
+    run = toys / f"corrupt-{export}"
+    own = {"hls4ml": [ALL[0]], "rtl": [ALL[1]], "finn": ["fpga.finn.make_environment=false"]}
+    printed = firmware(
+        toys, f"fpga={export}", *own[export], "fpga.corrupt=one_weight", f"run_dir={run.name}",
+        expect=1,
+    )  # fmt: skip
+    assert f"ExportError: {INTEGER_ROWS[row]}" in printed
+    found = content(run)
+    assert not found["exact"]
+    (stage,) = [s for s in found["stages"] if s["implementation"] == INTEGER_ROWS[row]]
+    assert stage["equal"] < stage["events"]
+    assert stage["max_difference_lsb"] > 0
+    assert "Not equal." in (run / "report.html").read_text()
+    assert not (run / "done.json").exists()
+
+
+@pytest.mark.parametrize("score", ["squared", "kl"])
+def test_a_quantised_trigger_encoder_is_exported_as_it_is(toys: Path, score: str) -> None:
+    checkpoint = "checkpoint=trigger/checkpoints/best.ckpt"
+    name = f"own-{score}"
+    printed = firmware(
+        toys, "fpga=rtl", checkpoint, f"fpga.score={score}", ALL[1], f"run_dir={name}"
+    )
+    assert "train" not in printed.split("Proof")[0].replace(checkpoint, "")
+    found = content(toys / name)
+    assert found["exact"]
+    assert found["design"]["output_bits"] == 8
+    assert found["design"]["layers"][-1]["shape"][0] == (2 if score == "squared" else 4)
+
+
+def test_many_designs_make_one_figure(toys: Path) -> None:
+    sweep = ("-m", "fpga=rtl", "fpga.rtl.synthesis=false", "fpga.rtl.simulated_events=20")
+    checkpoint = "checkpoint=outputs/deepset/checkpoints/best.ckpt"
+    firmware(toys, *sweep, checkpoint, "fpga.weight_bits=3,5")
+    printed = runs.command(toys, "collect", "outputs")
+    assert "outputs/fpga_tradeoff.png" in printed
+    table = (toys / "outputs" / "fpga_tradeoff.csv").read_text().splitlines()
+    assert len(table) == 3
+    assert "CLIP-VAE" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fpga.corrupt=all"], "ConfigError: fpga.corrupt=all does not exist. Cure: choose one_w"),
+        (["fpga.score=mean"], "ConfigError: fpga.score=mean does not exist. Cure: choose squared"),
+        (["fpga.outputs=[latent]"], "ConfigError: fpga.outputs=.'latent'.. Cure: choose one or"),
+        (["fpga.inputs.pt_rel=6"], "ConfigError: the range 6.* is not a power of two. Cure"),
+        (["+fpga.inputs.charge=1"], "ConfigError: fpga.inputs.charge is no input of the trained"),
+        (["fpga.weight_bits=9"], "ConfigError: weight_bits=9. Cure: choose 2 to 8 bits"),
+        (["fpga.rejection=1000"], "ConfigError: fpga.rejection=1000 cannot be set with .* Cure"),
+        (["checkpoint=none.ckpt"], "CheckpointError: none.ckpt does not exist. Cure: give"),
+        (["checkpoint=cut.ckpt"], "CheckpointError: cut.ckpt is not a checkpoint .* Cure: use"),
+    ],
+)
+def test_bad_input_is_one_error_with_its_cure(
+    toys: Path, made: Path, arguments: list[str], message: str
+) -> None:
+    whole = (toys / "outputs" / "deepset" / "checkpoints" / "best.ckpt").read_bytes()
+    (toys / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
+    shutil.rmtree(toys / "bad", ignore_errors=True)
+    printed = firmware(toys, "fpga=rtl", *arguments, "run_dir=bad", expect=1)
+    assert re.search(message, printed), printed
+    assert not (toys / "bad" / "fpga.json").exists()
+    assert not (toys / "bad" / "rtl").exists()
+
+
+def test_a_missing_package_is_named(
+    toys: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        fpga.importlib.util, "find_spec", lambda name: None if name == "da4ml" else real(name)
+    )
+    printed = firmware(toys, "run_dir=lacking", expect=1)
+    assert "MissingToolError: the command fpga needs da4ml. Cure: make setup" in printed
