@@ -119,11 +119,11 @@ def test_weights_fit_their_bits() -> None:
             assert not layer.bias.any()
 
 
+@torch.no_grad()
 def test_a_bias_finer_than_the_products_moves_the_weights_up() -> None:
     encoder = _trained(BITS)
     weights = encoder.head.quant_weight()
-    with torch.no_grad():
-        encoder.head.bias *= 1e-3
+    encoder.head.bias *= 1e-3
     integers = integer_encoder(encoder, PORTS)
     scale = Fraction(2) ** -integers.head.weight_fraction
     assert scale < Fraction(float(weights.scale))
