@@ -41,18 +41,23 @@ def synthesize(project: Path, log: Path, stages: int) -> dict[str, Any]:
     ]
     script = "; ".join(
         [
-            f"read_verilog -sv {' '.join(map(str, files))}",
+            # deferred: a table's module by itself names a file that is not there
+            f"read_verilog -sv -defer {' '.join(map(str, files))}",
+            f"hierarchy -top {NAME}",
+            # a small table is gates: yosys 0.23 finds no mapping for the "distributed" of da4ml
+            'setattr -set rom_style "logic" */m:*',
             f"synth_xilinx -family xcup -top {NAME} -noiopad -noclkbuf -nodsp -flatten",
             "tee -o stat.json stat -json",
         ]
     )
     # where $readmemh looks for the tables
-    for table in (source / "memfiles").iterdir():
-        shutil.copy(table, source)
+    copies = [Path(shutil.copy(table, source)) for table in (source / "memfiles").iterdir()]
     with log.open("w", encoding="utf-8") as stream:
         done = subprocess.run(
             [name, "-q", "-p", script], cwd=source, stdout=stream, stderr=stream, check=False
         )
+    for copy in copies:
+        copy.unlink()
     if done.returncode:
         raise ExportError(
             f"{name} ended with status {done.returncode}; its last lines are in {log}. "
