@@ -24,8 +24,13 @@ def random_encoder(
     input_bits: int = 5,
     output_bits: int = 6,
     phi_bias: bool = False,
+    finer: int | None = None,
 ) -> IntegerEncoder:
-    """An encoder whose scales let roundings drop bits and saturate, at times a bit too far."""
+    """An encoder whose scales let roundings drop bits and saturate, at times a bit too far.
+
+    finer: bits behind the point that the outputs have more than the head's accumulator; where it is
+    None they have what suits its sums.
+    """
     random = np.random.default_rng(seed)
     inputs = FixedPoint(True, input_bits, input_bits - 1)
     activation = FixedPoint(False, activation_bits, 0)
@@ -48,6 +53,8 @@ def random_encoder(
         values, kind = layer(values), layer.output
     latent = FixedPoint(True, output_bits, 0)
     head = _layer(random, "head", outputs, weight_bits, values, kind, latent, bias=True)
+    if finer is not None:
+        head = replace(head, output=replace(latent, fraction=head.accumulator.fraction + finer))
     return IntegerEncoder(
         constituents,
         tuple(Port(f"p{i}", 1.0, flag=False) for i in range(ports)),
@@ -108,3 +115,8 @@ def hard_inputs(encoder: IntegerEncoder, count: int = 500, seed: int = 1) -> Int
     filled = random.integers(0, encoder.constituents + 1, count)
     short[np.arange(encoder.constituents) >= filled[:, None]] = 0
     return np.concatenate([edges, full, small, short])
+
+
+def events(encoder: IntegerEncoder, count: int, seed: int = 1) -> Integers:
+    """So many of the hardest inputs: none, both ends of the range, turns of them, then random."""
+    return hard_inputs(encoder, count, seed)[:count]

@@ -72,7 +72,7 @@ def write(
 ) -> None:
     """Write trigger_bench.v, inputs.hex and expected.hex into a directory.
 
-    `expected` has the integers of each output, those of the score at its own scale.
+    `expected` has the integers of each output at the scale of its field.
     """
     text = _BENCH.substitute(
         name=NAME,

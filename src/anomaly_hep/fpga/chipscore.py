@@ -103,10 +103,10 @@ def threshold(background: Real[np.ndarray, " event"], rejection: float) -> float
 
     A trigger fires where score > threshold. The events are validation background.
     """
-    if rejection < 1 or len(background) < rejection:
+    if not 1 < rejection <= len(background):
         raise ConfigError(
             f"fpga.rejection={rejection} cannot be set with {len(background)} validation events "
-            "of background. Cure: more of them, or a lower rejection of at least 1"
+            "of background. Cure: more of them, or a lower rejection above 1"
         )
     allowed = math.floor(len(background) / rejection)
     cut: float | int = np.sort(background)[len(background) - allowed - 1].item()

@@ -43,7 +43,9 @@ def export_rtl(job: Job) -> Results:
         encoder,
         place,
         job.inputs[some],
-        {name: job.expected[name][some] for name in settings["outputs"]},
+        _on_wires(
+            {name: job.expected[name][some] for name in settings["outputs"]}, circuit, design
+        ),
         settings["clock_ns"],
     )
     if bench.has_verilator():
@@ -70,9 +72,19 @@ def export_rtl(job: Job) -> Results:
 
 def _scaled(found: Arrays, circuit: rtl.Circuit, design: Design) -> Arrays:
     """Return the outputs at the scale of the integer reference: da4ml drops bits that stay 0."""
-    fractions = {s.name: s.type.fraction for s in circuit.outputs}
-    places = {"score": design.score.fraction - fractions.get("score", 0), "decision": 0}
+    places = _dropped(circuit, design)
     return {name: values << places[name] for name, values in found.items()}
+
+
+def _on_wires(expected: Arrays, circuit: rtl.Circuit, design: Design) -> Arrays:
+    """Return the integers of the reference without the bits that da4ml drops."""
+    places = _dropped(circuit, design)
+    return {name: values >> places[name] for name, values in expected.items()}
+
+
+def _dropped(circuit: rtl.Circuit, design: Design) -> dict[str, int]:
+    fractions = {s.name: s.type.fraction for s in circuit.outputs}
+    return {"score": design.score.fraction - fractions.get("score", 0), "decision": 0}
 
 
 def export_hls4ml(job: Job) -> Results:

@@ -65,7 +65,7 @@ def shifted(integers: Integers, places: int) -> Integers:
 def bits_for(low: int, high: int) -> FixedPoint:
     """Return the narrowest integers that hold everything from `low` to `high`."""
     if low < 0:
-        return FixedPoint(True, max((-low - 1).bit_length(), high.bit_length()) + 1, 0)
+        return FixedPoint(True, max((-low - 1).bit_length(), max(high, 0).bit_length()) + 1, 0)
     return FixedPoint(False, max(high.bit_length(), 1), 0)
 
 

@@ -16,7 +16,7 @@ from da4ml.trace.ops import quantize, relu
 from da4ml.types import minimal_kif
 from jaxtyping import Int64
 
-from anomaly_hep.errors import ConfigError
+from anomaly_hep.errors import ConfigError, ExportError
 from anomaly_hep.fpga.chipscore import TABLE, ChipScore
 from anomaly_hep.fpga.fixedpoint import FixedPoint, whole
 from anomaly_hep.fpga.integers import IntegerEncoder, Layer
@@ -92,12 +92,18 @@ def trace(
         np.array([made[name] for name in outputs]), arriving.solver_options, hwconf=arriving.hwconf
     )
     logic = comb_trace(arriving, leaving)
+    signals = _signals(outputs, logic.out_qint)
+    if not any(signal.type.bits for signal in signals):
+        raise ExportError(
+            f"{' and '.join(outputs)} would be the same for every event, and no wire leaves the "
+            "chip. Cure: train the encoder longer, or another fpga.rejection"
+        )
     ports = [f"{n}.{port.name}" for n in range(encoder.constituents) for port in encoder.ports]
     return Circuit(
         logic,
         to_pipeline(logic, cutoff, verbose=False),
         _signals(ports, logic.inp_qint),
-        _signals(outputs, logic.out_qint),
+        signals,
     )
 
 

@@ -6,6 +6,7 @@ Only background events are seen, and of the model only its score: no label enter
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,11 +72,7 @@ def train(
         encoder.train()
         score = float_score(kind, encoder(examples.inputs[rows]))
         loss = distance(score, examples.target[rows], scale)
-        if not torch.isfinite(loss):
-            raise NonFiniteError(
-                f"the loss of the trigger's encoder is {float(loss)} at step {step}. "
-                "Cure: a lower learning rate in fpga"
-            )
+        _refuse_non_finite(loss.item(), "training", step)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -84,11 +81,20 @@ def train(
         # Brevitas sets its scales from the first batches: early values are not final
         if step % every == 0 and step > how.steps // 2:
             values = scores(encoder, kind, validation.inputs)
-            found = float(distance(values, validation.target, scale))
+            found = distance(values, validation.target, scale).item()
+            _refuse_non_finite(found, "validation", step)
             if found < lowest:
                 lowest, best = found, copy.deepcopy(encoder.state_dict())
     encoder.load_state_dict(best)
     return encoder.eval(), lowest
+
+
+def _refuse_non_finite(loss: float, where: str, step: int) -> None:
+    if not math.isfinite(loss):
+        raise NonFiniteError(
+            f"the {where} loss of the trigger's encoder is {loss} at step {step}. "
+            "Cure: a lower learning rate in fpga, unless the model's own scores are not finite"
+        )
 
 
 def _batches(count: int, how: Schedule) -> Iterator[Int64[Tensor, " row"]]:

