@@ -12,14 +12,17 @@ from omegaconf import OmegaConf
 
 from anomaly_hep.commands.train import make_data, make_model
 from anomaly_hep.evaluate.published import row_for
+from anomaly_hep.fpga.exporters import EXPORTERS
+from anomaly_hep.models.layers.trigger import FLAG_RANGE, TriggerEncoder
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 GROUPS = sorted(
     (str(path.parent.relative_to(CONF)), path.stem)
     for path in CONF.glob("*/**/*.yaml")
-    if path.parent.name != "simulation"
+    if path.parent.name not in ("simulation", "fpga")
 )
+FIRMWARE = sorted(path.stem for path in (CONF / "fpga").glob("*.yaml"))
 REQUIRED = {
     "score": ["checkpoint=a.ckpt", "input=b.root", "output=c.parquet"],
     "evaluate": ["run_dir=a"],
@@ -48,6 +51,25 @@ def test_every_option_composes_and_its_model_can_be_built(group: str, option: st
     config = _compose("train", f"{group}={option}", *beside)
     assert make_model(config).parameter_counts()["total"] > 0
     assert make_data(config).reading.columns
+
+
+@pytest.mark.parametrize("option", FIRMWARE)
+def test_every_kind_of_firmware_composes_and_its_encoder_can_be_built(option: str) -> None:
+    settings = _compose("fpga", f"fpga={option}")["fpga"]
+    ranges = [*settings["inputs"].values(), *[FLAG_RANGE] * (8 * settings["types"])]
+    shape = {name: settings[name] for name in ("constituents", "phi", "rho")}
+    kinds = ("weight_bits", "activation_bits", "input_bits", "output_bits")
+    encoder = TriggerEncoder(
+        ranges=ranges,
+        outputs=settings["latent_dim"],
+        precision={name: settings[name] for name in kinds},
+        **shape,
+    )
+    assert len(ranges) == 12
+    assert encoder.constituents == 16
+    assert set(settings) & set(EXPORTERS) == {
+        "all": set(EXPORTERS), "design": set(),
+    }.get(option, {option})  # fmt: skip
 
 
 def test_every_group_is_covered() -> None:
