@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from anomaly_hep.evaluate.cells import percent
-from anomaly_hep.evaluate.labels import decay, ordered
+from anomaly_hep.evaluate.labels import decay, model_name, ordered
 from anomaly_hep.evaluate.page import STYLE
 
 Row = list[str]
@@ -104,7 +104,7 @@ def _text(title: str, head: Row, rows: Sequence[Row]) -> Table:
 def html(directory: Path, content: Mapping[str, Any]) -> str:
     """Return report.html of a run directory, its figures inside."""
     design = content["design"]
-    title = f"{content['model']['model']} in firmware"
+    title = f"{model_name(content)} in firmware"
     parts = [
         f"<h1>{escape(title)}</h1>",
         (
@@ -178,28 +178,26 @@ def _verdict(content: Mapping[str, Any]) -> str:
 
 def _cards(content: Mapping[str, Any]) -> str:
     design, resources = content["design"], content["resources"]
-    fired, background = content["background_firing"]
     values = {
         "constituents × inputs": f"{design['constituents']} × {len(design['ports'])}",
         "weights / activations": f"{design['weight_bits']} / {design['activation_bits']} bits",
         "score": f"{design['score']}, {design['score_type']}",
         "fires above": f"{design['threshold']:,}",
-        "background that fires": f"{fired:,} of {background:,}",
+        "background that fires [%]": str(percent(*content["background_firing"])),
         "events with a clipped input": f"{100 * content['inputs_beyond_range']['events']:.2f} %",
     }
     if resources:
         values[f"LUT ({resources[0]['tool']})"] = f"{resources[0]['lut']:,}"
     return "".join(
-        f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>"
-        for key, value in values.items()
+        f"<div><dt>{escape(key)}</dt><dd>{_cell(value)}</dd></div>" for key, value in values.items()
     )
 
 
 def _table(head: Row, rows: Sequence[Row]) -> str:
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    top = "".join(f"<th style='white-space: normal'>{escape(name)}</th>" for name in head)
     body = "".join(
         f"<tr><th scope='row'>{escape(row[0])}</th>"
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "".join(f"<td>{_cell(cell)}</td>" for cell in row[1:])
         + "</tr>"
         for row in rows
     )
@@ -208,6 +206,14 @@ def _table(head: Row, rows: Sequence[Row]) -> str:
         f"<div class='scroll'><table{wide}><thead><tr>{top}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def _cell(text: str) -> str:
+    """Return a cell's text, the interval of a number below it."""
+    value, _, spread = text.partition(" ")
+    if spread.startswith(("+", "±")):
+        return f"{escape(value)}<small>{escape(spread)}</small>"
+    return escape(text)
 
 
 def _pictures(directory: Path) -> Iterator[str]:

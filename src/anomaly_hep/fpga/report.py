@@ -13,6 +13,7 @@ from jaxtyping import Bool
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.evaluate.figures.style import save
+from anomaly_hep.evaluate.intervals import binomial
 from anomaly_hep.fpga import figures
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.events import Jets
@@ -56,7 +57,7 @@ def summary(path: Path, proof: Proof) -> dict[str, Any]:
         mean = mean_efficiency(comparison.stage, labels, background, settings["rejection"])
         stages.append(as_json(comparison, found) | {"mean_efficiency": mean and list(mean)})
     reference = next(c.stage for c in proof.comparisons if c.stage.integers)
-    rate = reference.fires[labels == background]
+    fires = reference.fires[labels == background]
     return {
         "stages": stages,
         "resources": [row for r in proof.exports.values() for row in r.resources],
@@ -69,7 +70,7 @@ def summary(path: Path, proof: Proof) -> dict[str, Any]:
         },
         "background": background,
         "design": _design(design, settings),
-        "background_firing": [int(rate.sum()), len(rate)],
+        "background_firing": list(binomial(int(fires.sum()), len(fires))),
         "inputs_beyond_range": {
             "events": float(proof.beyond.any(axis=1).mean()),
             "ports": {

@@ -126,7 +126,7 @@ class Source:
         origin, generator = origin_of(files, self.module.test_directory)
         return {
             "checkpoint": str(self.checkpoint),
-            "model": type(self.model).__name__,
+            "name": type(self.model).__name__.lower(),
             "encoder_parameters": counts["encoder"],
             "events": str(self.module.test_directory),
             "origin": origin,
