@@ -13,17 +13,19 @@ from anomaly_hep.errors import ConfigError, MissingDataError, SimulationError
 from anomaly_hep.formats import darkshowers_raw as raw
 from anomaly_hep.simulate import validation
 from anomaly_hep.simulate.darkprocesses import PREFIXES
-from anomaly_hep.simulate.imagevalidation import (
+from anomaly_hep.simulate.imagequantities import (
     Value,
     auc,
-    check_published,
     columns_hit,
     hit_counts,
-    momentum_table,
     profile,
+    summary,
+)
+from anomaly_hep.simulate.imagevalidation import (
+    check_published,
+    momentum_table,
     read_classes,
     report,
-    summary,
     tables,
 )
 from anomaly_hep.types import Events

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.simulate.darkprocesses import CLASSES, QCD
-from anomaly_hep.simulate.imagevalidation import (
+from anomaly_hep.simulate.imagequantities import (
     RADII,
     Value,
     auc,
