@@ -52,7 +52,7 @@ def _assert_equal(encoder: IntegerEncoder, found: tuple[Circuit, ChipScore, int,
         np.testing.assert_array_equal(integers["decision"], scores > cut)
 
 
-@settings(max_examples=20)
+@settings(max_examples=50)
 @given(
     seed=st.integers(0, 10**6),
     kind=st.sampled_from(KINDS),
