@@ -95,16 +95,20 @@ def export(
             design = replace(design, integers=design.integers.with_one_weight_changed())
         job = Job(design, inputs, expected, settings, building, timed)
         exporter(job).save(building)
+        _mend_paths(building, str(building.resolve()), str(final.resolve()))
         building.rename(final)
-        _mend_paths(final, str(building.resolve()), str(final.resolve()))
     return Results.load(final)
 
 
 def _mend_paths(directory: Path, old: str, new: str) -> None:
-    """Replace a path in the texts of a directory: some tools write it into their scripts."""
+    """Replace a path in the texts of a directory: some tools write it into their scripts.
+
+    Files with a zero byte are no texts, and another length would damage them.
+    """
     for path in directory.rglob("*"):
         if path.is_file() and old.encode() in (content := path.read_bytes()):
-            path.write_bytes(content.replace(old.encode(), new.encode()))
+            if b"\0" not in content:
+                path.write_bytes(content.replace(old.encode(), new.encode()))
 
 
 def stages(results: Results, design: Design) -> list[Stage]:
