@@ -120,7 +120,8 @@ def stages(results: Results, design: Design) -> list[Stage]:
         elif "latent" in outputs:
             stage = score_stage(name, design, design.score(outputs["latent"]), outputs)
         else:
-            stage = Stage(name, outputs["decision"].astype(float), np.ones(0, bool), outputs)
+            fires = outputs["decision"] == 1
+            stage = Stage(name, fires.astype(np.float64), fires, outputs)
         if "decision" in outputs:
             # the chip's own decision, not one taken from its score
             stage = replace(stage, fires=outputs["decision"] == 1)
