@@ -106,9 +106,9 @@ def _mend_paths(directory: Path, old: str, new: str) -> None:
     Files with a zero byte are no texts, and another length would damage them.
     """
     for path in directory.rglob("*"):
-        if path.is_file() and old.encode() in (content := path.read_bytes()):
-            if b"\0" not in content:
-                path.write_bytes(content.replace(old.encode(), new.encode()))
+        content = path.read_bytes() if path.is_file() else b""
+        if old.encode() in content and b"\0" not in content:
+            path.write_bytes(content.replace(old.encode(), new.encode()))
 
 
 def stages(results: Results, design: Design) -> list[Stage]:
