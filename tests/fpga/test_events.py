@@ -102,6 +102,14 @@ def test_parts_keep_their_labels_and_their_order(
     assert jets.inputs.shape[1:] == (3, 2)
 
 
+def test_no_events_are_refused(loaded: tuple[SetVAE, JetReading, Path]) -> None:
+    model, reading, _ = loaded
+    with pytest.raises(
+        ConfigError, match=r"Cure: fpga\.training_events and fpga\.test_events above"
+    ):
+        collect(model, reading, [], ports(reading, RANGES, types=True), 4)
+
+
 def test_the_hardest_keep_their_order_in_the_jet() -> None:
     lengths = [2, 0, 5, 3]
     batch = random_batch(lengths, seed=4)
