@@ -66,6 +66,14 @@ def random_encoder(
     )
 
 
+def with_latents(encoder: IntegerEncoder, fraction: int) -> IntegerEncoder:
+    """The same integers, of which the last bit of the outputs is 2^-fraction."""
+    head = encoder.head
+    output = replace(head.output, fraction=fraction)
+    own = head.weight_fraction + fraction - head.output.fraction
+    return replace(encoder, head=replace(head, weight_fraction=own, output=output))
+
+
 def _layer(
     random: np.random.Generator,
     name: str,

@@ -146,6 +146,8 @@ def mean_efficiency_interval(
     known = [value for value in values if value is not None]
     if not signals or len(known) < len(signals):
         return None
+    if rejection == 1:
+        return Interval(1.0, 1.0, 1.0)
     passing = np.stack([_passing(background, signal, rejection) for signal in signals])
     sizes = np.array([[signal.effective_events] for signal in signals])
     rate = passing.mean(axis=0)

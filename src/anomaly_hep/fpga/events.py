@@ -103,6 +103,10 @@ def collect(
 ) -> Jets:
     """Return the jets of labelled parts of files; those that the selection rejects are left out."""
     assert isinstance(reading, JetReading)
+    if not parts:
+        raise ConfigError(
+            "no events were asked for. Cure: fpga.training_events and fpga.test_events above 0"
+        )
     found: list[tuple[np.ndarray, ...]] = []
     for label, part in parts:
         for start in range(part.start, part.stop, _CHUNK):

@@ -97,8 +97,8 @@ def export(
             design = replace(design, integers=_corrupted(design.integers, inputs))
         job = Job(design, inputs, expected, settings, building, timed)
         exporter(job).save(building)
+        _mend_paths(building, str(building.resolve()), str(final.resolve()))
         building.rename(final)
-        _mend_paths(final, str(building.resolve()), str(final.resolve()))
     return Results.load(final)
 
 
@@ -118,9 +118,13 @@ def _corrupted(
 
 
 def _mend_paths(directory: Path, old: str, new: str) -> None:
-    """Replace a path in the texts of a directory: some tools write it into their scripts."""
+    """Replace a path in the texts of a directory: some tools write it into their scripts.
+
+    Files with a zero byte are no texts, and another length would damage them.
+    """
     for path in directory.rglob("*"):
-        if path.is_file() and old.encode() in (content := path.read_bytes()):
+        content = path.read_bytes() if path.is_file() else b""
+        if old.encode() in content and b"\0" not in content:
             path.write_bytes(content.replace(old.encode(), new.encode()))
 
 
@@ -133,7 +137,8 @@ def stages(results: Results, design: Design) -> list[Stage]:
         elif "latent" in outputs:
             stage = score_stage(name, design, design.score(outputs["latent"]), outputs)
         else:
-            stage = Stage(name, outputs["decision"].astype(float), np.ones(0, bool), outputs)
+            fires = outputs["decision"] == 1
+            stage = Stage(name, fires.astype(np.float64), fires, outputs)
         if "decision" in outputs:
             # the chip's own decision, not one taken from its score
             stage = replace(stage, fires=outputs["decision"] == 1)

@@ -73,7 +73,7 @@ def read_statistics(text: str, tool: str) -> dict[str, Any]:
     """Return the resources in yosys's `stat -json`; LUTs of any size count one."""
     try:
         cells = json.loads(text)["design"]["num_cells_by_type"]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ExportError(
             f"the statistics of {tool} cannot be read ({error}). Cure: another version of yosys"
         ) from error

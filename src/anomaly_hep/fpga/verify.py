@@ -79,14 +79,17 @@ def _integers(reference: Stage, stage: Stage) -> Comparison:
             "export the score or the latent vector"
         )
     count = len(stage)
+    if not count:
+        raise ExportError(
+            f"{stage.implementation} has no events to compare. Cure: at least one in "
+            "fpga.test_events and fpga.rtl.simulated_events"
+        )
     differences = [
         np.abs(stage.integers[name] - reference.integers[name][:count]).reshape(count, -1)
         for name in shared
     ]
     worst = np.concatenate(differences, axis=1).max(axis=1)
-    return Comparison(
-        stage, int((worst == 0).sum()), int(worst.max(initial=0)), _flips(reference, stage)
-    )
+    return Comparison(stage, int((worst == 0).sum()), int(worst.max()), _flips(reference, stage))
 
 
 def refuse_differences(comparisons: Sequence[Comparison]) -> None:

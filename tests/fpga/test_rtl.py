@@ -1,0 +1,227 @@
+"""The circuit that is written computes what the integers do, one event a clock, without DSPs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anomaly_hep.errors import ConfigError, ExportError
+from anomaly_hep.fpga import rtl
+from anomaly_hep.fpga.chipscore import KINDS, ChipScore
+from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
+from anomaly_hep.fpga.integers import IntegerEncoder
+from anomaly_hep.fpga.rtl import Circuit
+from tests.fpga.encoders import hard_inputs, random_encoder, with_latents
+
+Project = tuple[Path, Circuit, str]
+PART, CLOCK = "xcvu13p-flga2577-2-e", 2.5
+OUTPUTS = [["score"], ["decision"], ["score", "decision"], ["decision", "score"]]
+
+
+def _traced(
+    encoder: IntegerEncoder, kind: str, outputs: list[str], cutoff: float = 5
+) -> tuple[Circuit, ChipScore, int, Integers]:
+    """The circuit, and the events of which half exceed its cut."""
+    score, cut, inputs = _cut(encoder, kind)
+    return rtl.trace(encoder, score, cut, outputs, cutoff), score, cut, inputs
+
+
+def _cut(encoder: IntegerEncoder, kind: str) -> tuple[ChipScore, int, Integers]:
+    score = ChipScore(kind, encoder.head.output, len(encoder.head.weight))
+    inputs = hard_inputs(encoder, 50)
+    return score, int(np.sort(score(encoder(inputs)))[len(inputs) // 2]), inputs
+
+
+def _assert_equal(encoder: IntegerEncoder, found: tuple[Circuit, ChipScore, int, Integers]) -> None:
+    circuit, score, cut, inputs = found
+    scores = score(encoder(inputs))
+    integers = rtl.interpret(circuit, encoder, inputs)
+    fractions = {s.name: s.type.fraction for s in circuit.outputs}
+    assert list(integers) == list(fractions)
+    if "score" in integers:
+        unit = 2.0 ** -fractions["score"]
+        np.testing.assert_array_equal(integers["score"] * unit, scores * 2.0**-score.fraction)
+    if "decision" in integers:
+        np.testing.assert_array_equal(integers["decision"], scores > cut)
+
+
+@settings(max_examples=50)
+@given(
+    seed=st.integers(0, 10**6),
+    kind=st.sampled_from(KINDS),
+    outputs=st.sampled_from(OUTPUTS),
+    constituents=st.integers(1, 4),
+    ports=st.integers(1, 3),
+    phi=st.lists(st.integers(1, 4), min_size=1, max_size=2),
+    rho=st.lists(st.integers(1, 4), max_size=2),
+    weight_bits=st.integers(2, 8),
+    activation_bits=st.integers(2, 8),
+    input_bits=st.integers(2, 8),
+    phi_bias=st.booleans(),
+    finer=st.sampled_from([None, None, -2, 1]),
+    fraction=st.integers(-2, 7),
+)
+def test_every_event_is_exact(
+    seed: int, kind: str, outputs: list[str], fraction: int, **design: Any
+) -> None:
+    # an exponential that no float overflows
+    encoder = with_latents(random_encoder(seed, **design), fraction)
+    try:
+        found = _traced(encoder, kind, outputs)
+    except ExportError:
+        # random weights may leave an output that never changes
+        score, cut, inputs = _cut(encoder, kind)
+        scores = score(encoder(inputs))
+        made = {"score": scores, "decision": scores > cut}
+        assert all(len(np.unique(made[name])) == 1 for name in outputs)
+        return
+    _assert_equal(encoder, found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("outputs", OUTPUTS)
+def test_a_living_encoder_is_exact(kind: str, outputs: list[str]) -> None:
+    encoder = with_latents(random_encoder(1, outputs=4), 3)
+    found = _traced(encoder, kind, outputs)
+    _assert_equal(encoder, found)
+    _, score, cut, inputs = found
+    scores = score(encoder(inputs))
+    assert len(np.unique(scores)) > 50
+    assert 0.1 < (scores > cut).mean() < 0.9
+
+
+def test_scores_whose_last_bits_stay_zero_have_no_wires_for_them() -> None:
+    # three bits finer than any sum: latents are multiples of 8, squares of 64
+    encoder = random_encoder(1, constituents=2, output_bits=16, finer=3)
+    found = _traced(encoder, "squared", ["score"])
+    _assert_equal(encoder, found)
+    (signal,) = found[0].outputs
+    assert signal.type.fraction == found[1].fraction - 6
+
+
+def test_an_input_without_weight_has_no_wire() -> None:
+    encoder = random_encoder(1, constituents=2)
+    weight = encoder.phi[0].weight.copy()
+    weight[:, 1] = 0
+    encoder = replace(encoder, phi=(replace(encoder.phi[0], weight=weight), *encoder.phi[1:]))
+    found = _traced(encoder, "squared", ["score"])
+    _assert_equal(encoder, found)
+    bits = {signal.name: signal.type.bits for signal in found[0].inputs}
+    assert bits == {"0.p0": 5, "0.p1": 0, "0.p2": 5, "1.p0": 5, "1.p1": 0, "1.p2": 5}
+
+
+def test_a_flag_takes_one_wire() -> None:
+    encoder = random_encoder(1, constituents=2)
+    ports = (replace(encoder.ports[0], flag=True, range=2.0), *encoder.ports[1:])
+    encoder = replace(encoder, ports=ports)
+    score = ChipScore("squared", encoder.head.output, 2)
+    circuit = rtl.trace(encoder, score, 9, ["score"], 5)
+    assert [s.type for s in circuit.inputs if s.name.endswith("p0")] == [
+        FixedPoint(False, 1, 1)
+    ] * 2
+    inputs = hard_inputs(encoder, 50)
+    # 0, or one half: what 1 is of a flag's range of 2
+    inputs[..., 0] = (inputs[..., 0] > 0) << (encoder.input.fraction - 1)
+    _assert_equal(encoder, (circuit, score, 9, inputs))
+
+
+def test_one_changed_weight_is_noticed() -> None:
+    encoder = random_encoder(1)
+    _, score, _, inputs = right = _traced(encoder, "squared", ["score"])
+    circuit, *_ = _traced(encoder.with_one_weight_changed(), "squared", ["score"])
+    found = rtl.interpret(circuit, encoder, inputs)["score"]
+    _assert_equal(encoder, right)
+    assert (found != score(encoder(inputs))).any()
+
+
+def test_an_event_enters_at_every_clock() -> None:
+    encoder = random_encoder(1)
+    short, *_ = _traced(encoder, "squared", ["score"], cutoff=3)
+    long, *_ = _traced(encoder, "squared", ["score"], cutoff=1000)
+    assert short.estimate["initiation_interval"] == long.estimate["initiation_interval"] == 1
+    # the delay between registers decides how many there are
+    assert long.stages == 1 < short.stages
+    assert short.estimate["ff"] > long.estimate["ff"]
+    assert short.estimate["lut"] > 0 == short.estimate["dsp"]
+
+
+@pytest.fixture(params=KINDS)
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
+    encoder = with_latents(random_encoder(1, constituents=2), 3)
+    circuit, *_ = _traced(encoder, request.param, OUTPUTS[2])
+    rtl.write(circuit, tmp_path, PART, CLOCK)
+    return tmp_path, circuit, request.param
+
+
+def test_the_multipliers_of_both_languages_forbid_dsps(project: Project) -> None:
+    static = [project[0] / flavour / "src" / "static" for flavour in ("verilog", "vhdl")]
+    verilog = (static[0] / "multiplier.v").read_text()
+    assert verilog.count('(* use_dsp = "no" *) module multiplier') == verilog.count("module mul")
+    vhdl = " ".join((static[1] / "multiplier.vhd").read_text().split())
+    assert (
+        "architecture rtl of multiplier is attribute use_dsp : string; "
+        'attribute use_dsp of rtl : architecture is "no";' in vhdl
+    )
+
+
+def test_part_and_clock_are_in_the_vendors_scripts(project: Project) -> None:
+    for flavour in ("verilog", "vhdl"):
+        assert PART in (project[0] / flavour / "build_vivado_prj.tcl").read_text()
+        constraints = (project[0] / flavour / "src" / "trigger.xdc").read_text()
+        assert "-period" in constraints or "create_clock" in constraints
+        assert str(CLOCK) in constraints
+
+
+def test_the_fields_cover_the_ports_without_overlap(project: Project) -> None:
+    directory, circuit, _ = project
+    ports = json.loads((directory / "ports.json").read_text())
+    assert ports["latency_in_clocks"] == circuit.stages
+    top = (directory / "verilog" / "src" / "trigger.v").read_text()
+    for side, direction in (("model_inp", "input"), ("model_out", "output reg")):
+        fields = ports[side]
+        bits = [bit for f in fields for bit in range(f["low_bit"], f["high_bit"] + 1)]
+        assert bits == list(range(len(bits)))
+        # what da4ml itself made the port
+        assert f"{direction} [{len(bits) - 1}:0] {side}" in " ".join(top.split())
+        for field in fields:
+            width = field["high_bit"] - field["low_bit"] + 1
+            assert f"fixed<{width}," in field["type"]
+    assert [f["name"] for f in ports["model_out"]] == ["score", "decision"]
+    assert [f["name"] for f in ports["model_inp"]] == [
+        f"{n}.p{port}" for n in range(2) for port in range(3)
+    ]
+
+
+def test_every_line_of_a_table_ends(project: Project) -> None:
+    tables = list(project[0].rglob("*.mem"))
+    # in both languages, where there is an exponential
+    assert len({path.parent for path in tables}) == (2 if project[2] == "kl" else 0)
+    for path in tables:
+        text = path.read_text()
+        assert text.endswith("\n")
+        assert len(text.splitlines()) == 2**6
+        assert all(int(line, 16) < 2**10 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("outputs", [[], ["latent"], ["score", "latent"]])
+def test_outputs_that_do_not_exist_are_refused(outputs: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"fpga\.outputs=.*Cure: choose one or both of score, d"):
+        _traced(random_encoder(1), "squared", outputs)
+
+
+def test_a_decision_that_is_always_the_same_is_refused_alone() -> None:
+    encoder = random_encoder(1)
+    score = ChipScore("squared", encoder.head.output, 2)
+    beyond = score.type.highest
+    with pytest.raises(ExportError, match=r"decision would be the same for every event.*Cure"):
+        rtl.trace(encoder, score, beyond, ["decision"], 5)
+    inputs = hard_inputs(encoder, 10)
+    both = rtl.trace(encoder, score, beyond, ["score", "decision"], 5)
+    _assert_equal(encoder, (both, score, beyond, inputs))

@@ -1,0 +1,148 @@
+"""A trained model as a source: its checkpoint, its events within limits, its own encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anomaly_hep.data.plan import Slice
+from anomaly_hep.errors import CheckpointError
+from anomaly_hep.fpga.source import Source, _limited
+from tests.data.files import write_toys
+from tests.fpga.models import write_checkpoint
+from tests.toys import CLASSES
+
+BITS = "{weight_bits:5,activation_bits:6,input_bits:7,output_bits:8}"
+TRIGGER = ("model/encoder=trigger", "model.encoder.constituents=5", "model.encoder.phi=[6,4]",
+           "model.encoder.rho=[3]", "model.latent_dim=2")  # fmt: skip
+SETTINGS: dict[str, Any] = {
+    "constituents": 4, "inputs": {"pt_rel": 8.0, "log_pt": 4.0}, "types": True, "phi": [8],
+    "rho": [], "latent_dim": 3, "training_events": 70, "test_events": 7, "weight_bits": 8,
+    "score": "kl",
+}  # fmt: skip
+
+
+@contextmanager
+def _timed(name: str) -> Iterator[None]:
+    yield
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = write_toys(tmp_path_factory.mktemp("toys"), train=120, test=12, files=3)
+    write_checkpoint(directory / "deepset.ckpt", directory, "model.encoder.layers=1")
+    write_checkpoint(directory / "trigger.ckpt", directory, *TRIGGER)
+    write_checkpoint(
+        directory / "quantized.ckpt", directory, *TRIGGER, f"model.quantization={BITS}"
+    )
+    return directory
+
+
+def test_events_stay_within_their_limits(toys: Path, tmp_path: Path) -> None:
+    source = Source.open(toys / "deepset.ckpt", None)
+    assert source.background == "QCD"
+    jets = {
+        name: source.jets(name, SETTINGS, tmp_path, _timed)
+        for name in ("training", "validation", "test")
+    }
+    # 120 training events of which 70 are asked for, 12 of validation, 7 of each class
+    assert [len(part) for part in jets.values()] == [70, 12, 70]
+    assert {*jets["training"].labels, *jets["validation"].labels} == {"QCD"}
+    labels, counts = np.unique(jets["test"].labels, return_counts=True)
+    assert set(labels) == set(CLASSES)
+    assert set(counts) == {7}
+    # shuffled: the first ten are not one class
+    assert len(set(jets["test"].labels[:10])) > 2
+    assert jets["training"].inputs.shape == (70, 4, 2 + 8)
+
+
+def test_events_are_kept_for_the_next_run(toys: Path, tmp_path: Path) -> None:
+    source = Source.open(toys / "deepset.ckpt", None)
+    first = source.jets("validation", SETTINGS, tmp_path, _timed)
+
+    def never(name: str) -> Any:
+        raise AssertionError(name)
+
+    again = source.jets("validation", SETTINGS, tmp_path, never)
+    for name in ("labels", "inputs", "score", "score_of_hardest"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    assert [path.name for path in (tmp_path / "events").iterdir()] == ["validation.npz"]
+
+
+def test_events_may_be_in_another_place(toys: Path, tmp_path: Path) -> None:
+    write_toys(tmp_path, train=12, test=2, files=1)
+    moved = Source.open(toys / "deepset.ckpt", str(tmp_path))
+    assert len(moved.jets("training", SETTINGS, tmp_path / "run", _timed)) == 12
+    assert moved.described()["events"] == str(tmp_path)
+    assert Source.open(toys / "deepset.ckpt", None).described()["events"] == str(toys)
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=5), st.integers(0, 60))
+def test_a_limit_takes_the_first_events(ranges: list[tuple[int, int]], limit: int) -> None:
+    parts = [Slice(Path(str(n)), min(pair), max(pair), 7 * n) for n, pair in enumerate(ranges)]
+    every = [(p.path, entry) for p in parts for entry in range(p.start, p.stop)]
+    kept = _limited(parts, limit)
+    assert [(p.path, entry) for p in kept for entry in range(p.start, p.stop)] == every[:limit]
+    assert all(p.stop > p.start for p in kept)
+
+
+def test_a_model_without_an_encoder_for_a_trigger_takes_what_is_asked(toys: Path) -> None:
+    source = Source.open(toys / "deepset.ckpt", None)
+    assert source.trigger is None
+    assert source.settings(SETTINGS) == SETTINGS
+    names = [port.name for port in source.ports(SETTINGS)]
+    assert names[:2] == ["pt_rel", "log_pt"]
+    assert len(names) == 10
+    assert len(source.ports({**SETTINGS, "types": False})) == 2
+
+
+def test_types_that_the_model_never_saw_are_no_inputs(toys: Path, tmp_path: Path) -> None:
+    path = tmp_path / "without.ckpt"
+    write_checkpoint(path, toys, "model.encoder.layers=1", "model.use_pid=false")
+    assert len(Source.open(path, None).ports(SETTINGS)) == 2
+
+
+@pytest.mark.parametrize(("name", "bits"), [("trigger", 8), ("quantized", 5)])
+def test_a_models_own_encoder_decides_its_shape(toys: Path, name: str, bits: int) -> None:
+    source = Source.open(toys / f"{name}.ckpt", None)
+    assert source.trigger is not None
+    found = source.settings(SETTINGS)
+    # conf/model/encoder/trigger.yaml
+    assert found["inputs"] == {"pt_rel": 8, "delta_eta": 1, "delta_phi": 1, "log_pt": 4}
+    assert (found["constituents"], found["latent_dim"]) == (5, 2)
+    assert (found["phi"], found["rho"], found["types"]) == ([6, 4], [3], True)
+    assert found["weight_bits"] == bits
+    assert (found["score"], found["test_events"]) == ("kl", 7)
+    # the ports are those of the network, in its order
+    limits = [port.range for port in source.ports(found)]
+    assert limits == source.trigger.ranges.tolist()
+
+
+def test_a_truncated_checkpoint_is_refused(toys: Path, tmp_path: Path) -> None:
+    content = (toys / "deepset.ckpt").read_bytes()
+    path = tmp_path / "cut.ckpt"
+    for size in (0, 100, len(content) // 2, len(content) - 10):
+        path.write_bytes(content[:size])
+        with pytest.raises(CheckpointError, match=r"cut\.ckpt.*Cure: use one written by train"):
+            Source.open(path, None)
+    with pytest.raises(CheckpointError, match=r"none\.ckpt does not exist\. Cure: give"):
+        Source.open(tmp_path / "none.ckpt", None)
+
+
+def test_a_checkpoint_of_another_version_is_refused(toys: Path, tmp_path: Path) -> None:
+    content = torch.load(toys / "deepset.ckpt", weights_only=True)
+    del content["datamodule_hyper_parameters"]["pool_batches"]
+    torch.save(content, tmp_path / "new.ckpt")
+    with pytest.raises(
+        CheckpointError,
+        match=r"new\.ckpt was written by another version .*pool_batches.*Cure: train",
+    ):
+        Source.open(tmp_path / "new.ckpt", None)
