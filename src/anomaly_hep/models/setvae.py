@@ -85,9 +85,9 @@ class SetVAE(AnomalyModel):
         kind, decoder_layers = settings.pop("kind"), settings.pop("decoder_layers")
         if quantization is not None and kind != "trigger":
             raise ConfigError(
-                f"model.quantization needs an encoder whose arithmetic a chip can repeat, and "
-                f"{kind} has means over each jet. Cure: model/encoder=trigger, or let the command "
-                "fpga learn one from this model"
+                f"model.quantization needs an encoder whose arithmetic a chip can repeat, which "
+                f"{kind} is not: it divides. Cure: model/encoder=trigger, or let the command fpga "
+                "learn one from this model"
             )
         shared = {"latent_dim": latent_dim, **settings}
         if kind == "deepset":
