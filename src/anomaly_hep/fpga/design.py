@@ -64,46 +64,78 @@ def learn(
         "outputs": outputs_of(kind, settings["latent_dim"]),
         **{name: settings[name] for name in ("constituents", "phi", "rho")},
     }
-    own = source.trigger
-    examples, check = _examples(jets["training"]), _examples(jets["validation"])
-
-    def trained(starts: list[TriggerEncoder], name: str) -> TriggerEncoder:
-        path = directory / f"{name}.ckpt"
-        if path.exists():
-            return _load(starts[0], path)
-        found = []
-        with timed(f"train {name} encoder"):
-            for number, start in enumerate(starts):
-                how = Schedule(
-                    settings[f"{name}_steps"],
-                    settings[f"{name}_learning_rate"],
-                    settings["batch_size"],
-                    seed + number,
-                )
-                found.append(student.train(start, kind, examples, check, how))
-        encoder, _ = min(found, key=lambda pair: pair[1])
-        with atomic_path(path) as temporary:
-            torch.save(encoder.state_dict(), temporary)
-        return encoder
-
-    if own is None:
-        float_encoder = trained(_starts(shape, settings["float_starts"], seed), "float")
-    else:
-        float_encoder = student.floating(own, shape)
-        examples, check = (
-            replace(some, target=student.scores(float_encoder, kind, some.inputs))
-            for some in (examples, check)
-        )
-    if own is not None and own.precision is not None:
-        quantized = own
-    else:
-        precision = {name: settings[name] for name in _PRECISION}
-        quantized = trained([student.quantized(float_encoder, shape, precision)], "quantized")
+    lessons = _Lessons(
+        settings, _examples(jets["training"]), _examples(jets["validation"]), directory, seed, timed
+    )
+    float_encoder, quantized = _encoders(source.trigger, shape, lessons)
     integers = integer_encoder(quantized, ports).with_outputs(shape["outputs"])
     score = ChipScore(kind, integers.head.output, shape["outputs"])
     inputs, _ = integers.quantize(jets["validation"].inputs)
     cut = threshold(score(integers(inputs)), settings["rejection"])
     return Design(float_encoder, quantized, integers, score, int(cut))
+
+
+@dataclass(frozen=True, eq=False)
+class _Lessons:
+    """What encoders learn from and how, and where they are kept."""
+
+    settings: Mapping[str, Any]
+    examples: Examples
+    validation: Examples
+    directory: Path
+    seed: int
+    timed: Timed
+
+    def learned(self, starts: list[TriggerEncoder], name: str) -> TriggerEncoder:
+        """Return the best of several starts on validation background, or what is kept of it.
+
+        name: 'float' or 'quantized', as the settings and the file have it.
+        """
+        path = self.directory / f"{name}.ckpt"
+        if path.exists():
+            return _load(starts[0], path)
+        found = []
+        with self.timed(f"train {name} encoder"):
+            for number, start in enumerate(starts):
+                how = Schedule(
+                    self.settings[f"{name}_steps"],
+                    self.settings[f"{name}_learning_rate"],
+                    self.settings["batch_size"],
+                    self.seed + number,
+                )
+                kind = self.settings["score"]
+                found.append(student.train(start, kind, self.examples, self.validation, how))
+        encoder, _ = min(found, key=lambda pair: pair[1])
+        with atomic_path(path) as temporary:
+            torch.save(encoder.state_dict(), temporary)
+        return encoder
+
+    def from_itself(self, encoder: TriggerEncoder) -> _Lessons:
+        """Return the same lessons with the encoder's own score as what is to be learned."""
+        kind = self.settings["score"]
+        examples, validation = (
+            replace(some, target=student.scores(encoder, kind, some.inputs))
+            for some in (self.examples, self.validation)
+        )
+        return replace(self, examples=examples, validation=validation)
+
+
+def _encoders(
+    own: TriggerEncoder | None, shape: Mapping[str, Any], lessons: _Lessons
+) -> tuple[TriggerEncoder, TriggerEncoder]:
+    """Return the float and the quantised encoder; `own` is the model's, if it has one."""
+    settings = lessons.settings
+    if own is None:
+        starts = _starts(shape, settings["float_starts"], lessons.seed)
+        float_encoder = lessons.learned(starts, "float")
+    else:
+        float_encoder = student.floating(own, shape)
+        lessons = lessons.from_itself(float_encoder)
+    if own is not None and own.precision is not None:
+        return float_encoder, own
+    precision = {name: settings[name] for name in _PRECISION}
+    start = student.quantized(float_encoder, shape, precision)
+    return float_encoder, lessons.learned([start], "quantized")
 
 
 def _starts(shape: Mapping[str, Any], number: int, seed: int) -> list[TriggerEncoder]:

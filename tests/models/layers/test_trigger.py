@@ -277,3 +277,9 @@ def test_only_the_triggers_encoder_is_quantised(kind: str) -> None:
     own = settings_of("model=setvae", "model/encoder=trigger")["encoder"]
     model = SetVAE(**settings | {"encoder": own})
     assert model.encoder.network.precision == BITS
+
+
+def test_a_new_encoder_is_in_training_whatever_another_one_is_in() -> None:
+    _encoder(BITS).eval()
+    new = TriggerEncoder(ranges=[2.0], outputs=2, constituents=2, phi=[3], rho=[], precision=BITS)
+    assert all(module.training for module in new.modules())

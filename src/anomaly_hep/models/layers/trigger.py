@@ -92,6 +92,9 @@ class TriggerEncoder(nn.Module):
         )
         self.head = q.linear([phi[-1], *rho][-1], outputs, precision, bias=True)
         self.output = q.signed(precision.output_bits)
+        # Brevitas shares a clamp, which has no state, between encoders: one that another encoder
+        # left in evaluation mode makes Lightning warn
+        self.train()
 
     def forward(
         self, inputs: Float[Tensor, "jet constituent input"]
