@@ -6,7 +6,9 @@ engineer runs in any simulator is what is run here.
 
 from __future__ import annotations
 
+import os
 import resource
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -21,6 +23,7 @@ from anomaly_hep.errors import ExportError, MissingToolError
 from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.rtl import NAME, Circuit, Signal
 
+_BUILD = "build"
 _BENCH = Template("""`timescale 1 ns / 1 ps
 // One event per clock from inputs.hex; what leaves is compared with expected.hex and written to
 // outputs.hex. Run it where these files and those of src/memfiles are.
@@ -153,8 +156,24 @@ def simulate(
             "Verilator is not installed, so the RTL cannot be simulated. Cure: "
             "apt-get install verilator"
         )
-    # the tools run inside the bench's directory
-    project, bench = project.resolve(), bench.resolve()
+    compile_it, run_it = _commands(project, bench)
+    _run(compile_it, bench)
+    _run(run_it, bench)
+    shutil.rmtree(bench / _BUILD)
+    output = bench / "outputs.hex"
+    return unpacked(circuit.outputs, output.read_text(encoding="utf-8"), output)
+
+
+def write_script(project: Path, bench: Path) -> None:
+    """Write simulate.sh into the bench: what `simulate` does, for any other hand."""
+    lines = ["#!/bin/sh", "# Compiles the test bench with Verilator and runs it.", "set -e",
+             'cd "$(dirname "$0")"', "ulimit -s unlimited || true"]  # fmt: skip
+    lines += map(shlex.join, _commands(project, bench))
+    write_text(bench / "simulate.sh", "\n".join(lines) + "\n")
+
+
+def _commands(project: Path, bench: Path) -> tuple[list[str], list[str]]:
+    """Return how to compile and to run the bench inside its directory; tables are copied there."""
     sources = sorted((project / "src").rglob("*.v"))
     sources = [path for path in sources if not path.stem.endswith("_wrapper")]
     tables = sorted((project / "src" / "memfiles").iterdir())
@@ -163,23 +182,17 @@ def simulate(
         sources = [path for path in sources if path.stem != "lookup_table"]
     for table in tables:
         shutil.copy(table, bench)
-    build = bench / "build"
-    _run(
-        [
-            *("verilator", "--binary", "--timing", "-j", "2", "-O3", "-Wno-fatal", "-Wno-lint"),
-            # da4ml's sources name messages that Verilator 5.006 (Debian 12) does not know yet
-            *("-Wfuture-WIDTHTRUNC", "-Wfuture-WIDTHEXPAND"),
-            # one C++ function for a whole stage takes the compiler minutes
-            *("--output-split", "20000", "--output-split-cfuncs", "2000"),
-            *("-CFLAGS", "-O1", "--Mdir", str(build), "--top-module", f"{NAME}_bench"),
-            *map(str, [*sources, bench / f"{NAME}_bench.v"]),
-        ],
-        bench,
-    )
-    _run([str(build / f"V{NAME}_bench")], bench)
-    shutil.rmtree(build)
-    output = bench / "outputs.hex"
-    return unpacked(circuit.outputs, output.read_text(encoding="utf-8"), output)
+    compile_it = [
+        *("verilator", "--binary", "--timing", "-j", "2", "-O3", "-Wno-fatal", "-Wno-lint"),
+        # da4ml's sources name messages that Verilator 5.006 (Debian 12) does not know yet
+        *("-Wfuture-WIDTHTRUNC", "-Wfuture-WIDTHEXPAND"),
+        # one C++ function for a whole stage takes the compiler many minutes
+        *("--output-split", "20000", "--output-split-cfuncs", "2000"),
+        *("-CFLAGS", "-O1", "--Mdir", _BUILD, "--top-module", f"{NAME}_bench"),
+        *(os.path.relpath(path, bench) for path in sources),
+        f"{NAME}_bench.v",
+    ]
+    return compile_it, [f"./{_BUILD}/V{NAME}_bench"]
 
 
 def _run(command: list[str], directory: Path) -> None:

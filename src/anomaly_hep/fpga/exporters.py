@@ -48,6 +48,7 @@ def export_rtl(job: Job) -> Results:
         ),
         settings["clock_ns"],
     )
+    bench.write_script(directory / "verilog", place)
     if bench.has_verilator():
         with timed("RTL: Verilator"):
             simulated = bench.simulate(circuit, directory / "verilog", place)
