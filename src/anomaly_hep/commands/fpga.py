@@ -31,12 +31,11 @@ def run(config: Mapping[str, Any]) -> None:
     """Make the firmware that `config` describes, or the part of it that a kill left undone."""
     Termination().install()
     keep_freed_memory()
-    if config["threads"]:
-        torch.set_num_threads(config["threads"])
     _check(config["fpga"])
     _check_packages()
     console = Console()
     checkpoint = _checkpoint(config, console)
+    torch.set_num_threads(config["threads"])
     # which checkpoint it is decides the results: the newest run may be another one tomorrow
     config = {**config, "checkpoint": str(checkpoint)}
     path = Path(config["run_dir"] or _default_path(config, checkpoint))

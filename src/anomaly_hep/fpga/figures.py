@@ -99,7 +99,7 @@ def trade_off(points: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_xscale("log")
         axes.set_xlabel("LUTs, da4ml's estimate")
         axes.set_ylabel("signal efficiency at the rejection, mean over signals [%]")
-        axes.legend(fontsize="small", frameon=False)
+        axes.legend(fontsize="small", frameon=False, loc="upper left")
     return figure
 
 
