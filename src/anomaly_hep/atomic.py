@@ -1,4 +1,4 @@
-"""Files that are either whole under their name or not there at all."""
+"""Files that are whole under their name or not there at all, and directories that move."""
 
 from __future__ import annotations
 
@@ -29,3 +29,14 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` in one step."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def replace_path(directory: Path, old: str, new: str) -> None:
+    """Replace a path in the texts of a directory: some tools write it into their scripts.
+
+    Files with a zero byte are no texts, and another length would damage them.
+    """
+    for path in directory.rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        if old.encode() in content and b"\0" not in content:
+            path.write_bytes(content.replace(old.encode(), new.encode()))

@@ -23,6 +23,7 @@ from anomaly_hep.fpga.rtl import Circuit, Signal
 from tests.fpga.encoders import events, random_encoder, with_latents
 
 PART, CLOCK = "xcvu13p-flga2577-2-e", 2.5
+# a Debian program that make setup does not install; CI does, and fails without it
 needs_verilator = pytest.mark.skipif(
     not (bench.has_verilator() or os.environ.get("CI")), reason="no verilator on PATH"
 )

@@ -32,7 +32,9 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[SetVAE, JetReading
         "data.selection.jet_nparticles.min=9",
     )  # fmt: skip
     model, reading = load_model(directory / "best.ckpt")
-    return model, reading, next((directory / "train").iterdir())  # type: ignore[return-value]
+    assert isinstance(model, SetVAE)
+    assert isinstance(reading, JetReading)
+    return model, reading, next((directory / "train").iterdir())
 
 
 def test_ports_are_the_chosen_features_and_a_flag_for_each_type(

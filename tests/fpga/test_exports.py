@@ -146,7 +146,7 @@ def test_paths_are_mended_before_the_name_is_given(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("anomaly_hep.fpga.exports._mend_paths", killed)
+        patch.setattr("anomaly_hep.fpga.exports.replace_path", killed)
         with pytest.raises(KeyboardInterrupt):
             _export(_honest, tmp_path)
     assert "any" not in _files(tmp_path)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from anomaly_hep.atomic import replace_path
 from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga.design import Design, integer_stage, score_stage
 from anomaly_hep.fpga.integers import IntegerEncoder
@@ -97,7 +98,7 @@ def export(
             design = replace(design, integers=_corrupted(design.integers, inputs))
         job = Job(design, inputs, expected, settings, building, timed)
         exporter(job).save(building)
-        _mend_paths(building, str(building.resolve()), str(final.resolve()))
+        replace_path(building, str(building.resolve()), str(final.resolve()))
         building.rename(final)
     return Results.load(final)
 
@@ -115,17 +116,6 @@ def _corrupted(
         "no event depends on a weight of phi's last layer: the network is dead, and a changed "
         "weight cannot be noticed. Cure: train it longer, or with more bits"
     )
-
-
-def _mend_paths(directory: Path, old: str, new: str) -> None:
-    """Replace a path in the texts of a directory: some tools write it into their scripts.
-
-    Files with a zero byte are no texts, and another length would damage them.
-    """
-    for path in directory.rglob("*"):
-        content = path.read_bytes() if path.is_file() else b""
-        if old.encode() in content and b"\0" not in content:
-            path.write_bytes(content.replace(old.encode(), new.encode()))
 
 
 def stages(results: Results, design: Design) -> list[Stage]:

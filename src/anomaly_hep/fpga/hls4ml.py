@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from anomaly_hep.atomic import replace_path
 from anomaly_hep.errors import ExportError, MissingToolError
 from anomaly_hep.fpga import call, qonnx
-from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
+from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, whole
 from anomaly_hep.fpga.integers import IntegerEncoder
 
 NAME = "encoder"
@@ -78,7 +79,7 @@ def write(
             kinds = {"input_features": encoder.input, "output_predictions": output}
             for (name, kind), integers in zip(kinds.items(), examples, strict=True):
                 _save(temporary / "tb_data" / f"tb_{name}.dat", kind.real(integers))
-        _rename_inside(temporary, str(temporary), str(directory))
+        replace_path(temporary, str(temporary), str(directory))
         temporary.rename(directory)
     return Project(directory, backend, encoder.input, output, width)
 
@@ -103,13 +104,6 @@ def _check(backend: str) -> None:
 def _save(path: Path, values: Float64[np.ndarray, "event ..."]) -> None:
     """Write values as hls4ml's test benches read them: an event a line, exactly."""
     np.savetxt(path, values.reshape(len(values), -1), fmt="%.17g")
-
-
-def _rename_inside(directory: Path, old: str, new: str) -> None:
-    """Replace a path in all files: some backends write it into their C++."""
-    for path in directory.rglob("*"):
-        if path.is_file() and old.encode() in (content := path.read_bytes()):
-            path.write_bytes(content.replace(old.encode(), new.encode()))
 
 
 def _convert(
@@ -186,7 +180,7 @@ def simulate(
                 f"the compiled {project.directory} failed (exit code {done.returncode}). Cure: see "
                 f"what it says last:\n{_last(done)}"
             )
-        return qonnx.integers_of(np.load(outputs), project.output.lsb, str(project.directory))
+        return whole(np.load(outputs), project.output.fraction, str(project.directory))
 
 
 def compiled(project: Project) -> Path:

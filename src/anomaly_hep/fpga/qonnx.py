@@ -23,7 +23,7 @@ from qonnx.core.onnx_exec import execute_onnx
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import ExportError
-from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, bits_for
+from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, bits_for, power_of_two, whole
 from anomaly_hep.fpga.integers import EXACT_BITS, IntegerEncoder, Layer
 
 GENERAL = "qonnx.custom_op.general"
@@ -217,22 +217,8 @@ def execute(
     """
     inputs = (integers * _lsb(model, "rounded")).astype(np.float32)
     found = [_run(model, part) for part in np.split(inputs, range(BATCH, len(inputs), BATCH))]
-    lsb = _lsb(model, model.graph.output[0].name)
-    return integers_of(np.concatenate(found).astype(np.float64), lsb, "the QONNX graph")
-
-
-def integers_of(
-    values: Float64[np.ndarray, "event output"], lsb: float, where: str
-) -> Int64[np.ndarray, "event output"]:
-    """Return values as integers; raises ExportError for one that is no multiple of its last bit."""
-    scaled = values / lsb
-    result = np.rint(scaled).astype(np.int64)
-    if (result != scaled).any():
-        raise ExportError(
-            f"{int((result != scaled).sum())} outputs of {where} are not multiples of their last "
-            "bit. Cure: export it anew, and report this if it comes back"
-        )
-    return result
+    fraction = power_of_two(_lsb(model, model.graph.output[0].name), "the QONNX graph's output")
+    return whole(np.concatenate(found), fraction, "the QONNX graph")
 
 
 def _run(
