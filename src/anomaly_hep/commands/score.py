@@ -25,7 +25,7 @@ def run(config: Mapping[str, Any]) -> None:
     files = [format_of(path).describe(path) for path in _inputs(config["input"])]
     # the event columns that all files have: what the events are joined by later
     shared = [c for c in files[0].columns if all(c in f.columns for f in files)]
-    columns = reading.event_columns(shared)
+    columns = format_of(files[0].path).LAYOUT.measured(shared)
     output = Path(config["output"])
     if output.suffix != ".parquet":
         raise ConfigError(f"output={output} is not parquet. Cure: let its name end in .parquet")
