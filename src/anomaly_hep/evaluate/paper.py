@@ -140,8 +140,8 @@ class Paper:
     score has to beat. `columns` of the files are kept in the table of scores besides those that the
     baselines need. `shown_with_all` names published rows to show beside every model of the paper.
     `sentence` says in words what was found, `remarks` what to know of published rows that are
-    shown, `one_training` what to know of a table without several seeds. `comparison` draws figures
-    of several runs, one for each model, by name.
+    shown, `one_training` what to know of a table without several seeds. `comparison` draws figures,
+    by name, of runs of the models that are `compared`, one run of each by the model's title.
     """
 
     headlines: tuple[Metric, ...]
@@ -158,6 +158,7 @@ class Paper:
     rows_measured: str = ""
     shown_with_all: tuple[str, ...] = ()
     remarks: Callable[[Results, Sequence[PublishedRow]], Iterator[str]] = lambda *_: iter(())
+    compared: tuple[str, ...] = ()
     comparison: Callable[[Mapping[str, RunFiles]], Mapping[str, Figure]] = lambda _: {}
 
     @property

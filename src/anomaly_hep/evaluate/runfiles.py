@@ -18,7 +18,7 @@ from anomaly_hep.evaluate.paper import Paper, PublishedRow, paper_of
 from anomaly_hep.evaluate.results import Results, read_results
 from anomaly_hep.evaluate.roc import ScoreDistribution
 from anomaly_hep.models.loading import model_class, score_descriptions
-from anomaly_hep.models.outputs import Reconstruction
+from anomaly_hep.models.outputs import Reconstruction, ScoreDescription
 
 _Content = TypeVar("_Content")
 
@@ -43,7 +43,7 @@ class RunFiles:
             self._existing("metrics.json"),
             self.paper,
             title=self._said(lambda: model_class(self.config["model"]["_target_"]).title),
-            scores=self._said(lambda: score_descriptions(self.config)),
+            scores=self.descriptions,
             noun=str(self.ledger.get("event_noun", "events")),
         )
 
@@ -56,6 +56,11 @@ class RunFiles:
     def published(self) -> list[PublishedRow]:
         """The published rows that the run is compared with."""
         return self.paper.published(self.config)
+
+    @cached_property
+    def descriptions(self) -> dict[str, ScoreDescription]:
+        """Title and unit of every score of the model, in the order to show them."""
+        return self._said(lambda: score_descriptions(self.config))
 
     @cached_property
     def ledger(self) -> dict[str, Any]:

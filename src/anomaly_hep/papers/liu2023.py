@@ -86,17 +86,14 @@ def joint_densities(run: RunFiles) -> Mapping[str, Figure]:
 
 
 def comparison(runs: Mapping[str, RunFiles]) -> Mapping[str, Figure]:
-    """Return Figs. 3 and 4 of a Set-VAE beside a CLIP-VAE, `runs` by the model's title."""
-    pair = {name: runs[name] for name in COMPARED if name in runs}
-    if len(pair) < len(COMPARED):
-        return {}
-    results = next(iter(pair.values())).results
+    """Return Figs. 3 and 4 of the compared models, `runs` by their titles."""
+    results = next(iter(runs.values())).results
     background, score = results.data.background, PAIR[1]
     densities = {
         f"{name}, {background}": score_pairs(run.table, background, *PAIR)[background]
-        for name, run in pair.items()
+        for name, run in runs.items()
     }
-    curves = {name: run.distributions[score] for name, run in pair.items()}
+    curves = {name: run.distributions[score] for name, run in runs.items()}
     return {
         "kl_roc": roc_of_runs(curves, results, score),
         "reconstruction_kl": joint_density(densities, results, *PAIR),
@@ -142,5 +139,6 @@ PAPER = Paper(
         figures.PARTICLES,
         figures.LOSSES,
     ),
+    compared=COMPARED,
     comparison=comparison,
 )
