@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 
 from anomaly_hep.evaluate.cells import percent
 from anomaly_hep.evaluate.intervals import Interval
@@ -12,21 +11,21 @@ from anomaly_hep.evaluate.remarks import SUPERVISED, signal_in_training
 from anomaly_hep.evaluate.results import Results
 
 
-def banners(results: Results) -> str:
-    """Return HTML notes that nobody should miss: simulated data, a supervised model."""
+def banners(results: Results) -> list[tuple[str, str]]:
+    """Return title and text of notes that nobody should miss: simulated data, supervised model."""
     found = []
     for said in (SUPERVISED if results.model.supervised else None, signal_in_training(results)):
         if said:
             first, _, rest = said.partition(": ")
-            found.append(f"<strong>{first}.</strong> {escape(rest[0].upper() + rest[1:])}")
+            found.append((first, rest[0].upper() + rest[1:]))
     if results.data.origin == "simulated":
-        generator = results.data.generator or "our own simulation"
-        found.append(
-            f"<strong>Simulated data.</strong> These {results.data.event_noun} were made by "
-            f"{escape(generator)} for this project; they are not the published data set, and "
-            "numbers may differ from published ones for that reason alone."
+        text = (
+            f"These {results.data.event_noun} were made by "
+            f"{results.data.generator or 'our own simulation'} for this project; they are not the "
+            "published data set, and numbers may differ from published ones for that reason alone."
         )
-    return "".join(f"<p class='note'>{text}</p>" for text in found)
+        found.append(("Simulated data", text))
+    return found
 
 
 def best_and_worst_area(results: Results) -> str:
