@@ -20,7 +20,7 @@ from anomaly_hep.evaluate.results import (
     Measured,
     ModelDescription,
     Results,
-    Speed,
+    EventRates,
     Spread,
 )
 from anomaly_hep.evaluate.roc import ScoreDistribution, check_weights
@@ -39,7 +39,7 @@ def evaluate(
     data: DataDescription,
     model: ModelDescription,
     default_score: str,
-    speed: Speed,
+    speed: EventRates,
     paper: Paper,
 ) -> Results:
     """Return the results of a table of scores (docs/reference/metrics.md).
@@ -174,9 +174,7 @@ class _Classes:
         return mean_auc_gain(values, reference, self.weights, background, signals)
 
 
-def _quality(
-    table: pd.DataFrame, classes: _Classes
-) -> dict[str, dict[str, Spread | None]] | None:
+def _quality(table: pd.DataFrame, classes: _Classes) -> dict[str, dict[str, Spread | None]] | None:
     """Return how well images are reconstructed: mean and deviation by class and quantity.
 
     arXiv:2306.12955 Table 8 gives both for the background. A class of less than two events has

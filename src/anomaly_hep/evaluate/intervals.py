@@ -52,7 +52,9 @@ def auc_interval(background: ScoreDistribution, signal: ScoreDistribution) -> In
     return mean_auc_interval(background, [signal])
 
 
-def mean_auc_interval(background: ScoreDistribution, signals: Sequence[ScoreDistribution]) -> Interval:
+def mean_auc_interval(
+    background: ScoreDistribution, signals: Sequence[ScoreDistribution]
+) -> Interval:
     """Return the mean of the areas under several signals' ROCs against one background.
 
     All areas share the background's fluctuation: its part of the variance is that of each
@@ -97,7 +99,9 @@ def efficiency_interval(
     return Interval(value, min(low, value), max(high, value))
 
 
-def fpr_interval(background: ScoreDistribution, signal: ScoreDistribution, tpr: float) -> Interval | None:
+def fpr_interval(
+    background: ScoreDistribution, signal: ScoreDistribution, tpr: float
+) -> Interval | None:
     """Return the share of the background that passes where a share `tpr` of the signal does.
 
     It is `efficiency_interval` with the roles exchanged, in value (0 where the signal is above all
@@ -107,7 +111,9 @@ def fpr_interval(background: ScoreDistribution, signal: ScoreDistribution, tpr: 
     return efficiency_interval(signal, background, 1.0 / tpr)
 
 
-def mean_fpr_interval(background: ScoreDistribution, signals: Sequence[ScoreDistribution], tpr: float) -> Interval | None:
+def mean_fpr_interval(
+    background: ScoreDistribution, signals: Sequence[ScoreDistribution], tpr: float
+) -> Interval | None:
     """Return the mean of `fpr_interval` over signals, with what the shared background correlates.
 
     Each signal places its own cut, independently. The background's events pass none, some or all

@@ -69,9 +69,7 @@ class Area(Metric):
         """Return the area of one signal."""
         return auc_interval(background, signal)
 
-    def mean(
-        self, background: ScoreDistribution, signals: Sequence[ScoreDistribution]
-    ) -> Interval:
+    def mean(self, background: ScoreDistribution, signals: Sequence[ScoreDistribution]) -> Interval:
         """Return the mean area."""
         return mean_auc_interval(background, signals)
 

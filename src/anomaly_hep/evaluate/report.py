@@ -92,7 +92,8 @@ def _figures(directory: Path, plots: Sequence[Plot]) -> Iterator[Figures]:
         chosen = [
             path
             for path in left
-            if path.stem == plot.name or (plot.name.endswith("_") and path.stem.startswith(plot.name))
+            if path.stem == plot.name
+            or (plot.name.endswith("_") and path.stem.startswith(plot.name))
         ]
         left = [path for path in left if path not in chosen]
         if chosen:

@@ -104,7 +104,7 @@ class ModelDescription:
 
 
 @dataclass(frozen=True)
-class Speed:
+class EventRates:
     """Events per second of a run's training and scoring; None where it was not measured."""
 
     train_events_per_second: float | None = None
@@ -130,7 +130,7 @@ class Results:
     data: DataDescription
     model: ModelDescription
     default_score: str
-    speed: Speed
+    speed: EventRates
     paper: Paper
     scores: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
     baselines: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
@@ -209,7 +209,7 @@ class Results:
             data=DataDescription(**content["data"]),
             model=ModelDescription(**content["model"]),
             default_score=str(content["default_score"]),
-            speed=Speed(**content["speed"]),
+            speed=EventRates(**content["speed"]),
             paper=paper,
             scores=_measured(content["scores"]),
             baselines=_measured(content["baselines"]),

@@ -119,9 +119,7 @@ def column_blocks(results: Results, metric: Metric) -> list[list[Column]]:
     """Return the signals of each group with the group's mean, then all signals in no group."""
     groups = results.data.measured_groups
     with_mean = metric in (AREA, *results.paper.headlines)
-    blocks = [
-        [*labels, MEAN + group] if with_mean else labels for group, labels in groups.items()
-    ]
+    blocks = [[*labels, MEAN + group] if with_mean else labels for group, labels in groups.items()]
     left = [s for s in results.signals if not any(s in labels for labels in groups.values())]
     if left or not blocks:
         blocks.append(left)

@@ -35,9 +35,7 @@ def printed(table: ResultTable, width: int, *, ascii_only: bool) -> Iterator[Ren
         for block in part.blocks:
             yield from _Block(part, ascii_only=ascii_only).split(block, width)
     if len(table.blocks) > 1:
-        yield Text(
-            say("79.2(18) is 79.2 ± 1.8, the larger side of the interval."), style="dim"
-        )
+        yield Text(say("79.2(18) is 79.2 ± 1.8, the larger side of the interval."), style="dim")
     for remark in table.remarks:
         yield Text(say(remark), style="dim")
 
@@ -112,7 +110,9 @@ def _wrapped(name: str, most: int) -> list[str]:
     words = [
         piece
         for word in name.split()
-        for piece in ([word] if len(word) <= most - indent else re.findall(r".[^/=_,]*[/=_,]*", word))
+        for piece in (
+            [word] if len(word) <= most - indent else re.findall(r".[^/=_,]*[/=_,]*", word)
+        )
     ]
     width = min(most, max([_NAME_WIDTH, *(len(word) + indent for word in words)]))
     return textwrap.wrap(

@@ -63,7 +63,12 @@ def score_histogram(
             # a gap where a class has no event: a line down to zero would only hide others
             content[content == 0] = np.nan
             axes.stairs(
-                content, edges, baseline=None, label=results.paper.math(signal), linewidth=1.3, **line
+                content,
+                edges,
+                baseline=None,
+                label=results.paper.math(signal),
+                linewidth=1.3,
+                **line,
             )
         cut = _cut(samples[background])
         axes.axvline(cut, 0, 0.8, color="0.2", linewidth=1.0, linestyle=":")

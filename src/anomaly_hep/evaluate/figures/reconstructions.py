@@ -68,9 +68,7 @@ def reconstructed_particles(
     return figure
 
 
-def _one_of_each(
-    labels: Shaped[np.ndarray, " event"], results: Results, most: int
-) -> list[int]:
+def _one_of_each(labels: Shaped[np.ndarray, " event"], results: Results, most: int) -> list[int]:
     """Return the first event of up to `most` classes: background, then signals evenly chosen."""
     names, first = np.unique(labels, return_index=True)
     place = dict(zip(map(str, names), map(int, first), strict=True))
@@ -153,9 +151,7 @@ def reconstructed_images(events: Mapping[str, np.ndarray], results: Results) -> 
     return figure
 
 
-def _one_of_each_group(
-    labels: Shaped[np.ndarray, " event"], results: Results
-) -> list[int]:
+def _one_of_each_group(labels: Shaped[np.ndarray, " event"], results: Results) -> list[int]:
     """Return the first image of the background and of the middle signal of each group."""
     names, first = np.unique(labels, return_index=True)
     place = dict(zip(map(str, names), map(int, first), strict=True))

@@ -177,7 +177,9 @@ def _draw(
     return drawn
 
 
-def _draw_band(axes: Axes, background: ScoreDistribution, signal: ScoreDistribution, *, color: str) -> None:
+def _draw_band(
+    axes: Axes, background: ScoreDistribution, signal: ScoreDistribution, *, color: str
+) -> None:
     rejections = 1.0 / _rates(background, 40)
     found = [(r, efficiency_interval(background, signal, r)) for r in rejections]
     bands = [(r, interval.low, interval.high) for r, interval in found if interval]

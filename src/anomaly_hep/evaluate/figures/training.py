@@ -64,7 +64,9 @@ def _draw_losses(axes: Axes, points: pd.DataFrame, colour: str, label: str) -> N
         axes.set_yscale("log")
 
 
-def learning_curves(curves: Mapping[str, pd.DataFrame], paper: Paper, titles: Mapping[str, str], data: str) -> Figure:
+def learning_curves(
+    curves: Mapping[str, pd.DataFrame], paper: Paper, titles: Mapping[str, str], data: str
+) -> Figure:
     """Return one panel per group with the area under the ROC of each score, in %, by training size.
 
     `curves` are the contents of curve.csv by run; `titles` name their scores, in the order to show
@@ -82,7 +84,9 @@ def learning_curves(curves: Mapping[str, pd.DataFrame], paper: Paper, titles: Ma
     known = {s: title for s, title in titles.items() if s in drawn} | {
         s: s for s in sorted(drawn - set(titles))
     }
-    looks = {key: look for key, look in _looks(list(curves), list(known)) if key[1] in shown[key[0]]}
+    looks = {
+        key: look for key, look in _looks(list(curves), list(known)) if key[1] in shown[key[0]]
+    }
     with house_style():
         figure = Figure(figsize=(5.2 * len(groups) + 0.4, 5.2))
         panels = figure.subplots(1, len(groups), sharex=True, squeeze=False)[0]
