@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anomaly_hep.evaluate.published import row_for
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from anomaly_hep.commands.train import make_data, make_model
-from anomaly_hep.evaluate.published import row_for
 from anomaly_hep.fpga.exporters import EXPORTERS
 from anomaly_hep.models.layers.trigger import FLAG_RANGE, TriggerEncoder
 

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-
 from anomaly_hep.evaluate.baselines import baselines, family_of, n_subjettiness
 
 

@@ -8,12 +8,12 @@ import statistics
 
 import pandas as pd
 import pytest
+from anomaly_hep.evaluate.runs import find_runs, group_runs
 from tests.evaluate.fake_run import fake_run
 
 from anomaly_hep.errors import MissingDataError
 from anomaly_hep.evaluate.cells import Cell
 from anomaly_hep.evaluate.collect import Spread, collect, spread
-from anomaly_hep.evaluate.runs import find_runs, group_runs
 
 KEY = "efficiency_at_rejection_100"
 

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import norm
-from sklearn.metrics import roc_auc_score, roc_curve
-
-from anomaly_hep.errors import ConfigError, NonFiniteError, ScoreTableError
 from anomaly_hep.evaluate.curves import (
     Sample,
     auc,
@@ -18,6 +12,12 @@ from anomaly_hep.evaluate.curves import (
     size_for_rate,
     tail_events,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from anomaly_hep.errors import ConfigError, NonFiniteError, ScoreTableError
 
 # few distinct values, so that ties within and between the classes are common
 scores = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=30).map(np.array)

@@ -6,18 +6,18 @@ import shutil
 
 import numpy as np
 import pytest
+from anomaly_hep.evaluate.curves import Sample
+from anomaly_hep.evaluate.figures.distributions import joint_density, score_histogram
+from anomaly_hep.evaluate.figures.jets import reconstructed_jets
+from anomaly_hep.evaluate.figures.rocs import kl_roc_comparison, roc_by_signal, roc_of_score
+from anomaly_hep.evaluate.published import published_row
+from anomaly_hep.evaluate.record import Record
 from PIL import Image
 from scipy.stats import norm
 
-from anomaly_hep.evaluate.curves import Sample
 from anomaly_hep.evaluate.figures import samples_of, score_pairs, write_figures
-from anomaly_hep.evaluate.figures.distributions import joint_density, score_histogram
 from anomaly_hep.evaluate.figures.efficiencies import efficiency_summary
-from anomaly_hep.evaluate.figures.jets import reconstructed_jets
-from anomaly_hep.evaluate.figures.rocs import kl_roc_comparison, roc_by_signal, roc_of_score
 from anomaly_hep.evaluate.figures.training import loss_curves, loss_terms
-from anomaly_hep.evaluate.published import published_row
-from anomaly_hep.evaluate.record import Record
 
 NAMES = {
     "efficiencies", "roc", "roc_chamfer", "roc_kl", "roc_total",

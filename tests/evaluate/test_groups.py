@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
+from anomaly_hep.evaluate.groups import groups_of
 from tests.evaluate.fake_image_run import GROUPS, LABELS, METADATA, image_scores
 
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.evaluate.groups import groups_of
 from anomaly_hep.evaluate.metrics import evaluate, write_metrics
 
 

@@ -6,12 +6,12 @@ import statistics
 
 import pandas as pd
 import pytest
+from anomaly_hep.evaluate.record import Record
 from tests.evaluate.fake_image_run import fake_image_run
 from tests.evaluate.fake_run import fake_run
 
 from anomaly_hep.evaluate.cells import Cell
 from anomaly_hep.evaluate.collect import collect
-from anomaly_hep.evaluate.record import Record
 
 EVENTS = {"QCD": 100, "SUEP200": 20, "SUEP1000": 20, "SVJ3100": 20}
 

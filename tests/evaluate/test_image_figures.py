@@ -6,20 +6,20 @@ import shutil
 
 import numpy as np
 import pytest
+from anomaly_hep.evaluate.figures.grids import score_histograms
+from anomaly_hep.evaluate.figures.images import reconstructed_images
+from anomaly_hep.evaluate.figures.rocs import roc_by_signal, rocs_by_group
+from anomaly_hep.evaluate.published.darkshowers import row_of
+from anomaly_hep.evaluate.record import Record
 from PIL import Image
 from tests.evaluate.fake_image_run import GROUPS, fake_image_run, images
 from tests.evaluate.test_figures import texts
 from tests.models.jets import make_model
 
 from anomaly_hep.evaluate.figures import samples_of, write_figures
-from anomaly_hep.evaluate.figures.grids import score_histograms
-from anomaly_hep.evaluate.figures.images import reconstructed_images
 from anomaly_hep.evaluate.figures.latent import COLUMNS, latent_scatter
-from anomaly_hep.evaluate.figures.rocs import roc_by_signal, rocs_by_group
 from anomaly_hep.evaluate.figures.style import signal_lines
 from anomaly_hep.evaluate.figures.training import loss_curves
-from anomaly_hep.evaluate.published.darkshowers import row_of
-from anomaly_hep.evaluate.record import Record
 
 NAMES = {
     "group_roc_SUEP", "group_roc_SVJ", "masses", "distributions", "histogram_sae", "latent",

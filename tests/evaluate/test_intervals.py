@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from anomaly_hep.evaluate.curves import Sample, auc, signal_efficiency_at_rejection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom, norm
 
-from anomaly_hep.evaluate.curves import Sample, auc, signal_efficiency_at_rejection
 from anomaly_hep.evaluate.intervals import (
     TAIL,
     Interval,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from anomaly_hep.evaluate.curves import Sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from anomaly_hep.evaluate.curves import Sample
 from anomaly_hep.evaluate.intervals import efficiency_interval, mean_efficiency_interval
 
 MEANS = (0.5, 1.0, 2.0)

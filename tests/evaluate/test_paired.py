@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-
 from anomaly_hep.evaluate.curves import Sample
 from anomaly_hep.evaluate.curves import auc as area
+
 from anomaly_hep.evaluate.intervals import mean_auc_interval
 from anomaly_hep.evaluate.paired import mean_auc_gain
 

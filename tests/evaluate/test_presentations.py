@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from anomaly_hep.evaluate.figures.presentations import curves_of_runs
+from anomaly_hep.evaluate.presentations import COLUMNS, NAME, read_curve, write_curves
+from anomaly_hep.evaluate.runs import find_runs
 from tests.evaluate.fake_image_run import fake_image_run
 from tests.evaluate.test_figures import texts
 
 from anomaly_hep.errors import MissingDataError, ScoreTableError
 from anomaly_hep.evaluate.collect import collect
-from anomaly_hep.evaluate.figures.presentations import curves_of_runs
-from anomaly_hep.evaluate.presentations import COLUMNS, NAME, read_curve, write_curves
-from anomaly_hep.evaluate.runs import find_runs
 
 EVENTS = {"QCD": 100, "SUEP400": 20, "SVJ3100": 20}
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from anomaly_hep.evaluate.published import PUBLISHED, SIGNALS, published_row
 
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.evaluate.published import PUBLISHED, SIGNALS, published_row
 
 # signal, table, row, mean, spread: cells picked from both tables, corners included
 CELLS = [

@@ -6,13 +6,13 @@ import io
 import re
 
 import pytest
+from anomaly_hep.evaluate.published import published_row
 from rich.console import Console
 from tests.evaluate.fake_run import METADATA, score_table
 
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.cells import Cell, percent
 from anomaly_hep.evaluate.metrics import evaluate
-from anomaly_hep.evaluate.published import published_row
 from anomaly_hep.evaluate.render import to_markdown
 from anomaly_hep.evaluate.tables import published_for, result_table
 

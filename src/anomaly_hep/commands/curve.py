@@ -16,7 +16,7 @@ from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.evaluation import evaluate, gain_key
 from anomaly_hep.evaluate.metrics import AREA
 from anomaly_hep.evaluate.paper import Paper, paper_of
-from anomaly_hep.evaluate.results import DataDescription, ModelDescription, EventRates
+from anomaly_hep.evaluate.results import DataDescription, EventRates, ModelDescription
 from anomaly_hep.evaluate.scores import Scorer, load_model
 from anomaly_hep.runtime import keep_freed_memory
 

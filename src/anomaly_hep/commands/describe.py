@@ -43,7 +43,7 @@ def describe_model(
     multiplicity = float(table["jet_nparticles"].mean()) if known else 0.0
     here = model.flops(multiplicity)
     reference = model.reference_multiplicity
-    printed = None if reference is None else model.flops(reference)
+    printed = {} if reference is None else model.flops(reference)
     return ModelDescription(
         name=config["model"]["name"],
         parameters=counts["total"],
@@ -53,8 +53,8 @@ def describe_model(
         supervised=model.supervised,
         mean_multiplicity=multiplicity if known else None,
         reference_multiplicity=reference,
-        flops_at_reference=printed and printed["total"],
-        encoder_flops_at_reference=printed and printed["encoder"],
+        flops_at_reference=printed.get("total"),
+        encoder_flops_at_reference=printed.get("encoder"),
         title=model.title,
         scores=score_descriptions(config),
     )

@@ -28,9 +28,16 @@ from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.results import EventRates, Results, write_results
 from anomaly_hep.evaluate.runfiles import RunFiles
-from anomaly_hep.evaluate.scores import Scorer, load_model, write_fitted, write_reconstructions
+from anomaly_hep.evaluate.scores import (
+    Scorer,
+    check_fitted,
+    load_model,
+    write_fitted,
+    write_reconstructions,
+)
 from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.loading import fitted_scores
 from anomaly_hep.record import CSVRecord
 from anomaly_hep.run import RunDirectory, claim, default_path
 from anomaly_hep.runtime import TERMINATED, Termination, keep_freed_memory
@@ -73,6 +80,7 @@ def _make(
     console.print(f"run directory: {path}")
     module, model = make_data(config), make_model(config)
     module.check(model)
+    check_fitted(model, fitted_scores(config["fitted_scores"]))
     ensure(config["data"], console)
     trainer, speed = make_trainer(config, path, termination)
     with warnings.catch_warnings():

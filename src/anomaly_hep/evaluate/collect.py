@@ -20,7 +20,7 @@ from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.evaluate.learningcurve import write_curves
 from anomaly_hep.evaluate.metrics import AREA, Metric
-from anomaly_hep.evaluate.paper import MEAN
+from anomaly_hep.evaluate.paper import MEAN, PublishedRow
 from anomaly_hep.evaluate.remarks import reading_remarks
 from anomaly_hep.evaluate.render import to_markdown
 from anomaly_hep.evaluate.tables import ResultTable, Row, column_blocks, joined, rows_beside
@@ -139,8 +139,7 @@ def _lines(ensemble: Ensemble) -> Iterator[_Line]:
                 for metric in averaged if signal in means else results.paper.metrics:
                     cells = [r.files.results.cells(name, metric.key) for r in ensemble.runs]
                     found = OverSeeds.of([cell.get(signal) for cell in cells])
-                    what = (section, name, signal, metric.key, len(cells))
-                    yield _Line(*about, *what, found)
+                    yield _Line(*about, section, name, signal, metric.key, len(cells), found)
 
 
 def _table(
@@ -150,7 +149,8 @@ def _table(
     data: str,
 ) -> ResultTable:
     first = ensembles[0].results
-    rows, published = [], {}
+    rows: list[Row] = []
+    published: dict[str, PublishedRow] = {}
     for ensemble in ensembles:
         for _, block in _rows(ensemble, lines[ensemble.name], metric, "scores"):
             rows += block

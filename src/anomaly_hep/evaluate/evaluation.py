@@ -17,10 +17,10 @@ from anomaly_hep.evaluate.paired import mean_auc_gain
 from anomaly_hep.evaluate.paper import Paper
 from anomaly_hep.evaluate.results import (
     DataDescription,
+    EventRates,
     Measured,
     ModelDescription,
     Results,
-    EventRates,
     Spread,
 )
 from anomaly_hep.evaluate.roc import ScoreDistribution, check_weights
@@ -61,7 +61,7 @@ def evaluate(
     means: dict[str, dict[str, Measured]] = {}
     averaged = tuple(dict.fromkeys((AREA, *paper.headlines)))
     for name, values in columns.items():
-        scores = classes.distributions(name, values)
+        scores = classes.distributions(values)
         tail = scores.pop(data.background)
         measured[name] = {
             label: {metric.key: metric.of(tail, signal) for metric in paper.metrics}
@@ -161,7 +161,7 @@ class _Classes:
             )
         return _Classes(rows, weights, background)
 
-    def distributions(self, name: str, values: Values) -> dict[str, ScoreDistribution]:
+    def distributions(self, values: Values) -> dict[str, ScoreDistribution]:
         """Return one score's distribution in every class."""
         return {
             label: ScoreDistribution.of(values[rows], self.weights[rows], name=label)

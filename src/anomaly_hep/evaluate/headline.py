@@ -61,7 +61,7 @@ def best_and_worst_efficiency(metric: SignalEfficiency) -> Callable[[Results], s
             f"{paper.text(best)} and {inline(found[worst])} of {paper.text(worst)}, the signals it "
             "finds best and worst."
         )
-        if paper.reference not in results.baselines:
+        if paper.reference is None or paper.reference not in results.baselines:
             return text
         reference = results.cells(paper.reference, metric.key)
         compared = [signal for signal in found if signal in reference]

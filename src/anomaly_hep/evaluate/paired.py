@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from anomaly_hep.evaluate.roc import ScoreDistribution
 from anomaly_hep.evaluate.intervals import Interval
+from anomaly_hep.evaluate.roc import ScoreDistribution
 
 Scores = Float64[np.ndarray, " event"]
 Rows = Int64[np.ndarray, " _"]  # of one class; each has its own number

@@ -34,7 +34,7 @@ class Signal:
     """A class of signal events as people read it.
 
     `name` is its decay or its model, `math` the same for matplotlib. `mass` in GeV tells signals of
-    one name apart. `colour` (of the palette in figures/style.py) and `line` are those of its curves.
+    one name apart. `colour`, of the palette in figures/style.py, and `line` are its curves'.
     """
 
     label: str

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
 from anomaly_hep.errors import ExportError
-from anomaly_hep.evaluate.roc import ScoreDistribution
 from anomaly_hep.evaluate.intervals import (
     Interval,
     efficiency_interval,
     mean_efficiency_interval,
 )
+from anomaly_hep.evaluate.roc import ScoreDistribution
 
 
 @dataclass(frozen=True, eq=False)

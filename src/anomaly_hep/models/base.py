@@ -32,6 +32,7 @@ class AnomalyModel(lightning.LightningModule):
     default_score: ClassVar[str]
     score_names: tuple[str, ...]
     event_columns: tuple[str, ...] = ()  # what `outputs` says of each event besides the scores
+    embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors that fitted scores may take
     # the validation term that chooses the checkpoint, and whether the best is its min or max
     checkpoint_term: ClassVar[tuple[str, str]] = ("loss", "min")
     # particles per event at which the paper counts FLOPs; None: images, all of one size

@@ -161,6 +161,7 @@ class CoDAE(AnomalyModel):
     """
 
     title: ClassVar[str] = "CoDAE"
+    embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: ClassVar[str] = "sse"
     checkpoint_term: ClassVar[tuple[str, str]] = ("ssim", "max")

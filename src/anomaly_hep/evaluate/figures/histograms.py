@@ -136,9 +136,9 @@ def _draw_small(
 def joint_density(
     panels: Mapping[str, Pair],
     results: Results,
-    *,
     x_name: str,
     y_name: str,
+    *,
     bins: int = 50,
 ) -> Figure:
     """Return the joint density of two scores, one panel for each pair, on common axes.

@@ -8,13 +8,13 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from anomaly_hep.evaluate.evaluation import SCORE_PREFIX
 from anomaly_hep.evaluate.figures.style import (
     BACKGROUND_COLOUR,
     house_style,
     signal_lines,
     stamp_figure,
 )
-from anomaly_hep.evaluate.evaluation import SCORE_PREFIX
 from anomaly_hep.evaluate.results import Results
 
 # Most events to draw: more would hide each other. Background as many as all signals of a panel.
