@@ -19,7 +19,7 @@ from anomaly_hep.evaluate.ensembles import Ensemble, Run, ensembles_of, find_run
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.evaluate.learningcurve import write_curves
-from anomaly_hep.evaluate.metrics import AREA, Metric
+from anomaly_hep.evaluate.metrics import Metric
 from anomaly_hep.evaluate.paper import MEAN, PublishedRow
 from anomaly_hep.evaluate.remarks import reading_remarks
 from anomaly_hep.evaluate.render import to_markdown
@@ -131,12 +131,11 @@ def _lines(ensemble: Ensemble) -> Iterator[_Line]:
     results = ensemble.results
     about = (ensemble.name, results.data.title, " ".join(str(run.seed) for run in ensemble.runs))
     means = [MEAN + group for group in results.data.measured_groups]
-    averaged = (AREA, *results.paper.headlines)
     sections = {"scores": results.score_order, "baselines": results.baseline_order}
     for section, names in sections.items():
         for name in names:
             for signal in [*results.signals, *means]:
-                for metric in averaged if signal in means else results.paper.metrics:
+                for metric in results.paper.averaged if signal in means else results.paper.metrics:
                     cells = [r.files.results.cells(name, metric.key) for r in ensemble.runs]
                     found = OverSeeds.of([cell.get(signal) for cell in cells])
                     yield _Line(*about, section, name, signal, metric.key, len(cells), found)

@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int64
 
 from anomaly_hep.errors import ConfigError, NonFiniteError, ScoreTableError
 from anomaly_hep.evaluate.intervals import Interval, mean_interval
-from anomaly_hep.evaluate.metrics import AREA, Metric
+from anomaly_hep.evaluate.metrics import Metric
 from anomaly_hep.evaluate.paired import mean_auc_gain
 from anomaly_hep.evaluate.paper import Paper
 from anomaly_hep.evaluate.results import (
@@ -59,7 +59,6 @@ def evaluate(
     data = replace(data, events={label: len(rows) for label, rows in classes.rows.items()})
     measured: dict[str, Mapping[str, Measured]] = {}
     means: dict[str, dict[str, Measured]] = {}
-    averaged = tuple(dict.fromkeys((AREA, *paper.headlines)))
     for name, values in columns.items():
         scores = classes.distributions(values)
         tail = scores.pop(data.background)
@@ -68,7 +67,9 @@ def evaluate(
             for label, signal in scores.items()
         }
         means[name] = {
-            group: {m.key: m.mean(tail, [scores[label] for label in labels]) for m in averaged}
+            group: {
+                m.key: m.mean(tail, [scores[label] for label in labels]) for m in paper.averaged
+            }
             for group, labels in data.measured_groups.items()
         }
         if paper.reference in columns and name in names:

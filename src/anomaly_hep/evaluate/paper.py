@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import yaml
 from jaxtyping import Float64
 
 from anomaly_hep import plugins
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.cells import Cell
-from anomaly_hep.evaluate.metrics import GENERAL, Metric
+from anomaly_hep.evaluate.metrics import AREA, GENERAL, Metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +76,7 @@ class Baseline:
     columns: tuple[str, ...]
     score: Callable[..., Values] = np.asarray
 
-    def __call__(self, table: Mapping[str, Any]) -> Values:
+    def __call__(self, table: pd.DataFrame) -> Values:
         """Return the score of every event of a table that has the columns."""
         return self.score(*(np.asarray(table[column], np.float64) for column in self.columns))
 
@@ -135,13 +136,13 @@ class Plot:
 class Paper:
     """How results on a data set are measured, called, drawn and compared.
 
-    `headlines` are the metrics that are shown first, of the score that a run is judged by; means
-    over groups of signals are taken of them and of the area. `reference` names the baseline that a
-    score has to beat. `columns` of the files are kept in the table of scores besides those that the
-    baselines need. `shown_with_all` names published rows to show beside every model of the paper.
-    `sentence` says in words what was found, `remarks` what to know of published rows that are
-    shown, `one_training` what to know of a table without several seeds. `comparison` draws figures,
-    by name, of runs of the models that are `compared`, one run of each by the model's title.
+    `headlines` are the metrics that are shown first. `reference` names the baseline that a score
+    has to beat. `columns` of the files are kept in the table of scores besides those that the
+    baselines need. `shown_with_all` names published rows to show beside every model of the paper,
+    `rows_measured` says how the rows were measured. `sentence` says in words what was found,
+    `remarks` what to know of published rows that are shown, `one_training` what to know of a table
+    without several seeds. `comparison` draws figures, by name, of runs of the models that are
+    `compared`, one run of each by the model's title.
     """
 
     headlines: tuple[Metric, ...]
@@ -160,6 +161,11 @@ class Paper:
     remarks: Callable[[Results, Sequence[PublishedRow]], Iterator[str]] = lambda *_: iter(())
     compared: tuple[str, ...] = ()
     comparison: Callable[[Mapping[str, RunFiles]], Mapping[str, Figure]] = lambda _: {}
+
+    @property
+    def averaged(self) -> tuple[Metric, ...]:
+        """Metrics whose means over groups of signals are taken: the area and the headlines."""
+        return tuple(dict.fromkeys((AREA, *self.headlines)))
 
     @property
     def event_columns(self) -> tuple[str, ...]:

@@ -236,6 +236,8 @@ def read_results(
     try:
         found = Results.from_json(json.loads(path.read_text("utf-8")), paper)
         described = replace(found.model, title=title, scores=scores)
+        if found.data.background not in found.data.events:
+            raise ValueError(f"no event of the background '{found.data.background}'")
         if found.default_score not in found.scores:
             raise ValueError(f"default score '{found.default_score}' is not among the scores")
     # whatever the bytes of a damaged file happen to be

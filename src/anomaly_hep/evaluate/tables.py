@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from rich.console import Console, ConsoleOptions, RenderableType
 
 from anomaly_hep.evaluate.cells import Cell, percent, plain
-from anomaly_hep.evaluate.metrics import AREA, Metric
+from anomaly_hep.evaluate.metrics import Metric
 from anomaly_hep.evaluate.paper import MEAN, Paper, PublishedRow
 from anomaly_hep.evaluate.remarks import reading_remarks
 from anomaly_hep.evaluate.results import Results
@@ -118,7 +118,7 @@ def joined(tables: Sequence[ResultTable]) -> ResultTable:
 def column_blocks(results: Results, metric: Metric) -> list[list[Column]]:
     """Return the signals of each group with the group's mean, then all signals in no group."""
     groups = results.data.measured_groups
-    with_mean = metric in (AREA, *results.paper.headlines)
+    with_mean = metric in results.paper.averaged
     blocks = [[*labels, MEAN + group] if with_mean else labels for group, labels in groups.items()]
     left = [s for s in results.signals if not any(s in labels for labels in groups.values())]
     if left or not blocks:

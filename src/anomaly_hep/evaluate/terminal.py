@@ -53,10 +53,10 @@ class _Block:
         self.table, self.ascii_only = table, ascii_only
         self.say = to_ascii if ascii_only else str
 
-    def split(self, columns: Sequence[Column], width: int) -> Iterator[Table]:
+    def split(self, columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
         """Yield the columns in as few parts of about the same number as the width allows."""
         widths = [self._width(column) for column in columns]
-        most = width - max(widths, default=0) - 1
+        most = width - max(widths, default=0) - 2
         names = [_wrapped(self.say(row.name), most) for row in self.table.rows]
         left = max((len(line) for name in names for line in name), default=0)
         parts = next(
@@ -64,12 +64,13 @@ class _Block:
                 cut
                 for number in range(1, len(columns) + 1)
                 for cut in [_cut(len(columns), number)]
-                if all(left + sum(w + 1 for w in widths[a:b]) <= width for a, b in cut)
+                if all(left + sum(w + 2 for w in widths[a:b]) <= width for a, b in cut)
             ),
             _cut(len(columns), len(columns)),
         )
         for start, stop in parts:
             yield self._part(columns[start:stop], names)
+            yield Text()
 
     def _width(self, column: Column) -> int:
         texts = [self.say(column.heading), *(self._cell(row, column) for row in self.table.rows)]
@@ -82,7 +83,7 @@ class _Block:
 
     def _part(self, columns: Sequence[Column], names: Sequence[Sequence[str]]) -> Table:
         frame = _PLAIN_BOX if self.ascii_only else box.SIMPLE_HEAD
-        part = Table(box=frame, padding=(0, 0, 0, 1), pad_edge=False)
+        part = Table(box=frame, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False)
         part.add_column("", no_wrap=True)
         for column in columns:
             part.add_column(self.say(column.heading), justify="right", no_wrap=True)
