@@ -12,7 +12,7 @@ from jaxtyping import Float, Int32
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anomaly_hep.models.layers import kernels
+from anomaly_hep.models.layers import kernels, plain
 from anomaly_hep.models.layers.packed import PackedConvolution
 
 EPS = 1e-3  # of the instance norm, as in TensorFlow Addons
@@ -50,7 +50,7 @@ class ConvBlock(_Block):
     ) -> Float[Tensor, "image channel2 row2 column2"]:
         """Return the block's output, added to `residual` where one is given."""
         if self.stride == 2:
-            x = functional.pad(x, kernels.same_padding(x.shape[2], x.shape[3]))
+            x = functional.pad(x, plain.same_padding(x.shape[2], x.shape[3]))
         y = self.convolve(x, self.weight, self.bias)
         return kernels.norm_act(y, self.norm_weight, self.norm_bias, residual, eps=EPS, slope=SLOPE)
 
@@ -86,7 +86,7 @@ class MaskBlock(_Block):
     ) -> tuple[Int32[Tensor, "image row2 column2"], Float[Tensor, "form 9"]]:
         """Return which form each window has, and the forms that occur."""
         padding = (
-            kernels.same_padding(mask.shape[2], mask.shape[3]) if self.stride == 2 else (1, 1, 1, 1)
+            plain.same_padding(mask.shape[2], mask.shape[3]) if self.stride == 2 else (1, 1, 1, 1)
         )
         x, step = functional.pad(mask[:, 0], padding), self.stride
         height, width = x.shape[1:]
