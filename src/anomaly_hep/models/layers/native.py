@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -39,50 +40,65 @@ def load() -> bool:
     if choice == "off":
         return False
     try:
-        library = directory() / f"{NAME}-{_fingerprint()}.so"
-        with _alone(library):
-            if library.exists():
-                torch.ops.load_library(library)
-            else:
-                _build(library)
-    except (OSError, RuntimeError) as error:  # torch's own are RuntimeErrors
-        reason = str(error).strip().splitlines()[0]
+        path = library()
+        if not path.exists():
+            with _alone(path):
+                if not path.exists():  # nobody built it while we waited
+                    _build(path)
+        torch.ops.load_library(path)
+    # torch tells what the compiler said in a RuntimeError
+    except (OSError, ImportError, subprocess.SubprocessError, RuntimeError) as error:
         warnings.warn(
-            f"kernels.cpp could not be compiled ({reason}): convolutional models run several times "
-            "slower. Cure: g++ 10 or newer, and a cache directory (XDG_CACHE_HOME) that can be "
-            f"written; or {SWITCH}=off, which does without and without this warning",
+            f"kernels.cpp could not be compiled ({_reason(error)}): convolutional models run "
+            "several times slower. Cure: g++ 10 or newer, and a cache directory (XDG_CACHE_HOME) "
+            f"that can be written; {SWITCH}=off runs without it and without this warning",
             stacklevel=2,
         )
         return False
     return True
 
 
-def directory() -> Path:
+def library() -> Path:
     """Return where the compiled library is kept."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "anomaly_hep"
+    cache_directory = Path(base) if base else Path.home() / ".cache"
+    return cache_directory / "anomaly_hep" / f"{NAME}-{_fingerprint()}.so"
 
 
-def _build(library: Path) -> None:
-    """Compile kernels.cpp, load it, and leave it as `library`."""
+def _build(path: Path) -> None:
+    """Compile kernels.cpp into the file `path`, which is whole or not there."""
     from torch.utils import cpp_extension  # takes half a second, and setuptools
 
-    workshop = library.with_suffix(".build")
+    if shutil.which(_compiler()) is None:
+        raise FileNotFoundError(f"there is no compiler {_compiler()}")
+    workshop = path.with_suffix(".build")
     shutil.rmtree(workshop, ignore_errors=True)  # of a process that was killed
     workshop.mkdir()
-    with _own_programs():
-        cpp_extension.load(
-            NAME, str(SOURCE), FLAGS, build_directory=str(workshop), is_python_module=False
-        )
-    (workshop / f"{NAME}.so").replace(library)
-    shutil.rmtree(workshop)
+    try:
+        with _own_programs():
+            cpp_extension.load(
+                NAME, str(SOURCE), FLAGS, build_directory=str(workshop), is_python_module=False
+            )
+        (workshop / f"{NAME}.so").replace(path)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _compiler() -> str:
+    return os.environ.get("CXX", "c++")  # as torch chooses it
+
+
+def _reason(error: Exception) -> str:
+    """Return the line that says what failed; ninja's output begins with the whole command."""
+    lines = str(error).strip().splitlines()
+    return next((line for line in lines if "error:" in line or "not found" in line), lines[0])[:200]
 
 
 @contextmanager
-def _alone(library: Path) -> Iterator[None]:
+def _alone(path: Path) -> Iterator[None]:
     """Let one process at a time build: the kernel drops this lock with a process that dies."""
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with library.with_suffix(".lock").open("w") as handle:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
@@ -101,7 +117,7 @@ def _own_programs() -> Iterator[None]:
 def _fingerprint() -> str:
     """Return a name for source, flags, compiler, torch and processor."""
     text = "|".join([
-        SOURCE.read_text(encoding="utf-8"), *FLAGS, os.environ.get("CXX", "c++"),
-        torch.__version__, processor().instructions,
+        SOURCE.read_text(encoding="utf-8"), *FLAGS, _compiler(), torch.__version__,
+        processor().instructions,
     ])  # fmt: skip
     return hashlib.sha256(text.encode()).hexdigest()[:16]

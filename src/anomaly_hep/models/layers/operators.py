@@ -14,11 +14,17 @@ from torch import Tensor
 
 from anomaly_hep.models.layers import native, plain
 
+_Size = int | torch.SymInt  # a graph for every size has none yet
+
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-@cache
 def ready() -> bool:
     """Return whether the operators are there; the first call compiles and loads them."""
+    return _told()
+
+
+@cache
+def _told() -> bool:
     if not native.load():
         return False
     _tell("norm_act", _norm_act_shapes, _norm_act_gradient, _norm_act_keep)
@@ -38,7 +44,7 @@ def _tell(name: str, shapes: Any, gradient: Any = None, keep: Any = None) -> Non
         torch.library.register_autograd(f"anomaly_hep::{name}", gradient, setup_context=keep)
 
 
-def _image(like: Tensor, height: int, width: int) -> Tensor:
+def _image(like: Tensor, height: _Size, width: _Size) -> Tensor:
     size = (*like.shape[:2], height, width)
     return torch.empty(
         size, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
@@ -101,10 +107,10 @@ def _upsample_backward_gradient(ctx: Any, again: Tensor) -> Tensor:
 
 
 def _pool_shapes(
-    table: Tensor, index: Any, height: int, width: int, top: int, left: int, with_chosen: bool
+    table: Tensor, index: Any, height: _Size, width: _Size, top: Any, left: Any, with_chosen: bool
 ) -> tuple[Tensor, Tensor]:
     del index, top, left
-    y = table.new_empty(len(table), plain.halved(height) * plain.halved(width), table.shape[2])
+    y = table.new_empty(len(table), ((height + 1) // 2) * ((width + 1) // 2), table.shape[2])
     return y, table.new_empty(y.shape if with_chosen else 0, dtype=torch.int32)
 
 
@@ -144,7 +150,7 @@ def _gather_backward_gradient(ctx: Any, again: Tensor) -> tuple[Tensor, None, No
     return torch.ops.anomaly_hep.gather(again, index), None, None
 
 
-def _table_shapes(grad: Tensor, places: Tensor, rows: int) -> Tensor:
+def _table_shapes(grad: Tensor, places: Tensor, rows: _Size) -> Tensor:
     del places
     return grad.new_empty(len(grad), rows, grad.shape[2])
 
