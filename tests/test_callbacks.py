@@ -16,15 +16,15 @@ from anomaly_hep.runtime import Termination
 
 
 def _kept(directory: Path, validations: Sequence[tuple[float, bool]]) -> int:
-    """Return which of the validations (val/loss, objective settled) best.ckpt is from."""
+    """Return the number of the validation, (val/loss, final objective), best.ckpt is from."""
     callback = Checkpoints(directory, every_seconds=1e9, termination=Termination())
-    for number, (loss, settled) in enumerate(validations):
+    for number, (loss, final) in enumerate(validations):
         trainer = MagicMock(spec=lightning.Trainer)
         trainer.callback_metrics = {"val/loss": torch.tensor(loss)}
         trainer.loggers, trainer.is_global_zero = [], True
         trainer._checkpoint_connector = MagicMock()
         trainer._checkpoint_connector.dump_checkpoint.return_value = {"number": number}
-        model = SimpleNamespace(settled=settled, checkpoint_term=("loss", "min"))
+        model = SimpleNamespace(objective_is_final=final, checkpoint_term=("loss", "min"))
         callback.on_validation_end(trainer, model)
     return int(torch.load(directory / "best.ckpt", weights_only=True)["number"])
 
@@ -40,7 +40,7 @@ def test_the_newest_is_kept_while_the_objective_changes(tmp_path: Path) -> None:
     assert _kept(tmp_path, [(1.0, False), (2.0, False), (3.0, False)]) == 2
 
 
-def test_losses_before_the_objective_settled_do_not_compete(tmp_path: Path) -> None:
+def test_losses_before_the_objective_is_final_do_not_compete(tmp_path: Path) -> None:
     assert _kept(tmp_path, [(1.0, False), (3.0, True), (2.0, True), (4.0, True)]) == 2
 
 

@@ -60,8 +60,8 @@ class Checkpoints(Callback):
         term, best = pl_module.checkpoint_term
         value = float(trainer.callback_metrics[f"val/{term}"])
         value = value if best == "min" else -value
-        if not pl_module.settled or value < self.best:
-            self.best = value if pl_module.settled else float("inf")
+        if not pl_module.objective_is_final or value < self.best:
+            self.best = value if pl_module.objective_is_final else float("inf")
             self._save(trainer, "best.ckpt")
         for logger in trainer.loggers:
             logger.save()

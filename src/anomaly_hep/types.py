@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,23 @@ class Events:
             {n: np.concatenate([part.particles[n] for part in parts]) for n in head.particles},
             {n: np.concatenate([part.events[n] for part in parts]) for n in head.events},
         )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The events of one class in one split, as a data set's yaml lists them.
+
+    files: patterns below the data directory. where: inclusive bounds on columns,
+    {column: {min: a, max: b}}, that say which of the files' events these are. entries: first and
+    last edge of the part of the events that counts, as shares of their number in file order.
+    weight: the column with the events' weights, None where each counts as one.
+    """
+
+    label: str
+    files: tuple[str, ...]
+    where: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    entries: tuple[float, float] = (0.0, 1.0)
+    weight: str | None = None
 
 
 @dataclass(frozen=True)

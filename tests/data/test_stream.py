@@ -28,7 +28,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Slice]:
 def _stream(files: list[Slice], **choices: Any) -> EventStream:
     workers, restart = choices.pop("workers", 0), choices.pop("restart", False)
     selection = Selection(choices.pop("selection", {}))
-    reading = JetReading(FEATURES, selection, choices.pop("max_particles", 128))
+    reading = JetReading(
+        features=FEATURES, selection=selection, max_particles=choices.pop("max_particles", 128)
+    )
     settings = {"batch_size": 8, "chunk_events": 7, "pool_batches": 3, "seed": 1, "shuffle": True}
     return EventStream(Plan(files, **settings | choices), reading, workers=workers, restart=restart)
 

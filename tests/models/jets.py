@@ -40,6 +40,7 @@ def random_batch(lengths: list[int], *, seed: int = 0, features: int = 8) -> Par
     return ParticleBatch(
         lengths=torch.tensor(lengths, dtype=torch.int64),
         index=torch.arange(len(lengths)),
+        weight=torch.ones(len(lengths)),
         features=values,
         types=torch.randint(0, 8, (total,), generator=generator),
     )

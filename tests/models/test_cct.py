@@ -146,7 +146,7 @@ def test_the_loss_is_the_cross_entropy_with_a_tenth_spread_over_the_classes(mode
     log_probability = torch.log_softmax(model(model.images(batch)).double(), 1)
     wanted = 0.9 * functional.one_hot(batch.label, 3) + 0.1 / 3
     expected = -(wanted * log_probability).sum(1).mean()
-    terms = model.loss(batch)
+    terms = model.loss(batch, "train")
     assert float(terms["loss"]) == pytest.approx(float(expected), rel=1e-5)
     right = (log_probability.argmax(1) == batch.label).float().mean()
     assert float(terms["accuracy"]) == float(right)
@@ -157,11 +157,11 @@ def test_dropout_draws_by_seed_and_step_and_leaves_all_other_chance_alone() -> N
     model = make_model("model=cct", "data=darkshowers").train()
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = model.loss(batch)["loss"]
+    first = model.loss(batch, "train")["loss"]
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    assert torch.equal(first, model.loss(batch)["loss"])
-    assert not torch.equal(first, model.eval().loss(batch)["loss"])
+    assert torch.equal(first, model.loss(batch, "train")["loss"])
+    assert not torch.equal(first, model.eval().loss(batch, "train")["loss"])
 
 
 def test_labels_move_and_split_with_their_images() -> None:
@@ -175,4 +175,4 @@ def test_labels_move_and_split_with_their_images() -> None:
 def test_a_label_beyond_the_classes_is_refused_with_the_cure(model: Any) -> None:
     batch = labelled(random_images(3))
     with pytest.raises(ConfigError, match=r"class 3.*model\.classes"):
-        model.loss(replace(batch, label=batch.label + 1))
+        model.loss(replace(batch, label=batch.label + 1), "train")

@@ -79,7 +79,7 @@ def test_a_posterior_that_is_the_prior_has_no_divergence(model: Any) -> None:
 
 
 def test_loss_is_reconstruction_and_weighted_divergence(model: Any) -> None:
-    terms = model.loss(random_images(2))
+    terms = model.loss(random_images(2), "train")
     torch.testing.assert_close(terms["loss"], terms["reconstruction"] + model.beta * terms["kl"])
     assert terms["kl"] > 0
 
@@ -99,10 +99,10 @@ def test_a_training_step_draws_anew_and_a_resumed_one_draws_the_same(model: Any)
     batch = random_images(2)
     model.train()
     try:
-        one, other = model.loss(batch)["loss"], model.loss(batch)["loss"]
+        one, other = model.loss(batch, "train")["loss"], model.loss(batch, "train")["loss"]
         assert torch.equal(one, other)  # the same step
         model.seed += 1
-        assert not torch.equal(one, model.loss(batch)["loss"])
+        assert not torch.equal(one, model.loss(batch, "train")["loss"])
     finally:
         model.seed -= 1
         model.eval()

@@ -133,13 +133,14 @@ def test_images_sum_to_one_or_stay_masks(model: Any) -> None:
 @torch.no_grad()
 def test_scores_are_topic_weights_and_divergences(model: Any) -> None:
     batch = random_images(4)
-    scores, columns = model.examine(batch)
+    outputs = model.outputs(batch)
+    scores, columns = outputs.scores, outputs.columns
     weights = torch.stack([scores[f"latent_{i}"] for i in (1, 2, 3)])
     torch.testing.assert_close(weights.sum(0), torch.ones(4))
     mean = torch.stack([columns[f"posterior_mean_{i}"] for i in (1, 2, 3)])
     torch.testing.assert_close(torch.softmax(mean, 0), weights)
     assert torch.equal(model.encoder_score(batch), scores[model.default_score])
-    loss = model.loss(batch)
+    loss = model.loss(batch, "train")
     assert float(loss["reconstruction"]) == pytest.approx(float(scores["reconstruction_kl"].mean()))
     assert float(loss["kl"]) == pytest.approx(float(scores["latent_kl"].mean()))
     expected = loss["reconstruction"] + 0.1 * loss["kl"]
@@ -147,10 +148,8 @@ def test_scores_are_topic_weights_and_divergences(model: Any) -> None:
 
 
 def test_the_reconstruction_has_as_many_hits_as_the_image(model: Any) -> None:
-    shown = model.shown(random_images(3))
-    torch.testing.assert_close(
-        shown["reconstructed"].flatten(1).sum(1), shown["truth"].flatten(1).sum(1)
-    )
+    found = model.reconstruction(random_images(3))
+    torch.testing.assert_close(found.reconstructed.flatten(1).sum(1), found.truth.flatten(1).sum(1))
 
 
 @torch.no_grad()
@@ -158,12 +157,12 @@ def test_training_draws_by_step_and_scoring_does_not(model: Any) -> None:
     batch = random_images(4)
     fresh = make_model("model=dirichletvae", "data=darkshowers").train()
     torch.manual_seed(1)
-    first = fresh.loss(batch)["reconstruction"]
+    first = fresh.loss(batch, "train")["reconstruction"]
     torch.manual_seed(2)
-    assert torch.equal(first, fresh.loss(batch)["reconstruction"])
+    assert torch.equal(first, fresh.loss(batch, "train")["reconstruction"])
     other = make_model("model=dirichletvae", "data=darkshowers", "seed=2").train()
     other.load_state_dict(fresh.state_dict())
-    assert not torch.equal(first, other.loss(batch)["reconstruction"])
+    assert not torch.equal(first, other.loss(batch, "train")["reconstruction"])
 
 
 def test_beta2_of_the_optimiser_is_the_models(model: Any) -> None:

@@ -94,7 +94,7 @@ def _shuffled(batch: Any) -> Any:
     of_rows = {
         name: values[order]
         for name, values in vars(batch).items()
-        if name not in batch.event_fields
+        if isinstance(values, Tensor) and name not in batch.event_fields
     }
     return replace(batch, **of_rows)
 
@@ -119,16 +119,21 @@ def test_scores_of_an_event_do_not_depend_on_its_batch(case: Case) -> None:
 
 def test_scores_are_the_same_twice_and_the_columns_are_those_named(case: Case) -> None:
     batch = case.batch(2)
-    scores, columns = case.model.examine(batch)
-    assert set(columns) == set(case.model.column_names)
+    outputs = case.model.outputs(batch)
+    assert set(outputs.columns) == set(case.model.event_columns)
+    assert set(outputs.scores) <= set(case.model.score_descriptions())
+    assert set(outputs.embeddings) == set(case.model.embedding_names)
+    for embedding in outputs.embeddings.values():
+        assert embedding.shape[0] == 2
+        assert embedding.isfinite().all()
     for name, values in case.model.scores(batch).items():
-        assert torch.equal(values, scores[name])
+        assert torch.equal(values, outputs.scores[name])
         assert values.shape == (2,)
 
 
 def test_an_empty_batch_has_no_scores(case: Case) -> None:
-    scores, columns = case.model.examine(case.batch(0))
-    for values in (scores | columns).values():
+    outputs = case.model.outputs(case.batch(0))
+    for values in ({**outputs.scores, **outputs.columns}).values():
         assert values.shape == (0,)
 
 
@@ -157,7 +162,7 @@ def test_one_batch_can_be_learnt(case: Case) -> None:
     losses = []
     for _ in range(steps):
         optimizer.zero_grad()
-        loss = model.loss(batch)["loss"]
+        loss = model.loss(batch, "train")["loss"]
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -165,11 +170,23 @@ def test_one_batch_can_be_learnt(case: Case) -> None:
     assert all(p.grad is not None for p in model.parameters())
 
 
+def test_an_event_of_twice_the_weight_counts_as_two(case: Case) -> None:
+    if case.model.supervised or getattr(case.model, "clip_fraction", 1.0) < 1.0:
+        return  # the fraction that is clipped is one of events
+    batch = case.batch(2)
+    first, second = (
+        case.model.loss(batch.part(i, i + 1, int(rows[0]), int(rows[-1]) + 1), "train")["loss"]
+        for i, rows in enumerate(_rows(batch))
+    )
+    weighted = case.model.loss(replace(batch, weight=torch.tensor([2.0, 1.0])), "train")["loss"]
+    torch.testing.assert_close(weighted, (2 * first + second) / 3, rtol=1e-4, atol=1e-5)
+
+
 def test_labels_are_needed_by_supervised_models_alone(case: Case) -> None:
     plain = case.batch(2)
     if case.model.supervised:
         with pytest.raises(ConfigError, match="signal_in_training=all"):
-            case.model.loss(plain)
+            case.model.loss(plain, "train")
     else:
-        assert not hasattr(plain, "label")
-        assert case.model.loss(plain)["loss"].isfinite()
+        assert plain.label is None
+        assert case.model.loss(plain, "train")["loss"].isfinite()

@@ -79,8 +79,12 @@ def test_the_loss_is_the_squared_error_summed_over_pixels(model: Any) -> None:
     batch = random_images(2)
     mask = batch.mask()
     with torch.no_grad():
-        probability, loss = model.shown(batch)["reconstructed"], model.loss(batch)["loss"]
-        scores, columns = model.examine(batch)
+        probability, loss = (
+            model.reconstruction(batch).reconstructed,
+            model.loss(batch, "train")["loss"],
+        )
+        outputs = model.outputs(batch)
+        scores, columns = outputs.scores, outputs.columns
     slow = [
         sum(float((p - t) ** 2) for p, t in zip(image.flatten(), true.flatten(), strict=True))
         for image, true in zip(probability, mask, strict=True)

@@ -83,10 +83,12 @@ def test_kl_is_that_of_torch_averaged_over_dimensions() -> None:
 def test_clipping_averages_the_best_reconstructed_and_gives_the_rest_no_gradient() -> None:
     values = torch.tensor([1.0, 2.0, 3.0, 40.0], requires_grad=True)
     ranking = torch.tensor([0.3, 0.1, 0.2, 9.0])
-    clipped = clipped_mean(values, ranking, 0.75)
+    clipped = clipped_mean(values, ranking, 0.75, torch.ones(4))
     assert clipped.item() == 2.0
     clipped.backward()
     assert values.grad is not None
     assert values.grad[3] == 0.0
-    assert clipped_mean(values, ranking, 1.0) == values.mean()
-    assert clipped_mean(values, ranking, 0.01) == values[1]
+    assert clipped_mean(values, ranking, 1.0, torch.ones(4)) == values.mean()
+    assert clipped_mean(values, ranking, 0.01, torch.ones(4)) == values[1]
+    weight = torch.tensor([2.0, 1.0, 1.0, 5.0])
+    assert clipped_mean(values, ranking, 0.75, weight).item() == (2 * 1.0 + 2.0 + 3.0) / 4

@@ -67,19 +67,19 @@ def test_scores_are_the_closed_forms_of_the_posterior() -> None:
 def test_the_noise_ramps_up_and_depends_on_the_step_alone() -> None:
     model = make_model("model.noise_ramp_steps=10", "model.encoder.legacy_norm_start=true").train()
     batch = random_batch([4, 7])
-    quiet = model.eval().loss(batch)["reconstruction"]
+    quiet = model.eval().loss(batch, "train")["reconstruction"]
     ramped = model.train()
     # at step 0 the noise is off, so training and evaluation see the same latent vector
     for module in ramped.modules():
         if hasattr(module, "momentum"):
             module.momentum = 0.0
-    torch.testing.assert_close(ramped.loss(batch)["reconstruction"], quiet)
+    torch.testing.assert_close(ramped.loss(batch, "train")["reconstruction"], quiet)
     assert torch.equal(ramped.noise_like(quiet), ramped.noise_like(quiet))
 
 
-def test_the_objective_is_settled_when_the_noise_has_its_full_size() -> None:
-    assert make_model("model.noise_ramp_steps=0").settled
-    assert not make_model("model.noise_ramp_steps=1").settled
+def test_the_objective_is_final_when_the_noise_has_its_full_size() -> None:
+    assert make_model("model.noise_ramp_steps=0").objective_is_final
+    assert not make_model("model.noise_ramp_steps=1").objective_is_final
 
 
 def test_legacy_numbers_change_the_reconstruction_and_nothing_else() -> None:

@@ -44,7 +44,7 @@ def product_rate(clock: Clock, batch: JaggedBatch, dtype: torch.dtype) -> dict[s
     product that a 3 x 3 convolution of 128 channels on 40 x 32 positions is, 9 x 128 x 128.
     """
     particles = isinstance(batch, ParticleBatch)
-    rows = rounded(len(batch.types)) if isinstance(batch, ParticleBatch) else 8 * 40 * 32
+    rows = rounded(len(batch.known_types)) if isinstance(batch, ParticleBatch) else 8 * 40 * 32
     inner, outer = (64, 128) if particles else (9 * 128, 128)
     left, right = torch.randn(rows, inner).to(dtype), torch.randn(outer, inner).to(dtype)
     out = torch.empty(rows, outer, dtype=dtype)
@@ -109,7 +109,7 @@ def _training(
     def train() -> None:
         for batch in batches:
             with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-                loss = model.loss(batch)["loss"]
+                loss = model.loss(batch, model.phase)["loss"]
             optimizer.zero_grad()
             loss.backward()
             if images:

@@ -12,18 +12,20 @@ from rich.console import Console
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import ConfigError, MissingDataError
-from anomaly_hep.evaluate.scores import Scorer, load_model
+from anomaly_hep.evaluate.scores import Scorer, load_fitted, load_model
 from anomaly_hep.formats.files import format_of
 
 
 def run(config: Mapping[str, Any]) -> None:
     """Score every event of every input file; labels are not read."""
-    model, reading = load_model(Path(config["checkpoint"]))
-    scorer = Scorer(model, reading, config["batch_size"], config["precision"])
+    checkpoint = Path(config["checkpoint"])
+    model, reading = load_model(checkpoint)
+    fitted = load_fitted(checkpoint.parent)
+    scorer = Scorer(model, reading, config["batch_size"], config["precision"], fitted)
     files = [format_of(path).describe(path) for path in _inputs(config["input"])]
     # the event columns that all files have: what the events are joined by later
     shared = [c for c in files[0].columns if all(c in f.columns for f in files)]
-    columns = reading.said_of_events(shared)
+    columns = reading.event_columns(shared)
     output = Path(config["output"])
     if output.suffix != ".parquet":
         raise ConfigError(f"output={output} is not parquet. Cure: let its name end in .parquet")

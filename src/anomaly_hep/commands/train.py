@@ -25,9 +25,16 @@ from anomaly_hep.errors import CheckpointError, ConfigError
 from anomaly_hep.evaluate.figures import write_figures
 from anomaly_hep.evaluate.metrics import EVENT_COLUMNS, evaluate, write_metrics
 from anomaly_hep.evaluate.report import write_report
-from anomaly_hep.evaluate.scores import Scorer, load_model, write_reconstructions
+from anomaly_hep.evaluate.scores import (
+    Scorer,
+    check_fitted,
+    load_model,
+    write_fitted,
+    write_reconstructions,
+)
 from anomaly_hep.evaluate.tables import published_for, result_table
 from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.loading import fitted_scores
 from anomaly_hep.record import CSVRecord
 from anomaly_hep.run import RunDirectory, claim, default_path
 from anomaly_hep.runtime import TERMINATED, Termination, keep_freed_memory
@@ -70,6 +77,7 @@ def _make(
     console.print(f"run directory: {path}")
     module, model = make_data(config), make_model(config)
     module.check(model)
+    check_fitted(model, fitted_scores(config["fitted_scores"]))
     ensure(config["data"], console)
     trainer, speed = make_trainer(config, path, termination)
     with warnings.catch_warnings():
@@ -124,12 +132,6 @@ def make_model(config: Mapping[str, Any]) -> AnomalyModel:
                 f"conf/model/{config['model']['name']}.yaml"
             ) from error
         raise
-    if model.event_kind != config["data"]["kind"]:
-        raise ConfigError(
-            f"model={config['model']['name']} takes {model.event_kind}, but "
-            f"data={config['data']['name']} has {config['data']['kind']}. Cure: choose a model and "
-            "data that belong together"
-        )
     return model
 
 
@@ -197,12 +199,14 @@ def score(
     """Score the test files of every class with the best checkpoint into scores.parquet."""
     model, reading = load_model(path / "checkpoints" / "best.ckpt")
     scorer = Scorer(model, reading, config["score_batch_size"], config["trainer"]["precision"])
+    if fitted := config["fitted_scores"]:
+        scorer.fit(fitted, module.background_parts())
+        write_fitted(scorer, fitted, path / "checkpoints")
     table = score_table(config, module, scorer, console)
     with atomic_path(path / "scores.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     files = [(label, module.files("test", label)[0]) for label in module.classes]
-    if not scorer.model.supervised:  # a classifier reconstructs nothing
-        write_reconstructions(scorer, files, path / "reconstructions.npz", events=2)
+    write_reconstructions(scorer, files, path / "reconstructions.npz", events=2)
     return scorer
 
 

@@ -2,101 +2,107 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from anomaly_hep.errors import ConfigError
+
 _Batch = TypeVar("_Batch", bound="JaggedBatch")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class JaggedBatch:
     """Events as flat rows plus the number of rows of each event.
 
-    `lengths` counts each event's rows, `index` says which event of the data set it is. The fields
-    that a subclass names in `event_fields` have one value per event, all others one per row.
-    There is no label here, so none can reach a loss.
+    `lengths` counts each event's rows, `index` says which event of the data set it is, `weight` is
+    the event's share in every mean. `label` is the number of its class, 0 the background, in a
+    phase of training that may see labels; None everywhere else, so that none can reach a loss. The
+    fields that `event_fields` names have one value per event, other tensors one per row.
     """
 
-    event_fields: ClassVar[tuple[str, ...]] = ("lengths", "index")
+    event_fields: ClassVar[tuple[str, ...]] = ("lengths", "index", "weight", "label")
     lengths: Int64[Tensor, " event"]
     index: Int64[Tensor, " event"]
+    weight: Float32[Tensor, " event"]
+    label: Int64[Tensor, " event"] | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def part(self: _Batch, start: int, stop: int, first_row: int, last_row: int) -> _Batch:
         """Return events `start` to `stop`, whose rows are `first_row` to `last_row`, as views."""
-        return type(self)(
-            **{
-                f.name: getattr(self, f.name)[start:stop]
-                if f.name in self.event_fields
-                else getattr(self, f.name)[first_row:last_row]
-                for f in fields(self)
-            }
+        return self._changed(
+            lambda name, value: (
+                value[start:stop] if name in self.event_fields else value[first_row:last_row]
+            )
         )
 
     def to(self: _Batch, device: torch.device | str, non_blocking: bool = False) -> _Batch:
         """Return the same batch on `device`."""
-        return type(self)(
-            **{
-                f.name: getattr(self, f.name).to(device, non_blocking=non_blocking)
-                for f in fields(self)
-            }
-        )
+        return self._changed(lambda _, value: value.to(device, non_blocking=non_blocking))
 
     def pin_memory(self: _Batch) -> _Batch:
         """Return the same batch in page-locked memory."""
-        return type(self)(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+        return self._changed(lambda _, value: value.pin_memory())
+
+    def _changed(self: _Batch, change: Callable[[str, Tensor], Tensor]) -> _Batch:
+        """Return the batch with `change(name, tensor)` in place of each of its tensors."""
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {n: change(n, v) if isinstance(v, Tensor) else v for n, v in values.items()}
+        return type(self)(**changed)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ParticleBatch(JaggedBatch):
-    """Jets as particles: scaled continuous features, and the type of each particle.
+    """Events as particles: scaled continuous features, and the type of each particle.
 
-    A type is 0 to 7, see `data.features.PARTICLE_TYPES`.
+    A type is 0 to 7, see `data.features.PARTICLE_TYPES`; None where the data know none. `context`
+    are numbers of the whole event, such as its missing momentum.
     """
 
+    event_fields: ClassVar[tuple[str, ...]] = (*JaggedBatch.event_fields, "context")
     features: Float32[Tensor, "particle feature"]
-    types: Int64[Tensor, " particle"]
+    types: Int64[Tensor, " particle"] | None = None
+    context: Float32[Tensor, "event quantity"] | None = None
+
+    @property
+    def known_types(self) -> Int64[Tensor, " particle"]:
+        """The types; raises ConfigError where the data know none."""
+        if self.types is None:
+            raise ConfigError(
+                "these data know no types of particles, which the model asks for. Cure: "
+                "model.use_pid=false, or data with types"
+            )
+        return self.types
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ImageBatch(JaggedBatch):
     """Detector images as their pixels that are not zero.
 
     `pixel` is (channel * rows + row) * columns + column, `energy` is in GeV. `shape` of the dense
-    image is (channel, row, column): tracker, ECAL and HCAL, phi, eta.
+    image is (channel, row, column).
     """
 
-    shape: ClassVar[tuple[int, int, int]] = (3, 72, 58)
     pixel: Int64[Tensor, " hit"]
     energy: Float32[Tensor, " hit"]
+    shape: tuple[int, int, int]
 
-    def energies(self) -> Float32[Tensor, "event 3 72 58"]:
+    def energies(self) -> Float32[Tensor, "event channel row column"]:
         """Return the dense images in GeV."""
         channels, rows, columns = self.shape
         size = channels * rows * columns
         events = torch.arange(len(self), device=self.pixel.device)
-        event = torch.repeat_interleave(events, self.lengths)
+        event = torch.repeat_interleave(events, self.lengths, output_size=len(self.pixel))
         dense = self.energy.new_zeros(len(self) * size)
         dense[event * size + self.pixel] = self.energy
         return dense.view(len(self), channels, rows, columns)
 
-    def mask(self) -> Float32[Tensor, "event 1 72 58"]:
-        """Return 1 where the tracker has energy, 0 elsewhere: arXiv:2306.12955 section 4.1."""
+    def mask(self) -> Float32[Tensor, "event 1 row column"]:
+        """Return 1 where the first channel, the tracker, has energy: arXiv:2306.12955 sec. 4.1."""
         return (self.energies()[:, :1] > 0).float()
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledImageBatch(ImageBatch):
-    """Images with the number of their class: 0 background, 1, 2, ... the groups of signals.
-
-    Only the training and validation of a supervised model makes such batches.
-    """
-
-    event_fields: ClassVar[tuple[str, ...]] = (*ImageBatch.event_fields, "label")
-    label: Int64[Tensor, " event"]

@@ -11,7 +11,7 @@ import lightning
 import numpy as np
 
 from anomaly_hep.data.plan import Plan, Slice
-from anomaly_hep.data.reading import ImageReading, LabelledImageReading, Reading, reading_of
+from anomaly_hep.data.reading import Reading, reading_of
 from anomaly_hep.data.signal import (
     Groups,
     SignalInTraining,
@@ -128,6 +128,11 @@ class EventDataModule(lightning.LightningDataModule):
 
     def check(self, model: Any) -> None:
         """Refuse a model that does not fit to what trains it; raises ConfigError."""
+        if not issubclass(self.reading.makes, model.accepts):
+            raise ConfigError(
+                f"{type(model).__name__} takes {model.accepts.__name__}, but these data give "
+                f"{self.reading.makes.__name__}. Cure: choose a model and data that belong together"
+            )
         self.signal.check(model)
 
     def setup(self, stage: str) -> None:
@@ -154,6 +159,10 @@ class EventDataModule(lightning.LightningDataModule):
                 self.signal.share, events, self.groups, lambda c: self.files("train", c), total
             )
         return parts
+
+    def background_parts(self) -> list[Slice]:
+        """Return the training background alone, whatever else trains beside it."""
+        return self._parts("train", self.background)[0]
 
     def _parts(self, split: str, label: str) -> tuple[list[Slice], int]:
         """Return one class's events of 'train' or 'val', and how many its files hold.
@@ -192,15 +201,13 @@ class EventDataModule(lightning.LightningDataModule):
 
     def _reading(self) -> Reading:
         """Return how the files of `parts` are read: with labels for a supervised model."""
-        if not (self.signal.labelled and isinstance(self.reading, ImageReading)):
+        if not self.signal.labelled:
             return self.reading
         numbers = self._class_numbers()
         class_of_file = {
             file.path: numbers[label] for (_, label), files in self._files.items() for file in files
         }
-        return LabelledImageReading(
-            self.reading.selection, self.reading.augmentation, class_of_file
-        )
+        return replace(self.reading, class_of_file=class_of_file)
 
     def _stream(self, split: str) -> EventStream:
         plan = Plan(

@@ -99,6 +99,6 @@ class Plan:
         # the rank is part of the seed: pools of the same number on two ranks are different
         return np.random.default_rng([self.seed, epoch, self.rank, number]).permutation(events)
 
-    def chance(self, epoch: int, number: int) -> np.random.Generator:
-        """Return the random numbers that change the events of a pool in training."""
+    def rng(self, epoch: int, number: int) -> np.random.Generator:
+        """Return the random number generator that changes the events of a pool in training."""
         return np.random.default_rng([self.seed, epoch, self.rank, number, 1])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from anomaly_hep.data.augment import rotated_and_mirrored
 from anomaly_hep.data.batch import (
     ImageBatch,
     JaggedBatch,
-    LabelledImageBatch,
     ParticleBatch,
 )
 from anomaly_hep.data.features import FeatureList
@@ -50,10 +49,20 @@ class Counts:
         self.clipped = self.clipped + other.clipped
 
 
-class Reading(ABC):
-    """Which columns are read, which events are kept, and what a network sees of them."""
+_CLASS = "class_number"  # a column that no file has
 
+
+@dataclass(frozen=True, kw_only=True)
+class Reading(ABC):
+    """Which columns are read, which events are kept, and what a network sees of them.
+
+    class_of_file: the number of the class of a file's events, where the phase of the training may
+    see labels; scoring never does.
+    """
+
+    makes: ClassVar[type[JaggedBatch]]  # the kind of batch
     selection: Selection
+    class_of_file: Mapping[Path, int] | None = None
 
     @property
     @abstractmethod
@@ -61,7 +70,7 @@ class Reading(ABC):
         """Columns to read; no label is among them."""
 
     @abstractmethod
-    def said_of_events(self, columns: Iterable[str]) -> list[str]:
+    def event_columns(self, columns: Iterable[str]) -> list[str]:
         """Return those of a file's columns that have one value per event and are no label."""
 
     @abstractmethod
@@ -82,15 +91,29 @@ class Reading(ABC):
     def read(self, piece: Slice, extra: tuple[str, ...] = ()) -> Events:
         """Return the events of a slice, checked, with `extra` columns beside the needed ones."""
         columns = list(dict.fromkeys([*self.columns, *extra]))
-        return format_of(piece.path).read(piece.path, piece.start, piece.stop, columns)
+        events = format_of(piece.path).read(piece.path, piece.start, piece.stop, columns)
+        if self.class_of_file is None:
+            return events
+        number = np.full(len(events), self.class_of_file[piece.path], np.int64)
+        return replace(events, events={**events.events, _CLASS: number})
+
+    def of_events(self, events: Events, index: Int64[np.ndarray, " event"]) -> dict[str, Any]:
+        """Return what every kind of batch has: lengths, index, weight and, if known, label."""
+        label = events.events.get(_CLASS)
+        return {
+            "lengths": torch.from_numpy(events.lengths),
+            "index": torch.from_numpy(index),
+            "weight": torch.ones(len(events)),
+            "label": None if label is None else torch.from_numpy(label),
+        }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JetReading(Reading):
     """Jets: the features, the cut, and how many particles of a jet count."""
 
+    makes: ClassVar[type[JaggedBatch]] = ParticleBatch
     features: FeatureList
-    selection: Selection
     max_particles: int
 
     @property
@@ -98,7 +121,7 @@ class JetReading(Reading):
         """Branches to read."""
         return list(dict.fromkeys([*self.features.columns, *self.selection.columns]))
 
-    def said_of_events(self, columns: Iterable[str]) -> list[str]:
+    def event_columns(self, columns: Iterable[str]) -> list[str]:
         """Return the jet branches."""
         return [name for name in columns if name.startswith("jet_") and name != "jet_label"]
 
@@ -109,8 +132,7 @@ class JetReading(Reading):
         events, truncated = self.truncate(events)
         made = self.features.compute(events, path)
         batch = ParticleBatch(
-            lengths=torch.from_numpy(events.lengths),
-            index=torch.from_numpy(index),
+            **self.of_events(events, index),
             features=torch.from_numpy(made.features),
             types=torch.from_numpy(made.types),
         )
@@ -140,12 +162,16 @@ class JetReading(Reading):
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageReading(Reading):
-    """Detector images: the cut, and whether training sees them rotated and mirrored."""
+    """Detector images: the cut, and whether training sees them rotated and mirrored.
 
-    selection: Selection
+    shape: (channel, row, column) of an image: tracker, ECAL and HCAL, phi, eta.
+    """
+
+    makes: ClassVar[type[JaggedBatch]] = ImageBatch
     augmentation: bool
+    shape: tuple[int, int, int] = (3, 72, 58)
 
     @property
     def columns(self) -> list[str]:
@@ -155,11 +181,9 @@ class ImageReading(Reading):
 
     def augment(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the images, each rotated and mirrored by chance (`data.augment`)."""
-        return (
-            rotated_and_mirrored(events, rng, ImageBatch.shape[1:]) if self.augmentation else events
-        )
+        return rotated_and_mirrored(events, rng, self.shape[1:]) if self.augmentation else events
 
-    def said_of_events(self, columns: Iterable[str]) -> list[str]:
+    def event_columns(self, columns: Iterable[str]) -> list[str]:
         """Return the sums over pixels and the number of tracks; label and mass are truth."""
         return [n for n in columns if not n.startswith("hit_") and n not in ("label", "mass")]
 
@@ -168,12 +192,12 @@ class ImageReading(Reading):
     ) -> tuple[ImageBatch, Counts]:
         """Return images as one batch of pixels."""
         del path  # what the format has read is complete
-        _, rows, columns = ImageBatch.shape
+        _, rows, columns = self.shape
         hits = events.particles
         pixel = (hits["hit_channel"].astype(np.int64) * rows + hits["hit_row"]) * columns
         batch = ImageBatch(
-            lengths=torch.from_numpy(events.lengths),
-            index=torch.from_numpy(index),
+            **self.of_events(events, index),
+            shape=self.shape,
             pixel=torch.from_numpy(pixel + hits["hit_column"]),
             energy=torch.from_numpy(hits["hit_energy"]),
         )
@@ -188,40 +212,16 @@ class ImageReading(Reading):
         }
 
 
-_CLASS = "class_number"  # a column that no file has
-
-
-@dataclass(frozen=True)
-class LabelledImageReading(ImageReading):
-    """Detector images with the number of their class, which is that of the file they are in.
-
-    Only the training of a supervised model reads so; scoring never does.
-    """
-
-    class_of_file: Mapping[Path, int]
-
-    def read(self, piece: Slice, extra: tuple[str, ...] = ()) -> Events:
-        """Return the events of a slice, their class beside them."""
-        events = super().read(piece, extra)
-        number = np.full(len(events), self.class_of_file[piece.path], np.int64)
-        return replace(events, events={**events.events, _CLASS: number})
-
-    def batch(
-        self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
-    ) -> tuple[LabelledImageBatch, Counts]:
-        """Return images as one batch of pixels and labels."""
-        batch, counts = super().batch(events, index, path)
-        label = torch.from_numpy(events.events[_CLASS])
-        shared = {field.name: getattr(batch, field.name) for field in fields(batch)}
-        return LabelledImageBatch(**shared, label=label), counts
-
-
 def reading_of(settings: Mapping[str, Any]) -> Reading:
     """Return how events are read under a module's hyper-parameters, as a checkpoint keeps them."""
     selection = Selection(settings["selection"])
     kind = settings["kind"]
     if kind == "jets":
-        return JetReading(FeatureList(settings["features"]), selection, settings["max_particles"])
+        return JetReading(
+            selection=selection,
+            features=FeatureList(settings["features"]),
+            max_particles=settings["max_particles"],
+        )
     if kind == "images":
-        return ImageReading(selection, settings["augmentation"])
+        return ImageReading(selection=selection, augmentation=settings["augmentation"])
     raise ConfigError(f"data.kind={kind} does not exist. Cure: choose jets or images")

@@ -49,7 +49,7 @@ class _Pools(Dataset[_Pool | AnomalyHepError]):
         order = order[passed]
         events = events.take(order)
         if self.plan.shuffle:
-            events = self.reading.augment(events, self.plan.chance(epoch, number))
+            events = self.reading.augment(events, self.plan.rng(epoch, number))
         inputs, counts = self.reading.batch(events, index[order], slices[0].path)
         counts.add(Counts(len(passed), int((~passed).sum())))
         return _Pool(inputs, sizes, counts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Int64
-from torch import Tensor
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import Counts, Reading, reading_of
-from anomaly_hep.errors import CheckpointError, NonFiniteError
+from anomaly_hep.errors import CheckpointError, ConfigError, NonFiniteError
 from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.fitted import FittedScore
+from anomaly_hep.models.loading import fitted_scores, model_class
 from anomaly_hep.types import Events, FileDescription
 
 CHUNK = 4096  # events read at a time
@@ -33,12 +34,7 @@ def load_model(path: Path) -> tuple[AnomalyModel, Reading]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        module, _, name = content["anomaly_hep"]["model"].rpartition(".")
-        if not module.startswith("anomaly_hep.models."):
-            raise KeyError(module)
-        model: AnomalyModel = getattr(importlib.import_module(module), name)(
-            **content["hyper_parameters"]
-        )
+        model = model_class(content["anomaly_hep"]["model"])(**content["hyper_parameters"])
         model.load_state_dict(content["state_dict"])
         reading = reading_of(content["datamodule_hyper_parameters"])
     except FileNotFoundError as error:
@@ -53,21 +49,56 @@ def load_model(path: Path) -> tuple[AnomalyModel, Reading]:
     return model.eval(), reading
 
 
+def load_fitted(directory: Path) -> dict[str, FittedScore]:
+    """Return the fitted scores kept in a directory of checkpoints, by name."""
+    found: dict[str, FittedScore] = {}
+    for path in sorted(directory.glob("fitted-*.npz")):
+        name = path.stem.removeprefix("fitted-")
+        with np.load(path, allow_pickle=False) as kept:
+            settings = json.loads(str(kept["settings"]))
+            found |= fitted_scores({name: settings})
+            found[name].load({key: kept[key] for key in kept.files if key != "settings"})
+    return found
+
+
+def check_fitted(model: AnomalyModel, fitted: Mapping[str, FittedScore]) -> None:
+    """Refuse fitted scores that the model has no embedding for, or that take a name of its own."""
+    for name, score in fitted.items():
+        if name in model.score_names:
+            raise ConfigError(
+                f"fitted_scores.{name} has the name of a score of {model.title}. Cure: give it "
+                "another name"
+            )
+        if score.embedding not in model.embedding_names:
+            raise ConfigError(
+                f"fitted_scores.{name}: {model.title} has no embedding '{score.embedding}'. Cure: "
+                f"choose one of {', '.join(model.embedding_names) or 'none: it has none'}"
+            )
+
+
 @dataclass
 class Scorer:
     """A model and its way of reading; counts events and the seconds that scoring alone took.
 
-    `precision` is that of the networks, as trainer.precision says it; scores are float32 at least.
+    `fitted` are scores of the model's embeddings. `precision` is that of the networks, as
+    trainer.precision says it; scores are float32 at least.
     """
 
     model: AnomalyModel
     reading: Reading
     batch_size: int
     precision: str = "32-true"
+    fitted: Mapping[str, FittedScore] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.counts = Counts()
         self.seconds = 0.0
+        check_fitted(self.model, self.fitted)
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The model's scores, then the fitted ones."""
+        return (*self.model.score_names, *self.fitted)
 
     def score_file(
         self, file: FileDescription, columns: Sequence[str] = (), *, keep_rejected: bool = False
@@ -83,18 +114,20 @@ class Scorer:
             parts.append(self._score(piece, tuple(columns), keep_rejected))
         return pd.concat([p for p in parts if len(p)] or parts, ignore_index=True)
 
+    def _columns(self) -> list[str]:
+        return [*(f"score_{name}" for name in self.score_names), *self.model.event_columns]
+
     def _empty(self, columns: Sequence[str]) -> pd.DataFrame:
-        scores = (f"score_{name}" for name in self.model.score_names)
-        numbers = [*columns, *scores, *self.model.column_names]
         texts = {"event_id": pd.Series(dtype="str"), "file": pd.Series(dtype="str")}
         entry = {"entry": pd.Series(dtype="int64")}
-        return pd.DataFrame(texts | entry | {name: pd.Series(dtype="float64") for name in numbers})
+        numbers = {n: pd.Series(dtype="float64") for n in [*columns, *self._columns()]}
+        return pd.DataFrame(texts | entry | numbers)
 
     def _score(self, piece: Slice, columns: tuple[str, ...], keep_rejected: bool) -> pd.DataFrame:
         events = self.reading.read(piece, columns)
         passed = usable(self.reading, events)
         chosen = np.flatnonzero(passed)
-        found = self._examine(events.take(chosen), piece, chosen)
+        found = self._outputs(events.take(chosen), piece, chosen)
         rows = np.arange(len(events)) if keep_rejected else chosen
         table: dict[str, Any] = {
             "event_id": [f"{piece.path.stem}:{piece.start + row}" for row in rows],
@@ -110,19 +143,16 @@ class Scorer:
         self.counts.rejected += int((~passed).sum())
         return pd.DataFrame(table)
 
-    def _examine(
+    def _outputs(
         self, events: Events, piece: Slice, chosen: Int64[np.ndarray, " event"]
     ) -> dict[str, np.ndarray]:
         """Return the columns of scores and what else the model says of each event."""
-        names = [*(f"score_{name}" for name in self.model.score_names), *self.model.column_names]
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
-        for batch in self._batches(events, piece.path):
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in self._columns()}
+        for batch in self._batches(events, piece.path, self.counts):
             begin = time.perf_counter()
-            with torch.inference_mode(), self._precision():
-                scores, columns = self.model.examine(batch)
+            for name, values in self._of_batch(batch).items():
+                parts[name].append(values)
             self.seconds += time.perf_counter() - begin
-            for name, tensor in {**_prefixed(scores), **columns}.items():
-                parts[name].append(tensor.double().numpy())
         joined = {name: np.concatenate([np.zeros(0), *values]) for name, values in parts.items()}
         for name, values in joined.items():
             bad = np.flatnonzero(~np.isfinite(values))
@@ -134,20 +164,57 @@ class Scorer:
                 )
         return joined
 
-    def _precision(self) -> torch.autocast:
-        enabled = self.precision == "bf16-mixed"
-        return torch.autocast("cpu", torch.bfloat16, enabled=enabled)
+    def _of_batch(self, batch: JaggedBatch) -> dict[str, np.ndarray]:
+        """Return every column of a batch's events in double precision."""
+        with torch.inference_mode(), self.autocast():
+            outputs = self.model.outputs(batch.to(self.model.device))
+        scores = {f"score_{name}": values for name, values in outputs.scores.items()}
+        found = {n: v.double().cpu().numpy() for n, v in {**scores, **outputs.columns}.items()}
+        for name, fitted in self.fitted.items():
+            values = outputs.embeddings[fitted.embedding].double().cpu().numpy()
+            found[f"score_{name}"] = fitted.score(values)
+        return found
 
-    def _batches(self, events: Events, path: Path) -> Iterator[JaggedBatch]:
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the networks compute in the scorer's precision."""
+        enabled = self.precision == "bf16-mixed"
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=enabled)
+
+    def fit(self, settings: Mapping[str, Mapping[str, Any]], parts: Sequence[Slice]) -> None:
+        """Fit the `settings` of fitted_scores on the background events of `parts`."""
+        self.fitted = fitted_scores(settings)
+        check_fitted(self.model, self.fitted)
+        wanted = max((score.events for score in self.fitted.values()), default=0)
+        values: dict[str, list[np.ndarray]] = {s.embedding: [] for s in self.fitted.values()}
+        weights, read = [np.zeros(0)], 0
+        for piece in parts:
+            for start in range(piece.start, piece.stop, CHUNK):
+                if read >= wanted:
+                    break
+                chunk = Slice(piece.path, start, min(start + CHUNK, piece.stop), start)
+                events = self.reading.read(chunk)
+                events = events.take(np.flatnonzero(usable(self.reading, events)))
+                for batch in self._batches(events, piece.path, Counts()):
+                    self._embed(batch, values)
+                    weights.append(batch.weight.double().numpy())
+                read += len(events)
+        weight = np.concatenate(weights)
+        for score in self.fitted.values():
+            taken = np.concatenate(values[score.embedding])[: score.events]
+            score.fit(taken, weight[: score.events])
+
+    def _embed(self, batch: JaggedBatch, values: Mapping[str, list[np.ndarray]]) -> None:
+        with torch.inference_mode(), self.autocast():
+            embeddings = self.model.outputs(batch.to(self.model.device)).embeddings
+        for name, found in values.items():
+            found.append(embeddings[name].double().cpu().numpy())
+
+    def _batches(self, events: Events, path: Path, counted: Counts) -> Iterator[JaggedBatch]:
         for start in range(0, len(events), self.batch_size):
             index = np.arange(start, min(start + self.batch_size, len(events)))
             batch, counts = self.reading.batch(events.take(index), index, path)
-            self.counts.add(counts)
+            counted.add(counts)
             yield batch
-
-
-def _prefixed(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"score_{name}": values for name, values in scores.items()}
 
 
 def usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:
@@ -158,12 +225,24 @@ def usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:
     return reading.selection.passed(events) & (events.lengths > 0)
 
 
+def write_fitted(
+    scorer: Scorer, settings: Mapping[str, Mapping[str, Any]], directory: Path
+) -> None:
+    """Write what each fitted score learned beside the checkpoint, as fitted-NAME.npz."""
+    for name, score in scorer.fitted.items():
+        path = directory / f"fitted-{name}.npz"
+        with atomic_path(path) as temporary, temporary.open("wb") as handle:
+            arrays: dict[str, Any] = dict(score.state())
+            np.savez_compressed(handle, settings=json.dumps(dict(settings[name])), **arrays)
+
+
 def write_reconstructions(
     scorer: Scorer, files: Sequence[tuple[str, FileDescription]], path: Path, *, events: int
 ) -> None:
     """Write the first `events` of each (label, file) as they are and as the model gives them back.
 
-    The npz has what the model's `shown` returns, and the label of each event.
+    The npz has the fields of what the model's `reconstruction` returns, and the label of each
+    event; no file is written for a model that gives nothing back.
     """
     parts: dict[str, list[np.ndarray]] = {}
     for label, file in files:
@@ -171,10 +250,12 @@ def write_reconstructions(
         read = scorer.reading.read(piece)
         read = read.take(np.flatnonzero(usable(scorer.reading, read)))
         batch, _ = scorer.reading.batch(read, np.arange(len(read)), file.path)
-        with torch.inference_mode():
-            shown = scorer.model.shown(batch)
-        for name, values in shown.items():
-            parts.setdefault(name, []).append(values.numpy())
+        with torch.inference_mode(), scorer.autocast():
+            found = scorer.model.reconstruction(batch.to(scorer.model.device))
+        if found is None:
+            return
+        for name, values in found.arrays().items():
+            parts.setdefault(name, []).append(values)
         parts.setdefault("labels", []).append(np.array([label] * len(read)))
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -126,11 +126,11 @@ def collect(
 def of_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
     """Return jets with their `count` hardest particles."""
     kept = ranks(batch.features[:, 0], Segments(batch.lengths)) < count
-    return ParticleBatch(
+    return replace(
+        batch,
         lengths=batch.lengths.clamp(max=count),
-        index=batch.index,
         features=batch.features[kept],
-        types=batch.types[kept],
+        types=batch.known_types[kept],
     )
 
 
@@ -140,6 +140,6 @@ def _inputs(
     columns = [batch.features[:, list(names).index(p.name)] for p in chosen if not p.flag]
     parts = [torch.stack(columns, dim=1)]
     if any(port.flag for port in chosen):
-        parts.append(functional.one_hot(batch.types, len(PARTICLE_TYPES)).float())
+        parts.append(functional.one_hot(batch.known_types, len(PARTICLE_TYPES)).float())
     momentum = batch.features[:, 0]
     return hardest(torch.cat(parts, dim=1), momentum, Segments(batch.lengths), constituents)

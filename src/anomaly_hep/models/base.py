@@ -12,7 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
 from anomaly_hep.errors import ConfigError, NonFiniteError
+from anomaly_hep.models.outputs import EventOutputs, Reconstruction, ScoreDescription
 
 SCHEDULES = ("one_cycle", "constant")
 
@@ -20,15 +22,17 @@ SCHEDULES = ("one_cycle", "constant")
 class AnomalyModel(lightning.LightningModule):
     """A network that learns the background and scores how badly each event fits it.
 
-    A subclass gives `loss` and `examine`; training, validation and the non-finite guard are here.
+    A subclass gives `loss` and `outputs`; training, validation and the non-finite guard are here.
     Hyper-parameters are plain numbers, strings, lists and dicts, so that checkpoints load with
     `weights_only=True`.
     """
 
-    event_kind: ClassVar[str] = "jets"  # what it takes, as data.kind says
+    title: ClassVar[str]  # the model's name as its paper writes it
+    accepts: ClassVar[type[JaggedBatch]] = ParticleBatch
     default_score: ClassVar[str]
     score_names: tuple[str, ...]
-    column_names: tuple[str, ...] = ()  # what `examine` says besides the scores
+    event_columns: tuple[str, ...] = ()  # what `outputs` says of each event besides the scores
+    embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors that fitted scores may take
     # the validation term that chooses the checkpoint, and whether the best is its min or max
     checkpoint_term: ClassVar[tuple[str, str]] = ("loss", "min")
     # particles per event at which the paper counts FLOPs; None: images, all of one size
@@ -43,26 +47,33 @@ class AnomalyModel(lightning.LightningModule):
                 f"model.optimizer.schedule={self.optimizer_settings['schedule']} does not exist. "
                 f"Cure: choose one of {', '.join(SCHEDULES)}"
             )
+        self.phase = "train"
         self.validation_means: dict[str, MeanMetric] = {}
 
+    @classmethod
     @abstractmethod
-    def loss(self, batch: Any) -> dict[str, Float[Tensor, ""]]:
-        """Return the batch means of the loss, under 'loss', and of its terms by their names."""
+    def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
+        """Return the title and unit of every score, in the order in which tables show them."""
 
     @abstractmethod
-    def examine(self, batch: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return every anomaly score, and what else the table of scores is to hold of each event.
+    def loss(self, batch: Any, phase: str) -> dict[str, Float[Tensor, ""]]:
+        """Return the loss of a phase of the training, under 'loss', and its terms by their names.
 
-        Scores are larger for stranger events; both are deterministic.
+        All are means over the batch by the events' weights.
         """
 
-    def scores(self, batch: Any) -> dict[str, Float[Tensor, " event"]]:
-        """Return every anomaly score."""
-        return self.examine(batch)[0]
-
     @abstractmethod
-    def shown(self, batch: Any) -> dict[str, Tensor]:
-        """Return arrays that show the events and their reconstructions in a figure."""
+    def outputs(self, batch: Any) -> EventOutputs:
+        """Return the scores of each event, its columns and its embeddings, from one pass."""
+
+    def scores(self, batch: Any) -> Mapping[str, Float[Tensor, " event"]]:
+        """Return every anomaly score."""
+        return self.outputs(batch).scores
+
+    def reconstruction(self, batch: Any) -> Reconstruction | None:
+        """Return the events beside what the model gives back for them; None if it gives nothing."""
+        del batch
+        return None
 
     @abstractmethod
     def flops(self, multiplicity: float) -> dict[str, float]:
@@ -72,7 +83,7 @@ class AnomalyModel(lightning.LightningModule):
         """
 
     @property
-    def settled(self) -> bool:
+    def objective_is_final(self) -> bool:
         """Whether the objective has its final form; before, losses of two steps do not compare."""
         return True
 
@@ -87,15 +98,15 @@ class AnomalyModel(lightning.LightningModule):
 
     def noise_like(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
         """Return standard normal noise that depends on seed, step and rank alone."""
-        noise = torch.randn(values.shape, generator=self._chance())
+        noise = torch.randn(values.shape, generator=self.rng())
         return noise.to(values.device, values.dtype)
 
     def uniform(self, shape: Sequence[int]) -> Float[Tensor, ...]:
         """Return uniform noise between 0 and 1 that depends on seed, step and rank alone."""
-        return torch.rand(tuple(shape), generator=self._chance()).to(self.device)
+        return torch.rand(tuple(shape), generator=self.rng()).to(self.device)
 
-    def _chance(self) -> torch.Generator:
-        """Return the random numbers of this step.
+    def rng(self) -> torch.Generator:
+        """Return the random number generator of this step.
 
         So a run that was killed and resumed draws what the unbroken run would have drawn.
         """
@@ -108,7 +119,7 @@ class AnomalyModel(lightning.LightningModule):
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """Return the loss of one batch; a NaN or an infinity stops the run."""
-        terms = self.loss(batch)
+        terms = self.loss(batch, self.phase)
         self._refuse_non_finite(terms, "training", batch_index)
         self.log_dict(
             {f"train/{name}": value.detach() for name, value in terms.items()},
@@ -118,12 +129,12 @@ class AnomalyModel(lightning.LightningModule):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Add one batch of background to the validation means."""
-        terms = self.loss(batch)
+        terms = self.loss(batch, self.phase)
         self._refuse_non_finite(terms, "validation", batch_index)
         for name, value in terms.items():
             if name not in self.validation_means:
                 self.validation_means[name] = MeanMetric().to(self.device)
-            self.validation_means[name].update(value, weight=len(batch))
+            self.validation_means[name].update(value, weight=batch.weight.sum())
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all events of all ranks."""

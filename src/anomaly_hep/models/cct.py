@@ -10,10 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anomaly_hep.data.batch import ImageBatch, LabelledImageBatch
+from anomaly_hep.data.batch import ImageBatch, JaggedBatch
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.layers import kernels
+from anomaly_hep.models.outputs import EventOutputs, ScoreDescription, weighted_mean
 
 FILTERS = (64, 128)  # of the tokeniser
 ROWS, COLUMNS = 18, 15  # of the tokens
@@ -120,7 +121,8 @@ class CCT(AnomalyModel):
     among the 406 084 parameters.
     """
 
-    event_kind: ClassVar[str] = "images"
+    title: ClassVar[str] = "CCT"
+    accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: ClassVar[str] = "signal_probability"
     score_names = ("signal_probability",)
     supervised: ClassVar[bool] = True
@@ -181,9 +183,15 @@ class CCT(AnomalyModel):
         """Return the sum of the channels, clipped and scaled to at most 1."""
         return batch.energies().sum(1, keepdim=True).clamp(max=self.maximum) / self.maximum
 
-    def loss(self, batch: ImageBatch) -> dict[str, Float[Tensor, ""]]:
+    @classmethod
+    def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
+        """Return titles and units."""
+        return {"signal_probability": ScoreDescription("signal probability")}
+
+    def loss(self, batch: ImageBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
         """Return the cross-entropy with smoothed labels, and the share of right classes."""
-        if not isinstance(batch, LabelledImageBatch):
+        del phase  # there is one
+        if batch.label is None:
             raise ConfigError(
                 "this model is supervised, but its training events have no label. Cure: set "
                 "data.signal_in_training=all, or choose an unsupervised model"
@@ -197,26 +205,23 @@ class CCT(AnomalyModel):
         if self.training:
             # dropout draws what depends on seed, step and rank alone, and leaves all else alone
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self._chance().initial_seed())
+                torch.manual_seed(self.rng().initial_seed())
                 logits = self(images)
         else:
             logits = self(images)
+        entropy = functional.cross_entropy(
+            logits, batch.label, label_smoothing=self.label_smoothing, reduction="none"
+        )
+        right = (logits.argmax(1) == batch.label).float()
         return {
-            "loss": functional.cross_entropy(
-                logits, batch.label, label_smoothing=self.label_smoothing
-            ),
-            "accuracy": (logits.argmax(1) == batch.label).float().mean(),
+            "loss": weighted_mean(entropy, batch.weight),
+            "accuracy": weighted_mean(right, batch.weight),
         }
 
-    def examine(self, batch: ImageBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def outputs(self, batch: ImageBatch) -> EventOutputs:
         """Return the probability of any signal."""
         probability = torch.softmax(self(self.images(batch)), 1)[:, 1:].sum(1)
-        return {"signal_probability": probability}, {}
-
-    def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
-        """Return nothing: there is no reconstruction to show."""
-        del batch
-        return {}
+        return EventOutputs({"signal_probability": probability})
 
     def parameter_counts(self) -> dict[str, int]:
         """Return all parameters, twice: the score needs every one."""

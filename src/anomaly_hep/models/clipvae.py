@@ -14,4 +14,5 @@ class CLIPVAE(SetVAE):
     that the model is judged by.
     """
 
+    title: ClassVar[str] = "CLIP-VAE"
     default_score: ClassVar[str] = "kl"

@@ -9,10 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anomaly_hep.data.batch import ImageBatch
+from anomaly_hep.data.batch import ImageBatch, JaggedBatch
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.imagescores import (
+    LATENT_DESCRIPTIONS,
     RECONSTRUCTION_COLUMNS,
+    RECONSTRUCTION_DESCRIPTIONS,
     RECONSTRUCTION_SCORES,
     bernoulli_loss,
     reconstruction_columns,
@@ -26,6 +28,12 @@ from anomaly_hep.models.layers.convolution import (
     Residual,
     SpatialConditioning,
     he_uniform,
+)
+from anomaly_hep.models.outputs import (
+    EventOutputs,
+    ImageReconstruction,
+    ScoreDescription,
+    weighted_mean,
 )
 
 HEIGHT, WIDTH = 72, 58  # phi, eta
@@ -152,7 +160,9 @@ class CoDAE(AnomalyModel):
     gradient norm of each parameter by itself, as the published training does.
     """
 
-    event_kind: ClassVar[str] = "images"
+    title: ClassVar[str] = "CoDAE"
+    embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
+    accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: ClassVar[str] = "sse"
     checkpoint_term: ClassVar[tuple[str, str]] = ("ssim", "max")
 
@@ -162,7 +172,7 @@ class CoDAE(AnomalyModel):
         self.latent_dim = latent_dim
         latent = (f"latent_{i + 1}" for i in range(latent_dim))
         self.score_names = (*latent, *RECONSTRUCTION_SCORES)
-        self.column_names = RECONSTRUCTION_COLUMNS
+        self.event_columns = RECONSTRUCTION_COLUMNS
         self.residual_encoder = ResidualEncoder()
         self.mask_encoder = MaskEncoder(latent_dim)
         self.decoder = Decoder(latent_dim)
@@ -175,32 +185,40 @@ class CoDAE(AnomalyModel):
         z = self.mask_encoder(mask)
         return z.float(), self.decoder(self.residual_encoder(mask), z).float()
 
-    def loss(self, batch: ImageBatch) -> dict[str, Float[Tensor, ""]]:
+    @classmethod
+    def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
+        """Return titles and units."""
+        return {**LATENT_DESCRIPTIONS, **RECONSTRUCTION_DESCRIPTIONS}
+
+    def loss(self, batch: ImageBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
         """Return the cross-entropy summed over pixels; in validation also the SSIM."""
+        del phase  # there is one
         mask = batch.mask()
         _, logits = self(mask)
-        terms = {"loss": bernoulli_loss(logits, mask).mean()}
+        terms = {"loss": weighted_mean(bernoulli_loss(logits, mask), batch.weight)}
         if not self.training:
-            terms["ssim"] = structural_similarity(torch.sigmoid(logits), mask).mean()
+            similarity = structural_similarity(torch.sigmoid(logits), mask)
+            terms["ssim"] = weighted_mean(similarity, batch.weight)
         return terms
 
-    def examine(self, batch: ImageBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def outputs(self, batch: ImageBatch) -> EventOutputs:
         """Return all scores, and the quality of the reconstruction."""
         mask = batch.mask()
         z, logits = self(mask)
         scores = {f"latent_{i + 1}": z[:, i] for i in range(self.latent_dim)}
         probability = torch.sigmoid(logits)
         scores |= reconstruction_scores(probability, mask, bernoulli_loss(logits, mask))
-        return scores, reconstruction_columns(probability, mask)
+        columns = reconstruction_columns(probability, mask)
+        return EventOutputs(scores, columns, {"latent": z})
 
     def encoder_score(self, batch: ImageBatch) -> Float[Tensor, " image"]:
         """Return the first latent component, which needs the small encoder alone."""
         return self.mask_encoder(batch.mask())[:, 0].float()
 
-    def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
+    def reconstruction(self, batch: ImageBatch) -> ImageReconstruction:
         """Return the masks and the probability of a hit in each pixel."""
         mask = batch.mask()
-        return {"truth": mask[:, 0], "reconstructed": torch.sigmoid(self(mask)[1])[:, 0]}
+        return ImageReconstruction(mask[:, 0], torch.sigmoid(self(mask)[1])[:, 0])
 
     def parameter_counts(self) -> dict[str, int]:
         """Return all parameters, and as 'encoder' those that the latent scores need."""

@@ -13,12 +13,20 @@ from torch.nn import functional
 from anomaly_hep.data.batch import ImageBatch
 from anomaly_hep.models.codae import LATENT, CoDAE, ResidualEncoder, he_start, operations
 from anomaly_hep.models.imagescores import (
+    LATENT_DESCRIPTIONS,
+    RECONSTRUCTION_DESCRIPTIONS,
     bernoulli_loss,
     reconstruction_columns,
     reconstruction_scores,
     structural_similarity,
 )
 from anomaly_hep.models.layers.concrete import log_density, mixture_log_density, sample
+from anomaly_hep.models.outputs import (
+    EventOutputs,
+    ImageReconstruction,
+    ScoreDescription,
+    weighted_mean,
+)
 
 COMPONENTS = 5  # of the prior
 _PRIOR_TEMPERATURES = (0.1, 1.0)  # uniform between these
@@ -70,6 +78,7 @@ class CoDVAE(CoDAE):
     fixed and the same for every event. base_temperature is added to the learned temperature.
     """
 
+    title: ClassVar[str] = "CoDVAE"
     default_score: ClassVar[str] = "sse"
     residual_encoder: CategoricalEncoder
 
@@ -93,23 +102,35 @@ class CoDVAE(CoDAE):
         self.residual_encoder = CategoricalEncoder(base_temperature)
         self.to(memory_format=torch.channels_last)
 
-    def loss(self, batch: ImageBatch) -> dict[str, Float[Tensor, ""]]:
+    @classmethod
+    def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
+        """Return titles and units."""
+        return {
+            **LATENT_DESCRIPTIONS,
+            "kl_forward": ScoreDescription("KL (forward)", "nats"),
+            "kl_reverse": ScoreDescription("KL (reverse)", "nats"),
+            **RECONSTRUCTION_DESCRIPTIONS,
+        }
+
+    def loss(self, batch: ImageBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
         """Return reconstruction + beta kl_weight KL per position; in validation also the SSIM."""
+        del phase  # there is one
         mask = batch.mask()
         logits, temperature = self.residual_encoder.posterior(mask)
         draws = self.draws(1 + self.kl_samples, logits.shape)
         decoded = self.decode(sample(logits, temperature, draws[0]), mask)
-        reconstruction = bernoulli_loss(decoded, mask).mean()
-        divergence = self.reverse_divergence(logits, temperature, draws[1:]).mean()
-        kl = self.kl_weight * divergence
+        reconstruction = weighted_mean(bernoulli_loss(decoded, mask), batch.weight)
+        divergence = self.reverse_divergence(logits, temperature, draws[1:]).mean((1, 2))
+        kl = self.kl_weight * weighted_mean(divergence, batch.weight)
         terms = {
             "loss": reconstruction + self.beta * kl,
             "reconstruction": reconstruction,
             "kl": kl,
-            "temperature": temperature.mean(),
+            "temperature": weighted_mean(temperature.mean((1, 2, 3)), batch.weight),
         }
         if not self.training:
-            terms["ssim"] = structural_similarity((decoded > 0).float(), mask).mean()
+            similarity = structural_similarity((decoded > 0).float(), mask)
+            terms["ssim"] = weighted_mean(similarity, batch.weight)
         return terms
 
     def decode(
@@ -158,7 +179,7 @@ class CoDVAE(CoDAE):
         encoder = self.residual_encoder
         return mixture_log_density(value, encoder.prior_logits, encoder.prior_temperature)
 
-    def examine(self, batch: ImageBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def outputs(self, batch: ImageBatch) -> EventOutputs:
         """Return all scores and the quality of the reconstruction, averaged over fixed draws.
 
         A reconstruction is the mode of the Bernoulli decoder, 0 or 1, except for `bce`.
@@ -167,13 +188,13 @@ class CoDVAE(CoDAE):
         logits, temperature = self.residual_encoder.posterior(mask)
         z = self.mask_encoder(mask).float()
         draws = self.draws(self.score_draws, logits.shape)
-        scored, shown = [], []
+        scored, columns = [], []
         for noise in draws:
             latent = sample(logits, temperature, noise).exp().permute(0, 3, 1, 2)
             decoded = self.decoder(latent, z).float()
             mode = (decoded > 0).float()
             scored.append(reconstruction_scores(mode, mask, bernoulli_loss(decoded, mask)))
-            shown.append(reconstruction_columns(mode, mask))
+            columns.append(reconstruction_columns(mode, mask))
         scores = {f"latent_{i + 1}": z[:, i] for i in range(self.latent_dim)} | _mean(scored)
         scores["kl_forward"] = self.forward_divergence(logits, temperature, self.score_draws).sum(
             (1, 2)
@@ -181,15 +202,15 @@ class CoDVAE(CoDAE):
         scores["kl_reverse"] = self.reverse_divergence(
             logits, temperature, self.draws(self.kl_samples, logits.shape)
         ).sum((1, 2))
-        return scores, _mean(shown)
+        return EventOutputs(scores, _mean(columns), {"latent": z})
 
-    def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
+    def reconstruction(self, batch: ImageBatch) -> ImageReconstruction:
         """Return the masks and the probability of a hit in each pixel, for one fixed draw."""
         mask = batch.mask()
         logits, temperature = self.residual_encoder.posterior(mask)
         value = sample(logits, temperature, self.draws(1, logits.shape)[0])
         probability = torch.sigmoid(self.decode(value, mask))
-        return {"truth": mask[:, 0], "reconstructed": probability[:, 0]}
+        return ImageReconstruction(mask[:, 0], probability[:, 0])
 
 
 def _mean(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -10,12 +10,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anomaly_hep.data.batch import ImageBatch
+from anomaly_hep.data.batch import ImageBatch, JaggedBatch
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.imagescores import (
+    LATENT_DESCRIPTIONS,
     RECONSTRUCTION_COLUMNS,
     reconstruction_columns,
     structural_similarity,
+)
+from anomaly_hep.models.outputs import (
+    EventOutputs,
+    ImageReconstruction,
+    ScoreDescription,
+    weighted_mean,
 )
 
 PIXELS = 72 * 58
@@ -88,7 +95,9 @@ class DirichletVAE(AnomalyModel):
     published training was float64. The paper's best score is the second topic's weight.
     """
 
-    event_kind: ClassVar[str] = "images"
+    title: ClassVar[str] = "Dirichlet VAE"
+    embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
+    accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: ClassVar[str] = "latent_2"
 
     def __init__(
@@ -105,7 +114,7 @@ class DirichletVAE(AnomalyModel):
         self.save_hyperparameters(logger=False)
         self.beta, self.normalise, topics = beta, normalise, range(len(concentration))
         self.score_names = (*(f"latent_{i + 1}" for i in topics), "reconstruction_kl", "latent_kl")
-        self.column_names = (*(f"posterior_mean_{i + 1}" for i in topics), *RECONSTRUCTION_COLUMNS)
+        self.event_columns = (*(f"posterior_mean_{i + 1}" for i in topics), *RECONSTRUCTION_COLUMNS)
         self.encoder = TopicEncoder(hidden, len(topics))
         self.decoder = nn.Linear(len(topics), PIXELS, bias=False)
         nn.init.xavier_uniform_(self.decoder.weight)
@@ -125,16 +134,26 @@ class DirichletVAE(AnomalyModel):
         # an image without a hit stays zero
         return mask / mask.sum(1, keepdim=True).clamp(min=1) if self.normalise else mask
 
-    def loss(self, batch: ImageBatch) -> dict[str, Float[Tensor, ""]]:
+    @classmethod
+    def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
+        """Return titles and units."""
+        return {
+            **LATENT_DESCRIPTIONS,
+            "reconstruction_kl": ScoreDescription("KL of the reconstruction", "nats"),
+            "latent_kl": ScoreDescription("KL of the latent vector", "nats"),
+        }
+
+    def loss(self, batch: ImageBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
         """Return the divergence of the pixels + beta that of the posterior; in validation SSIM."""
+        del phase  # there is one
         image = self.pixels(batch)
         mean, log_variance = self.encoder(image)
         z = mean
         if self.training:
             z = mean + (0.5 * log_variance).exp() * self.noise_like(mean)
         log_reconstruction = self.decode(z)
-        reconstruction = pixel_divergence(image, log_reconstruction).mean()
-        latent = self.latent_divergence(mean, log_variance).mean()
+        reconstruction = weighted_mean(pixel_divergence(image, log_reconstruction), batch.weight)
+        latent = weighted_mean(self.latent_divergence(mean, log_variance), batch.weight)
         terms = {
             "loss": reconstruction + self.beta * latent,
             "reconstruction": reconstruction,
@@ -142,7 +161,7 @@ class DirichletVAE(AnomalyModel):
         }
         if not self.training:
             mask, expected = batch.mask(), self._expected_hits(batch, log_reconstruction)
-            terms["ssim"] = structural_similarity(expected, mask).mean()
+            terms["ssim"] = weighted_mean(structural_similarity(expected, mask), batch.weight)
         return terms
 
     def latent_divergence(
@@ -161,7 +180,7 @@ class DirichletVAE(AnomalyModel):
         hits = batch.mask().flatten(1).sum(1, keepdim=True)
         return (hits * log_reconstruction.exp()).view(-1, 1, *batch.shape[1:])
 
-    def examine(self, batch: ImageBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def outputs(self, batch: ImageBatch) -> EventOutputs:
         """Return all scores, and the posterior's mean and the quality of the reconstruction."""
         image = self.pixels(batch)
         mean, log_variance = self.encoder(image)
@@ -172,17 +191,18 @@ class DirichletVAE(AnomalyModel):
         scores["latent_kl"] = self.latent_divergence(mean, log_variance)
         columns = {f"posterior_mean_{i + 1}": value for i, value in enumerate(mean.unbind(1))}
         expected = self._expected_hits(batch, log_reconstruction)
-        return scores, columns | reconstruction_columns(expected, batch.mask())
+        columns |= reconstruction_columns(expected, batch.mask())
+        return EventOutputs(scores, columns, {"latent": mean})
 
     def encoder_score(self, batch: ImageBatch) -> Float[Tensor, " image"]:
         """Return the default score, which needs the encoder alone."""
         return torch.softmax(self.encoder(self.pixels(batch))[0], 1)[:, 1]
 
-    def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
+    def reconstruction(self, batch: ImageBatch) -> ImageReconstruction:
         """Return the masks and the expected number of hits in each pixel."""
         log_reconstruction = self.decode(self.encoder(self.pixels(batch))[0])
         expected = self._expected_hits(batch, log_reconstruction)
-        return {"truth": batch.mask()[:, 0], "reconstructed": expected[:, 0]}
+        return ImageReconstruction(batch.mask()[:, 0], expected[:, 0])
 
     def flops(self, multiplicity: float) -> dict[str, float]:
         """Return multiplications and additions of the products of one image."""

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anomaly_hep.data.batch import ImageBatch
+from anomaly_hep.data.batch import ImageBatch, JaggedBatch
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.imagescores import (
     RECONSTRUCTION_COLUMNS,
+    RECONSTRUCTION_DESCRIPTIONS,
     RECONSTRUCTION_SCORES,
     bernoulli_loss,
     reconstruction_columns,
@@ -20,6 +21,12 @@ from anomaly_hep.models.imagescores import (
     structural_similarity,
 )
 from anomaly_hep.models.layers.convolution import he_uniform
+from anomaly_hep.models.outputs import (
+    EventOutputs,
+    ImageReconstruction,
+    ScoreDescription,
+    weighted_mean,
+)
 
 UNITS = (400, 100)  # of the dense layers on either side of the latent vector
 SIDE = 20  # pixels: the decoder's image begins as 400 = 20 x 20 x 1
@@ -110,10 +117,12 @@ class ImageAE(AnomalyModel):
     needs), He's start, a last bias of -1.
     """
 
-    event_kind: ClassVar[str] = "images"
+    title: ClassVar[str] = "AE (Heimel-like)"
+    embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
+    accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: ClassVar[str] = "sse"
     score_names = RECONSTRUCTION_SCORES
-    column_names = RECONSTRUCTION_COLUMNS
+    event_columns = RECONSTRUCTION_COLUMNS
 
     def __init__(self, *, optimizer: Mapping[str, Any], latent_dim: int, seed: int) -> None:
         super().__init__(optimizer, seed)
@@ -131,27 +140,37 @@ class ImageAE(AnomalyModel):
         logits: Tensor = self.decoder(self.encoder(mask))
         return logits.float()
 
-    def loss(self, batch: ImageBatch) -> dict[str, Float[Tensor, ""]]:
+    @classmethod
+    def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
+        """Return titles and units."""
+        return RECONSTRUCTION_DESCRIPTIONS
+
+    def loss(self, batch: ImageBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
         """Return the squared error summed over pixels; in validation also the SSIM."""
+        del phase  # there is one
         mask = batch.mask()
         probability = torch.sigmoid(self(mask))
-        terms = {"loss": (probability - mask).square().flatten(1).sum(1).mean()}
+        error = (probability - mask).square().flatten(1).sum(1)
+        terms = {"loss": weighted_mean(error, batch.weight)}
         if not self.training:
-            terms["ssim"] = structural_similarity(probability, mask).mean()
+            similarity = structural_similarity(probability, mask)
+            terms["ssim"] = weighted_mean(similarity, batch.weight)
         return terms
 
-    def examine(self, batch: ImageBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def outputs(self, batch: ImageBatch) -> EventOutputs:
         """Return all scores, and the quality of the reconstruction."""
         mask = batch.mask()
-        logits = self(mask)
+        latent = self.encoder(mask)
+        logits = self.decoder(latent).float()
         probability = torch.sigmoid(logits)
         scores = reconstruction_scores(probability, mask, bernoulli_loss(logits, mask))
-        return scores, reconstruction_columns(probability, mask)
+        columns = reconstruction_columns(probability, mask)
+        return EventOutputs(scores, columns, {"latent": latent.float()})
 
-    def shown(self, batch: ImageBatch) -> dict[str, Tensor]:
+    def reconstruction(self, batch: ImageBatch) -> ImageReconstruction:
         """Return the masks and the probability of a hit in each pixel."""
         mask = batch.mask()
-        return {"truth": mask[:, 0], "reconstructed": torch.sigmoid(self(mask))[:, 0]}
+        return ImageReconstruction(mask[:, 0], torch.sigmoid(self(mask))[:, 0])
 
     def flops(self, multiplicity: float) -> dict[str, float]:
         """Return multiplications and additions of the convolutions and products of one image."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure
+
+from anomaly_hep.models.outputs import ScoreDescription
 
 # Keras clips probabilities to [1e-7, 1 - 1e-7] before the logarithm
 _LARGEST_LOGIT = 16.118095
@@ -20,6 +24,19 @@ RECONSTRUCTION_SCORES = (
     "energy_predicted",
     "energy_difference",
 )
+RECONSTRUCTION_DESCRIPTIONS: Mapping[str, ScoreDescription] = {
+    "bce": ScoreDescription("BCE", "nats per image"),
+    "sae": ScoreDescription("SAE", "sum over pixels"),
+    "sse": ScoreDescription("SSE", "sum over pixels"),
+    "inverse_dice": ScoreDescription("1/Dice"),
+    "sae_mask": ScoreDescription("SAE of masks", "sum over pixels"),
+    "energy_predicted": ScoreDescription("predicted energy", "sum over pixels"),
+    "energy_difference": ScoreDescription("energy difference", "sum over pixels"),
+}
+# the latent vectors of these models have few components
+LATENT_DESCRIPTIONS: Mapping[str, ScoreDescription] = {
+    f"latent_{i}": ScoreDescription(f"latent {i}") for i in range(1, 10)
+}
 RECONSTRUCTION_COLUMNS = ("reconstruction_mse", "reconstruction_ssim")
 
 

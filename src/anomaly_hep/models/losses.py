@@ -10,6 +10,7 @@ from torch import Tensor
 
 from anomaly_hep.models.layers.identification import Groups
 from anomaly_hep.models.layers.segments import Segments
+from anomaly_hep.models.outputs import weighted_mean
 
 
 def kl_divergence(
@@ -92,14 +93,18 @@ def chamfer(
 
 
 def clipped_mean(
-    values: Float[Tensor, " jet"], ranking: Float[Tensor, " jet"], fraction: float
+    values: Float[Tensor, " jet"],
+    ranking: Float[Tensor, " jet"],
+    fraction: float,
+    weight: Float[Tensor, " jet"],
 ) -> Float[Tensor, ""]:
-    """Return the mean of `values` over the `fraction` of jets that rank lowest.
+    """Return the mean by weight of `values` over the `fraction` of jets that rank lowest.
 
     CLIP-VAE (arXiv:2311.17162 section 3.2) regularises only jets that are reconstructed well; the
-    others receive no gradient from `values`. At least one jet is kept.
+    others receive no gradient from `values`. At least one jet is kept; the fraction is one of jets,
+    whatever they weigh.
     """
     if fraction >= 1.0:
-        return values.mean()
-    kept = max(1, int(len(values) * fraction))
-    return values[ranking.detach().topk(kept, largest=False).indices].mean()
+        return weighted_mean(values, weight)
+    kept = ranking.detach().topk(max(1, int(len(values) * fraction)), largest=False).indices
+    return weighted_mean(values[kept], weight[kept])

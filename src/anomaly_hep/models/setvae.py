@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anomaly_hep.data.batch import ParticleBatch
+from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
 from anomaly_hep.data.features import PARTICLE_TYPES
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.base import AnomalyModel
@@ -25,6 +25,12 @@ from anomaly_hep.models.layers.segments import Segments
 from anomaly_hep.models.layers.transformer import TransformerDecoder, TransformerEncoder
 from anomaly_hep.models.layers.trigger import TriggerPosterior
 from anomaly_hep.models.losses import chamfer, clipped_mean, kl_divergence
+from anomaly_hep.models.outputs import (
+    EventOutputs,
+    ParticleReconstruction,
+    ScoreDescription,
+    weighted_mean,
+)
 
 Encoder = DeepSetEncoder | TransformerEncoder | TriggerPosterior
 Decoder = DeepSetDecoder | TransformerDecoder
@@ -43,6 +49,9 @@ class SetVAE(AnomalyModel):
     trigger; None computes in floating point.
     """
 
+    title: ClassVar[str] = "Set-VAE"
+    embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
+    accepts: ClassVar[type[JaggedBatch]] = ParticleBatch
     default_score: ClassVar[str] = "chamfer"
     score_names = ("chamfer", "kl", "total", "chamfer_sum")
     reference_multiplicity: ClassVar[float | None] = 51.6
@@ -119,8 +128,18 @@ class SetVAE(AnomalyModel):
         self.number_code: Tensor
         self.register_buffer("number_code", sinusoids(max_particles, d_model), persistent=False)
 
+    @classmethod
+    def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
+        """Return titles and units."""
+        return {
+            "chamfer": ScoreDescription("Chamfer loss"),
+            "chamfer_sum": ScoreDescription("Chamfer loss, summed"),
+            "kl": ScoreDescription("KL divergence", "nats per latent dimension"),
+            "total": ScoreDescription("total loss"),
+        }
+
     @property
-    def settled(self) -> bool:
+    def objective_is_final(self) -> bool:
         """Whether the noise has its full size: while it grows, so does the KL at equal quality."""
         return bool(self.global_step >= self.noise_ramp_steps)
 
@@ -133,7 +152,7 @@ class SetVAE(AnomalyModel):
             kinematic = inputs.shape[1]
             inputs = inputs.new_zeros(len(inputs), kinematic + len(PARTICLE_TYPES))
             inputs[:, :kinematic] = batch.features
-            inputs.scatter_(1, batch.types[:, None] + kinematic, 1.0)
+            inputs.scatter_(1, batch.known_types[:, None] + kinematic, 1.0)
         mean, log_variance = self.encoder(inputs, segments)
         return mean.float(), log_variance.float()
 
@@ -143,9 +162,9 @@ class SetVAE(AnomalyModel):
         """Return the reconstructed (10 pT/pT_jet, delta eta, delta phi) of each particle."""
         if self.type_code is not None:
             numbers = identification_numbers(
-                batch.types, len(PARTICLE_TYPES), segments, legacy=self.legacy
+                batch.known_types, len(PARTICLE_TYPES), segments, legacy=self.legacy
             )
-            codes = self.number_code[numbers] + self.type_code(batch.types)
+            codes = self.number_code[numbers] + self.type_code(batch.known_types)
         else:
             codes = self.number_code[segments.position]
         raw = self.decoder(latent, codes, segments).float()
@@ -154,7 +173,7 @@ class SetVAE(AnomalyModel):
     def groups(self, batch: ParticleBatch, segments: Segments) -> Groups:
         """Return which particles may be matched: those of one type, or all without types."""
         if self.use_pid:
-            return type_groups(batch.types, len(PARTICLE_TYPES), segments)
+            return type_groups(batch.known_types, len(PARTICLE_TYPES), segments)
         return jet_groups(segments)
 
     def reconstruction_loss(
@@ -166,8 +185,9 @@ class SetVAE(AnomalyModel):
         groups = self.groups(batch, segments)
         return chamfer(truth, reconstructed, groups, segments, self.angular_scale)
 
-    def loss(self, batch: ParticleBatch) -> dict[str, Float[Tensor, ""]]:
+    def loss(self, batch: ParticleBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
         """Return reconstruction + beta KL; the latent vector is sampled in training only."""
+        del phase  # there is one
         segments = Segments(batch.lengths)
         mean, log_variance = self.encode(batch, segments)
         latent = mean
@@ -176,14 +196,15 @@ class SetVAE(AnomalyModel):
             latent = mean + ramp * (0.5 * log_variance).exp() * self.noise_like(mean)
         reconstruction = self.reconstruction_loss(latent, batch, segments)
         divergence = kl_divergence(mean, log_variance)
-        kl = clipped_mean(divergence, reconstruction, self.clip_fraction)
+        kl = clipped_mean(divergence, reconstruction, self.clip_fraction, batch.weight)
+        mean_distance = weighted_mean(reconstruction, batch.weight)
         return {
-            "loss": reconstruction.mean() + self.beta * kl,
-            "reconstruction": reconstruction.mean(),
+            "loss": mean_distance + self.beta * kl,
+            "reconstruction": mean_distance,
             "kl": kl,
         }
 
-    def examine(self, batch: ParticleBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def outputs(self, batch: ParticleBatch) -> EventOutputs:
         """Return the Chamfer distance at z = mean, the KL divergence, and both as in the loss.
 
         `chamfer_sum` is the distance with eq. 1's sums over particles, which the paper prints and
@@ -199,21 +220,18 @@ class SetVAE(AnomalyModel):
             "total": distance + self.beta * divergence,
             "chamfer_sum": distance * batch.lengths,
         }
-        return scores, {}
+        return EventOutputs(scores, embeddings={"latent": mean})
 
-    def shown(self, batch: ParticleBatch) -> dict[str, Tensor]:
-        """Return lengths by jet; types, truth and what z = mean decodes to by particle.
-
-        Particles are (10 pT/pT_jet, delta eta, delta phi).
-        """
+    def reconstruction(self, batch: ParticleBatch) -> ParticleReconstruction:
+        """Return the jets and what z = mean decodes to."""
         segments = Segments(batch.lengths)
         mean, _ = self.encode(batch, segments)
-        return {
-            "lengths": batch.lengths,
-            "types": batch.types,
-            "truth": batch.features[:, : len(TARGET)],
-            "reconstructed": self.decode(mean, batch, segments),
-        }
+        return ParticleReconstruction(
+            lengths=batch.lengths,
+            types=batch.known_types,
+            truth=batch.features[:, : len(TARGET)],
+            reconstructed=self.decode(mean, batch, segments),
+        )
 
     def encoder_score(self, batch: ParticleBatch) -> Float[Tensor, " jet"]:
         """Return the KL score alone: the encoder is all it needs."""

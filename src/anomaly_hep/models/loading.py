@@ -1,0 +1,63 @@
+"""Classes named in configurations and checkpoints, imported only from rooms that hold such classes.
+
+A checkpoint is a file that somebody sent: what it names is looked up among the modules of this
+package and of installed ones that announce themselves (`anomaly_hep.plugins`), never elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from anomaly_hep.errors import ConfigError
+from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.fitted import FittedScore
+from anomaly_hep.models.outputs import ScoreDescription
+from anomaly_hep.plugins import is_ours
+
+
+def class_of(path: str) -> type:
+    """Return the class of a dotted path into the models; raises ConfigError for any other."""
+    module, _, name = path.rpartition(".")
+    found = getattr(importlib.import_module(module), name, None) if is_ours(module, "models") else 0
+    if not isinstance(found, type):
+        raise ConfigError(
+            f"_target_={path} is no class of the models. Cure: name one below anomaly_hep.models, "
+            "or announce your own module by an entry point 'anomaly_hep.models'"
+        )
+    return found
+
+
+def model_class(path: str) -> type[AnomalyModel]:
+    """Return the model of a dotted path; raises ConfigError for another class."""
+    found = class_of(path)
+    if not issubclass(found, AnomalyModel):
+        raise ConfigError(
+            f"_target_={path} is no model. Cure: name a subclass of anomaly_hep.models.base."
+            "AnomalyModel"
+        )
+    return found
+
+
+def fitted_scores(settings: Mapping[str, Mapping[str, Any]] | None) -> dict[str, FittedScore]:
+    """Return the fitted scores of a configuration, not yet fitted, by name."""
+    made: dict[str, FittedScore] = {}
+    for name, choices in (settings or {}).items():
+        arguments = dict(choices)
+        found = class_of(str(arguments.pop("_target_", "")))
+        try:
+            made[name] = found(**arguments)
+        except TypeError as error:
+            raise ConfigError(
+                f"fitted_scores.{name}: {error}. Cure: give the arguments of {found.__name__}"
+            ) from error
+    return made
+
+
+def score_descriptions(config: Mapping[str, Any]) -> dict[str, ScoreDescription]:
+    """Return title and unit of every score of a run's configuration, in the order to show them."""
+    described = dict(model_class(config["model"]["_target_"]).score_descriptions())
+    for name, score in fitted_scores(config.get("fitted_scores")).items():
+        described[name] = score.description
+    return described

@@ -1,0 +1,66 @@
+"""Modules found by their name: those of a room of this package, and private ones of an experiment.
+
+A private package announces a module by an entry point of the group `anomaly_hep.models`,
+`anomaly_hep.data` (a file format) or `anomaly_hep.papers`; yaml files in a folder `conf` beside
+the module join those of this package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+from anomaly_hep.errors import ConfigError
+
+# the rooms that may be added to, and what their entry points are called
+GROUPS = {
+    "models": "anomaly_hep.models",
+    "formats": "anomaly_hep.data",
+    "papers": "anomaly_hep.papers",
+}
+
+
+def modules(room: str) -> Mapping[str, str]:
+    """Return the dotted path of every module of a room by its name, private ones included."""
+    package = importlib.import_module(f"anomaly_hep.{room}")
+    own = {
+        found.name: f"{package.__name__}.{found.name}"
+        for found in pkgutil.iter_modules(package.__path__)
+        if not found.ispkg
+    }
+    private = {
+        entry.name: entry.module for entry in importlib.metadata.entry_points(group=GROUPS[room])
+    }
+    return {**private, **own}  # a private module never replaces one of this package
+
+
+def load(room: str, name: str) -> ModuleType:
+    """Import a module of a room by its name; raises ConfigError with the names that there are."""
+    known = modules(room)
+    if name not in known:
+        raise ConfigError(
+            f"there is no module '{name}' among the {room}. Cure: choose one of "
+            f"{', '.join(sorted(known))}, or announce yours by an entry point '{GROUPS[room]}'"
+        )
+    return importlib.import_module(known[name])
+
+
+def is_ours(module: str, room: str) -> bool:
+    """Whether a dotted path is that of a module of the room, so that it may be imported."""
+    return module in modules(room).values()
+
+
+def configuration_directories() -> list[Path]:
+    """Return the folders `conf` that stand beside private modules."""
+    found = []
+    for group in GROUPS.values():
+        for entry in importlib.metadata.entry_points(group=group):
+            spec = importlib.util.find_spec(entry.module)
+            if spec and spec.origin:
+                found.append(Path(spec.origin).parent / "conf")
+    return [path for path in dict.fromkeys(found) if path.is_dir()]
