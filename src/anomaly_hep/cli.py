@@ -70,8 +70,7 @@ def run(name: str) -> None:
     with _PlainErrors():
         if sweeps := [option for option in options if option in ("-m", "--multirun")]:
             once = [option for option in options if option not in sweeps]
-            with explained(name, overrides):
-                choices = list(alternatives(overrides))
+            choices = alternatives(name, overrides)
             # every value of a sweep is checked before the first job, not when it is its turn
             if None in [_composed(name, once, choice) for choice in choices]:
                 return

@@ -72,9 +72,9 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], container)
 
 
-def alternatives(overrides: Sequence[str]) -> Iterator[list[str]]:
+def alternatives(name: str, overrides: Sequence[str]) -> Iterator[list[str]]:
     """Yield the overrides of single runs in which each value of a sweep occurs at least once."""
-    with _initialized():
+    with explained(name, overrides), _initialized():
         loader = GlobalHydra.instance().config_loader()
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
         choices = [

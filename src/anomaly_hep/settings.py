@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -10,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from anomaly_hep.bounds import Count, Natural, NonNegative, Positive, Seed
-from anomaly_hep.errors import ConfigError
 from anomaly_hep.signatures import built, checked
 
 
@@ -31,6 +29,7 @@ class RunSettings:
     seed: Seed
     run_dir: Name | None
     score_batch_size: Count
+    fitted_scores: Mapping[str, Section]
     threads: Count | None
     start_from: Name | None
     published: Section | None
@@ -172,7 +171,7 @@ COMMANDS: Mapping[str, type] = {
 
 
 def settings_of(command: str, config: Mapping[str, Any]) -> Any:
-    """Return a command's configuration as its settings; raises ConfigError for the first that fails.
+    """Return a command's configuration as its settings; raises ConfigError for what is wrong.
 
     Sections are checked too, and stay mappings.
     """
@@ -200,8 +199,17 @@ def _check_data(values: Section) -> None:
 
 
 def _check_model(values: Section) -> None:
-    own = ("name", "_target_")
-    checked([_named(str(values["_target_"]))], _without(values, own), "model")
+    from anomaly_hep.models.loading import model_class
+
+    checked([model_class(str(values.get("_target_")))], _arguments(values), "model")
+
+
+def _check_fitted(values: Section) -> None:
+    from anomaly_hep.models.loading import class_of
+
+    for name, choices in values.items():
+        taker = class_of(str(choices.get("_target_")))
+        checked([taker], _arguments(choices), f"fitted_scores.{name}")
 
 
 def _check_logger(values: Section) -> None:
@@ -214,20 +222,10 @@ _SECTIONS: Mapping[str, Callable[[Section], None]] = {
     "data": _check_data,
     "model": _check_model,
     "logger": _check_logger,
+    "fitted_scores": _check_fitted,
 }
 
 
-def _named(target: str) -> Any:
-    """Return the class that a `_target_` names."""
-    module, _, name = target.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"model._target_={target} cannot be imported ({error}). Cure: name a class by its "
-            "module, as conf/model/setvae.yaml does"
-        ) from error
-
-
-def _without(values: Section, names: Sequence[str]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in names}
+def _arguments(values: Section) -> dict[str, Any]:
+    """Return what a class takes, without what names it."""
+    return {key: value for key, value in values.items() if key not in ("name", "_target_")}

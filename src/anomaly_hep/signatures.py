@@ -48,9 +48,10 @@ def checked(
         elif parameter.name not in (*fields, *without):
             empty = parameter.empty
             hint = Any if parameter.annotation is empty else parameter.annotation
+            needed = parameter.default is empty
             # which default it is does not matter: only given values are looked at
-            default = {} if parameter.default is empty else {"default": None}
-            fields[parameter.name] = (parameter.name, hint, dataclasses.field(**default))
+            field: Any = dataclasses.field() if needed else dataclasses.field(default=None)
+            fields[parameter.name] = (parameter.name, hint, field)
     config = ConfigDict(
         extra="allow" if open_ended else "forbid", strict=True, arbitrary_types_allowed=True
     )
@@ -58,7 +59,7 @@ def checked(
         "Values", fields.values(), kw_only=True, namespace={"__pydantic_config__": config}
     )
     try:
-        found = TypeAdapter(shape).validate_json(json.dumps(values))
+        found: Any = TypeAdapter(shape).validate_json(json.dumps(values))
     except ValidationError as error:
         raise ConfigError(_said(error, values, place, fields)) from None
     return {name: getattr(found, name, value) for name, value in values.items()}
@@ -83,7 +84,8 @@ def _said(
     words = " or ".join(dict.fromkeys(m.removeprefix("Input should be ") for m in expected))
     for word, ours in _JSON_WORDS.items():
         words = words.replace(word, ours)
-    return f"{key}={node}. Cure: it should be {words}"
+    value = node if isinstance(node, str) else json.dumps(node)
+    return f"{key}={value}. Cure: it should be {words}"
 
 
 def _follow(location: tuple[int | str, ...], values: Any) -> tuple[list[str], Any, Any]:
