@@ -30,9 +30,11 @@ COMMANDS = {
     "curve": "results of a run's milestones against training size",
     "collect": "one table of many runs",
     "benchmark": "measure rates on this machine",
+    "list": "models, data sets, experiments and scores to choose from",
+    "info": "what one of these is, and what can be set of it",
     "doctor": "say what this machine has and lacks",
 }
-PLAIN = ("collect", "doctor")  # commands without a configuration
+PLAIN = ("collect", "list", "info", "doctor")  # commands without a configuration
 # Hydra's options that take the next argument as their value
 _WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
                "--config-dir", "-cd", "--info", "-i", "--experimental-rerun"}  # fmt: skip
@@ -143,6 +145,10 @@ class _PlainErrors:
             said = f"{error.filename}: {error.strerror}. Cure: give another place, or mend this one"
             print(f"{type(error).__name__}: {said}", file=sys.stderr)
             sys.exit(1)
+        if isinstance(error, BrokenPipeError):
+            # who read what is printed has left, as `head` does; Python flushes once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         if isinstance(error, KeyboardInterrupt):
             print("Interrupted; the same command goes on from what is saved", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
