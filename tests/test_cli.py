@@ -87,7 +87,7 @@ def test_a_key_that_is_added_is_refused_where_nothing_takes_it(
         ("train", "published=1", "a mapping"),
         ("score", "batch_size=1k", "a valid integer"),
         ("score", "batch_size=0", "greater than or equal to 1"),
-        ("score", "input={a: b}", "a text or a list"),
+        ("score", "input={a: b}", "a list or a text"),
         ("simulate", "workers=many", "a valid integer"),
         ("simulate", "part=-1", "greater than or equal to 0"),
         ("fetch", "archives=all", "a list"),

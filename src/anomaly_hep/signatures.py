@@ -81,7 +81,7 @@ def _said(
         return unknown(key, ".".join(filter(None, (place, *path[:-1]))), known)
     # each alternative of a union says what it would take
     expected = [e["msg"] for e in errors if _follow(e["loc"], values)[0] == path]
-    words = " or ".join(dict.fromkeys(m.removeprefix("Input should be ") for m in expected))
+    words = " or ".join(sorted({m.removeprefix("Input should be ") for m in expected}))
     for word, ours in _JSON_WORDS.items():
         words = words.replace(word, ours)
     value = node if isinstance(node, str) else json.dumps(node)
