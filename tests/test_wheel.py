@@ -148,5 +148,6 @@ def test_each_dependency_is_imported_and_each_import_is_declared() -> None:
         packages = {owners.get(m, [m])[0].lower() for m in _top_level(path)} - {"finn"}
         optional = name.startswith(tuple(EXTRAS.values())) or path.name == "quantized.py"
         (extra if optional else core).update(packages)
-    assert core == _declared("")
+    # torch calls ninja, a program, to compile kernels.cpp
+    assert core | {"ninja"} == _declared("")
     assert extra <= core | {p for name in EXTRAS for p in _declared(name)}
