@@ -84,7 +84,7 @@ def test_a_key_that_is_added_is_refused_where_nothing_takes_it(
         ("train", "data.selection.jet_nparticles.min=two", "a valid number"),
         ("train", "model.beta=foo", "a valid number"),
         ("train", "model.use_pid=1", "a valid boolean"),
-        ("train", "published=1", "a mapping"),
+        ("train", "fitted_scores=1", "a mapping"),
         ("score", "batch_size=1k", "a valid integer"),
         ("score", "batch_size=0", "greater than or equal to 1"),
         ("score", "input={a: b}", "a list or a text"),

@@ -32,7 +32,6 @@ class RunSettings:
     fitted_scores: Mapping[str, Section]
     threads: Count | None
     start_from: Name | None
-    published: Section | None
     trainer: Section
     data: Section
     model: Section
@@ -61,6 +60,7 @@ class DataSettings:
 
     name: str
     title: str
+    paper: str | None
     dir: Name
     test_dir: Name | None
     if_missing: Literal["simulate", "error"]
