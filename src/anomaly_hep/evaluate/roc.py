@@ -15,7 +15,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class ScoreDistribution:
     """Scores of one class in descending order, equal scores merged; high scores are anomalous.
 
     `shares` is the part of the class's weight at each score and `squares` the sum of squares of
@@ -33,7 +33,7 @@ class Sample:
         weights: Shaped[np.ndarray, " event"] | None = None,
         *,
         name: str = "scores",
-    ) -> Sample:
+    ) -> ScoreDistribution:
         """Sort `scores`, each counted `weights` times (once when None); O(n log n).
 
         Raises NonFiniteError for a NaN or infinite score and ScoreTableError for a negative or
@@ -52,7 +52,7 @@ class Sample:
         # whole numbers up to the last division: without weights every share is exactly k / n
         cumulative = np.r_[0.0, np.cumsum(weights)[np.r_[first[1:] - 1, len(scores) - 1]]]
         total = cumulative[-1]
-        return Sample(
+        return ScoreDistribution(
             scores[first],
             np.add.reduceat(weights, first) / total,
             np.add.reduceat((weights / total) ** 2, first),
@@ -87,7 +87,7 @@ class Sample:
         return np.asarray(1.0 - 0.5 * (self.above(scores) + self.reached(scores)))
 
 
-def auc(background: Sample, signal: Sample) -> float:
+def auc(background: ScoreDistribution, signal: ScoreDistribution) -> float:
     """Return the probability that a signal scores above a background, ties counted by half.
 
     This is the Mann-Whitney statistic and the area under the ROC curve by the trapezoidal rule.
@@ -97,7 +97,7 @@ def auc(background: Sample, signal: Sample) -> float:
 
 
 def signal_efficiency(
-    background: Sample, signal: Sample, rate: Float64[np.ndarray, " rate"]
+    background: ScoreDistribution, signal: ScoreDistribution, rate: Float64[np.ndarray, " rate"]
 ) -> Float64[np.ndarray, " rate"]:
     """Return the signal efficiency at each background efficiency `rate` in [0, 1].
 
@@ -116,7 +116,7 @@ def signal_efficiency(
 
 
 def signal_efficiency_at_rejection(
-    background: Sample, signal: Sample, rejection: float | int
+    background: ScoreDistribution, signal: ScoreDistribution, rejection: float | int
 ) -> float | None:
     """Return the signal efficiency where one background event in `rejection` passes.
 
@@ -128,12 +128,12 @@ def signal_efficiency_at_rejection(
     return float(signal_efficiency(background, signal, np.array([1.0 / rejection]))[0])
 
 
-def tail_events(background: Sample, rejection: float | int) -> float:
+def tail_events(background: ScoreDistribution, rejection: float | int) -> float:
     """Return how many effective background events pass a cut of this rejection."""
     return size_for_rate(background, rejection) / rejection
 
 
-def size_for_rate(background: Sample, rejection: float | int) -> float:
+def size_for_rate(background: ScoreDistribution, rejection: float | int) -> float:
     """Return the number of unweighted events whose rate 1/`rejection` fluctuates as much.
 
     Without weights this is the number of events. With weights it follows from the variance of

@@ -8,17 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from anomaly_hep.errors import AnomalyHepError, MissingDataError
+from anomaly_hep.evaluate.results import Results
+from anomaly_hep.evaluate.runfiles import RunFiles
 
-from anomaly_hep.errors import MissingDataError
-from anomaly_hep.evaluate.labels import model_name
-from anomaly_hep.evaluate.record import Record
-
-# Choices that say where a run is written or shown, or beside which published row.
-_NOT_COMPARED = ("run_dir", "logger", "published", "experiment", "threads")
-
-
-# A group is named by the choices it does not share where these are few and short.
+# Choices that say where a run is written or shown.
+_NOT_COMPARED = ("run_dir", "logger", "experiment", "threads")
+# An ensemble is named by the choices it does not share where these are few and short.
 _FEW_CHOICES, _SHORT_NAME = 3, 60
 
 
@@ -29,7 +25,7 @@ class Run:
     `name` is the directory's path as seen from where the search began.
     """
 
-    record: Record
+    files: RunFiles
     name: str
     status: str
     reason: str = ""
@@ -37,14 +33,14 @@ class Run:
     @property
     def seed(self) -> Any:
         """Seed of the run."""
-        return self.record.config.get("seed")
+        return self.files.config.get("seed")
 
 
 @dataclass(frozen=True)
-class Group:
+class Ensemble:
     """Finished runs, one per seed, whose configurations are otherwise the same.
 
-    `choices` are those that other groups of the same model made otherwise.
+    `choices` are those that other ensembles of the same model made otherwise.
     """
 
     runs: tuple[Run, ...]
@@ -55,27 +51,27 @@ class Group:
         """Model and choices, or the first run's directory where the choices are too many to say."""
         if self.is_named_by_choices:
             return self._model_and_choices
-        return f"{model_name(self.metrics)} in {self.runs[0].name}"
+        return f"{self.results.model.full_title} in {self.runs[0].name}"
 
     @property
     def is_named_by_choices(self) -> bool:
-        """Whether the name says all that sets the group apart."""
+        """Whether the name says all that sets the ensemble apart."""
         return len(self.choices) <= _FEW_CHOICES and len(self._model_and_choices) <= _SHORT_NAME
 
     @property
     def _model_and_choices(self) -> str:
         choices = (f"{key}={value}" for key, value in self.choices.items())
-        return ", ".join([model_name(self.metrics), *choices])
+        return ", ".join([self.results.model.full_title, *choices])
 
     @property
-    def metrics(self) -> dict[str, Any]:
-        """Content of metrics.json of the first run: names, data and model are those of all."""
-        return self.runs[0].record.metrics
+    def results(self) -> Results:
+        """Results of the first run: names, data and model are those of all."""
+        return self.runs[0].files.results
 
     @property
     def config(self) -> dict[str, Any]:
         """Configuration of the first run."""
-        return self.runs[0].record.config
+        return self.runs[0].files.config
 
 
 def find_runs(directory: Path) -> list[Run]:
@@ -102,42 +98,40 @@ def _is_firmware(directory: Path) -> bool:
     return "\nfpga:\n" in text
 
 
-def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[str]]:
-    """Return finished runs in groups that differ by seed alone, and remarks on repeated ones."""
+def ensembles_of(runs: Iterable[Run]) -> tuple[list[Ensemble], list[str]]:
+    """Return finished runs together that differ by seed alone, and remarks on repeated ones."""
     sorted_out: dict[str, dict[Any, Run]] = {}
     remarks = []
     for run in runs:
         if run.status != "finished":
             continue
-        key = json.dumps(_compared(run.record.config), sort_keys=True, default=str)
+        key = json.dumps(_compared(run.files.config), sort_keys=True, default=str)
         seeds = sorted_out.setdefault(key, {})
         if run.seed in seeds:
-            first = seeds[run.seed].record.directory
-            remarks.append(f"{run.record.directory} is left out: it repeats {first}, seed included")
+            first = seeds[run.seed].files.directory
+            remarks.append(f"{run.files.directory} is left out: it repeats {first}, seed included")
         else:
             seeds[run.seed] = run
     members = [tuple(seeds.values()) for seeds in sorted_out.values()]
-    choices = _choices([group[0].record for group in members])
-    groups = [Group(group, chosen) for group, chosen in zip(members, choices, strict=True)]
-    return sorted(groups, key=lambda group: group.name), remarks
+    choices = _choices([runs[0].files for runs in members])
+    found = [Ensemble(runs, chosen) for runs, chosen in zip(members, choices, strict=True)]
+    return sorted(found, key=lambda ensemble: ensemble.name), remarks
 
 
 def _look_at(directory: Path, root: Path) -> Run:
-    record = Record(directory)
+    files = RunFiles(directory)
     name = directory.name if directory == root else str(directory.relative_to(root))
-    if record.finished:
+    if files.finished:
         try:
-            _ = record.metrics["scores"], record.config
-        except (MissingDataError, ValueError, KeyError, yaml.YAMLError) as error:
-            return Run(
-                record, name, "unreadable", f"{type(error).__name__}: {error}".split("\n")[0]
-            )
-        return Run(record, name, "finished")
+            _ = files.results
+        except AnomalyHepError as error:
+            return Run(files, name, "unreadable", str(error).split("\n", maxsplit=1)[0])
+        return Run(files, name, "finished")
     trace = directory / "error.txt"
     if trace.is_file():
         lines = trace.read_text("utf-8", errors="replace").strip().splitlines()
-        return Run(record, name, "failed", lines[-1] if lines else "error.txt is empty")
-    return Run(record, name, "unfinished", "no done.json: still running, or killed")
+        return Run(files, name, "failed", lines[-1] if lines else "error.txt is empty")
+    return Run(files, name, "unfinished", "no done.json: still running, or killed")
 
 
 def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,10 +149,10 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{key}", value
 
 
-def _choices(records: list[Record]) -> list[dict[str, Any]]:
-    """Return for each record the choices that other records of the same model made otherwise."""
-    models = [model_name(record.metrics) for record in records]
-    configs = [_compared(record.config) for record in records]
+def _choices(runs: list[RunFiles]) -> list[dict[str, Any]]:
+    """Return for each run the choices that other runs of the same model made otherwise."""
+    models = [run.results.model.name for run in runs]
+    configs = [_compared(run.config) for run in runs]
     found = []
     for model, config in zip(models, configs, strict=True):
         others = [c for m, c in zip(models, configs, strict=True) if m == model]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tests.evaluate.fake_image_run import fake_image_run
+from tests.evaluate.fake_image_run import PAPER, fake_image_run
 from tests.evaluate.test_figures import texts
 
 from anomaly_hep.errors import MissingDataError, ScoreTableError
 from anomaly_hep.evaluate.collect import collect
-from anomaly_hep.evaluate.figures.presentations import curves_of_runs
-from anomaly_hep.evaluate.presentations import COLUMNS, NAME, read_curve, write_curves
-from anomaly_hep.evaluate.runs import find_runs
+from anomaly_hep.evaluate.ensembles import find_runs
+from anomaly_hep.evaluate.figures.training import learning_curves
+from anomaly_hep.evaluate.learningcurve import COLUMNS, NAME, read_curve, write_curves
 
+TITLES = {"sae": "SAE", "latent_2": "latent 2"}
 EVENTS = {"QCD": 100, "SUEP400": 20, "SVJ3100": 20}
 
 
@@ -68,7 +69,7 @@ def test_without_curves_nothing_is_written(tmp_path):
 
 
 def test_lines_bands_and_the_count_of_hits_are_where_the_numbers_are():
-    figure = curves_of_runs({"run": curve()}, "dark showers")
+    figure = learning_curves({"run": curve()}, PAPER, TITLES, "dark showers")
     axes = figure.axes[0]
     assert axes.get_title("left") == "SUEP"
     line, hits = axes.lines[0], axes.lines[1:]
@@ -87,7 +88,7 @@ def test_lines_bands_and_the_count_of_hits_are_where_the_numbers_are():
 
 def test_runs_have_colours_and_scores_lines():
     both = {"one": curve(), "two": curve(scores=("sae",))}
-    axes = curves_of_runs(both, "dark showers").axes[0]
+    axes = learning_curves(both, PAPER, TITLES, "dark showers").axes[0]
     colours = [line.get_color() for line in axes.lines if line.get_marker() == "o"]
     assert len(colours) == len(set(colours)) == 2
 

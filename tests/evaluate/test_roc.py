@@ -10,8 +10,8 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from anomaly_hep.errors import ConfigError, NonFiniteError, ScoreTableError
-from anomaly_hep.evaluate.curves import (
-    Sample,
+from anomaly_hep.evaluate.roc import (
+    ScoreDistribution,
     auc,
     signal_efficiency,
     signal_efficiency_at_rejection,
@@ -55,7 +55,9 @@ def efficiency_by_cuts(background: np.ndarray, signal: np.ndarray, rate: float) 
 @given(weighted_scores(), weighted_scores())
 def test_auc_equals_counting_all_pairs(background, signal):
     expected = auc_by_pairs(*background, *signal)
-    assert auc(Sample.of(*background), Sample.of(*signal)) == pytest.approx(expected, abs=1e-12)
+    assert auc(ScoreDistribution.of(*background), ScoreDistribution.of(*signal)) == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 @given(weighted_scores(), weighted_scores())
@@ -63,19 +65,21 @@ def test_auc_is_the_area_under_the_roc(background, signal):
     cuts = np.union1d(background[0], signal[0])[::-1]
     x, y = ([0.0, *(w[v >= cut].sum() / w.sum() for cut in cuts)] for v, w in (background, signal))
     area = np.trapezoid(y, x)
-    assert auc(Sample.of(*background), Sample.of(*signal)) == pytest.approx(area, abs=1e-12)
+    assert auc(ScoreDistribution.of(*background), ScoreDistribution.of(*signal)) == pytest.approx(
+        area, abs=1e-12
+    )
 
 
 @given(weighted_scores(), weighted_scores())
 def test_swapping_the_classes_mirrors_the_auc(background, signal):
-    samples = Sample.of(*background), Sample.of(*signal)
+    samples = ScoreDistribution.of(*background), ScoreDistribution.of(*signal)
     assert auc(*samples) == pytest.approx(1 - auc(*samples[::-1]), abs=1e-12)
 
 
 @given(weighted_scores(), weighted_scores(), st.sampled_from([np.exp, np.arctan, lambda x: 3 * x]))
 def test_monotone_maps_of_the_score_change_nothing(background, signal, function):
-    before = Sample.of(*background), Sample.of(*signal)
-    after = tuple(Sample.of(function(values), w) for values, w in (background, signal))
+    before = ScoreDistribution.of(*background), ScoreDistribution.of(*signal)
+    after = tuple(ScoreDistribution.of(function(values), w) for values, w in (background, signal))
     assert auc(*after) == auc(*before)
     rates = np.linspace(0, 1, 17)
     np.testing.assert_array_equal(
@@ -86,8 +90,8 @@ def test_monotone_maps_of_the_score_change_nothing(background, signal, function)
 @given(weighted_scores(), weighted_scores(), st.sampled_from([0.1, 1 / 3, 7.0, 1e-9, 1e9]))
 def test_the_scale_of_the_weights_is_irrelevant(background, signal, scale):
     rates = np.array([0.0, 0.1, 0.25, 0.5, 1.0])
-    one = Sample.of(*background), Sample.of(*signal)
-    other = tuple(Sample.of(values, w * scale) for values, w in (background, signal))
+    one = ScoreDistribution.of(*background), ScoreDistribution.of(*signal)
+    other = tuple(ScoreDistribution.of(values, w * scale) for values, w in (background, signal))
     np.testing.assert_allclose(
         signal_efficiency(*other, rates), signal_efficiency(*one, rates), atol=1e-6
     )
@@ -95,8 +99,10 @@ def test_the_scale_of_the_weights_is_irrelevant(background, signal, scale):
 
 @given(weighted_scores(), weighted_scores())
 def test_a_weight_counts_as_repeated_events(background, signal):
-    weighted = Sample.of(*background), Sample.of(*signal)
-    repeated = tuple(Sample.of(np.repeat(v, w.astype(int))) for v, w in (background, signal))
+    weighted = ScoreDistribution.of(*background), ScoreDistribution.of(*signal)
+    repeated = tuple(
+        ScoreDistribution.of(np.repeat(v, w.astype(int))) for v, w in (background, signal)
+    )
     assert auc(*weighted) == pytest.approx(auc(*repeated), abs=1e-12)
     rates = np.linspace(0, 1, 11)
     np.testing.assert_allclose(
@@ -107,13 +113,18 @@ def test_a_weight_counts_as_repeated_events(background, signal):
 @given(scores, scores, st.integers(0, 60))
 def test_efficiency_equals_interpolating_all_cuts(background, signal, part):
     rate = part / 60
-    found = signal_efficiency(Sample.of(background), Sample.of(signal), np.array([rate]))[0]
+    found = signal_efficiency(
+        ScoreDistribution.of(background), ScoreDistribution.of(signal), np.array([rate])
+    )[0]
     assert found == pytest.approx(efficiency_by_cuts(background, signal, rate), abs=1e-9)
 
 
 def test_efficiency_by_hand_with_a_tie_across_the_classes():
     # cut > 2: nothing; cut >= 2: half the background, both signals at 2 -> straight line between
-    background, signal = Sample.of(np.array([2.0, 1.0])), Sample.of(np.array([2.0, 2.0, 0.0, 0.0]))
+    background, signal = (
+        ScoreDistribution.of(np.array([2.0, 1.0])),
+        ScoreDistribution.of(np.array([2.0, 2.0, 0.0, 0.0])),
+    )
     rates = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
     found = signal_efficiency(background, signal, rates)
     np.testing.assert_allclose(found, [0.0, 0.25, 0.5, 0.5, 1.0])
@@ -128,7 +139,7 @@ def test_scikit_learn_agrees(weighted):
         w_b, w_s = np.ones(4000), np.ones(700)
     truth = np.r_[np.zeros(4000), np.ones(700)]
     both, w = np.r_[background, signal], np.r_[w_b, w_s]
-    samples = Sample.of(background, w_b), Sample.of(signal, w_s)
+    samples = ScoreDistribution.of(background, w_b), ScoreDistribution.of(signal, w_s)
     expected = roc_auc_score(truth, both, sample_weight=w)
     assert auc(*samples) == pytest.approx(expected, abs=1e-12)
     fpr, tpr, _ = roc_curve(truth, both, sample_weight=w, drop_intermediate=False)
@@ -142,7 +153,7 @@ def test_scikit_learn_agrees(weighted):
 def test_auc_of_two_gaussians(distance):
     # quantiles instead of random numbers: the sample is as exact as its size allows
     grid = (np.arange(20_000) + 0.5) / 20_000
-    samples = Sample.of(norm.ppf(grid)), Sample.of(norm.ppf(grid) + distance)
+    samples = ScoreDistribution.of(norm.ppf(grid)), ScoreDistribution.of(norm.ppf(grid) + distance)
     assert auc(*samples) == pytest.approx(norm.cdf(distance / np.sqrt(2)), abs=1e-6)
 
 
@@ -150,25 +161,25 @@ def test_auc_of_two_gaussians(distance):
 def test_efficiency_of_two_exponentials(rejection):
     # background exp(-x), signal exp(-x/3): the ROC is efficiency = rate^(1/3)
     grid = (np.arange(100_000) + 0.5) / 100_000
-    samples = Sample.of(-np.log(grid)), Sample.of(-3 * np.log(grid))
+    samples = ScoreDistribution.of(-np.log(grid)), ScoreDistribution.of(-3 * np.log(grid))
     found = signal_efficiency_at_rejection(*samples, rejection)
     assert found == pytest.approx(rejection ** (-1 / 3), rel=2e-3)
 
 
 def test_one_event_in_the_tail_is_the_least():
-    signal = Sample.of(np.arange(10.0))
-    background = Sample.of(np.arange(100.0))
+    signal = ScoreDistribution.of(np.arange(10.0))
+    background = ScoreDistribution.of(np.arange(100.0))
     assert tail_events(background, 100) == pytest.approx(1.0)
     assert signal_efficiency_at_rejection(background, signal, 100) == 0.0
-    fewer = Sample.of(np.arange(99.0))
+    fewer = ScoreDistribution.of(np.arange(99.0))
     assert signal_efficiency_at_rejection(fewer, signal, 100) is None
 
 
 def test_heavy_weights_in_the_tail_make_the_background_smaller():
     scores = np.arange(1000.0)
-    assert size_for_rate(Sample.of(scores), 100) == pytest.approx(1000)
-    heavy_tail = Sample.of(scores, np.where(scores >= 990, 50.0, 1.0))
-    light_tail = Sample.of(scores, np.where(scores >= 500, 0.1, 1.0))
+    assert size_for_rate(ScoreDistribution.of(scores), 100) == pytest.approx(1000)
+    heavy_tail = ScoreDistribution.of(scores, np.where(scores >= 990, 50.0, 1.0))
+    light_tail = ScoreDistribution.of(scores, np.where(scores >= 500, 0.1, 1.0))
     assert size_for_rate(heavy_tail, 100) < 100
     assert size_for_rate(light_tail, 100) > 1000
 
@@ -178,7 +189,9 @@ def test_size_for_rate_predicts_how_weighted_rates_fluctuate():
     found, sizes = [], []
     for _ in range(600):
         values = rng.exponential(size=2000)
-        sample = Sample.of(values, np.exp(-0.3 * values))  # density exp(-1.3 x) by weight
+        sample = ScoreDistribution.of(
+            values, np.exp(-0.3 * values)
+        )  # density exp(-1.3 x) by weight
         found.append(sample.above(np.array([np.log(20) / 1.3]))[0])  # rate 1/20
         sizes.append(size_for_rate(sample, 20))
     expected = 0.05 * 0.95 / np.mean(sizes)
@@ -191,29 +204,31 @@ def test_non_finite_scores_are_refused_with_number_and_place(bad):
     values = np.arange(10.0)
     values[[3, 7]] = bad
     with pytest.raises(NonFiniteError, match=r"score_kl: 2 of 10 .*rows 3, 7\)"):
-        Sample.of(values, name="score_kl")
+        ScoreDistribution.of(values, name="score_kl")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
 def test_bad_weights_are_refused(bad):
     with pytest.raises(ScoreTableError, match=r"1 of 3 weights .*row 1"):
-        Sample.of(np.arange(3.0), np.array([1.0, bad, 1.0]))
+        ScoreDistribution.of(np.arange(3.0), np.array([1.0, bad, 1.0]))
 
 
 def test_a_class_needs_an_event_that_counts():
     with pytest.raises(ScoreTableError, match="no event"):
-        Sample.of(np.zeros(0))
+        ScoreDistribution.of(np.zeros(0))
     with pytest.raises(ScoreTableError, match="no event"):
-        Sample.of(np.ones(3), np.zeros(3))
+        ScoreDistribution.of(np.ones(3), np.zeros(3))
 
 
 def test_events_of_weight_zero_do_not_count():
     values, some = np.array([5.0, 1.0, 2.0]), np.array([0.0, 1.0, 1.0])
-    one, other = Sample.of(values, some), Sample.of(values[1:])
+    one, other = ScoreDistribution.of(values, some), ScoreDistribution.of(values[1:])
     np.testing.assert_array_equal(one.cumulative, other.cumulative)
     assert one.effective_events == other.effective_events == 2
 
 
 def test_a_rejection_below_one_is_refused():
     with pytest.raises(ConfigError, match="at least 1"):
-        signal_efficiency_at_rejection(Sample.of(np.ones(3)), Sample.of(np.ones(3)), 0.5)
+        signal_efficiency_at_rejection(
+            ScoreDistribution.of(np.ones(3)), ScoreDistribution.of(np.ones(3)), 0.5
+        )
