@@ -183,8 +183,9 @@ class SetVAE(AnomalyModel):
         mean, log_variance = self.encode(batch, segments)
         latent = mean
         if self.training:
-            ramp = min(1.0, self.global_step / max(self.noise_ramp_steps, 1))
-            latent = mean + ramp * (0.5 * log_variance).exp() * self.noise_like(mean)
+            latent = mean + self.ramp(self.noise_ramp_steps) * (
+                0.5 * log_variance
+            ).exp() * self.noise_like(mean)
         reconstruction = self.reconstruction_loss(latent, batch, segments)
         divergence = kl_divergence(mean, log_variance)
         kl = clipped_mean(divergence, reconstruction, self.clip_fraction, batch.weight, segments)

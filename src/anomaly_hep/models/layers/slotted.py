@@ -85,7 +85,6 @@ class Slotted(Segments):
         counted = self._rectangle(one_hot(types, kinds)) * self.taken[..., None]
         return counted.cumsum(1).flatten(0, 1)
 
-    @torch.no_grad()
     def nearest(
         self,
         distance: Distance,
@@ -103,8 +102,9 @@ class Slotted(Segments):
         if types is not None:
             kind = self._rectangle(types)
             alike = alike & (kind[:, :, None] == kind[:, None])
-        apart = distance(self._rectangle(one)[:, :, None], self._rectangle(other)[:, None])
-        apart = apart.masked_fill(~alike, math.inf)  # (event, slot of one, slot of other)
+        one, other = (self._rectangle(flat.detach()) for flat in (one, other))
+        # (event, slot of one, slot of other)
+        apart = distance(one[:, :, None], other[:, None]).masked_fill(~alike, math.inf)
         first = torch.arange(len(self), device=self.slot.device)[:, None] * self.slots
         return (first + apart.argmin(2)).flatten(), (first + apart.argmin(1)).flatten()
 
