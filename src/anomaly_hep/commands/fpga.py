@@ -18,7 +18,7 @@ from rich.console import Console
 from anomaly_hep.atomic import write_text
 from anomaly_hep.commands import train
 from anomaly_hep.errors import ConfigError, MissingToolError
-from anomaly_hep.evaluate.runs import find_runs
+from anomaly_hep.evaluate.ensembles import find_runs
 from anomaly_hep.fpga.page import show
 from anomaly_hep.run import claim, digest
 from anomaly_hep.runtime import Termination, keep_freed_memory
@@ -89,9 +89,9 @@ def _newest(outputs: Path) -> Path | None:
     """Return the best checkpoint of the CLIP-VAE run that finished last."""
     runs = find_runs(outputs) if outputs.is_dir() else []
     finished = [
-        r.record.directory
+        r.files.directory
         for r in runs
-        if r.status == "finished" and r.record.config["model"]["name"] == "clipvae"
+        if r.status == "finished" and r.files.config["model"]["name"] == "clipvae"
     ]
     newest = max(finished, key=lambda d: (d / "done.json").stat().st_mtime, default=None)
     return None if newest is None else newest / "checkpoints" / "best.ckpt"
