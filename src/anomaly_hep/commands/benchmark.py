@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.reading import Reading, reading_of
 from anomaly_hep.data.stream import EventStream
 from anomaly_hep.formats.files import find_files, format_of
+from anomaly_hep.models.arithmetic import arithmetic
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.runtime import keep_freed_memory
 
@@ -49,7 +49,11 @@ def run(config: Mapping[str, Any]) -> None:
     batches = [batch for batch, _ in zip(stream, range(number), strict=False)]
     products = {p: product_rate(clock, batches[0], t) for p, t in PRECISIONS.items()}
     result: dict[str, Any] = {
-        "machine": _machine(),
+        "machine": {
+            "cores": len(os.sched_getaffinity(0)),
+            "torch": torch.__version__,
+            "load_before": os.getloadavg()[0],
+        },
         "batch": _describe(batches),
         "matrix_products": products,
         "reading": _reading_rate(config, reading),
@@ -61,6 +65,7 @@ def run(config: Mapping[str, Any]) -> None:
             for name in names
         },
     }
+    result["machine"] |= arithmetic()  # once the models ran, it knows how
     if config["stream_gigabytes"]:
         result["memory"] = _memory(config, reading)
     write_text(Path(config["output"]), json.dumps(result, indent=2) + "\n")
@@ -86,21 +91,6 @@ def _stream(config: Mapping[str, Any], reading: Reading) -> EventStream:
         shuffle=True,
     )
     return EventStream(plan, reading)
-
-
-def _machine() -> dict[str, Any]:
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = named[0].split(":", 1)[1].strip() if named else model
-    return {
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "load_before": os.getloadavg()[0],
-    }
 
 
 def _describe(batches: list[JaggedBatch]) -> dict[str, float]:
