@@ -15,14 +15,16 @@ ROOMS = ["simulate", "formats", "data", "models", "evaluate", "papers", "fpga", 
 SHARED = {"types", "errors", "atomic", "plugins", "bounds", "processor"}
 # what stands around the street: these may be imported by commands only
 AROUND = {
+    "api",
+    "callbacks",
+    "catalogue",
+    "configuration",
+    "record",
     "run",
     "runtime",
-    "record",
-    "callbacks",
-    "tracking",
-    "configuration",
     "settings",
     "signatures",
+    "tracking",
 }
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
