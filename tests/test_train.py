@@ -26,7 +26,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(toys: Path) -> Path:
     printed = runs.train(toys, "data.dir=.", "run_dir=run", "logger=wandb", "logger.mode=offline")
-    assert "H → bb" in printed
+    assert "H -> bb" in printed
     return toys / "run"
 
 
