@@ -9,6 +9,7 @@ import pandas as pd
 
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.evaluate.results import DataDescription, ModelDescription
+from anomaly_hep.formats.files import format_of
 from anomaly_hep.formats.origin import origin_of
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.loading import score_descriptions
@@ -30,7 +31,7 @@ def describe_data(config: Mapping[str, Any], module: EventDataModule) -> DataDes
         groups=config["data"]["groups"] or {},
         trained_on=trained_on,
         signal_in_training=module.signal.value or None,
-        event_noun=config["data"]["kind"],
+        event_noun=format_of(files[0].path).EVENT_NOUN,
     )
 
 

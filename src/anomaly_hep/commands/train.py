@@ -113,7 +113,8 @@ def _make(
 def make_data(config: Mapping[str, Any]) -> EventDataModule:
     """Return the data module of a configuration."""
     data = config["data"]
-    own = ("name", "title", "paper", "dir", "if_missing", "simulation", "weight", "test_dir")
+    own = ("name", "title", "paper", "dir", "if_missing", "simulation", "weight", "test_dir",
+           "download")  # fmt: skip
     chosen = {name: value for name, value in data.items() if name not in own}
     return EventDataModule(
         directory=data["dir"], test_directory=data["test_dir"], seed=config["seed"], **chosen
