@@ -196,15 +196,23 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _git_revision() -> str | None:
-    """Return the revision of the source, marked when files differ from it; None outside git."""
-    here = Path(__file__).resolve().parent
+def _git_revision(source: Path = Path(__file__)) -> str | None:
+    """Return the revision of the source, marked when files differ from it; None where git has none.
+
+    An installed package may lie in somebody else's repository, whose revision says nothing of it.
+    """
+    questions = (
+        ["ls-files", "--error-unmatch", source.name],
+        ["rev-parse", "HEAD"],
+        ["status", "--porcelain", "--", "."],
+    )
+    here = str(source.resolve().parent)
     try:
-        revision, status = (
+        _, revision, status = (
             subprocess.run(
-                ["git", "-C", str(here), *arguments], check=True, capture_output=True, text=True
+                ["git", "-C", here, *question], check=True, capture_output=True, text=True
             ).stdout.strip()
-            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "."])
+            for question in questions
         )
     except (OSError, subprocess.CalledProcessError):
         return None
