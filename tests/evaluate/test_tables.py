@@ -13,7 +13,7 @@ from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.cells import Cell, percent
 from anomaly_hep.evaluate.metrics import evaluate
 from anomaly_hep.evaluate.published import published_row
-from anomaly_hep.evaluate.render import to_html, to_markdown
+from anomaly_hep.evaluate.render import to_markdown
 from anomaly_hep.evaluate.tables import published_for, result_table
 
 
@@ -104,10 +104,3 @@ def test_markdown_has_all_numbers(metrics):
     assert lines[2].count("|") == lines[3].count("|") == 11
     row = next(line for line in lines if line.startswith("| **KL divergence**"))
     assert row.split("|")[2].strip() == str(table.rows[0].cells["H4q"])
-
-
-def test_html_escapes_names(metrics):
-    page = to_html(result_table(metrics | {"notes": ["a <script> in a name & more"]}))
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
-    assert page.count("<tr") == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,10 +77,12 @@ def test_jets_are_collected_as_if_one_by_one(loaded: tuple[SetVAE, JetReading, P
             flags = [float(kind == batch.types[particle]) for kind in range(len(PARTICLE_TYPES))]
             expected = [float(features[3]), float(features[0]), *flags]
             np.testing.assert_array_equal(jets.inputs[row, place], np.float32(expected))
-        few = type(batch)(
-            torch.tensor([4]), batch.index, batch.features[sorted(order)],
-            batch.types[sorted(order)],
-        )  # fmt: skip
+        few = replace(
+            batch,
+            lengths=torch.tensor([4]),
+            features=batch.features[sorted(order)],
+            types=batch.types[sorted(order)],
+        )
         with torch.inference_mode():
             assert jets.score[row] == pytest.approx(float(model.encoder_score(batch)), rel=1e-4)
             few_score = float(model.encoder_score(few))

@@ -122,6 +122,7 @@ def test_scores_are_the_same_twice_and_the_columns_are_those_named(case: Case) -
     outputs = case.model.outputs(batch)
     assert set(outputs.columns) == set(case.model.event_columns)
     assert set(outputs.scores) <= set(case.model.score_descriptions())
+    assert set(outputs.embeddings) == set(case.model.embedding_names)
     for embedding in outputs.embeddings.values():
         assert embedding.shape[0] == 2
         assert embedding.isfinite().all()

@@ -25,9 +25,16 @@ from anomaly_hep.errors import CheckpointError, ConfigError
 from anomaly_hep.evaluate.figures import write_figures
 from anomaly_hep.evaluate.metrics import EVENT_COLUMNS, evaluate, write_metrics
 from anomaly_hep.evaluate.report import write_report
-from anomaly_hep.evaluate.scores import Scorer, load_model, write_fitted, write_reconstructions
+from anomaly_hep.evaluate.scores import (
+    Scorer,
+    check_fitted,
+    load_model,
+    write_fitted,
+    write_reconstructions,
+)
 from anomaly_hep.evaluate.tables import published_for, result_table
 from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.loading import fitted_scores
 from anomaly_hep.record import CSVRecord
 from anomaly_hep.run import RunDirectory, claim, default_path
 from anomaly_hep.runtime import TERMINATED, Termination, keep_freed_memory
@@ -70,6 +77,7 @@ def _make(
     console.print(f"run directory: {path}")
     module, model = make_data(config), make_model(config)
     module.check(model)
+    check_fitted(model, fitted_scores(config["fitted_scores"]))
     ensure(config["data"], console)
     trainer, speed = make_trainer(config, path, termination)
     with warnings.catch_warnings():

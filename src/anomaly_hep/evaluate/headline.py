@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from anomaly_hep.evaluate.cells import percent
@@ -14,23 +13,22 @@ from anomaly_hep.evaluate.remarks import SUPERVISED, is_supervised, signal_in_tr
 from anomaly_hep.evaluate.tables import HEADLINE, metric_cells
 
 
-def banners(metrics: Mapping[str, Any]) -> str:
-    """Return HTML notes that nobody should miss: simulated data, a supervised model."""
+def banners(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return title and text of notes that nobody should miss: simulated data, supervised model."""
     found = []
-    if is_supervised(metrics):
-        first, _, rest = SUPERVISED.partition(": ")
-        found.append(f"<strong>{first}.</strong> {escape(rest[0].upper() + rest[1:])}")
-    if said := signal_in_training(metrics):
-        first, _, rest = said.partition(": ")
-        found.append(f"<strong>{first}.</strong> {escape(rest[0].upper() + rest[1:])}")
+    for said in (SUPERVISED if is_supervised(metrics) else "", signal_in_training(metrics)):
+        if said:
+            first, _, rest = said.partition(": ")
+            found.append((first, rest[0].upper() + rest[1:]))
     if metrics["data"]["origin"] == "simulated":
         generator = metrics["data"].get("generator") or "our own simulation"
-        found.append(
-            f"<strong>Simulated data.</strong> These {events_name(metrics)} were made by "
-            f"{escape(str(generator))} for this project; they are not the published data set, and "
-            "numbers may differ from published ones for that reason alone."
+        text = (
+            f"These {events_name(metrics)} were made by {generator} for this project; they are not "
+            "the published data set, and numbers may differ from published ones for that reason "
+            "alone."
         )
-    return "".join(f"<p class='note'>{text}</p>" for text in found)
+        found.append(("Simulated data", text))
+    return found
 
 
 def headline(metrics: Mapping[str, Any]) -> str:

@@ -1,68 +1,73 @@
-"""Result tables as Markdown and HTML."""
+"""Results as HTML, from the templates beside this module, and as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from html import escape
+import base64
+import html
+import json
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-from anomaly_hep.evaluate.cells import NOTHING, Cell
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from anomaly_hep.evaluate.cells import NOTHING
 from anomaly_hep.evaluate.labels import column_name, decay
-from anomaly_hep.evaluate.tables import ResultTable, Row
+from anomaly_hep.evaluate.tables import ResultTable
 
-# More columns than these have to be narrow to fit a page.
-_MANY = 9
+# What begins code, emphasis, a link or the next cell in Markdown.
+_MARKUP = re.compile(r"([\\`*~\[\]|]|(?<!\w)_|_(?!\w))")
+
+
+def page(template: str, **content: Any) -> str:
+    """Return a page made from a template, with every text in `content` escaped."""
+    return _templates().get_template(template).render(content) + "\n"
 
 
 def to_markdown(table: ResultTable) -> str:
-    """Return the table as Markdown, remarks below it."""
+    """Return the table as Markdown, remarks below it, with every name escaped."""
     parts = [_markdown_part(part) for part in (table, *table.also)]
-    return "\n".join([*parts, "", *(f"{remark}\n" for remark in table.remarks)])
+    return "\n".join([*parts, "", *(f"{_literal(remark)}\n" for remark in table.remarks)])
 
 
-def to_html(table: ResultTable) -> str:
-    """Return the table as an HTML figure without style: classes are the rows' kinds."""
-    parts = "".join(_html_part(part) for part in (table, *table.also))
-    remarks = "".join(f"<p>{escape(remark)}</p>" for remark in table.remarks)
-    return f"<figure class='results'>{parts}{remarks}</figure>"
+@cache
+def _templates() -> Environment:
+    templates = Environment(
+        loader=PackageLoader("anomaly_hep.evaluate"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.globals["NOTHING"] = NOTHING
+    templates.filters["base64"] = _base64
+    templates.filters["column_name"] = column_name
+    templates.filters["json"] = _json
+    templates.filters["shell"] = shlex.join
+    return templates
+
+
+def _base64(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False)
 
 
 def _markdown_part(table: ResultTable) -> str:
-    lines = [f"**{table.title}**", ""]
-    lines.append("| | " + " | ".join(map(decay, table.signals)) + " |")
+    lines = [f"**{_literal(table.title)}**", ""]
+    lines.append("| | " + " | ".join(_literal(decay(signal)) for signal in table.signals) + " |")
     lines.append("|---|" + "---:|" * len(table.signals))
     for row in table.rows:
-        name = f"**{row.name}**" if row.chosen else row.name
+        name = f"**{_literal(row.name)}**" if row.chosen else _literal(row.name)
         cells = (str(row.cells.get(signal, NOTHING)) for signal in table.signals)
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append(f"| {name} | " + " | ".join(map(_literal, cells)) + " |")
     return "\n".join(lines) + ("\n" if table.also or not table.remarks else "")
 
 
-def _html_part(table: ResultTable) -> str:
-    wide = " class='wide'" if len(table.signals) > _MANY else ""
-    heads = [escape(column_name(signal)).replace("\n", "<br>") for signal in table.signals]
-    head = "".join(f"<th scope='col'>{text}</th>" for text in heads)
-    body = "".join(
-        f"<tr class='{classes}'><th scope='row'>{escape(row.name)}</th>"
-        + "".join(_html_cell(row.cells.get(signal, NOTHING)) for signal in table.signals)
-        + "</tr>\n"
-        for row, classes in zip(table.rows, _classes(table.rows), strict=True)
-    )
-    return (
-        f"<figcaption>{escape(table.title)}</figcaption>"
-        f"<div class='scroll'><table{wide}><thead><tr><td></td>{head}</tr></thead>\n"
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _classes(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield each row's kind, whether it is chosen or beside another, and whether a kind begins."""
-    before = rows[0].kind if rows else ""
-    for row in rows:
-        first = not row.beside and row.kind != before
-        before = before if row.beside else row.kind
-        flags = {"chosen": row.chosen, "beside": row.beside, "first": first}
-        yield " ".join([row.kind, *(flag for flag, is_set in flags.items() if is_set)])
-
-
-def _html_cell(cell: Cell) -> str:
-    return f"<td>{escape(cell.value)}<small>{escape(cell.spread)}</small></td>"
+def _literal(text: str) -> str:
+    """Return a text in one line that Markdown shows as it is."""
+    return _MARKUP.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))

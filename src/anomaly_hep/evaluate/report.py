@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.evaluate.headline import banners, headline
 from anomaly_hep.evaluate.labels import data_name, event_counts, model_name, ordered, score_name
-from anomaly_hep.evaluate.page import PAGE, STYLE
 from anomaly_hep.evaluate.published import PAPER, PublishedRow, darkshowers, jetclass
 from anomaly_hep.evaluate.record import Record
-from anomaly_hep.evaluate.render import to_html
+from anomaly_hep.evaluate.render import page
 from anomaly_hep.evaluate.tables import (
     TITLES,
     ResultTable,
@@ -55,6 +50,14 @@ _CAPTIONS: Mapping[str, str] = {
 _WIDE = ("group_roc_",)
 
 
+class Figures(NamedTuple):
+    """Pictures that share a caption; two stand in a row where they are `paired`."""
+
+    paths: Sequence[Path]
+    caption: str
+    paired: bool = False
+
+
 def write_report(run_directory: Path) -> Path:
     """Write report.html of a run from its files and return the path.
 
@@ -63,38 +66,36 @@ def write_report(run_directory: Path) -> Path:
     """
     record = Record(run_directory)
     metrics = record.metrics
+    published = published_for(record.config)
     quality = reconstruction_table(metrics)
-    title = f"{model_name(metrics)} on {data_name(metrics)}"
-    page = PAGE.substitute(
-        style=STYLE,
-        title=escape(title),
-        subtitle=escape(
-            f"Run {record.directory.resolve().name}, seed {record.config.get('seed', 'unknown')}; "
-            f"measured on {event_counts(metrics)}."
-        ),
-        banner=banners(metrics),
-        headline=escape(headline(metrics)),
+    text = page(
+        "run.html.j2",
+        title=f"{model_name(metrics)} on {data_name(metrics)}",
+        subtitle=f"Run {record.directory.resolve().name}, seed "
+        f"{record.config.get('seed', 'unknown')}; measured on {event_counts(metrics)}.",
+        notes=banners(metrics),
+        headline=headline(metrics),
         cards=_cards(metrics),
-        results=to_html(result_table(metrics, published=published_for(record.config))),
-        reconstruction=to_html(quality) if quality else "",
-        figures=_figures(record.directory / "figures"),
-        other="".join(
-            _details(TITLES[metric], to_html(result_table(metrics, metric=metric)))
-            for metric in TITLES
-            if metric not in headlines(metrics)
-        ),
-        published=_published(published_for(record.config)),
-        data=_data(record),
-        again=_again(record),
+        tables=[result_table(metrics, published=published), *([quality] if quality else [])],
+        figures=list(_figures(record.directory / "figures")),
+        other=[
+            result_table(metrics, metric=name) for name in TITLES if name not in headlines(metrics)
+        ],
+        published=dict(_published(published)),
+        data=data_name(metrics),
+        events=_events(metrics),
+        ledger=record.ledger,
+        config=record.config_text,
+        provenance=record.provenance or {},
     )
     path = record.directory / "report.html"
-    write_text(path, page)
+    write_text(path, text)
     return path
 
 
-def _cards(metrics: Mapping[str, Any]) -> str:
+def _cards(metrics: Mapping[str, Any]) -> dict[str, str]:
     model, speed = metrics["model"], metrics["speed"]
-    values = {
+    return {
         "parameters": _number(model.get("parameters")),
         "of these in the encoder": _number(model.get("encoder_parameters")),
         "FLOPs per event": _number(model.get("flops_per_event")),
@@ -102,10 +103,6 @@ def _cards(metrics: Mapping[str, Any]) -> str:
         "scoring, events/s": _number(speed.get("score_events_per_second")),
         "default score": score_name(metrics["default_score"]),
     }
-    return "".join(
-        f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>"
-        for key, value in values.items()
-    )
 
 
 def _number(value: float | int | None) -> str:
@@ -116,109 +113,39 @@ def _number(value: float | int | None) -> str:
     return f"{value / 1e6:,.3g} M" if value >= 1e6 else f"{value:,.0f}"
 
 
-def _figures(directory: Path) -> str:
-    """Return every picture of a directory inline, known ones first and with their captions."""
+def _figures(directory: Path) -> Iterator[Figures]:
+    """Yield every picture of a directory, known ones first and with their captions."""
     left = sorted(directory.glob("*.png"))
-    parts = []
     for key, caption in _CAPTIONS.items():
         chosen = [
             p for p in left if p.stem == key or (key.endswith("_") and p.stem.startswith(key))
         ]
         left = [path for path in left if path not in chosen]
-        pictures = "".join(_picture(path, caption) for path in chosen)
-        # of several of a kind, two stand in a row
-        paired = len(chosen) > 1 and key not in _WIDE
-        parts.append(f"<div class='pair'>{pictures}</div>" if paired else pictures)
-    parts += [_picture(path, path.stem.replace("_", " ")) for path in left]
-    return "".join(parts) or "<p>No figure was drawn.</p>"
+        if chosen:
+            yield Figures(chosen, caption, paired=len(chosen) > 1 and key not in _WIDE)
+    for path in left:
+        yield Figures([path], path.stem.replace("_", " "))
 
 
-def _picture(path: Path, caption: str) -> str:
-    content = base64.b64encode(path.read_bytes()).decode("ascii")
-    return (
-        f"<figure class='figure'><img alt='{escape(path.stem, quote=True)}' "
-        f"src='data:image/png;base64,{content}'><figcaption>{escape(caption)}</figcaption></figure>"
-    )
-
-
-def _published(shown: Sequence[PublishedRow]) -> str:
-    """Return the tables of the paper, whole, that rows are shown of."""
+def _published(shown: Sequence[PublishedRow]) -> Iterator[tuple[str, ResultTable]]:
+    """Yield the tables of the paper, whole, that rows are shown of, each with its name."""
+    if not shown:
+        return
     rows: Sequence[PublishedRow] = tuple(jetclass.PUBLISHED.values())
     columns: Sequence[str] = jetclass.SIGNALS
     remark = "Measured by its authors on JetClass; mean and spread of five trainings."
-    if not shown:
-        return "<p>No paper's numbers are known for this data set.</p>"
     if shown[0].paper == darkshowers.PAPER:
         rows, columns = darkshowers.PUBLISHED, darkshowers.COLUMNS
         remark = "Measured by its authors on their own events, one training each."
-    parts = []
-    for table in sorted({row.table for row in rows}):
-        of_table = [row for row in rows if row.table == table]
+    for number in sorted({row.table for row in rows}):
+        of_table = [row for row in rows if row.table == number]
         paper, what = of_table[0].paper, TITLES[of_table[0].metric]
-        title = f"{paper} Table {table}: {what[0].lower()}{what[1:]}"
-        content = ResultTable(title, columns, [published_cells(r) for r in of_table], [remark])
-        parts.append(_details(f"Table {table} of {paper}", to_html(content)))
-    return "".join(parts)
+        title = f"{paper} Table {number}: {what[0].lower()}{what[1:]}"
+        table = ResultTable(title, columns, [published_cells(r) for r in of_table], [remark])
+        yield f"Table {number} of {paper}", table
 
 
-def _data(record: Record) -> str:
-    metrics, ledger = record.metrics, record.ledger
-    counts = metrics["data"]["events"]
-    background = metrics["data"]["background"]
-    events = ", ".join(
-        f"{n} {counts[n]:,}" for n in [background, *ordered(set(counts) - {background})]
-    )
-    files, refused = ledger.get("files", []), ledger.get("refused", [])
-    text = (
-        f"<p><strong>{escape(data_name(metrics))}</strong>: {len(files)} files read, "
-        f"{len(refused)} refused. Evaluated events: {escape(events)}.</p>"
-    )
-    if refused:
-        text += "<p class='note'>Refused: " + "<br>".join(map(_refusal, refused)) + "</p>"
-    rows = "".join(
-        f"<tr class='files'><td class='text'>{escape(str(file.get('path')))}</td>"
-        f"<td>{file.get('events', 0):,}</td>"
-        f"<td><code>{escape(str(file.get('sha256'))[:16])}</code></td></tr>"
-        for file in files
-    )
-    head = "<thead><tr><th>file</th><th>events</th><th>sha256 begins</th></tr></thead>"
-    table = f"<div class='scroll'><table>{head}<tbody>{rows}</tbody></table></div>"
-    return (
-        text
-        + _details("Files", table)
-        + _details("ledger.json", _code(json.dumps(ledger, indent=2)))
-    )
-
-
-def _refusal(entry: Mapping[str, Any]) -> str:
-    return escape(f"{entry.get('path')}: {entry.get('problem')}")
-
-
-def _again(record: Record) -> str:
-    parts = list(_origin(record))
-    parts.append(_details("config.yaml", _code(record.config_text)))
-    if record.provenance:
-        versions = json.dumps(record.provenance, indent=2)
-        parts.append(_details("provenance.json: versions and starts", _code(versions)))
-    return "".join(parts)
-
-
-def _origin(record: Record) -> Iterator[str]:
-    """Say which revision and which command made the run, as far as provenance.json knows."""
-    provenance = record.provenance or {}
-    if provenance.get("git"):
-        yield f"<p>Source revision <code>{escape(str(provenance['git']))}</code>.</p>"
-    if starts := provenance.get("starts"):
-        yield _code("python " + shlex.join(starts[0]["command"]))
-    yield (
-        "<p>The whole configuration is below; the same configuration, versions and machine give "
-        "the same numbers. Every score of every event is in scores.parquet beside this page.</p>"
-    )
-
-
-def _details(title: str, content: str) -> str:
-    return f"<details><summary>{escape(title)}</summary>{content}</details>"
-
-
-def _code(text: str) -> str:
-    return f"<pre><code>{escape(text)}</code></pre>"
+def _events(metrics: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many events of each class were evaluated, background first."""
+    counts, background = metrics["data"]["events"], metrics["data"]["background"]
+    return {label: counts[label] for label in [background, *ordered(set(counts) - {background})]}

@@ -61,6 +61,21 @@ def load_fitted(directory: Path) -> dict[str, FittedScore]:
     return found
 
 
+def check_fitted(model: AnomalyModel, fitted: Mapping[str, FittedScore]) -> None:
+    """Refuse fitted scores that the model has no embedding for, or that take a name of its own."""
+    for name, score in fitted.items():
+        if name in model.score_names:
+            raise ConfigError(
+                f"fitted_scores.{name} has the name of a score of {model.title}. Cure: give it "
+                "another name"
+            )
+        if score.embedding not in model.embedding_names:
+            raise ConfigError(
+                f"fitted_scores.{name}: {model.title} has no embedding '{score.embedding}'. Cure: "
+                f"choose one of {', '.join(model.embedding_names) or 'none: it has none'}"
+            )
+
+
 @dataclass
 class Scorer:
     """A model and its way of reading; counts events and the seconds that scoring alone took.
@@ -78,11 +93,7 @@ class Scorer:
     def __post_init__(self) -> None:
         self.counts = Counts()
         self.seconds = 0.0
-        if twice := set(self.fitted) & set(self.model.score_names):
-            raise ConfigError(
-                f"fitted_scores.{min(twice)} has the name of a score of the model. Cure: "
-                "give it another name"
-            )
+        check_fitted(self.model, self.fitted)
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -172,7 +183,7 @@ class Scorer:
     def fit(self, settings: Mapping[str, Mapping[str, Any]], parts: Sequence[Slice]) -> None:
         """Fit the `settings` of fitted_scores on the background events of `parts`."""
         self.fitted = fitted_scores(settings)
-        self.__post_init__()
+        check_fitted(self.model, self.fitted)
         wanted = max((score.events for score in self.fitted.values()), default=0)
         values: dict[str, list[np.ndarray]] = {s.embedding: [] for s in self.fitted.values()}
         weights, read = [np.zeros(0)], 0
@@ -196,11 +207,6 @@ class Scorer:
         with torch.inference_mode(), self.autocast():
             embeddings = self.model.outputs(batch.to(self.model.device)).embeddings
         for name, found in values.items():
-            if name not in embeddings:
-                raise ConfigError(
-                    f"{type(self.model).__name__} has no embedding '{name}'. Cure: choose one of "
-                    f"{', '.join(embeddings) or 'none: this model has none'}"
-                )
             found.append(embeddings[name].double().cpu().numpy())
 
     def _batches(self, events: Events, path: Path, counted: Counts) -> Iterator[JaggedBatch]:

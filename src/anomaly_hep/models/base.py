@@ -36,6 +36,7 @@ class AnomalyModel(lightning.LightningModule):
     default_score: ClassVar[str]
     score_names: tuple[str, ...]
     event_columns: tuple[str, ...] = ()  # what `outputs` says of each event besides the scores
+    embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors that fitted scores may take
     # particles per event at which the paper counts FLOPs; None: images, all of one size
     reference_multiplicity: ClassVar[float | None] = None
 

@@ -160,6 +160,7 @@ class CoDAE(AnomalyModel):
     """
 
     title: ClassVar[str] = "CoDAE"
+    embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: ClassVar[str] = "sse"
 

@@ -80,6 +80,8 @@ class NearestNeighbours(FittedScore):
 
     def score(self, values: Values) -> Float[np.ndarray, " event"]:
         """Return the mean distance."""
+        if not len(values):
+            return np.zeros(0)  # scikit-learn refuses no event
         distances, _ = self._search.kneighbors(values)
         mean: Float[np.ndarray, " event"] = distances.mean(1)
         return mean

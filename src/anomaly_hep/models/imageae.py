@@ -118,6 +118,7 @@ class ImageAE(AnomalyModel):
     """
 
     title: ClassVar[str] = "AE (Heimel-like)"
+    embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: ClassVar[str] = "sse"
     score_names = RECONSTRUCTION_SCORES

@@ -50,6 +50,7 @@ class SetVAE(AnomalyModel):
     """
 
     title: ClassVar[str] = "Set-VAE"
+    embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ParticleBatch
     default_score: ClassVar[str] = "chamfer"
     score_names = ("chamfer", "kl", "total", "chamfer_sum")
