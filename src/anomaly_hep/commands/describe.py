@@ -24,8 +24,8 @@ def describe_data(config: Mapping[str, Any], module: EventDataModule) -> dict[st
         described["trained_on"] = trained
     if groups := config["data"]["groups"]:
         described["groups"] = groups
-    if module.signal.value:
-        described["signal_in_training"] = module.signal.value
+    if module.signal_share:
+        described["signal_in_training"] = module.signal_share
     return described
 
 
@@ -46,6 +46,7 @@ def describe_model(
     }
     if model.supervised:
         described["supervised"] = True
+        described["labels"] = {phase.name: list(phase.labels) for phase in model.phases}
     if known:
         described["mean_multiplicity"] = multiplicity
     if model.reference_multiplicity is not None:

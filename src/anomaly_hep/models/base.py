@@ -167,9 +167,10 @@ class AnomalyModel(lightning.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the class, so that scoring needs the checkpoint alone."""
+        """Name the class, so that scoring needs the checkpoint alone, and the phase."""
         kind = type(self)
-        checkpoint["anomaly_hep"] = {"model": f"{kind.__module__}.{kind.__qualname__}"}
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        checkpoint["anomaly_hep"] = {"model": name, "phase": self.phase.name}
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and the schedule of the phase."""

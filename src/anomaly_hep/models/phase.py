@@ -95,7 +95,9 @@ def phases_of(settings: Mapping[str, Mapping[str, Any]]) -> tuple[Phase, ...]:
                 f"{'is missing' if wrong[0] in needed else 'does not exist'}. Cure: the keys of a "
                 f"phase are {', '.join(known)}; {', '.join(sorted(needed))} must be there"
             )
-        listed = {k: tuple(v) if isinstance(v, list) else v for k, v in choices.items()}
+        listed: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in choices.items()
+        }
         phases.append(Phase(str(name), **listed))
     return tuple(phases)
 
