@@ -44,7 +44,9 @@ def every_state(run: Path, aside: Path) -> Iterator[list[Path]]:
 
 
 def content(path: Path) -> Any:
-    return torch.load(path, weights_only=True)
+    found = torch.load(path, weights_only=True)
+    del found["datamodule_hyper_parameters"]["num_workers"]
+    return found
 
 
 def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:

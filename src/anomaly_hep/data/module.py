@@ -13,7 +13,7 @@ import numpy as np
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.reading import Counts, Reading, reading_of
 from anomaly_hep.data.signal import Groups, check_share, class_numbers, drawn, labelled_classes
-from anomaly_hep.data.stream import EventStream
+from anomaly_hep.data.stream import EventStream, WholeEpochs
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError
 from anomaly_hep.formats.files import find_files, format_of
 from anomaly_hep.formats.ledger import Ledger
@@ -54,7 +54,7 @@ class EventDataModule(lightning.LightningDataModule):
         on_bad_file: str,
         max_bad_fraction: float,
         seed: int,
-        signal_in_training: float = 0,
+        signal_in_training: float | str = 0,
         groups: Groups | None = None,
         **inputs: Any,
     ) -> None:
@@ -236,9 +236,9 @@ class EventDataModule(lightning.LightningDataModule):
             counts=self.counts.setdefault(name, Counts()),
         )
 
-    def train_dataloader(self) -> EventStream:
-        """Return the shuffled, resumable stream of training background."""
-        return self.streams["train"]
+    def train_dataloader(self) -> WholeEpochs:
+        """Return the shuffled, resumable stream of training events."""
+        return WholeEpochs(self.streams["train"])
 
     def val_dataloader(self) -> EventStream:
         """Return the validation background in file order."""

@@ -137,6 +137,33 @@ class EventStream:
         self.epoch, self.batch, self._counted = state["epoch"], state["batch"], state["counted"]
 
 
+class WholeEpochs:
+    """A stream as Lightning's Trainer iterates it: an iteration has as many batches as an epoch.
+
+    One that begins in the middle of an epoch of the stream, as with limit_train_batches, goes on
+    with the next: a Trainer whose epoch ends early does not validate.
+    """
+
+    def __init__(self, stream: EventStream) -> None:
+        self.stream = stream
+        self.state_dict, self.load_state_dict = stream.state_dict, stream.load_state_dict
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def __iter__(self) -> Iterator[JaggedBatch]:
+        left = len(self)
+        while left:
+            before = left
+            for batch in self.stream:
+                left -= 1
+                yield batch
+                if not left:
+                    return
+            if left == before:
+                return  # a selection that no event passes
+
+
 def _split(pool: _Pool) -> Iterator[JaggedBatch]:
     edges = np.concatenate([np.zeros(1, np.int64), np.cumsum(pool.sizes)])
     offsets = torch.cat([pool.inputs.lengths.new_zeros(1), pool.inputs.lengths.cumsum(0)])
