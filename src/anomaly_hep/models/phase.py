@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from anomaly_hep.errors import ConfigError
@@ -34,31 +34,6 @@ class Phase:
     patience: int | None = None
     clip_each_tensor: float | None = None
 
-    def __post_init__(self) -> None:
-        for key, right, wanted in (
-            ("epochs", _whole(self.epochs), "a whole number of at least 1"),
-            ("optimizer", isinstance(self.optimizer, Mapping), "a _target_ below torch.optim"),
-            ("scheduler", isinstance(self.scheduler, Mapping | None),
-             "a _target_ below torch.optim.lr_scheduler, or null"),
-            ("trains", bool(self.trains) and _texts(self.trains),
-             "a list of prefixes of parameters, [''] for all"),
-            ("learning_rates", isinstance(self.learning_rates, Mapping)
-             and all(map(_positive, self.learning_rates.values())), "{prefix: learning rate}"),
-            ("labels", _texts(self.labels), "a list of classes, or ['*'] for all"),
-            ("checkpoint", _texts(self.checkpoint) and len(self.checkpoint) == 2
-             and self.checkpoint[1] in ("min", "max"),
-             "a term of the loss and min or max, such as [loss, min]"),
-            ("patience", self.patience is None or _whole(self.patience),
-             "a number of validations of at least 1, or null"),
-            ("clip_each_tensor", self.clip_each_tensor is None or _positive(self.clip_each_tensor),
-             "a number above 0, or null"),
-        ):  # fmt: skip
-            if not right:
-                raise ConfigError(
-                    f"model.phases.{self.name}.{key}={getattr(self, key)} does not do. Cure: give "
-                    f"{wanted}"
-                )
-
     def learns(self, parameter: str) -> bool:
         """Whether the parameter of this name learns."""
         return any(parameter.startswith(prefix) for prefix in self.trains)
@@ -81,25 +56,52 @@ def _texts(value: Any) -> bool:
     return isinstance(value, Sequence) and all(isinstance(text, str) for text in value)
 
 
+# by key: whether a value of the configuration will do, and what is expected
+_EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "epochs": (_whole, "a whole number of at least 1"),
+    "optimizer": (lambda v: isinstance(v, Mapping), "a _target_ below torch.optim"),
+    "scheduler": (
+        lambda v: isinstance(v, Mapping | None),
+        "a _target_ below torch.optim.lr_scheduler, or null",
+    ),
+    "trains": (lambda v: bool(v) and _texts(v), "a list of prefixes of parameters, [''] for all"),
+    "learning_rates": (
+        lambda v: isinstance(v, Mapping) and all(map(_positive, v.values())),
+        "{prefix: learning rate}",
+    ),
+    "labels": (_texts, "a list of classes, ['*'] for all"),
+    "checkpoint": (
+        lambda v: _texts(v) and len(v) == 2 and v[1] in ("min", "max"),
+        "a term of the loss and min or max, such as [loss, min]",
+    ),
+    "patience": (
+        lambda v: v is None or _whole(v), "a number of validations of at least 1, or null"
+    ),
+    "clip_each_tensor": (lambda v: v is None or _positive(v), "a number above 0, or null"),
+}  # fmt: skip
+_NEEDED = ("epochs", "optimizer", "scheduler")
+
+
 def phases_of(settings: Mapping[str, Mapping[str, Any]]) -> tuple[Phase, ...]:
     """Return the phases of a configuration, {name: keys of `Phase`}, in their order."""
-    known = {f.name: f for f in fields(Phase) if f.name != "name"}
-    needed = {n for n, f in known.items() if f.default is f.default_factory is MISSING}
     if not settings:
         raise ConfigError("model.phases is empty. Cure: give one, such as conf/model/setvae.yaml's")
-    phases = []
-    for name, choices in settings.items():
-        if wrong := sorted(set(choices) - set(known)) or sorted(needed - set(choices)):
-            raise ConfigError(
-                f"model.phases.{name}.{wrong[0]} "
-                f"{'is missing' if wrong[0] in needed else 'does not exist'}. Cure: the keys of a "
-                f"phase are {', '.join(known)}; {', '.join(sorted(needed))} must be there"
-            )
-        listed: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in choices.items()
-        }
-        phases.append(Phase(str(name), **listed))
-    return tuple(phases)
+    return tuple(_phase(str(name), choices) for name, choices in settings.items())
+
+
+def _phase(name: str, choices: Mapping[str, Any]) -> Phase:
+    key = f"model.phases.{name}"
+    for wrong in (*(k for k in choices if k not in _EXPECTED), *(set(_NEEDED) - set(choices))):
+        raise ConfigError(
+            f"{key}.{wrong} {'is missing' if wrong in _NEEDED else 'does not exist'}. Cure: the "
+            f"keys of a phase are {', '.join(_EXPECTED)}; {', '.join(_NEEDED)} must be there"
+        )
+    for chosen, value in choices.items():
+        right, expected = _EXPECTED[chosen]
+        if not right(value):
+            raise ConfigError(f"{key}.{chosen}={value} does not do. Cure: give {expected}")
+    listed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in choices.items()}
+    return Phase(name, **listed)
 
 
 def scaled(phases: Sequence[Phase], epochs: int | None) -> tuple[Phase, ...]:
@@ -109,10 +111,10 @@ def scaled(phases: Sequence[Phase], epochs: int | None) -> tuple[Phase, ...]:
     """
     if epochs is None:
         return tuple(phases)
-    if not _whole(epochs) or epochs < len(phases):
+    if epochs < len(phases):
         raise ConfigError(
             f"trainer.max_epochs={epochs} is less than an epoch for each phase "
-            f"({', '.join(phase.name for phase in phases)}). Cure: give a whole number of at least "
+            f"({', '.join(phase.name for phase in phases)}). Cure: give at least "
             f"{len(phases)}, or null for the model's own"
         )
     total, given = sum(phase.epochs for phase in phases), 0
