@@ -114,12 +114,6 @@ def test_a_training_without_validation_is_refused(tmp_path: Path, data: Path) ->
         training(tmp_path, data, _one_phase(), limit_val_batches=0)
 
 
-@pytest.mark.parametrize("name", ["callbacks", "min_epochs", "logger"])
-def test_what_a_run_decides_is_refused_by_name(tmp_path: Path, data: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"trainer\.{name}: .*Cure: leave it out"):
-        training(tmp_path, data, _one_phase(), **{name: None})
-
-
 def test_a_key_that_lightning_does_not_know_is_named(tmp_path: Path, data: Path) -> None:
     with pytest.raises(ConfigError, match="max_epoks"):
         fit(tmp_path, data, _one_phase(), max_epoks=3)

@@ -24,21 +24,6 @@ from anomaly_hep.models.phase import Phase, scaled
 from anomaly_hep.resuming import CheckpointFiles, Position, newest
 from anomaly_hep.runtime import TERMINATED, Termination
 
-# what Lightning's Trainer takes and a run decides by itself
-_DECIDED = {
-    "callbacks": "a run has its own",
-    "default_root_dir": "run_dir says where",
-    "enable_checkpointing": "checkpoints are the run's own",
-    "enable_model_summary": "metrics.json says how large the model is",
-    "fast_dev_run": "limit_train_batches and limit_val_batches shorten a run",
-    "logger": "logger=NAME chooses a dashboard",
-    "min_epochs": "model.phases.NAME.patience says when a phase may end early",
-    "min_steps": "model.phases.NAME.patience says when a phase may end early",
-    "num_sanity_val_steps": "a run validates behind steps alone",
-    "plugins": "checkpoints are the run's own",
-    "use_distributed_sampler": "each rank reads its own share of the events",
-}
-
 
 class Training:
     """The training of one run: `fit` makes it, or the part of it that a kill left undone."""
@@ -62,12 +47,6 @@ class Training:
         self.loggers = [self.rows, *dashboards]
         self.milestones = Milestones(self.directory, self.settings.pop("milestones") or ())
         self.speed = Speed()
-        self._check()
-
-    def _check(self) -> None:
-        for name in self.settings:
-            if name in _DECIDED:
-                raise ConfigError(f"trainer.{name}: {_DECIDED[name]}. Cure: leave it out")
         if self.settings.get("limit_val_batches", 1) == 0:
             raise ConfigError(
                 "trainer.limit_val_batches=0 leaves no validation to choose the weights that are "

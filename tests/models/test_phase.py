@@ -34,25 +34,10 @@ def test_the_defaults_of_the_configuration_are_those_of_the_class() -> None:
     assert phases_of({"train": {**needed, **content}}) == phases_of({"train": needed})
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("epochs", 0), ("epochs", "abc"), ("epochs", True), ("epochs", 1.5),
-        ("optimizer", "adam"), ("scheduler", 3), ("trains", []), ("trains", [1]),
-        ("learning_rates", {"a": "fast"}), ("learning_rates", {"a": 0}), ("labels", [2]),
-        ("checkpoint", ["loss"]), ("checkpoint", ["loss", "most"]), ("patience", 0),
-        ("patience", "long"), ("clip_each_tensor", 0), ("clip_each_tensor", -1.0),
-    ],
-)  # fmt: skip
-def test_a_wrong_value_is_refused_by_its_key(key: str, value: Any) -> None:
-    with pytest.raises(ConfigError, match=rf"model\.phases\.train\.{key}=.*Cure: give"):
-        phases_of({"train": {**SMALL, key: value}})
-
-
 def test_a_wrong_or_missing_key_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"phases\.train\.epoch does not exist.*epochs, optim"):
+    with pytest.raises(ConfigError, match=r"phases\.train: .*'epoch'"):
         phases_of({"train": {**SMALL, "epoch": 3}})
-    with pytest.raises(ConfigError, match=r"phases\.train\.epochs is missing"):
+    with pytest.raises(ConfigError, match=r"phases\.train: .*'epochs'"):
         phases_of({"train": {"optimizer": {}, "scheduler": None}})
     with pytest.raises(ConfigError, match=r"model\.phases is empty"):
         phases_of({})

@@ -8,17 +8,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import hydra
 import torch
-from omegaconf import OmegaConf
 from rich.console import Console
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.commands import train
+from anomaly_hep.configuration import compose
 from anomaly_hep.errors import ConfigError, MissingToolError
-from anomaly_hep.evaluate.runs import find_runs
+from anomaly_hep.evaluate.ensembles import find_runs
 from anomaly_hep.fpga.page import show
 from anomaly_hep.run import claim, digest
 from anomaly_hep.runtime import Termination, keep_freed_memory
@@ -76,9 +75,7 @@ def _checkpoint(config: Mapping[str, Any], console: Console) -> Path:
     newest = _newest(train.OUTPUTS)
     if newest is None:
         console.print("no finished CLIP-VAE run in outputs/: training a small one")
-        small = hydra.compose("train", overrides=[*SMALL, f"seed={config['seed']}"])
-        plain = OmegaConf.to_container(small, resolve=True, throw_on_missing=True)
-        train.run(cast(dict[str, Any], plain))
+        train.run(compose("train", [*SMALL, f"seed={config['seed']}"]))
         newest = _newest(train.OUTPUTS)
         assert newest is not None
     console.print(f"from {newest}")
@@ -89,9 +86,9 @@ def _newest(outputs: Path) -> Path | None:
     """Return the best checkpoint of the CLIP-VAE run that finished last."""
     runs = find_runs(outputs) if outputs.is_dir() else []
     finished = [
-        r.record.directory
+        r.files.directory
         for r in runs
-        if r.status == "finished" and r.record.config["model"]["name"] == "clipvae"
+        if r.status == "finished" and r.files.config["model"]["name"] == "clipvae"
     ]
     newest = max(finished, key=lambda d: (d / "done.json").stat().st_mtime, default=None)
     return None if newest is None else newest / "checkpoints" / "best.ckpt"

@@ -20,8 +20,8 @@ from anomaly_hep.errors import ConfigError, ExportError
 from anomaly_hep.evaluate.scores import usable
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.models.base import AnomalyModel
-from anomaly_hep.models.layers.segments import Segments
-from anomaly_hep.models.layers.trigger import FLAG_RANGE, hardest, ranks
+from anomaly_hep.models.layers.jagged import Jagged
+from anomaly_hep.models.layers.trigger import FLAG_RANGE
 from anomaly_hep.models.setvae import SetVAE
 
 _CHUNK = 4096  # events read at a time
@@ -125,7 +125,7 @@ def collect(
 
 def of_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
     """Return jets with their `count` hardest particles."""
-    kept = ranks(batch.features[:, 0], Segments(batch.lengths)) < count
+    kept = Jagged(batch.lengths).ranks(batch.features[:, 0]) < count
     return replace(
         batch,
         lengths=batch.lengths.clamp(max=count),
@@ -142,4 +142,4 @@ def _inputs(
     if any(port.flag for port in chosen):
         parts.append(functional.one_hot(batch.known_types, len(PARTICLE_TYPES)).float())
     momentum = batch.features[:, 0]
-    return hardest(torch.cat(parts, dim=1), momentum, Segments(batch.lengths), constituents)
+    return Jagged(batch.lengths).hardest(torch.cat(parts, dim=1), momentum, constituents)

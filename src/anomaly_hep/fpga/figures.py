@@ -10,14 +10,15 @@ from jaxtyping import Shaped
 from matplotlib.figure import Figure
 
 from anomaly_hep.evaluate.figures.style import DENSITY_COLOURS, all_colours, house_style
-from anomaly_hep.evaluate.labels import decay_math, ordered
+from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.fpga.verify import Stage
 
 
 def efficiencies(content: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
     """Return the signal efficiency of chosen stages with intervals; `names` are the legend's."""
     shown = [row for row in content["stages"] if row["implementation"] in names]
-    labels = ordered(shown[0]["efficiency"])
+    paper = load_paper(content["model"]["paper"])
+    labels = paper.ordered(shown[0]["efficiency"])
     with house_style():
         figure = Figure(figsize=(9, 4.5), layout="constrained")
         axes = figure.subplots()
@@ -32,7 +33,7 @@ def efficiencies(content: Mapping[str, Any], names: Mapping[str, str]) -> Figure
                 color=colour,
                 label=names[row["implementation"]],
             )
-        axes.set_xticks(range(len(labels)), [decay_math(label) for label in labels])
+        axes.set_xticks(range(len(labels)), [paper.math(label) for label in labels])
         axes.set_yscale("log")
         axes.set_ylabel(f"signal efficiency at rejection {content['design']['rejection']:g} [%]")
         axes.legend(fontsize="small", frameon=False)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from anomaly_hep.evaluate.cells import NOTHING, Cell, percent
-from anomaly_hep.evaluate.labels import decay, model_name, ordered
+from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.evaluate.render import page
 
 Row = list[str | Cell]
@@ -46,13 +46,14 @@ def proof_rows(content: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
 
 def efficiency_rows(content: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
     """Return head and rows of the signal efficiencies, in %, of stages that differ in them."""
-    signals = ordered(content["stages"][0]["efficiency"])
+    paper = load_paper(content["model"]["paper"])
+    signals = paper.ordered(content["stages"][0]["efficiency"])
     rows: list[Row] = []
     for stage in content["stages"]:
         cells = [percent(*stage["efficiency"][s]) for s in signals if s in stage["efficiency"]]
         if len(cells) == len(signals) and (not rows or cells != rows[-1][1:]):
             rows.append([stage["implementation"].split(": ")[0], *cells])
-    return ["stage", *map(decay, signals)], rows
+    return ["stage", *map(paper.text, signals)], rows
 
 
 def resource_rows(content: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
@@ -132,7 +133,7 @@ def html(directory: Path, content: Mapping[str, Any]) -> str:
     design = content["design"]
     return page(
         "firmware.html.j2",
-        title=f"{model_name(content)} in firmware",
+        title=f"{content['model']['title']} in firmware",
         subtitle=f"From {content['model']['checkpoint']}; {_measured_on(content)}.",
         compared=", ".join(s["implementation"].rpartition(": ")[2] for s in _compared(content)),
         wrong="" if content["exact"] else _differences(content),

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
 from anomaly_hep.errors import ExportError
-from anomaly_hep.evaluate.curves import Sample
 from anomaly_hep.evaluate.intervals import (
     Interval,
     efficiency_interval,
     mean_efficiency_interval,
 )
+from anomaly_hep.evaluate.roc import ScoreDistribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,10 +133,10 @@ def mean_efficiency(
     return mean_efficiency_interval(tail, list(samples.values()), rejection)
 
 
-def _samples(stage: Stage, labels: Shaped[np.ndarray, " event"]) -> dict[str, Sample]:
+def _samples(stage: Stage, labels: Shaped[np.ndarray, " event"]) -> dict[str, ScoreDistribution]:
     labels = labels[: len(stage)]
     return {
-        str(label): Sample.of(stage.scores[labels == label], name=stage.implementation)
+        str(label): ScoreDistribution.of(stage.scores[labels == label], name=stage.implementation)
         for label in dict.fromkeys(labels.tolist())
     }
 

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric
 
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
 from anomaly_hep.errors import NonFiniteError
+from anomaly_hep.models.noise import Noise
 from anomaly_hep.models.optimization import configured
 from anomaly_hep.models.outputs import EventOutputs, Reconstruction, ScoreDescription
 from anomaly_hep.models.phase import Phase, phases_of
@@ -46,6 +47,9 @@ class AnomalyModel(lightning.LightningModule):
         self.phase = self.phases[0]
         self.validation_means: dict[str, MeanMetric] = {}
         self._frozen: list[torch.nn.Parameter] = []  # by the phase, not by the model itself
+        self.noise = Noise(self.rng)
+        self.steps_done: Tensor
+        self.register_buffer("steps_done", torch.zeros(()), persistent=False)
 
     @property
     def supervised(self) -> bool:
@@ -115,12 +119,18 @@ class AnomalyModel(lightning.LightningModule):
 
     def noise_like(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
         """Return standard normal noise that depends on seed, phase, step and rank alone."""
-        noise = torch.randn(values.shape, generator=self.rng())
-        return noise.to(values.device, values.dtype)
+        return self.noise(torch.randn, values.shape, values.device).to(values.dtype)
 
     def uniform(self, shape: Sequence[int]) -> Float[Tensor, ...]:
         """Return uniform noise between 0 and 1 that depends on seed, phase, step and rank alone."""
-        return torch.rand(tuple(shape), generator=self.rng()).to(self.device)
+        return self.noise(torch.rand, shape, self.device)
+
+    def ramp(self, steps: int) -> Float[Tensor, ""]:
+        """Return the share of the first `steps` steps that is done, up to 1.
+
+        It is a tensor, so that a compiled step is the same one all along.
+        """
+        return (self.steps_done / max(steps, 1)).clamp(max=1.0)
 
     def rng(self) -> torch.Generator:
         """Return the random number generator of this step of this phase.
@@ -134,6 +144,7 @@ class AnomalyModel(lightning.LightningModule):
 
     def training_step(self, batch: Any, batch_index: int) -> dict[str, Any]:
         """Return the loss of one batch, and its terms; a NaN or an infinity stops the run."""
+        self.steps_done.fill_(self.global_step)
         # dropout and whatever else draws from torch's own generator draws the same in a run that
         # was killed and resumed
         torch.manual_seed(self.rng().initial_seed())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from annotated_types import MinLen
+
+from anomaly_hep.bounds import Count, Positive
 from anomaly_hep.errors import ConfigError
 
 
@@ -24,15 +27,15 @@ class Phase:
     """
 
     name: str
-    epochs: int
+    epochs: Count
     optimizer: Mapping[str, Any]
     scheduler: Mapping[str, Any] | None
-    trains: tuple[str, ...] = ("",)
-    learning_rates: Mapping[str, float] = field(default_factory=dict)
+    trains: Annotated[tuple[str, ...], MinLen(1)] = ("",)
+    learning_rates: Mapping[str, Positive] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
-    checkpoint: tuple[str, str] = ("loss", "min")
-    patience: int | None = None
-    clip_each_tensor: float | None = None
+    checkpoint: tuple[str, Literal["min", "max"]] = ("loss", "min")
+    patience: Count | None = None
+    clip_each_tensor: Positive | None = None
 
     def learns(self, parameter: str) -> bool:
         """Whether the parameter of this name learns."""
@@ -44,64 +47,23 @@ class Phase:
         return any(below.startswith(p) or p.startswith(below) for p in self.trains)
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, Sequence) and all(isinstance(text, str) for text in value)
-
-
-# by key: whether a value of the configuration will do, and what is expected
-_EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "epochs": (_whole, "a whole number of at least 1"),
-    "optimizer": (lambda v: isinstance(v, Mapping), "a _target_ below torch.optim"),
-    "scheduler": (
-        lambda v: isinstance(v, Mapping | None),
-        "a _target_ below torch.optim.lr_scheduler, or null",
-    ),
-    "trains": (lambda v: bool(v) and _texts(v), "a list of prefixes of parameters, [''] for all"),
-    "learning_rates": (
-        lambda v: isinstance(v, Mapping) and all(map(_positive, v.values())),
-        "{prefix: learning rate}",
-    ),
-    "labels": (_texts, "a list of classes, ['*'] for all"),
-    "checkpoint": (
-        lambda v: _texts(v) and len(v) == 2 and v[1] in ("min", "max"),
-        "a term of the loss and min or max, such as [loss, min]",
-    ),
-    "patience": (
-        lambda v: v is None or _whole(v), "a number of validations of at least 1, or null"
-    ),
-    "clip_each_tensor": (lambda v: v is None or _positive(v), "a number above 0, or null"),
-}  # fmt: skip
-_NEEDED = ("epochs", "optimizer", "scheduler")
-
-
 def phases_of(settings: Mapping[str, Mapping[str, Any]]) -> tuple[Phase, ...]:
     """Return the phases of a configuration, {name: keys of `Phase`}, in their order."""
     if not settings:
         raise ConfigError("model.phases is empty. Cure: give one, such as conf/model/setvae.yaml's")
-    return tuple(_phase(str(name), choices) for name, choices in settings.items())
-
-
-def _phase(name: str, choices: Mapping[str, Any]) -> Phase:
-    key = f"model.phases.{name}"
-    for wrong in (*(k for k in choices if k not in _EXPECTED), *(set(_NEEDED) - set(choices))):
-        raise ConfigError(
-            f"{key}.{wrong} {'is missing' if wrong in _NEEDED else 'does not exist'}. Cure: the "
-            f"keys of a phase are {', '.join(_EXPECTED)}; {', '.join(_NEEDED)} must be there"
-        )
-    for chosen, value in choices.items():
-        right, expected = _EXPECTED[chosen]
-        if not right(value):
-            raise ConfigError(f"{key}.{chosen}={value} does not do. Cure: give {expected}")
-    listed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in choices.items()}
-    return Phase(name, **listed)
+    phases = []
+    for name, choices in settings.items():
+        listed: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in choices.items()
+        }
+        try:
+            phases.append(Phase(name, **listed))
+        except TypeError as error:
+            raise ConfigError(
+                f"model.phases.{name}: {error}. Cure: give the keys of conf/phase/default.yaml"
+            ) from error
+    return tuple(phases)
 
 
 def scaled(phases: Sequence[Phase], epochs: int | None) -> tuple[Phase, ...]:
