@@ -15,14 +15,16 @@ ROOMS = ["simulate", "formats", "data", "models", "evaluate", "papers", "fpga", 
 SHARED = {"types", "errors", "atomic", "plugins", "bounds", "processor"}
 # what stands around the street: these may be imported by commands only
 AROUND = {
-    "run",
-    "runtime",
+    "api",
     "callbacks",
+    "catalogue",
+    "configuration",
     "dashboards",
     "fitting",
     "metrics_csv",
     "resuming",
-    "configuration",
+    "run",
+    "runtime",
     "settings",
     "signatures",
 }

@@ -44,8 +44,8 @@ from anomaly_hep.runtime import Termination, keep_freed_memory
 OUTPUTS = Path("outputs")
 
 
-def run(config: Mapping[str, Any]) -> None:
-    """Make the run that `config` describes, or the part of it that a kill left undone."""
+def run(config: Mapping[str, Any]) -> Path:
+    """Make the run that `config` describes, or the part that a kill left undone; return where."""
     termination = Termination()
     termination.install()
     keep_freed_memory()
@@ -57,13 +57,14 @@ def run(config: Mapping[str, Any]) -> None:
     if _rank():
         # Lightning started this process for a run that rank 0 holds already
         _make(config, RunDirectory(path), termination, console)
-        return
+        return path
     with claim(path, config) as directory:
         if directory.finished:
             console.print(f"{path} is finished; its results:")
         else:
             _make(config, directory, termination, console)
         _show(path, console)
+    return path
 
 
 def _rank() -> int:
