@@ -171,7 +171,7 @@ def test_a_run_can_be_evaluated_again(toys: Path, run: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_never_finishes_it(toys: Path) -> None:
     printed = runs.train(
-        toys, "data.dir=.", "run_dir=diverged", "model.optimizer.learning_rate=1e30", expect=1
+        toys, "data.dir=.", "run_dir=diverged", "model.phases.train.optimizer.lr=1e30", expect=1
     )
     assert "is not finite at step" in printed
     assert "batch" in printed

@@ -74,12 +74,6 @@ class RunDirectory:
         """Whether the run is complete: then nothing in it is written again."""
         return (self.path / "done.json").exists()
 
-    @property
-    def last_checkpoint(self) -> Path | None:
-        """The checkpoint to go on from, if there is one."""
-        path = self.path / "checkpoints" / "last.ckpt"
-        return path if path.exists() else None
-
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Mark the run as complete."""
         (self.path / "error.txt").unlink(missing_ok=True)

@@ -30,7 +30,7 @@ def describe_data(config: Mapping[str, Any], module: EventDataModule) -> DataDes
         background=module.background,
         groups=config["data"]["groups"] or {},
         trained_on=trained_on,
-        signal_in_training=module.signal.value or None,
+        signal_in_training=module.signal_share or None,
         event_noun=format_of(files[0].path).EVENT_NOUN,
     )
 
@@ -52,6 +52,7 @@ def describe_model(
         flops_per_event=here["total"],
         encoder_flops_per_event=here["encoder"],
         supervised=model.supervised,
+        labels={phase.name: phase.labels for phase in model.phases if phase.labels},
         mean_multiplicity=multiplicity if known else None,
         reference_multiplicity=reference,
         flops_at_reference=printed.get("total"),

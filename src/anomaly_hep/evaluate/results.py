@@ -30,8 +30,8 @@ class DataDescription:
     """The events that a run was tested on.
 
     `events` counts them by label; `groups` are labels of signals that belong together, such as one
-    model at several masses. `signal_in_training` is the share of signal among the training events,
-    or 'all'. `event_noun` is what one calls them: jets, images, events.
+    model at several masses. `signal_in_training` is the share of signal among the training events
+    without labels. `event_noun` is what one calls them: jets, images, events.
     """
 
     name: str
@@ -41,7 +41,7 @@ class DataDescription:
     events: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     trained_on: str | None = None
-    signal_in_training: float | str | None = None
+    signal_in_training: float | None = None
     event_noun: str = _said("events")
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class ModelDescription:
     """A model: its size, its operations per event, and the titles of its scores in their order.
 
     Operations are counted at the mean multiplicity of the test events, and at the one that the
-    paper counts them at.
+    paper counts them at. `labels` are the classes that a phase of the training saw with labels.
     """
 
     name: str
@@ -90,6 +90,7 @@ class ModelDescription:
     flops_per_event: float
     encoder_flops_per_event: float
     supervised: bool = False
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     mean_multiplicity: float | None = None
     reference_multiplicity: float | None = None
     flops_at_reference: float | None = None

@@ -56,7 +56,7 @@ class SetVAE(AnomalyModel):
         *,
         features: Sequence[str],
         encoder: Mapping[str, Any],
-        optimizer: Mapping[str, Any],
+        phases: Mapping[str, Any],
         latent_dim: int,
         max_particles: int,
         beta: float,
@@ -68,7 +68,7 @@ class SetVAE(AnomalyModel):
         seed: int,
         quantization: Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(optimizer, seed)
+        super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)
         if tuple(features[:3]) != TARGET:
             raise ConfigError(
