@@ -8,11 +8,9 @@ import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import hydra
 import torch
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +18,7 @@ from anomaly_hep.atomic import write_text
 from anomaly_hep.commands.rates import Clock, model_rates, product_rate
 from anomaly_hep.commands.simulate import ensure
 from anomaly_hep.commands.train import make_model
+from anomaly_hep.configuration import compose
 from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.reading import Reading, reading_of
@@ -101,9 +100,7 @@ def _describe(batches: list[JaggedBatch]) -> dict[str, float]:
 
 
 def _model(name: str, config: Mapping[str, Any]) -> AnomalyModel:
-    composed = hydra.compose("train", [f"model={name}", f"data={config['data']['name']}"])
-    settings = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
-    return make_model(settings)
+    return make_model(compose("train", [f"model={name}", f"data={config['data']['name']}"]))
 
 
 def _reading_rate(config: Mapping[str, Any], reading: Reading) -> dict[str, float]:

@@ -8,15 +8,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import hydra
 import torch
-from omegaconf import OmegaConf
 from rich.console import Console
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.commands import train
+from anomaly_hep.configuration import compose
 from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.ensembles import find_runs
 from anomaly_hep.fpga.page import show
@@ -76,9 +75,7 @@ def _checkpoint(config: Mapping[str, Any], console: Console) -> Path:
     newest = _newest(train.OUTPUTS)
     if newest is None:
         console.print("no finished CLIP-VAE run in outputs/: training a small one")
-        small = hydra.compose("train", overrides=[*SMALL, f"seed={config['seed']}"])
-        plain = OmegaConf.to_container(small, resolve=True, throw_on_missing=True)
-        train.run(cast(dict[str, Any], plain))
+        train.run(compose("train", [*SMALL, f"seed={config['seed']}"]))
         newest = _newest(train.OUTPUTS)
         assert newest is not None
     console.print(f"from {newest}")
