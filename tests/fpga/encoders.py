@@ -101,6 +101,18 @@ def _layer(
     return replace(layer, output=replace(output, fraction=layer.accumulator.fraction - drop))
 
 
+def with_one_weight_changed(encoder: IntegerEncoder, rank: int = 0) -> IntegerEncoder:
+    """The encoder with one weight of phi's last layer a step nearer to zero.
+
+    rank: which one, by falling size: where a unit is always 0 the largest may not matter.
+    """
+    layer = encoder.phi[-1]
+    weight = layer.weight.copy()
+    place = np.unravel_index(np.argsort(-np.abs(weight), axis=None)[rank], weight.shape)
+    weight[place] -= np.sign(weight[place])
+    return replace(encoder, phi=(*encoder.phi[:-1], replace(layer, weight=weight)))
+
+
 def hard_inputs(encoder: IntegerEncoder, count: int = 500, seed: int = 1) -> Integers:
     """Nothing at all, both ends of the range everywhere and in turns, and random integers."""
     random = np.random.default_rng(seed)

@@ -12,14 +12,14 @@ import torch
 from anomaly_hep.data.features import PARTICLE_TYPES
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import JetReading
-from anomaly_hep.errors import ConfigError, ExportError
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.scores import load_model
-from anomaly_hep.fpga.events import Jets, collect, exportable, of_hardest, ports
+from anomaly_hep.fpga.events import Jets, collect, of_hardest, ports
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.models.setvae import SetVAE
 from tests.data.files import write_toys
 from tests.fpga.models import write_checkpoint
-from tests.models.jets import make_model, random_batch, rows_of
+from tests.models.jets import random_batch, rows_of
 
 RANGES = {"log_pt": 4.0, "pt_rel": 8.0}
 
@@ -147,21 +147,3 @@ def test_shuffling_keeps_events_together() -> None:
     # always the same order, and any first part has both classes
     np.testing.assert_array_equal(jets.shuffled().score, found.score)
     assert 50 < (found.labels[:100] == "QCD").sum() < 85
-
-
-def test_models_of_sets_of_particles_are_exportable() -> None:
-    for name in ("setvae", "clipvae"):
-        model = make_model(f"model={name}")
-        assert exportable(model, Path("best.ckpt")) is model
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [("codae", "standard deviation"), ("imageae", "no integer form")],
-)
-def test_other_models_are_refused_with_their_reason(name: str, reason: str) -> None:
-    model = make_model("data=darkshowers", f"model={name}")
-    with pytest.raises(
-        ExportError, match=rf"best\.ckpt holds .*AE, which.*{reason}.*Cure: .*clipvae or setvae"
-    ):
-        exportable(model, Path("best.ckpt"))

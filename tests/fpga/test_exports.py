@@ -1,9 +1,10 @@
-"""An export is whole under its name or not there, and a corrupt one is not hidden."""
+"""An export is whole under its name or not there, and a wrong one is found out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from anomaly_hep.fpga.exporters import export_rtl
 from anomaly_hep.fpga.exports import Job, Results, export, stages
 from anomaly_hep.fpga.verify import compare
 from anomaly_hep.models.layers.trigger import TriggerEncoder
-from tests.fpga.encoders import hard_inputs, random_encoder
+from tests.fpga.encoders import hard_inputs, random_encoder, with_one_weight_changed
 
 SETTINGS: dict[str, Any] = {
-    "corrupt": None, "outputs": ["score", "decision"], "part": "xcvu13p-flga2577-2-e",
+    "outputs": ["score", "decision"], "part": "xcvu13p-flga2577-2-e",
     "clock_ns": 2.5, "rtl": {"delay_per_stage": 5, "simulated_events": 30, "synthesis": True},
 }  # fmt: skip
 
@@ -154,27 +155,20 @@ def test_paths_are_mended_before_the_name_is_given(
     assert ".any.part" not in (tmp_path / "any" / "scripts" / "run.tcl").read_text()
 
 
-def test_a_corrupt_weight_is_exported_but_not_expected(tmp_path: Path) -> None:
-    given: list[Job] = []
+def test_an_exporter_that_changes_a_weight_is_found_out(tmp_path: Path) -> None:
+    def changing(job: Job) -> Results:
+        changed = replace(job.design, integers=with_one_weight_changed(job.design.integers))
+        return _honest(replace(job, design=changed))
 
-    def keeping(job: Job) -> Results:
-        given.append(job)
-        return _honest(job)
-
-    results = _export(keeping, tmp_path, corrupt="one_weight")
-    (job,) = given
-    weights = zip(DESIGN.integers.layers, job.design.integers.layers, strict=True)
-    steps = sum(int(np.abs(one.weight - other.weight).sum()) for one, other in weights)
-    assert steps == 1
-    np.testing.assert_array_equal(job.expected["latent"], DESIGN.integers(INPUTS))
-    reference = stages(Results({"right": {**job.expected}}), DESIGN)
-    wrong = compare([*reference, *stages(results, DESIGN)])
+    right = {"latent": DESIGN.integers(INPUTS)}
+    reference = stages(Results({"right": right}), DESIGN)
+    wrong = compare([*reference, *stages(_export(changing, tmp_path), DESIGN)])
     assert wrong[1].equal is not None
     assert wrong[1].equal < len(INPUTS)
     assert not wrong[1].exact
 
 
-def test_without_corruption_everything_is_expected(tmp_path: Path) -> None:
+def test_an_exporter_is_told_what_is_expected(tmp_path: Path) -> None:
     def checking(job: Job) -> Results:
         latents = DESIGN.integers(job.inputs)
         scores = DESIGN.score(latents)

@@ -16,7 +16,7 @@ from anomaly_hep.errors import ConfigError, ExportError, MissingToolError
 from anomaly_hep.fpga import finn, finn_environment, finn_graph
 from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.integers import Layer
-from tests.fpga.encoders import events, random_encoder
+from tests.fpga.encoders import events, random_encoder, with_one_weight_changed
 
 PART = "xcvu13p-flga2577-2-e"
 REQUEST = finn.Request(rate=1e6, clock_ns=2.5, part=PART)
@@ -46,7 +46,7 @@ def test_a_graph_without_rho_and_with_one_bit_is_exact() -> None:
 def test_one_changed_weight_is_noticed() -> None:
     encoder = random_encoder(1)
     inputs = events(encoder, 100)
-    changed = finn_graph.execute(encoder.with_one_weight_changed(), inputs)
+    changed = finn_graph.execute(with_one_weight_changed(encoder), inputs)
     assert (changed != encoder(inputs)).any()
 
 
@@ -260,7 +260,7 @@ def test_finn_stops_where_an_integer_is_another(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = random_encoder(2)
-    changed = finn_graph.dialect(encoder.with_one_weight_changed())
+    changed = finn_graph.dialect(with_one_weight_changed(encoder))
     monkeypatch.setattr(finn_graph, "dialect", lambda *_: changed)
     with pytest.raises(ExportError, match=r"checkpoint graph: only \d+ of 20 events"):
         finn.estimate(

@@ -13,7 +13,7 @@ import pytest
 from anomaly_hep.errors import ExportError, MissingToolError
 from anomaly_hep.fpga import hls4ml
 from anomaly_hep.fpga.chipscore import ChipScore
-from tests.fpga.encoders import hard_inputs, random_encoder
+from tests.fpga.encoders import hard_inputs, random_encoder, with_one_weight_changed
 
 # between them: one constituent and many, no rho, biases in phi, 2 and 8 bits
 DESIGNS: list[tuple[str, dict[str, Any]]] = [
@@ -51,7 +51,7 @@ def test_the_project_may_end_in_the_score(tmp_path: Path) -> None:
 @needs_compiler
 def test_one_changed_weight_is_noticed(tmp_path: Path) -> None:
     encoder = random_encoder(3)
-    changed = encoder.with_one_weight_changed()
+    changed = with_one_weight_changed(encoder)
     project = hls4ml.write(changed, tmp_path / "project", backend="Catapult")
     integers = hard_inputs(encoder)
     found = hls4ml.simulate(project, integers)

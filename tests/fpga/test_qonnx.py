@@ -15,7 +15,7 @@ from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import qonnx
 from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.fixedpoint import FixedPoint
-from tests.fpga.encoders import hard_inputs, random_encoder
+from tests.fpga.encoders import hard_inputs, random_encoder, with_one_weight_changed
 
 BITS = st.integers(2, 8)
 
@@ -69,7 +69,7 @@ def test_the_graph_may_end_in_the_score() -> None:
 def test_one_changed_weight_is_noticed() -> None:
     encoder = random_encoder()
     integers = hard_inputs(encoder)
-    found = qonnx.execute(qonnx.build(encoder.with_one_weight_changed()), integers)
+    found = qonnx.execute(qonnx.build(with_one_weight_changed(encoder)), integers)
     assert (found != encoder(integers)).any()
 
 

@@ -18,7 +18,7 @@ from anomaly_hep.fpga.chipscore import KINDS, ChipScore
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
 from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.rtl import Circuit
-from tests.fpga.encoders import hard_inputs, random_encoder, with_latents
+from tests.fpga.encoders import hard_inputs, random_encoder, with_latents, with_one_weight_changed
 
 Project = tuple[Path, Circuit, str]
 PART, CLOCK = "xcvu13p-flga2577-2-e", 2.5
@@ -135,7 +135,7 @@ def test_a_flag_takes_one_wire() -> None:
 def test_one_changed_weight_is_noticed() -> None:
     encoder = random_encoder(1)
     _, score, _, inputs = right = _traced(encoder, "squared", ["score"])
-    circuit, *_ = _traced(encoder.with_one_weight_changed(), "squared", ["score"])
+    circuit, *_ = _traced(with_one_weight_changed(encoder), "squared", ["score"])
     found = rtl.interpret(circuit, encoder, inputs)["score"]
     _assert_equal(encoder, right)
     assert (found != score(encoder(inputs))).any()

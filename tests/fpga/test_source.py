@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly_hep.data.plan import Slice
-from anomaly_hep.errors import CheckpointError
+from anomaly_hep.errors import CheckpointError, ExportError
 from anomaly_hep.fpga.source import Source, _limited
 from tests.data.files import write_toys
 from tests.fpga.models import write_checkpoint
+from tests.models.jets import make_model
 from tests.toys import CLASSES
 
 BITS = "{weight_bits:5,activation_bits:6,input_bits:7,output_bits:8}"
@@ -146,3 +147,27 @@ def test_a_checkpoint_of_another_version_is_refused(toys: Path, tmp_path: Path) 
         match=r"new\.ckpt was written by another version .*pool_batches.*Cure: train",
     ):
         Source.open(tmp_path / "new.ckpt", None)
+
+
+def test_models_of_sets_of_particles_can_become_firmware(toys: Path, tmp_path: Path) -> None:
+    for name in ("setvae", "clipvae"):
+        path = tmp_path / f"{name}.ckpt"
+        write_checkpoint(path, toys, f"model={name}", "model.encoder.layers=1")
+        described = Source.open(path, None).described()
+        assert described["name"] == name
+        assert described["title"] == {"setvae": "Set-VAE", "clipvae": "CLIP-VAE"}[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("codae", "CoDAE, .*standard deviation"), ("imageae", ".*no integer form of its encoder")],
+)
+def test_other_models_say_why_they_cannot(
+    monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    model = make_model("data=darkshowers", f"model={name}")
+    monkeypatch.setattr("anomaly_hep.fpga.source.load_model", lambda _: (model, None))
+    with pytest.raises(
+        ExportError, match=rf"best\.ckpt holds {reason}.*Cure: leave checkpoint out"
+    ):
+        Source.open(Path("best.ckpt"), None)

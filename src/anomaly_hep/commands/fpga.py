@@ -20,6 +20,7 @@ from anomaly_hep.commands import train
 from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.runs import find_runs
 from anomaly_hep.fpga.page import show
+from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import claim, digest
 from anomaly_hep.runtime import Termination, keep_freed_memory
 
@@ -31,7 +32,6 @@ def run(config: Mapping[str, Any]) -> None:
     """Make the firmware that `config` describes, or the part of it that a kill left undone."""
     Termination().install()
     keep_freed_memory()
-    _check(config["fpga"])
     _check_packages()
     console = Console()
     checkpoint = _checkpoint(config, console)
@@ -52,13 +52,6 @@ def run(config: Mapping[str, Any]) -> None:
         show(path, console)
 
 
-def _check(settings: Mapping[str, Any]) -> None:
-    if settings["corrupt"] not in (None, "one_weight"):
-        raise ConfigError(
-            f"fpga.corrupt={settings['corrupt']} does not exist. Cure: choose one_weight or null"
-        )
-
-
 def _check_packages() -> None:
     """Raise MissingToolError for a package of the extra `fpga` that is not installed."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
@@ -75,7 +68,9 @@ def _checkpoint(config: Mapping[str, Any], console: Console) -> Path:
         return Path(config["checkpoint"])
     newest = _newest(train.OUTPUTS)
     if newest is None:
-        console.print("no finished CLIP-VAE run in outputs/: training a small one")
+        console.print(
+            "no finished run in outputs/ has a model that can become firmware: training a small one"
+        )
         small = hydra.compose("train", overrides=[*SMALL, f"seed={config['seed']}"])
         plain = OmegaConf.to_container(small, resolve=True, throw_on_missing=True)
         train.run(cast(dict[str, Any], plain))
@@ -86,15 +81,22 @@ def _checkpoint(config: Mapping[str, Any], console: Console) -> Path:
 
 
 def _newest(outputs: Path) -> Path | None:
-    """Return the best checkpoint of the CLIP-VAE run that finished last."""
+    """Return the best checkpoint of the run that finished last of those that can be firmware."""
     runs = find_runs(outputs) if outputs.is_dir() else []
     finished = [
         r.record.directory
         for r in runs
-        if r.status == "finished" and r.record.config["model"]["name"] == "clipvae"
+        if r.status == "finished" and _can_be_firmware(r.record.config)
     ]
     newest = max(finished, key=lambda d: (d / "done.json").stat().st_mtime, default=None)
     return None if newest is None else newest / "checkpoints" / "best.ckpt"
+
+
+def _can_be_firmware(config: Mapping[str, Any]) -> bool:
+    try:
+        return model_class(config["model"]["_target_"]).firmware_refusal is None
+    except ConfigError:  # a private model that is not installed here
+        return False
 
 
 def _default_path(config: Mapping[str, Any], checkpoint: Path) -> Path:

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from anomaly_hep.data.batch import ParticleBatch
 from anomaly_hep.data.features import PARTICLE_TYPES
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import JetReading, Reading
-from anomaly_hep.errors import ConfigError, ExportError
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.scores import usable
 from anomaly_hep.fpga.integers import Port
-from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.layers.segments import Segments
 from anomaly_hep.models.layers.trigger import FLAG_RANGE, hardest, ranks
-from anomaly_hep.models.setvae import SetVAE
 
 _CHUNK = 4096  # events read at a time
-# Why models that are not sets of particles stay in software.
-_REFUSED = {
-    "CoDAE": "its mask encoder divides by each image's own standard deviation (InstanceNorm), "
-    "which no fixed integer weights repeat",
-}
+
+
+class FirmwareModel(Protocol):
+    """What a model has whose encoder can become firmware (`firmware_refusal` is None)."""
+
+    title: ClassVar[str]
+    encoder: nn.Module
+    use_pid: bool  # whether the types of the particles are inputs
+
+    def encoder_score(self, batch: ParticleBatch) -> Float[Tensor, " jet"]:
+        """Return the score that needs the encoder alone."""
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Return the trainable parameters of the 'encoder'."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,23 +86,8 @@ def ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -> tupl
     )
 
 
-def exportable(model: AnomalyModel, checkpoint: Path) -> SetVAE:
-    """Return the model if its score can become firmware; raises ExportError with the reason."""
-    if isinstance(model, SetVAE):
-        return model
-    name = type(model).__name__
-    reason = next(
-        (text for kind, text in _REFUSED.items() if name == kind),
-        "there is no integer form of its encoder here",
-    )
-    raise ExportError(
-        f"{checkpoint} holds {name}, which cannot be exported: {reason}. Cure: give a checkpoint "
-        "of clipvae or setvae"
-    )
-
-
 def collect(
-    model: SetVAE,
+    model: FirmwareModel,
     reading: Reading,
     parts: Sequence[tuple[str, Slice]],
     chosen: Sequence[Port],
@@ -130,7 +122,7 @@ def of_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
         batch,
         lengths=batch.lengths.clamp(max=count),
         features=batch.features[kept],
-        types=batch.known_types[kept],
+        types=None if batch.types is None else batch.types[kept],
     )
 
 

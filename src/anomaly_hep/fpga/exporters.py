@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from anomaly_hep.fpga import (
@@ -168,7 +168,7 @@ def export_finn(job: Job) -> Results:
     return results
 
 
-EXPORTERS: Mapping[str, Callable[[Job], Results]] = {
+EXPORTERS: dict[str, Callable[[Job], Results]] = {
     "hls4ml": export_hls4ml,
     "rtl": export_rtl,
     "finn": export_finn,

@@ -17,9 +17,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from anomaly_hep.atomic import replace_path
-from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga.design import Design, integer_stage, score_stage
-from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.source import Timed
 from anomaly_hep.fpga.verify import Stage
 
@@ -84,38 +82,18 @@ def export(
     run_directory: Path,
     timed: Timed,
 ) -> Results:
-    """Return the results of one export, made now or by a run before.
-
-    With `corrupt` the export gets another weight than the model, which the comparison must notice.
-    """
+    """Return the results of one export, made now or by a run before."""
     final = run_directory / name
     if not final.exists():
         building = final.with_name(f".{name}.part")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
         expected = integer_stage(design, inputs).integers
-        if settings["corrupt"]:
-            design = replace(design, integers=_corrupted(design.integers, inputs))
         job = Job(design, inputs, expected, settings, building, timed)
         exporter(job).save(building)
         replace_path(building, str(building.resolve()), str(final.resolve()))
         building.rename(final)
     return Results.load(final)
-
-
-def _corrupted(
-    encoder: IntegerEncoder, inputs: Int64[np.ndarray, "event constituent port"]
-) -> IntegerEncoder:
-    """Return the encoder with one weight changed by one, the largest that any event depends on."""
-    right = encoder(inputs)
-    for rank in range(int((encoder.phi[-1].weight != 0).sum())):
-        changed = encoder.with_one_weight_changed(rank)
-        if (changed(inputs) != right).any():
-            return changed
-    raise ExportError(
-        "no event depends on a weight of phi's last layer: the network is dead, and a changed "
-        "weight cannot be noticed. Cure: train it longer, or with more bits"
-    )
 
 
 def stages(results: Results, design: Design) -> list[Stage]:

@@ -137,14 +137,3 @@ class IntegerEncoder:
         scaled = inputs / np.array([port.range for port in self.ports])
         cut = ((scaled >= 1.0) | (scaled < -1.0)).any(axis=1)
         return self.input.quantize(scaled), cut
-
-    def with_one_weight_changed(self, rank: int = 0) -> IntegerEncoder:
-        """Return the encoder with one weight of phi's last layer a step nearer to zero.
-
-        rank: which one, by falling size: where a unit is always 0 the largest may not matter.
-        """
-        layer = self.phi[-1]
-        weight = layer.weight.copy()
-        place = np.unravel_index(np.argsort(-np.abs(weight), axis=None)[rank], weight.shape)
-        weight[place] -= np.sign(weight[place])
-        return replace(self, phi=(*self.phi[:-1], replace(layer, weight=weight)))

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from anomaly_hep.evaluate.cells import NOTHING, Cell, percent
-from anomaly_hep.evaluate.labels import decay, model_name, ordered
+from anomaly_hep.evaluate.labels import decay, ordered
 from anomaly_hep.evaluate.render import page
 
 Row = list[str | Cell]
@@ -132,7 +132,7 @@ def html(directory: Path, content: Mapping[str, Any]) -> str:
     design = content["design"]
     return page(
         "firmware.html.j2",
-        title=f"{model_name(content)} in firmware",
+        title=f"{content['model']['title']} in firmware",
         subtitle=f"From {content['model']['checkpoint']}; {_measured_on(content)}.",
         compared=", ".join(s["implementation"].rpartition(": ")[2] for s in _compared(content)),
         wrong="" if content["exact"] else _differences(content),

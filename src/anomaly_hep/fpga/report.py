@@ -94,8 +94,7 @@ def _design(design: Design, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a firmware engineer has to know of the network, its ports and its score."""
     encoder, score = design.integers, design.score
     kept = ("constituents", "phi", "rho", "latent_dim", "score", "outputs", "rejection", "part",
-            "clock_ns", "weight_bits", "activation_bits", "input_bits", "output_bits",
-            "corrupt")  # fmt: skip
+            "clock_ns", "weight_bits", "activation_bits", "input_bits", "output_bits")  # fmt: skip
     return {
         **{name: settings[name] for name in kept},
         "threshold": design.cut,

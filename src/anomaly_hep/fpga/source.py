@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,14 +15,13 @@ from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import Reading
-from anomaly_hep.errors import CheckpointError
+from anomaly_hep.errors import CheckpointError, ExportError
 from anomaly_hep.evaluate.scores import load_model
 from anomaly_hep.formats.origin import origin_of
 from anomaly_hep.fpga import events
-from anomaly_hep.fpga.events import Jets
+from anomaly_hep.fpga.events import FirmwareModel, Jets
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.models.layers.trigger import TriggerEncoder, TriggerPosterior
-from anomaly_hep.models.setvae import SetVAE
 
 Timed = Callable[[str], AbstractContextManager[None]]
 # the background of the training and validation, and of every class that of the tests
@@ -34,15 +33,21 @@ class Source:
     """A trained model of jets, how it reads them, and where they are."""
 
     checkpoint: Path
-    model: SetVAE
+    model: FirmwareModel
     reading: Reading
     module: EventDataModule
 
     @staticmethod
     def open(checkpoint: Path, data_dir: str | None) -> Source:
         """Load a checkpoint; raises ExportError for a model that cannot become firmware."""
-        model, reading = load_model(checkpoint)
-        model = events.exportable(model, checkpoint)
+        loaded, reading = load_model(checkpoint)
+        if loaded.firmware_refusal is not None:
+            raise ExportError(
+                f"{checkpoint} holds {loaded.title}, which cannot become firmware: "
+                f"{loaded.firmware_refusal}. Cure: leave checkpoint out, and the newest finished "
+                "run of a model that can is taken"
+            )
+        model = cast(FirmwareModel, loaded)
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         settings = dict(content["datamodule_hyper_parameters"])
         if data_dir is not None:
@@ -71,13 +76,14 @@ class Source:
         encoder = self.model.encoder
         if not isinstance(encoder, TriggerPosterior):
             return dict(asked)
-        hyper, network = self.model.hparams, encoder.network
+        network = encoder.network
         own = {
             "constituents": network.constituents,
             "inputs": encoder.ranges,
             "types": self.model.use_pid,
-            "latent_dim": hyper["latent_dim"],
-            **{name: list(hyper["encoder"][name]) for name in ("phi", "rho")},
+            "latent_dim": encoder.latent_dim,
+            "phi": network.phi_widths,
+            "rho": network.rho_widths,
         }
         return {**asked, **own, **(network.precision or {})}
 
@@ -126,7 +132,8 @@ class Source:
         origin, generator = origin_of(files, self.module.test_directory)
         return {
             "checkpoint": str(self.checkpoint),
-            "name": type(self.model).__name__.lower(),
+            "name": type(self.model).__module__.rpartition(".")[2],
+            "title": self.model.title,
             "encoder_parameters": counts["encoder"],
             "events": str(self.module.test_directory),
             "origin": origin,

@@ -103,7 +103,7 @@ def refuse_differences(comparisons: Sequence[Comparison]) -> None:
     if wrong:
         raise ExportError(
             f"{'; '.join(wrong)}. The export does not compute what the model computes. Cure: do "
-            "not use it; report it with the run directory, unless fpga.corrupt asked for it"
+            "not use it; report it with the run directory"
         )
 
 

@@ -38,6 +38,8 @@ class AnomalyModel(lightning.LightningModule):
     # particles per event at which the paper counts FLOPs; None: images, all of one size
     reference_multiplicity: ClassVar[float | None] = None
     supervised: ClassVar[bool] = False  # whether labels of signal enter the training
+    # why the encoder cannot become firmware; None where it can, see fpga/source.py
+    firmware_refusal: ClassVar[str | None] = "no integer form of its encoder is known"
 
     def __init__(self, optimizer: Mapping[str, Any], seed: int) -> None:
         super().__init__()

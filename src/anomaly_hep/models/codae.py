@@ -165,6 +165,10 @@ class CoDAE(AnomalyModel):
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: ClassVar[str] = "sse"
     checkpoint_term: ClassVar[tuple[str, str]] = ("ssim", "max")
+    firmware_refusal: ClassVar[str | None] = (
+        "its mask encoder divides by each image's own standard deviation (InstanceNorm), which no "
+        "fixed integer weights repeat"
+    )
 
     def __init__(self, *, optimizer: Mapping[str, Any], latent_dim: int, seed: int) -> None:
         super().__init__(optimizer, seed)
