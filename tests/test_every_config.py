@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from anomaly_hep.commands.train import make_data, make_model
 from anomaly_hep.evaluate.published import row_for
-from anomaly_hep.fpga.exporters import EXPORTERS
+from anomaly_hep.fpga.flows import FLOWS
 from anomaly_hep.models.layers.trigger import FLAG_RANGE, TriggerEncoder
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -67,8 +67,8 @@ def test_every_kind_of_firmware_composes_and_its_encoder_can_be_built(option: st
     )
     assert len(ranges) == 12
     assert encoder.constituents == 16
-    assert set(settings) & set(EXPORTERS) == {
-        "all": set(EXPORTERS), "design": set(),
+    assert set(settings) & set(FLOWS) == {
+        "all": set(FLOWS), "design": set(),
     }.get(option, {option})  # fmt: skip
 
 

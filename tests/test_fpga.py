@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from anomaly_hep.commands import fpga
-from anomaly_hep.fpga.exporters import EXPORTERS
-from anomaly_hep.fpga.exports import Job
+from anomaly_hep.fpga.export import ExportJob
+from anomaly_hep.fpga.flows import FLOWS
 from tests import runs
 from tests.data.files import write_toys
 from tests.fpga.encoders import with_one_weight_changed
@@ -159,7 +159,7 @@ def test_a_killed_run_goes_on_with_what_is_whole(toys: Path, made: Path) -> None
     assert content(again)["stages"] == content(made)["stages"]
 
 
-def with_a_changed_weight(job: Job) -> Job:
+def with_a_changed_weight(job: ExportJob) -> ExportJob:
     """The job of an exporter, one weight changed that any of the events depends on."""
     right = job.design.integers
     changed = (with_one_weight_changed(right, rank) for rank in range(right.phi[-1].weight.size))
@@ -172,8 +172,8 @@ def test_one_changed_weight_stops_the_command(
     toys: Path, made: Path, export: str, row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = toys / f"changed-{export}"
-    real = EXPORTERS[export]
-    monkeypatch.setitem(EXPORTERS, export, lambda job: real(with_a_changed_weight(job)))
+    real = FLOWS[export]
+    monkeypatch.setitem(FLOWS, export, lambda job: real(with_a_changed_weight(job)))
     own = {"hls4ml": [ALL[0]], "rtl": [ALL[1]], "finn": ["fpga.finn.make_environment=false"]}
     printed = firmware(toys, f"fpga={export}", *own[export], f"run_dir={run.name}", expect=1)
     assert f"ExportError: {INTEGER_ROWS[row]}" in printed

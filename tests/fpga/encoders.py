@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
 from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port
+from anomaly_hep.fpga.settings import ScoreName
+
+SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 
 
 def random_encoder(

@@ -11,9 +11,17 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from anomaly_hep.commands.train import make_data
+from anomaly_hep.fpga.settings import Settings, read_settings
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SMALL = ("model.encoder.d_model=8", "model.encoder.d_ff=8", "model.encoder.decoder_layers=1")
+
+
+def read_fpga_settings(*overrides: str) -> Settings:
+    """The settings of the command fpga, all exports, with overrides."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("fpga", overrides=list(overrides))
+    return read_settings(OmegaConf.to_container(composed, resolve=True)["fpga"])
 
 
 def write_checkpoint(path: Path, directory: Path, *overrides: str) -> None:

@@ -19,7 +19,9 @@ from anomaly_hep.atomic import write_text
 from anomaly_hep.commands import train
 from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.runs import find_runs
-from anomaly_hep.fpga.page import show
+from anomaly_hep.fpga.proof_tables import console_tables
+from anomaly_hep.fpga.settings import read_settings
+from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import claim, digest
 from anomaly_hep.runtime import Termination, keep_freed_memory
@@ -33,6 +35,7 @@ def run(config: Mapping[str, Any]) -> None:
     Termination().install()
     keep_freed_memory()
     _check_packages()
+    settings = read_settings(config["fpga"])
     console = Console()
     checkpoint = _checkpoint(config, console)
     torch.set_num_threads(config["threads"])
@@ -47,9 +50,12 @@ def run(config: Mapping[str, Any]) -> None:
             # the tools are optional and slow to import
             from anomaly_hep.fpga.build import build
 
-            build(config, path, Steps(path, console).timed)
+            steps = Steps(path, console)
+            build(config, settings, path, steps.timed, steps.seconds)
             directory.finish({})
-        show(path, console)
+        for part in console_tables(FirmwareSummary.read(path / "fpga.json"), console.width):
+            console.print(part)
+        console.print(f"report: {path / 'report.html'}", soft_wrap=True)
 
 
 def _check_packages() -> None:

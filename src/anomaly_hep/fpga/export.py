@@ -1,7 +1,7 @@
-"""What an export is given and gives, and how it comes under its name.
+"""What an export is given and what it gives, and how it comes to stand under its name.
 
-An export is built in a directory beside its own and renamed when it is whole, results included: a
-kill leaves nothing under the final name, and the same command goes on.
+An export is built in a hidden directory and renamed when it is whole, results included: a kill
+leaves nothing under the final name, and the same command goes on.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
 from anomaly_hep.atomic import replace_path
 from anomaly_hep.fpga.design import Design, integer_stage, score_stage
+from anomaly_hep.fpga.resources import Resources
+from anomaly_hep.fpga.settings import Settings
 from anomaly_hep.fpga.source import Timed
 from anomaly_hep.fpga.verify import Stage
 
@@ -25,63 +26,62 @@ Arrays = dict[str, Int64[np.ndarray, "event ..."]]
 
 
 @dataclass
-class Results:
+class ExportResults:
     """What an export gave: integers by implementation and output, resources, and remarks."""
 
     integers: dict[str, Arrays] = field(default_factory=dict)
-    resources: list[dict[str, Any]] = field(default_factory=list)
+    resources: list[Resources] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def save(self, directory: Path) -> None:
         """Write the results into an export's directory."""
-        names = list(self.integers)
         arrays = {
-            f"{number}/{output}": values
-            for number, name in enumerate(names)
-            for output, values in self.integers[name].items()
+            f"{name}/{output}": values
+            for name, outputs in self.integers.items()
+            for output, values in outputs.items()
         }
         np.savez_compressed(directory / "results.npz", allow_pickle=False, **arrays)
-        content = {
-            "implementations": names,
-            "resources": self.resources,
-            "remarks": self.remarks,
-        }
+        content = {"resources": [asdict(row) for row in self.resources], "remarks": self.remarks}
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         (directory / "results.json").write_text(text, encoding="utf-8")
 
     @staticmethod
-    def load(directory: Path) -> Results:
+    def load(directory: Path) -> ExportResults:
         """Return the results of an export that is whole."""
-        content = json.loads((directory / "results.json").read_text(encoding="utf-8"))
-        integers: dict[str, Arrays] = {name: {} for name in content["implementations"]}
+        integers: dict[str, Arrays] = {}
         with np.load(directory / "results.npz", allow_pickle=False) as arrays:
-            for key in arrays.files:
-                number, _, output = key.partition("/")
-                integers[content["implementations"][int(number)]][output] = arrays[key]
-        return Results(integers, content["resources"], content["remarks"])
+            for key, values in arrays.items():
+                name, _, output = key.rpartition("/")
+                integers.setdefault(name, {})[output] = values
+        content = json.loads((directory / "results.json").read_text(encoding="utf-8"))
+        resources = [Resources(**row) for row in content["resources"]]
+        return ExportResults(integers, resources, content["remarks"])
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """What an exporter is given: the design, integer inputs and what must come out for them."""
+class ExportJob:
+    """What an export is given: the design, integer inputs and what must come out for them."""
 
     design: Design
     inputs: Int64[np.ndarray, "event constituent port"]
     expected: Mapping[str, Int64[np.ndarray, "event ..."]]
-    settings: Mapping[str, Any]
+    settings: Settings
     directory: Path
     timed: Timed
 
 
+Flow = Callable[[ExportJob], ExportResults]
+
+
 def export(
     name: str,
-    exporter: Callable[[Job], Results],
+    flow: Flow,
     design: Design,
     inputs: Int64[np.ndarray, "event constituent port"],
-    settings: Mapping[str, Any],
+    settings: Settings,
     run_directory: Path,
     timed: Timed,
-) -> Results:
+) -> ExportResults:
     """Return the results of one export, made now or by a run before."""
     final = run_directory / name
     if not final.exists():
@@ -89,15 +89,14 @@ def export(
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
         expected = integer_stage(design, inputs).integers
-        job = Job(design, inputs, expected, settings, building, timed)
-        exporter(job).save(building)
+        flow(ExportJob(design, inputs, expected, settings, building, timed)).save(building)
         replace_path(building, str(building.resolve()), str(final.resolve()))
         building.rename(final)
-    return Results.load(final)
+    return ExportResults.load(final)
 
 
-def stages(results: Results, design: Design) -> list[Stage]:
-    """Return the rows of the table for what an export's implementations gave."""
+def stages_of(results: ExportResults, design: Design) -> list[Stage]:
+    """Return a stage for each implementation of an export."""
     found = []
     for name, outputs in results.integers.items():
         if "score" in outputs:

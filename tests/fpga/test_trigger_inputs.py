@@ -14,8 +14,8 @@ from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import JetReading
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.scores import load_model
-from anomaly_hep.fpga.events import Jets, collect, of_hardest, ports
 from anomaly_hep.fpga.integers import Port
+from anomaly_hep.fpga.trigger_inputs import Jets, input_ports, read_jets, with_hardest
 from anomaly_hep.models.setvae import SetVAE
 from tests.data.files import write_toys
 from tests.fpga.models import write_checkpoint
@@ -42,7 +42,7 @@ def test_ports_are_the_chosen_features_and_a_flag_for_each_type(
     loaded: tuple[SetVAE, JetReading, Path],
 ) -> None:
     _, reading, _ = loaded
-    found = ports(reading, RANGES, types=True)
+    found = input_ports(reading, RANGES, types=True)
     # conf/data/jetclass.yaml: center 1.7, scale 0.7; no center, scale 10
     assert found[:2] == (
         Port("log_pt", 4.0, False, 1.7, 0.7),
@@ -50,20 +50,20 @@ def test_ports_are_the_chosen_features_and_a_flag_for_each_type(
     )
     assert [port.name for port in found[2:]] == list(PARTICLE_TYPES)
     assert all(port.flag and port.range == 2.0 for port in found[2:])
-    assert ports(reading, RANGES, types=False) == found[:2]
+    assert input_ports(reading, RANGES, types=False) == found[:2]
 
 
 def test_a_feature_that_the_model_never_saw_is_refused(
     loaded: tuple[SetVAE, JetReading, Path],
 ) -> None:
     with pytest.raises(ConfigError, match=r"fpga\.inputs\.mass is no input.*Cure: .*pt_rel, delta"):
-        ports(loaded[1], RANGES | {"mass": 1.0}, types=True)
+        input_ports(loaded[1], RANGES | {"mass": 1.0}, types=True)
 
 
 def test_jets_are_collected_as_if_one_by_one(loaded: tuple[SetVAE, JetReading, Path]) -> None:
     model, reading, path = loaded
-    chosen = ports(reading, RANGES, types=True)
-    jets = collect(model, reading, [("QCD", Slice(path, 5, 55, 0))], chosen, 4)
+    chosen = input_ports(reading, RANGES, types=True)
+    jets = read_jets(model, reading, [("QCD", Slice(path, 5, 55, 0))], chosen, 4)
     events = reading.read(Slice(path, 0, 60, 0))
     row = 0
     for event in range(5, 55):
@@ -96,10 +96,10 @@ def test_parts_keep_their_labels_and_their_order(
     loaded: tuple[SetVAE, JetReading, Path],
 ) -> None:
     model, reading, path = loaded
-    chosen = ports(reading, RANGES, types=False)
+    chosen = input_ports(reading, RANGES, types=False)
     parts = [("QCD", Slice(path, 0, 20, 0)), ("Hbb", Slice(path, 20, 60, 0))]
-    jets = collect(model, reading, parts, chosen, 3)
-    whole = collect(model, reading, [("any", Slice(path, 0, 60, 0))], chosen, 3)
+    jets = read_jets(model, reading, parts, chosen, 3)
+    whole = read_jets(model, reading, [("any", Slice(path, 0, 60, 0))], chosen, 3)
     np.testing.assert_array_equal(jets.inputs, whole.inputs)
     lengths = reading.read(Slice(path, 0, 60, 0)).lengths
     first = int((lengths[:20] >= 9).sum())
@@ -112,13 +112,13 @@ def test_no_events_are_refused(loaded: tuple[SetVAE, JetReading, Path]) -> None:
     with pytest.raises(
         ConfigError, match=r"Cure: fpga\.training_events and fpga\.test_events above"
     ):
-        collect(model, reading, [], ports(reading, RANGES, types=True), 4)
+        read_jets(model, reading, [], input_ports(reading, RANGES, types=True), 4)
 
 
 def test_the_hardest_keep_their_order_in_the_jet() -> None:
     lengths = [2, 0, 5, 3]
     batch = random_batch(lengths, seed=4)
-    found = of_hardest(batch, 3)
+    found = with_hardest(batch, 3)
     assert found.lengths.tolist() == [2, 0, 3, 3]
     kept = []
     for rows in rows_of(lengths):

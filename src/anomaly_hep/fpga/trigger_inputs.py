@@ -1,10 +1,10 @@
-"""What the firmware is made from and compared on: a trained model's events and scores."""
+"""Jets as a trigger sees them, with the score that a trained model gives them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,8 +25,9 @@ from anomaly_hep.models.layers.trigger import FLAG_RANGE, hardest, ranks
 _CHUNK = 4096  # events read at a time
 
 
+@runtime_checkable
 class FirmwareModel(Protocol):
-    """What a model has whose encoder can become firmware (`firmware_refusal` is None)."""
+    """What a model offers whose encoder can become firmware (its `firmware_refusal` is None)."""
 
     title: ClassVar[str]
     encoder: nn.Module
@@ -41,10 +42,10 @@ class FirmwareModel(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Jets:
-    """Jets as the trigger sees them, and the model's score with all and with the hardest particles.
+    """Jets as a trigger sees them, and their score from all and from the hardest particles alone.
 
-    Inputs are in the network's scaled units, flags for the types behind them, zeros where a jet has
-    no more particles.
+    Inputs are features in the network's scaled units, then flags for the particle types; they are
+    zero where a jet has no more particles.
     """
 
     labels: Shaped[np.ndarray, " event"]
@@ -56,17 +57,15 @@ class Jets:
         return len(self.labels)
 
     def shuffled(self) -> Jets:
-        """Return the jets in an order that is always the same, so that any first part holds all
-        classes in their proportion.
-        """
+        """Return the jets in random order, always the same: any first part holds all classes."""
         order = np.random.default_rng(0).permutation(len(self))
         return Jets(**{f.name: getattr(self, f.name)[order] for f in fields(Jets)})
 
 
-def ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -> tuple[Port, ...]:
-    """Return the inputs of a constituent: the chosen features, then a flag for each type.
+def input_ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -> tuple[Port, ...]:
+    """Return the inputs of a constituent: features by their ranges, then a flag for each type.
 
-    ranges: {feature: power of two}. Raises ConfigError for a feature that the model never saw.
+    Raises ConfigError for a feature that the model never saw.
     """
     assert isinstance(reading, JetReading)
     known = {feature.name: feature for feature in reading.features.features}
@@ -86,14 +85,14 @@ def ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -> tupl
     )
 
 
-def collect(
+def read_jets(
     model: FirmwareModel,
     reading: Reading,
     parts: Sequence[tuple[str, Slice]],
-    chosen: Sequence[Port],
+    ports: Sequence[Port],
     constituents: int,
 ) -> Jets:
-    """Return the jets of labelled parts of files; those that the selection rejects are left out."""
+    """Return the jets of labelled parts of files that the model's selection keeps."""
     assert isinstance(reading, JetReading)
     if not parts:
         raise ConfigError(
@@ -108,15 +107,15 @@ def collect(
             batch, _ = reading.batch(events.take(kept), kept, part.path)
             with torch.inference_mode():
                 full = model.encoder_score(batch)
-                few = model.encoder_score(of_hardest(batch, constituents))
-            inputs = _inputs(batch, reading.features.names, chosen, constituents)
+                few = model.encoder_score(with_hardest(batch, constituents))
+            inputs = _inputs(batch, reading.features.names, ports, constituents)
             labels = np.full(len(kept), label)
             found.append((labels, inputs.numpy(), full.numpy(), few.numpy()))
     return Jets(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
 
 
-def of_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
-    """Return jets with their `count` hardest particles."""
+def with_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
+    """Return the jets with no more than their `count` hardest particles."""
     kept = ranks(batch.features[:, 0], Segments(batch.lengths)) < count
     return replace(
         batch,
@@ -127,11 +126,11 @@ def of_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
 
 
 def _inputs(
-    batch: ParticleBatch, names: Sequence[str], chosen: Sequence[Port], constituents: int
+    batch: ParticleBatch, names: Sequence[str], ports: Sequence[Port], constituents: int
 ) -> Float[Tensor, "event constituent port"]:
-    columns = [batch.features[:, list(names).index(p.name)] for p in chosen if not p.flag]
+    columns = [batch.features[:, list(names).index(p.name)] for p in ports if not p.flag]
     parts = [torch.stack(columns, dim=1)]
-    if any(port.flag for port in chosen):
+    if any(port.flag for port in ports):
         parts.append(functional.one_hot(batch.known_types, len(PARTICLE_TYPES)).float())
     momentum = batch.features[:, 0]
     return hardest(torch.cat(parts, dim=1), momentum, Segments(batch.lengths), constituents)

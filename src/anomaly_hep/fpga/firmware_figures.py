@@ -1,28 +1,30 @@
-"""Figures of a firmware run: what was lost on the way, and how chip and float scores agree."""
+"""Figures of firmware: efficiencies, agreement of chip and float scores, and cost in logic."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Shaped
 from matplotlib.figure import Figure
 
 from anomaly_hep.evaluate.figures.style import DENSITY_COLOURS, all_colours, house_style
 from anomaly_hep.evaluate.labels import decay_math, ordered
+from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.fpga.verify import Stage
 
 
-def efficiencies(content: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
-    """Return the signal efficiency of chosen stages with intervals; `names` are the legend's."""
-    shown = [row for row in content["stages"] if row["implementation"] in names]
-    labels = ordered(shown[0]["efficiency"])
+def efficiencies(summary: FirmwareSummary) -> Figure:
+    """Return the signal efficiencies of the float models and of the chip, with intervals."""
+    # all others have to be equal to the last of these
+    shown = [stage for stage in summary.stages if stage.equal is None]
+    labels = ordered(shown[0].efficiency)
     with house_style():
         figure = Figure(figsize=(9, 4.5), layout="constrained")
         axes = figure.subplots()
-        for number, (row, colour) in enumerate(zip(shown, all_colours(), strict=False)):
-            values = np.array([row["efficiency"][label] for label in labels]) * 100
+        for number, (stage, colour) in enumerate(zip(shown, all_colours(), strict=False)):
+            values = np.array([stage.efficiency[label] for label in labels]) * 100
             axes.errorbar(
                 np.arange(len(labels)) + 0.14 * (number - (len(shown) - 1) / 2),
                 values[:, 0],
@@ -30,36 +32,42 @@ def efficiencies(content: Mapping[str, Any], names: Mapping[str, str]) -> Figure
                 fmt="o",
                 markersize=5,
                 color=colour,
-                label=names[row["implementation"]],
+                label="integers: the chip"
+                if stage is shown[-1]
+                else stage.implementation.split(": ")[0],
             )
         axes.set_xticks(range(len(labels)), [decay_math(label) for label in labels])
         axes.set_yscale("log")
-        axes.set_ylabel(f"signal efficiency at rejection {content['design']['rejection']:g} [%]")
+        axes.set_ylabel(f"signal efficiency at rejection {summary.design.rejection:g} [%]")
         axes.legend(fontsize="small", frameon=False)
     return figure
 
 
 def agreement(
-    chip: Stage, reference: Stage, labels: Shaped[np.ndarray, " event"], background: str, cut: float
+    chip: Stage, reference: Stage, labels: Shaped[np.ndarray, " event"], summary: FirmwareSummary
 ) -> Figure:
-    """Return the chip's score against the float encoder's, background and signals, with its cut."""
+    """Return the chip's score against the float encoder's, of background and of signals."""
+    background = labels == summary.background
     with house_style():
         figure = Figure(figsize=(9, 4.2), layout="constrained")
-        for axes, (title, chosen) in zip(
-            figure.subplots(1, 2, sharex=True, sharey=True),
-            (("background", labels == background), ("signals", labels != background)),
-            strict=True,
-        ):
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        chosen = {"background": background, "signals": ~background}
+        for axes, (title, rows) in zip(panels, chosen.items(), strict=True):
             low, high = 0.0, float(np.quantile(reference.scores, 0.99))
             axes.hist2d(
-                reference.scores[chosen],
-                chip.scores[chosen],
+                reference.scores[rows],
+                chip.scores[rows],
                 bins=np.linspace(low, high, 80),
                 norm="log",
                 cmap=DENSITY_COLOURS,
             )
             axes.plot([low, high], [low, high], color="#888888", linewidth=0.8)
-            axes.axhline(cut, color="#bd1f01", linewidth=1.0, label="the chip's threshold")
+            axes.axhline(
+                summary.design.threshold_value,
+                color="#bd1f01",
+                linewidth=1.0,
+                label="the chip's threshold",
+            )
             axes.set_title(title, fontsize="medium")
             axes.set_xlabel("score of the float trigger encoder")
         figure.axes[0].set_ylabel("score of the chip")
@@ -67,35 +75,36 @@ def agreement(
     return figure
 
 
-def trade_off(points: Sequence[Mapping[str, Any]]) -> Figure:
-    """Return mean signal efficiency against LUTs, one point a design, the Pareto front drawn."""
+def trade_off(points: pd.DataFrame) -> Figure:
+    """Return mean signal efficiency against LUTs, one point a design, the Pareto front drawn.
+
+    `points` has the columns constituents, weight_bits, lut, efficiency, low, high.
+    """
     with house_style():
         figure = Figure(figsize=(7, 4.8), layout="constrained")
         axes = figure.subplots()
-        sizes = sorted({point["constituents"] for point in points})
-        for size, colour in zip(sizes, all_colours(), strict=False):
-            some = [point for point in points if point["constituents"] == size]
-            values = np.array([point["efficiency"] for point in some]) * 100
-            luts = [point["lut"] for point in some]
+        for (size, some), colour in zip(
+            points.groupby("constituents"), all_colours(), strict=False
+        ):
+            middle, low, high = (100 * some[name] for name in ("efficiency", "low", "high"))
             axes.errorbar(
-                luts,
-                values[:, 0],
-                yerr=[values[:, 0] - values[:, 1], values[:, 2] - values[:, 0]],
+                some["lut"],
+                middle,
+                yerr=[middle - low, high - middle],
                 fmt="o",
                 color=colour,
                 label=f"{size} constituents",
             )
-            for lut, value, point in zip(luts, values[:, 0], some, strict=True):
+            for lut, value, bits in zip(some["lut"], middle, some["weight_bits"], strict=True):
                 axes.annotate(
-                    f"{point['weight_bits']} bit",
+                    f"{bits} bit",
                     (lut, value),
                     xytext=(4, 4),
                     textcoords="offset points",
                     fontsize="x-small",
                 )
-        front = pareto([(point["lut"], point["efficiency"][0]) for point in points])
-        best = [(lut, 100 * value) for lut, value in front]
-        axes.step(*zip(*best, strict=True), where="post", color="#888888", zorder=0)
+        front = pareto(list(zip(points["lut"], 100 * points["efficiency"], strict=True)))
+        axes.step(*zip(*front, strict=True), where="post", color="#888888", zorder=0)
         axes.set_xscale("log")
         axes.set_xlabel("LUTs, da4ml's estimate")
         axes.set_ylabel("signal efficiency at the rejection, mean over signals [%]")
@@ -104,7 +113,7 @@ def trade_off(points: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the (cost, gain) that no other beats in both, by rising cost."""
+    """Return the points (cost, gain) that no other beats in both, by rising cost."""
     front: list[tuple[float, float]] = []
     for cost, gain in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or gain > front[-1][1]:
