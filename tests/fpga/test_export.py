@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from anomaly_hep.fpga.export import ExportJob, ExportResults, Flow, export, stages_of
 
 from anomaly_hep.fpga import rtl, testbench
 from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.design import Design
+from anomaly_hep.fpga.export import ExportJob, ExportResults, Flow, export, stages_of
 from anomaly_hep.fpga.flows import rtl_flow
 from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.verify import compare

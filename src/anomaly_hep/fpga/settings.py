@@ -98,7 +98,9 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, ("fpga", *first["loc"])))
+        unknown = first["type"] == "unexpected_keyword_argument"
         raise ConfigError(
-            f"{key}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}. Cure: choose "
-            "what docs/reference/configuration.md says of this key"
+            f"{key} does not exist. Cure: leave it out"
+            if unknown
+            else f"{key}={first['input']} is not possible: {first['msg']}. Cure: give such a value"
         ) from error
