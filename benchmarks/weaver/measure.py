@@ -56,12 +56,17 @@ class Ours:
 
     def open(self, *, shuffle: bool) -> None:
         """Open the files: part of the first epoch."""
-        from anomaly_hep.data.plan import Plan
+        from anomaly_hep.data.plan import Plan, Slice
         from anomaly_hep.data.stream import EventStream
         from anomaly_hep.formats import jetclass
 
+        entries = [jetclass.describe(path).entries for path in self.paths]
+        firsts = np.cumsum(entries) - entries
         plan = Plan(
-            files=[(path, jetclass.describe(path).entries) for path in self.paths],
+            files=[
+                Slice(path, 0, number, int(first))
+                for path, number, first in zip(self.paths, entries, firsts, strict=True)
+            ],
             batch_size=BATCH_SIZE,
             chunk_events=self.settings["chunk_events"],
             pool_batches=self.settings["pool_batches"],

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats import darkshowers_raw as raw
 from anomaly_hep.formats.pixels import EVENT_COLUMNS, HIT_COLUMNS, downscale
-from anomaly_hep.formats.recent import Recent, nbytes
 from anomaly_hep.types import Events
 
 EVERYTHING = [*HIT_COLUMNS, *EVENT_COLUMNS]
@@ -76,7 +75,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> None:
-    raw._recent.forget()
+    raw._reduced.forget()
 
 
 # ---- down-scaling
@@ -200,7 +199,7 @@ def test_published_files_have_no_label(tmp_path: Path) -> None:
 def test_what_was_read_is_read_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = raw.read(path, 0, 3, EVERYTHING)
     calls: list[Path] = []
-    monkeypatch.setattr(raw, "_reduced", lambda *arguments: calls.append(arguments[0]))
+    monkeypatch.setattr(raw, "_reduce", lambda *arguments: calls.append(arguments[0]))
     again = raw.read(path, 0, 3, EVERYTHING)
     assert calls == []
     # what a caller does to its arrays is its own business
@@ -215,21 +214,6 @@ def test_a_changed_file_is_read_anew(path: Path) -> None:
     assert raw.read(path, 0, 5, ["hits"]).events["hits"].tolist() != (
         before.events["hits"].tolist()
     )
-
-
-def test_memory_is_bounded(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    one = sparse()
-    recent = Recent(limit=3 * nbytes(one) + 1)
-    made = []
-    for i in (0, 1, 2, 0, 3, 0, 1):
-        recent.get(tmp_path / "file", (i,), lambda i=i: made.append(i) or one)
-        assert recent.size <= 3 * nbytes(one) + 1
-    # 1 was used longest ago when 3 came
-    assert made == [0, 1, 2, 3, 1]
-    small = Recent(limit=nbytes(one) - 1)
-    assert small.get(tmp_path / "file", (), lambda: one) is one
-    assert small.size == 0
 
 
 # ---- faults

@@ -1,4 +1,4 @@
-"""Parts of any size cut into parts of one size."""
+"""Parts of any size cut into parts of one size, and the memory that they take."""
 
 from __future__ import annotations
 
@@ -34,3 +34,9 @@ def rechunk(parts: Iterable[Events], size: int) -> Iterator[Events]:
         held, count = [cut(whole, full, count)], count - full
     if count:
         yield Events.concatenate(held)
+
+
+def nbytes(events: Events) -> int:
+    """Return the memory that events take."""
+    columns = (events.lengths, *events.particles.values(), *events.events.values())
+    return sum(column.nbytes for column in columns)

@@ -27,10 +27,10 @@ from anomaly_hep.formats.checks import (
     missing_branch,
     refusing,
 )
-from anomaly_hep.formats.chunks import cut
+from anomaly_hep.formats.chunks import cut, nbytes
+from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.ledger import file_sha256
 from anomaly_hep.formats.pixels import CHANNELS, COLUMNS, EVENT_COLUMNS, HIT_COLUMNS, ROWS, sums
-from anomaly_hep.formats.recent import Recent
 from anomaly_hep.types import Events, FileDescription
 
 FORMAT = "dark-shower npz"
@@ -59,7 +59,7 @@ _PUBLISHED = {
     "fe6d9ae717e12d11e494791722c83796f1c27a228dcfc29ed02fd57add28726a",
 }
 _READ_AT_ONCE = 256  # dense images, 50 kB each
-_recent = Recent(2**30)  # bytes of decoded files; an image takes 3 kB
+_decoded = Kept[Events](2**30, size=nbytes)  # whole files; an image takes 3 kB
 
 
 def describe(path: Path) -> FileDescription:
@@ -85,9 +85,9 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     for name in columns:
         if name not in (*HIT_COLUMNS, *EVENT_COLUMNS):
             raise missing_branch(path, name, (*HIT_COLUMNS, *EVENT_COLUMNS))
-    events = _recent.get(path, (), lambda: _decode(path))
-    check_range(path, start, stop, len(events))
-    part = cut(events, start, stop)
+    with _decoded.use(path, make=lambda: _decode(path)) as events:
+        check_range(path, start, stop, len(events))
+        part = cut(events, start, stop)
     return Events(
         part.lengths,
         {name: part.particles[name] for name in columns if name in part.particles},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from anomaly_hep.formats.checks import (
     missing_branch,
     refusing,
 )
+from anomaly_hep.formats.chunks import nbytes
+from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.layout import Layout
 from anomaly_hep.formats.pixels import (
     CHANNELS,
@@ -36,7 +39,6 @@ from anomaly_hep.formats.pixels import (
     downscale,
     sums,
 )
-from anomaly_hep.formats.recent import Recent
 from anomaly_hep.types import Events, FileDescription
 
 FORMAT = "dark-shower HDF5 (raw)"
@@ -64,7 +66,7 @@ RAW_LAYOUT = Layout(
 )
 
 # a thousand QCD events take 3 MB
-_recent = Recent(limit=512 * 2**20)
+_reduced = Kept[Events](512 * 2**20, size=nbytes)
 
 
 def describe(path: Path) -> FileDescription:
@@ -86,17 +88,18 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     in memory, so that a chunk is decompressed once. Raises BadFileError with key and entry for
     whatever cannot be trusted.
     """
-    events = _recent.get(path, (start, stop), lambda: _reduced(path, start, stop))
-    known = {**events.particles, **events.events}
-    for name in columns:
-        if name not in known:
-            raise missing_branch(path, name, known)
-    # copies: the kept arrays must not change
-    return Events(
-        events.lengths.copy(),
-        {name: events.particles[name].copy() for name in columns if name in events.particles},
-        {name: events.events[name].copy() for name in columns if name in events.events},
-    )
+    make = partial(_reduce, path, start, stop)
+    with _reduced.use(path, start, stop, make=make) as events:
+        known = {**events.particles, **events.events}
+        for name in columns:
+            if name not in known:
+                raise missing_branch(path, name, known)
+        # copies: the kept arrays must not change
+        return Events(
+            events.lengths.copy(),
+            {name: events.particles[name].copy() for name in columns if name in events.particles},
+            {name: events.events[name].copy() for name in columns if name in events.events},
+        )
 
 
 def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
@@ -169,7 +172,7 @@ def _provenance(path: Path, file: Any) -> dict[str, Any] | None:
     return said
 
 
-def _reduced(path: Path, start: int, stop: int) -> Events:
+def _reduce(path: Path, start: int, stop: int) -> Events:
     """Return the entries with all columns that the file has."""
     with _opened(path) as file:
         entries = _entries(path, file)

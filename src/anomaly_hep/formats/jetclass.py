@@ -15,9 +15,7 @@ import numpy as np
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.formats.chunks import rechunk
 from anomaly_hep.formats.layout import Layout
-from anomaly_hep.formats.openfiles import OpenFiles
-from anomaly_hep.formats.rootio.read import read_events
-from anomaly_hep.formats.rootio.tree import Tree
+from anomaly_hep.formats.rootio import read as rootio
 from anomaly_hep.formats.rootio.write import write_tree
 from anomaly_hep.types import Events, FileDescription
 
@@ -93,16 +91,11 @@ EVENT_BRANCHES: Mapping[str, np.dtype[Any]] = {**LABEL_BRANCHES, **JET_BRANCHES}
 BRANCHES: Mapping[str, np.dtype[Any]] = {**PARTICLE_BRANCHES, **EVENT_BRANCHES}
 LAYOUT = Layout(PARTICLE_BRANCHES, EVENT_BRANCHES)
 
-# An open tree takes 1 MB and 10 ms to make; a class of the published training set has 100 files.
-_files = OpenFiles(Tree, limit=128)
-
 
 def describe(path: Path) -> FileDescription:
     """Return what the file says of itself; raises BadFileError when it is no JetClass file."""
-    with _files.use(path, TREE) as tree:
-        return FileDescription(
-            path, FORMAT, tree.entries, tree.json_object(PROVENANCE), tuple(tree.names)
-        )
+    entries, provenance, columns = rootio.describe(path, TREE, PROVENANCE)
+    return FileDescription(path, FORMAT, entries, provenance, columns)
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
@@ -112,8 +105,7 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     fast where the chunks of a file are read in order: decompressed baskets are kept for the next.
     Raises BadFileError with the branch and the absolute entry for whatever cannot be trusted.
     """
-    with _files.use(path, TREE) as tree:
-        return read_events(tree, start, stop, columns, LAYOUT)
+    return rootio.read_events(path, TREE, start, stop, columns, LAYOUT)
 
 
 def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:

@@ -23,8 +23,8 @@ from anomaly_hep.formats.checks import (
     missing_branch,
     refusing,
 )
+from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.layout import Layout
-from anomaly_hep.formats.openfiles import OpenFiles
 from anomaly_hep.types import Events
 
 MAGIC = b"PAR1"
@@ -97,12 +97,12 @@ class RowStream:
 
 
 # Each holds the decoders of its columns, some MB.
-_streams = OpenFiles(RowStream, limit=4)
+_streams = Kept[RowStream](limit=4, close=RowStream.close)
 
 
 def describe(path: Path, metadata_key: str) -> tuple[int, dict[str, Any] | None, tuple[str, ...]]:
     """Return the rows, the JSON object that the metadata hold under the key, and all columns."""
-    with _streams.use(path, ()) as stream:
+    with _streams.use(path, (), make=lambda: RowStream(path, ())) as stream:
         return stream.rows, stream.json_object(metadata_key), tuple(stream.schema.names)
 
 
@@ -116,7 +116,7 @@ def read_events(
     wanted = tuple(columns)
     if not any(name in layout.particles for name in wanted):
         wanted = (*wanted, next(iter(layout.particles)))  # for the lengths alone
-    with _streams.use(path, wanted) as stream:
+    with _streams.use(path, wanted, make=lambda: RowStream(path, wanted)) as stream:
         check_range(path, start, stop, stream.rows)
         batches = list(stream.batches(start, stop))
         table = pa.Table.from_batches(batches, pa.schema([stream.schema.field(n) for n in wanted]))

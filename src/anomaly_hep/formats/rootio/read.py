@@ -3,68 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Shaped
 
 from anomaly_hep.formats.checks import check_events, check_lengths, check_range
+from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.layout import Layout
+from anomaly_hep.formats.rootio.basket import Basket, Branch
 from anomaly_hep.formats.rootio.tree import Tree
 from anomaly_hep.types import Events
 
+# An open tree takes 1 MB and 10 ms to make; a class of the published training set has 100 files.
+_trees = Kept[Tree](limit=128, close=Tree.close)
+# A chunk that ends within a basket leaves the rest of it to the next, and files that ROOT wrote may
+# have baskets of more than 10 000 jets. Bytes.
+_baskets = Kept[Basket](limit=64 * 2**20, size=lambda basket: basket.nbytes)
+
+
+def describe(path: Path, tree: str, key: str) -> tuple[int, dict[str, Any] | None, tuple[str, ...]]:
+    """Return the entries, the JSON object that is stored under `key`, and all branches."""
+    with _trees.use(path, tree, make=lambda: Tree(path, tree)) as opened:
+        return opened.entries, opened.json_object(key), tuple(opened.names)
+
 
 def read_events(
-    tree: Tree, start: int, stop: int, columns: Sequence[str], layout: Layout
+    path: Path, tree: str, start: int, stop: int, columns: Sequence[str], layout: Layout
 ) -> Events:
     """Return entries `start` to `stop` of the branches `columns`, in the types of `layout`.
 
     Raises BadFileError with the branch and the absolute entry for whatever cannot be trusted.
     """
-    check_range(tree.path, start, stop, tree.entries)
     particles: dict[str, Shaped[np.ndarray, " particle"]] = {}
     events: dict[str, Shaped[np.ndarray, " event"]] = {}
     lengths: dict[str, Int64[np.ndarray, " event"]] = {}
-    for name in columns:
-        values, own_lengths = _read_branch(tree, name, start, stop, layout)
-        if own_lengths is None:
-            events[name] = values
-        else:
-            particles[name], lengths[name] = values, own_lengths
-    if not lengths:
-        lengths = _lengths_alone(tree, start, stop, layout)
-    check_lengths(tree.path, lengths, start)
+    with _trees.use(path, tree, make=lambda: Tree(path, tree)) as opened:
+        check_range(path, start, stop, opened.entries)
+        for branch in opened.branches([*columns, *_for_lengths(opened, columns, layout)]):
+            layout.check_shape(path, branch.name, branch.jagged)
+            values, own_lengths = _read_branch(opened, branch, start, stop)
+            values = layout.convert(path, branch.name, values)
+            if own_lengths is None:
+                events[branch.name] = values
+            else:
+                lengths[branch.name] = own_lengths
+                particles |= {branch.name: values} if branch.name in columns else {}
+    check_lengths(path, lengths, start)
     result = Events(next(iter(lengths.values())), particles, events)
-    check_events(tree.path, result, start)
+    check_events(path, result, start)
     return result
 
 
+def _for_lengths(tree: Tree, columns: Sequence[str], layout: Layout) -> list[str]:
+    """Return the branch that says how long the events are, where no column does."""
+    lists = list(layout.particles)
+    if any(branch.jagged for branch in tree.branches(columns)):
+        return []
+    return [next((name for name in lists if name in tree.names), lists[0])]
+
+
 def _read_branch(
-    tree: Tree, name: str, start: int, stop: int, layout: Layout
+    tree: Tree, branch: Branch, start: int, stop: int
 ) -> tuple[Shaped[np.ndarray, " value"], Int64[np.ndarray, " event"] | None]:
-    branch = tree.branch(name)
-    layout.check_shape(tree.path, name, branch.jagged)
     values, lengths = [np.empty(0, branch.dtype)], [np.empty(0, np.int64)]
     index = int(np.searchsorted(branch.edges, start, side="right")) - 1
     while index < len(branch.edges) - 1 and branch.edges[index] < stop:
-        basket, first = tree.basket(name, index), int(branch.edges[index])
-        low, high = max(start - first, 0), min(stop, int(branch.edges[index + 1])) - first
-        if basket.lengths is None:
-            values.append(basket.values[low:high])
-        else:
-            begin, taken = int(basket.lengths[:low].sum()), basket.lengths[low:high]
-            values.append(basket.values[begin : begin + int(taken.sum())])
-            lengths.append(taken)
+        first, last = branch.edges[index], branch.edges[index + 1]
+        low, high = int(max(start - first, 0)), int(min(stop, last) - first)
+        make = partial(tree.basket, branch, index)
+        with _baskets.use(tree.path, tree.identity, branch.name, index, make=make) as basket:
+            if basket.lengths is None:
+                values.append(basket.values[low:high])
+            else:
+                begin, taken = int(basket.lengths[:low].sum()), basket.lengths[low:high]
+                values.append(basket.values[begin : begin + int(taken.sum())])
+                lengths.append(taken)
         index += 1
     # concatenate copies, so that the caller may change what it gets
-    flat = layout.convert(tree.path, name, np.concatenate(values))
-    return flat, np.concatenate(lengths) if branch.jagged else None
-
-
-def _lengths_alone(
-    tree: Tree, start: int, stop: int, layout: Layout
-) -> dict[str, Int64[np.ndarray, " event"]]:
-    names = list(layout.particles)
-    name = next((name for name in names if name in tree.names), names[0])
-    lengths = _read_branch(tree, name, start, stop, layout)[1]
-    assert lengths is not None  # check_shape has refused anything else
-    return {name: lengths}
+    return np.concatenate(values), np.concatenate(lengths) if branch.jagged else None

@@ -6,7 +6,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import uproot
 
@@ -22,15 +22,14 @@ CHECKSUMS = "anomaly_hep_checksums"
 class Tree:
     """The tree `name` of the file `path`; refuses a file that is not whole."""
 
-    _keeper: ClassVar[Tree | None] = None
-
     def __init__(self, path: Path, name: str) -> None:
         check_file(path, MAGIC, "ROOT")
         self.path = path
+        self.identity = object()  # another one where the same path is opened again
         with refusing(path, "the file is damaged", cure=FETCH_AGAIN), isolated_classes():
             # Plain reads, no memory map: a file that shrinks while mapped would kill the process,
             # and mapped pages count as the process's memory. uproot's array cache would hold up to
-            # 100 MB per file beside the baskets that are kept here.
+            # 100 MB per file beside the baskets that are kept.
             self._file = uproot.open(
                 path,
                 array_cache=None,
@@ -42,7 +41,6 @@ class Tree:
             self.entries = int(tree.num_entries)
             self._uproot_branches = {str(branch.name): branch for branch in tree.branches}
         self._branches: dict[str, Branch] = {}
-        self._last: dict[str, tuple[int, Basket]] = {}
         self._checksums: dict[str, Sequence[int]] = {}
         self._text_checksums: dict[str, int] = {}
         self._read_checksums()
@@ -67,36 +65,30 @@ class Tree:
             raise BadFileError(self.path, problem, cure=FETCH_AGAIN)
         return content
 
-    def branch(self, name: str) -> Branch:
-        """Return the branch `name`; refuses a missing one, and one that holds no numbers."""
-        if name not in self._branches:
-            if name not in self._uproot_branches:
-                raise missing_branch(self.path, name, self.names)
-            branch = Branch(self.path, self._uproot_branches[name])
-            if branch.edges[-1] != self.entries:
-                problem = f"{branch.edges[-1]} entries here, {self.entries} in the tree"
-                raise BadFileError(self.path, problem, branch=name, cure=FETCH_AGAIN)
-            self._branches[name] = branch
-        return self._branches[name]
+    def branches(self, names: Sequence[str]) -> list[Branch]:
+        """Return branches; refuses a missing one, and one that holds no numbers."""
+        new = [name for name in names if name not in self._branches]
+        if new:
+            with isolated_classes():
+                self._branches |= {name: self._branch(name) for name in new}
+        return [self._branches[name] for name in names]
 
-    def basket(self, name: str, index: int) -> Basket:
-        """Return the decoded basket, verified against the checksum that our own files carry.
+    def _branch(self, name: str) -> Branch:
+        if name not in self._uproot_branches:
+            raise missing_branch(self.path, name, self.names)
+        branch = Branch(self.path, self._uproot_branches[name])
+        if branch.edges[-1] != self.entries:
+            problem = f"{branch.edges[-1]} entries here, {self.entries} in the tree"
+            raise BadFileError(self.path, problem, branch=name, cure=FETCH_AGAIN)
+        return branch
 
-        The last basket of each branch is kept for the next chunk: its arrays are not to be changed.
-        Only one file keeps some, because those of large ROOT files take tens of MB.
-        """
-        if Tree._keeper is not self:
-            if Tree._keeper is not None:
-                Tree._keeper._last.clear()
-            Tree._keeper = self
-        if name in self._last and self._last[name][0] == index:
-            return self._last[name][1]
-        basket = self.branch(name).basket(index)
-        written = self._checksums.get(name)
+    def basket(self, branch: Branch, index: int) -> Basket:
+        """Return a decoded basket, verified against the checksum that our own files carry."""
+        basket = branch.basket(index)
+        written = self._checksums.get(branch.name)
         if written is not None and (index >= len(written) or written[index] != basket.checksum):
             problem = f"the checksum of basket {index} does not fit its content"
-            raise BadFileError(self.path, problem, branch=name, cure=FETCH_AGAIN)
-        self._last[name] = (index, basket)
+            raise BadFileError(self.path, problem, branch=branch.name, cure=FETCH_AGAIN)
         return basket
 
     def _find(self, name: str) -> Any:

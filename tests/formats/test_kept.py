@@ -1,10 +1,11 @@
-"""Files that stay open between reads: changed, removed, too many, and shared with a child."""
+"""What is kept between reads: of changed and removed files, too much of it, and in a child."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests.toys import toy_jets
 
 from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats import jetclass
-from anomaly_hep.formats.openfiles import OpenFiles
+from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.rootio.tree import Tree
 
 ALL = list(jetclass.BRANCHES)
@@ -60,14 +61,54 @@ def test_a_bounded_number_of_files_is_open(tmp_path: Path) -> None:
         links = Path("/proc/self/fd").iterdir()
         return sum(os.path.realpath(link).startswith(str(tmp_path)) for link in links)
 
-    files = OpenFiles(Tree, limit=3)
+    files = Kept[Tree](3, close=Tree.close)
     jetclass.write(tmp_path / "0.root", [toy_jets(2)])
     for i in range(8):
         path = Path(shutil.copy(tmp_path / "0.root", tmp_path / f"copy_{i}.root"))
-        with files.use(path, "tree") as tree:
+        with files.use(path, make=partial(Tree, path, "tree")) as tree:
             assert tree.entries == 2
         assert open_here() <= 3
     assert open_here() == 3
+
+
+def test_the_size_of_what_is_kept_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    made, closed = [], []
+    kept = Kept[bytes](30, size=len, close=closed.append)
+
+    def use(name: str, size: int = 10) -> None:
+        with kept.use(path, name, make=lambda: made.append(name) or name.encode() * size) as thing:
+            assert thing == name.encode() * size
+        assert kept.size <= 30
+
+    for name in "abcadab":
+        use(name)
+    # b was used longest ago when d came, then c when b came again
+    assert made == ["a", "b", "c", "d", "b"]
+    assert closed == [b"b" * 10, b"c" * 10]
+    assert kept.size == 30
+    use("large", 40)  # never kept, and drives nothing out
+    use("a")
+    assert made[-1] == "large"
+
+
+def test_what_fails_is_closed_and_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    made, closed = [], []
+    kept = Kept[str](3, close=closed.append)
+
+    def make() -> str:
+        made.append("thing")
+        return "thing"
+
+    with pytest.raises(ZeroDivisionError), kept.use(path, make=make):
+        raise ZeroDivisionError
+    assert closed == ["thing"]
+    with kept.use(path, make=make):
+        pass
+    assert made == ["thing", "thing"]
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
