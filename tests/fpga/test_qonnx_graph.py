@@ -10,6 +10,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qonnx.core.modelwrapper import ModelWrapper
 
 from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import qonnx_graph
@@ -89,7 +90,7 @@ def test_a_file_holds_the_graph_for_one_event(tmp_path: Path) -> None:
     assert shape == [1, encoder.constituents, len(encoder.ports)]
     assert [p.name for p in path.parent.iterdir()] == ["encoder.onnx"]
     integers = hard_inputs(encoder, 10)
-    found = qonnx_graph.execute(qonnx_graph.read(path), integers)
+    found = qonnx_graph.execute(ModelWrapper(str(path)), integers)
     np.testing.assert_array_equal(found, encoder(integers))
 
 
