@@ -65,9 +65,10 @@ class Estimate:
 
     `rate` is in events per second, one in every `interval_cycles`. `critical_path_cycles` is a sum
     over the layers, as if each waited for the whole event, and `latency_ns` that sum in time.
-    `resources` are sums over the layers. LUTs are rough: FINN has none for the layers in
-    `without_luts`, for thresholds it counts the memory alone, and a row that all channels share
-    once for each. `checkpoints` say for how many events FINN's graph gave the encoder's integers.
+    `resources` are sums over the layers. LUTs are rough: FINN gives none for the layers in
+    `without_luts`, of thresholds it counts the memory alone, and a row of thresholds that all
+    channels share it counts once for each channel. `checkpoints` say for how many events FINN's
+    graph gave the encoder's integers, after each step.
     """
 
     request: Request
@@ -90,12 +91,12 @@ class Estimate:
 
     @property
     def copies(self) -> int:
-        """Copies of the whole design that would reach the rate, if they took events in turn."""
+        """How many copies of the whole design reach the rate, if they take events in turn."""
         return math.ceil(self.request.rate / self.rate)
 
     @property
     def without_luts(self) -> tuple[str, ...]:
-        """Layers whose LUTs FINN does not estimate; none is built without."""
+        """Layers for which FINN estimates no LUTs, although each needs some."""
         return tuple(layer["name"] for layer in self.layers if not layer["LUT"])
 
     def as_resources(self) -> Resources:
@@ -153,7 +154,7 @@ def estimate(
 ) -> Estimate:
     """Return FINN's estimate, and write it with the graph to `folder`.
 
-    Hundreds of the events are computed at each stage inside FINN. Raises ExportError unless every
+    FINN computes hundreds of the events at each checkpoint. Raises ExportError unless every
     integer is the encoder's, MissingToolError without FINN.
     """
     python = finn_environment.python(environment)
@@ -168,7 +169,7 @@ def estimate(
             outputs=encoder(inputs[rows]),
         )
         result = scratch / "result.json"
-        # -I: FINN's environment sees nothing of this package, nor of its environment
+        # -I keeps this package and its environment out of FINN's Python
         programs.run(
             [python, "-I", _WORKER, (folder / "encoder.onnx").absolute(), scratch / "events.npz",
              result, "--cycles", request.cycles, "--clock-ns", request.clock_ns,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Shaped
+from jaxtyping import Float64, Shaped
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from anomaly_hep.evaluate.figures.style import DENSITY_COLOURS, all_colours, house_style
@@ -24,13 +26,10 @@ def efficiencies(summary: FirmwareSummary) -> Figure:
         figure = Figure(figsize=(9, 4.5), layout="constrained")
         axes = figure.subplots()
         for number, (stage, colour) in enumerate(zip(shown, all_colours(), strict=False)):
-            values = np.array([stage.efficiency[label] for label in labels]) * 100
-            axes.errorbar(
+            _draw(
+                axes,
                 np.arange(len(labels)) + 0.14 * (number - (len(shown) - 1) / 2),
-                values[:, 0],
-                yerr=[values[:, 0] - values[:, 1], values[:, 2] - values[:, 0]],
-                fmt="o",
-                markersize=5,
+                np.array([stage.efficiency[label] for label in labels]),
                 color=colour,
                 label="integers: the chip"
                 if stage is shown[-1]
@@ -39,7 +38,7 @@ def efficiencies(summary: FirmwareSummary) -> Figure:
         axes.set_xticks(range(len(labels)), [decay_math(label) for label in labels])
         axes.set_yscale("log")
         axes.set_ylabel(f"signal efficiency at rejection {summary.design.rejection:g} [%]")
-        axes.legend(fontsize="small", frameon=False)
+        figure.legend(fontsize="small", frameon=False, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -86,19 +85,14 @@ def trade_off(points: pd.DataFrame) -> Figure:
         for (size, some), colour in zip(
             points.groupby("constituents"), all_colours(), strict=False
         ):
-            middle, low, high = (100 * some[name] for name in ("efficiency", "low", "high"))
-            axes.errorbar(
-                some["lut"],
-                middle,
-                yerr=[middle - low, high - middle],
-                fmt="o",
-                color=colour,
-                label=f"{size} constituents",
-            )
-            for lut, value, bits in zip(some["lut"], middle, some["weight_bits"], strict=True):
+            intervals = some[["efficiency", "low", "high"]].to_numpy()
+            _draw(axes, some["lut"], intervals, color=colour, label=f"{size} constituents")
+            for lut, value, bits in zip(
+                some["lut"], intervals[:, 0], some["weight_bits"], strict=True
+            ):
                 axes.annotate(
                     f"{bits} bit",
-                    (lut, value),
+                    (lut, 100 * value),
                     xytext=(4, 4),
                     textcoords="offset points",
                     fontsize="x-small",
@@ -110,6 +104,12 @@ def trade_off(points: pd.DataFrame) -> Figure:
         axes.set_ylabel("signal efficiency at the rejection, mean over signals [%]")
         axes.legend(fontsize="small", frameon=False, loc="upper left")
     return figure
+
+
+def _draw(axes: Axes, x: Any, intervals: Float64[np.ndarray, "point 3"], **how: Any) -> None:
+    """Draw efficiencies, given as value, low and high, in % with their intervals."""
+    value, low, high = 100 * intervals.T
+    axes.errorbar(x, value, yerr=[value - low, high - value], fmt="o", markersize=5, **how)
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -30,8 +30,6 @@ def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
         efficiencies=proof_tables.efficiencies(summary),
         resources=proof_tables.resources(summary),
         figures={path: caption for path, caption in figures.items() if path.exists()},
-        ports=proof_tables.ports(summary),
-        layers=proof_tables.layers(summary),
         json=summary.to_json(),
     )
 

@@ -25,9 +25,9 @@ from anomaly_hep.fpga.integers import IntegerEncoder
 
 NAME = "encoder"
 GRAPH, LOG = "encoder.onnx", "hls4ml.log"
-# the tool that a backend's writer starts; all others only write files
+# the vendor's tool that a backend starts to write a project; all others only write files
 WRITES_WITH = {"libero": "shls"}
-# hls4ml's backends that write no project for a network, or one for a board
+# backends that write no project of a network, or one for a board
 NOT_FOR_ENCODERS = {"symbolicexpression", "vivadoaccelerator"}
 
 
@@ -102,7 +102,7 @@ def _convert(
     part: str | None,
     clock_ns: float,
 ) -> None:
-    """Let hls4ml write its files; raises ExportError for whatever it raises."""
+    """Let hls4ml write its files; raises ExportError in place of any error of hls4ml."""
     with _quiet(directory / LOG):
         from hls4ml.converters import convert_from_onnx_model
         from hls4ml.utils import config_from_onnx_model
@@ -185,7 +185,7 @@ def _compiled(project: Project) -> Path:
             "simulate it with that compiler"
         )
     programs.run(["bash", script.name], project.directory, cure="mend what g++ names")
-    # its name carries a stamp of the writing
+    # its name has a stamp that hls4ml chose
     (library,) = (project.directory / "firmware").glob(f"{NAME}-*.so")
     return library
 

@@ -55,7 +55,7 @@ def efficiencies(summary: FirmwareSummary) -> Grid:
     for stage in summary.stages:
         if set(signals) <= set(stage.efficiency):
             cells = [percent(*stage.efficiency[signal]) for signal in signals]
-            if not rows or cells != rows[-1][1:]:
+            if all(cells != row[1:] for row in rows):
                 rows.append([stage.implementation.split(": ")[0], *cells])
     return Grid(["stage", *map(decay, signals)], rows)
 
@@ -74,42 +74,6 @@ def resources(summary: FirmwareSummary) -> Grid:
                 f"{row.pipeline_stages * clock_ns:,g} ns",
             ]
             for row in summary.resources
-        ],
-    )
-
-
-def ports(summary: FirmwareSummary) -> Grid:
-    """Return the inputs of a constituent in physical units, and how often each is clipped."""
-    clipped = summary.inputs_beyond_range.ports
-    return Grid(
-        ("input", "type", "step", "zero at", "events clipped"),
-        [
-            [
-                port.name,
-                port.type,
-                f"{port.lsb / port.scale:.4g}",
-                f"{port.center:g}",
-                f"{100 * clipped[port.name]:.2f} %",
-            ]
-            for port in summary.design.ports
-        ],
-    )
-
-
-def layers(summary: FirmwareSummary) -> Grid:
-    """Return the shapes and types of the layers."""
-    return Grid(
-        ("layer", "weights", "input", "accumulator", "output", "zero weights"),
-        [
-            [
-                layer.name,
-                " × ".join(map(str, layer.shape)),
-                layer.input,
-                layer.accumulator,
-                layer.output,
-                f"{100 * layer.zero_weights:.0f} %",
-            ]
-            for layer in summary.design.layers
         ],
     )
 

@@ -25,9 +25,9 @@ from anomaly_hep.fpga.settings import Output
 
 NAME = "trigger"
 WRITERS = {"verilog": VerilogModel, "vhdl": VHDLModel}
-# da4ml's search: how far it may go beyond the shallowest adder tree to save adders
+# how far da4ml may go beyond the shallowest adder tree to save adders
 _SOLVER = {"hard_dc": 2}
-# carry chains of any length cost one unit of delay per six bits: da4ml's plain cost model
+# da4ml's plain cost model: a carry chain costs one unit of delay per six bits
 _COST_MODEL = HWConfig(1, -1, -1)
 
 
@@ -173,14 +173,14 @@ def write(circuit: Circuit, directory: Path, part: str, clock_ns: float) -> None
     """Write complete projects verilog/ and vhdl/ into a directory, and ports.json beside them."""
     for flavour, writer in WRITERS.items():
         with warnings.catch_warnings():
-            # da4ml leaves files to the garbage collector
+            # da4ml does not close the files that it writes
             warnings.simplefilter("ignore", ResourceWarning)
             writer(
                 circuit.pipeline, NAME, directory / flavour, part_name=part, clock_period=clock_ns
             ).write()
         _forbid_dsps(directory / flavour / "src" / "static")
         for table in (directory / flavour / "src" / "memfiles").iterdir():
-            # Verilator 5.006 does not read a last word that no line end follows
+            # Verilator 5.006 does not read the last word unless a line end follows it
             table.write_text(table.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     fields = {
         side: [

@@ -109,7 +109,7 @@ def has_verilator() -> bool:
 def simulate(
     circuit: Circuit, project: Path, bench: Path
 ) -> dict[str, Int64[np.ndarray, " event"]]:
-    """Return the integers of each output that Verilator's simulation of a Verilog project gives.
+    """Simulate a Verilog project with Verilator and return the integers of each output.
 
     Raises MissingToolError without Verilator, ExportError when it fails.
     """
@@ -139,12 +139,12 @@ def write_script(project: Path, bench: Path) -> None:
 
 
 def _commands(project: Path, bench: Path) -> tuple[list[str], list[str]]:
-    """Return the commands that compile and run the bench in its directory, tables copied there."""
+    """Return the commands that compile and run the bench; copy the tables to where it runs."""
     sources = sorted((project / "src").rglob("*.v"))
     sources = [path for path in sources if not path.stem.endswith("_wrapper")]
     tables = sorted((project / "src" / "memfiles").iterdir())
     if not tables:
-        # its default names a file that is not there
+        # by default this module reads a file that is not there
         sources = [path for path in sources if path.stem != "lookup_table"]
     for table in tables:
         shutil.copy(table, bench)
