@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from anomaly_hep.commands.train import make_data, make_model
-from anomaly_hep.evaluate.published import row_for
+from anomaly_hep.evaluate.paper import paper_of
 from anomaly_hep.fpga.flows import FLOWS
 from anomaly_hep.fpga.settings import read_settings
 from anomaly_hep.models.layers.trigger import FLAG_RANGE, TriggerEncoder
@@ -89,8 +89,7 @@ def test_every_row_of_the_tables_finds_its_published_numbers(
     config = _compose(
         "train", f"experiment={experiment}", f"model/encoder={encoder}", f"model.use_pid={pid}"
     )
-    row = row_for(config)
-    assert row is not None
+    row, _ = paper_of(config).published(config)
     assert row.table == int(experiment[-1])
     assert row.row.lower().startswith(encoder)
     assert ("w/ PID" in row.row) == (pid == "true")

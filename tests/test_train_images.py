@@ -104,10 +104,10 @@ def test_the_curve_of_a_run(images: Path, run: Path) -> None:
     printed = runs.command(images, "curve", "run_dir=run")
     curve = pd.read_csv(run / "curve.csv")
     # the first steps that reach the marks, of at most four images each
-    first, second = sorted(set(curve["presentations"]))
+    first, second = sorted(set(curve["events_seen"]))
     assert 20 <= first < 24
     assert 40 <= second < 44
-    assert f"{first} presentations: sse SUEP" in printed
+    assert f"{first} events seen: sse SUEP" in printed
     assert set(curve["group"]) == {"SUEP", "SVJ"}
     assert {"sse", "hits", "kl_reverse"} <= set(curve["score"])
     assert (curve["auc_low"] <= curve["auc"]).all()

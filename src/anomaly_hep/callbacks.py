@@ -80,10 +80,10 @@ class Checkpoints(Callback):
 
 
 class Milestones(Callback):
-    """Keep the weights at given numbers of event presentations, for curves against training size.
+    """Keep the weights at given numbers of events seen, for curves against training size.
 
-    A presentation is one event in one step; DDP ranks all count. Files are milestone-N.ckpt, N the
-    presentations of the step that reached the mark.
+    An event counts once for each step that sees it; DDP ranks all count. Files are
+    milestone-N.ckpt, N the events seen at the step that reached the mark.
     """
 
     def __init__(self, directory: Path, marks: Sequence[int]) -> None:
@@ -91,7 +91,7 @@ class Milestones(Callback):
         self.presented = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the presentations so far."""
+        """Return the number of events seen so far."""
         return {"presented": self.presented}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.evaluate.results import Results
 from anomaly_hep.run import default_path, identity
 
 MODES = ("online", "offline", "disabled")
@@ -47,7 +48,7 @@ def loggers(config: Mapping[str, Any], path: Path) -> list[Logger]:
     return [logger]
 
 
-def finish(config: Mapping[str, Any], path: Path, metrics: Mapping[str, Any]) -> None:
+def finish(config: Mapping[str, Any], path: Path, results: Results) -> None:
     """Log efficiencies, figures and the best checkpoint to the run's dashboard, if it has one."""
     if config["logger"]["kind"] != "wandb":
         return
@@ -57,19 +58,18 @@ def finish(config: Mapping[str, Any], path: Path, metrics: Mapping[str, Any]) ->
     if run is None:
         return
     table = wandb.Table(columns=["score", "signal", "metric", "value", "low", "high"])
-    for kind in ("scores", "baselines"):
-        for score, signals in metrics[kind].items():
-            for signal, values in signals.items():
-                for metric, interval in values.items():
-                    table.add_data(score, signal, metric, *(interval or (None, None, None)))
+    for score, signals in (*results.scores.items(), *results.baselines.items()):
+        for signal, values in signals.items():
+            for metric, interval in values.items():
+                table.add_data(score, signal, metric, *(interval or (None, None, None)))
     run.log({"efficiencies": table})
     run.log(
         {f"figures/{f.stem}": wandb.Image(str(f)) for f in sorted((path / "figures").glob("*.png"))}
     )
-    chosen = metrics["scores"][metrics["default_score"]]
+    chosen = results.scores[results.default_score]
     run.summary.update(
         {
-            f"{signal}/{metric}": interval[0]
+            f"{signal}/{metric}": interval.value
             for signal, values in chosen.items()
             for metric, interval in values.items()
             if interval

@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
-from anomaly_hep.evaluate.metrics import evaluate, write_metrics
+from anomaly_hep.evaluate.evaluation import evaluate
+from anomaly_hep.evaluate.paper import load_paper
+from anomaly_hep.evaluate.results import (
+    DataDescription,
+    EventRates,
+    ModelDescription,
+    Results,
+    write_results,
+)
+from anomaly_hep.models.cct import CCT
+from anomaly_hep.models.codae import CoDAE
+from anomaly_hep.models.dirichletvae import DirichletVAE
 
 SUEP = (125, 200, 300, 400, 700, 1000)
 SVJ = (2100, 3100, 4100)
@@ -20,22 +31,28 @@ LABELS = ("QCD", *GROUPS["SUEP"], *GROUPS["SVJ"])
 HITS = dict(zip(LABELS, (80, 111, 140, 170, 210, 280, 331, 118, 134, 143), strict=True))
 SHAPE = (72, 58)
 
-METADATA: dict[str, Any] = {
-    "data": {
-        "name": "dark showers",
-        "origin": "published",
-        "generator": None,
-        "groups": GROUPS,
-    },
-    "model": {
-        "name": "codae",
-        "parameters": 1646467,
-        "encoder_parameters": 882626,
-        "flops_per_event": 3.2e9,
-    },
-    "default_score": "sae",
-    "speed": {"train_events_per_second": 20.0, "score_events_per_second": 60.0},
-}
+PAPER = load_paper("anzalone2023")
+DATA = DataDescription("dark showers", "published", None, "QCD", groups=GROUPS, event_noun="images")
+MODELS = {"codae": CoDAE, "cct": CCT, "dirichletvae": DirichletVAE}
+RATES = EventRates(20.0, 60.0)
+
+
+def image_results(
+    table: pd.DataFrame,
+    *,
+    data: DataDescription = DATA,
+    model: str = "codae",
+    default_score: str = "sae",
+) -> Results:
+    """Results of a table of images."""
+    kind = MODELS[model]
+    described = ModelDescription(
+        model, 1646467, 882626, 3.2e9, 1e9, supervised=kind.supervised,
+        title=kind.title, scores=kind.score_descriptions(),
+    )  # fmt: skip
+    return evaluate(
+        table, data=data, model=described, default_score=default_score, speed=RATES, paper=PAPER
+    )
 
 
 def image_scores(
@@ -88,25 +105,38 @@ def fake_image_run(
     """Write a finished run of images into `directory` and return it."""
     directory.mkdir(parents=True)
     table = image_scores(events, seed=seed)
-    metadata = METADATA | {"model": METADATA["model"] | {"name": model}}
+    default_score = "sae"
     if supervised:
         table = table.drop(columns=[c for c in table if c.startswith(("score_", "rec"))])
         table["score_signal_probability"] = 1 / (1 + np.exp(2 - table["hits"] / 100))
-        metadata["model"] |= {"supervised": True}
-        metadata["default_score"] = "signal_probability"
+        default_score = "signal_probability"
     table.to_parquet(directory / "scores.parquet")
-    write_metrics(directory / "metrics.json", evaluate(table, metadata=metadata))
-    (directory / "config.yaml").write_text(
-        f"seed: {seed}\nrun_dir: {directory}\nmodel:\n  name: {model}\ndata:\n  name: darkshowers\n"
-    )
-    ledger = {"files": [{"path": "test/qcd.npz", "events": 300, "sha256": "0" * 64}], "refused": []}
+    results = image_results(table, model=model, default_score=default_score)
+    write_results(directory / "metrics.json", results)
+    target = f"{MODELS[model].__module__}.{MODELS[model].__name__}"
+    config = {
+        "seed": seed,
+        "run_dir": str(directory),
+        "model": {"name": model, "_target_": target},
+        "data": {"name": "darkshowers", "paper": "anzalone2023"},
+    }
+    (directory / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    ledger = {
+        "event_noun": "images",
+        "files": [{"path": "test/qcd.npz", "events": 300, "sha256": "0" * 64}],
+        "refused": [],
+    }
     (directory / "ledger.json").write_text(json.dumps(ledger))
     step = np.arange(0, 1000, 50)
     loss = 100 + 300 * np.exp(-step / 300)
     losses = {"step": step, "train/loss": loss, "val/loss": loss * 1.02, "val/ssim": 1 - loss / 500}
     pd.DataFrame(losses).to_csv(directory / "metrics.csv", index=False)
     if not supervised:
-        np.savez(directory / "reconstructions.npz", **images(("QCD", "SUEP400", "SVJ3100")))
+        np.savez(
+            directory / "reconstructions.npz",
+            form="ImageReconstruction",
+            **images(("QCD", "SUEP400", "SVJ3100")),
+        )
     (directory / "done.json").write_text("{}")
     return directory
 

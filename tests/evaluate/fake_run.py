@@ -5,29 +5,54 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from tests.toys import CLASSES, toy_jets
 
-from anomaly_hep.evaluate.metrics import evaluate, write_metrics
+from anomaly_hep.evaluate.evaluation import evaluate
+from anomaly_hep.evaluate.paper import load_paper
+from anomaly_hep.evaluate.results import (
+    DataDescription,
+    EventRates,
+    ModelDescription,
+    Results,
+    write_results,
+)
+from anomaly_hep.models.clipvae import CLIPVAE
+from anomaly_hep.models.setvae import SetVAE
 
 # How far each class lies from QCD in the made-up scores, in widths of the QCD distribution.
 SHIFT = {"QCD": 0.0, "Hbb": 0.9, "Hcc": 0.8, "Hgg": 0.1, "H4q": 0.6, "Hqql": 2.4, "Zqq": 0.8,
          "Wqq": 0.8, "Tbqq": 1.2, "Tbl": 3.0}  # fmt: skip
 
-METADATA: dict[str, Any] = {
-    "data": {"name": "JetClass", "origin": "simulated", "generator": "toy"},
-    "model": {
-        "name": "clipvae",
-        "parameters": 205155,
-        "encoder_parameters": 103264,
-        "flops_per_event": 6.95e6,
-    },
-    "default_score": "kl",
-    "speed": {"train_events_per_second": 3210.0, "score_events_per_second": 17000.0},
-}
+PAPER = load_paper("liu2023")
+DATA = DataDescription("JetClass", "simulated", "toy", "QCD", event_noun="jets")
+MODELS = {"clipvae": CLIPVAE, "setvae": SetVAE}
+RATES = EventRates(3210.0, 17000.0)
+
+
+def described(name: str = "clipvae") -> ModelDescription:
+    """What is said of a model."""
+    return ModelDescription(
+        name, 205155, 103264, 6.95e6, 3.5e6,
+        title=MODELS[name].title, scores=MODELS[name].score_descriptions(),
+    )  # fmt: skip
+
+
+def jet_results(
+    table: pd.DataFrame, *, data: DataDescription = DATA, model: str = "clipvae"
+) -> Results:
+    """Results of a table of jets."""
+    return evaluate(
+        table,
+        data=data,
+        model=described(model),
+        default_score=MODELS[model].default_score,
+        speed=RATES,
+        paper=PAPER,
+    )
 
 
 def score_table(
@@ -67,23 +92,28 @@ def fake_run(
     seed: int = 0,
     events: int = 3000,
     classes: Sequence[str] = CLASSES,
+    data: DataDescription = DATA,
 ) -> Path:
     """Write a finished run into `directory` and return it."""
     directory.mkdir(parents=True)
     table = score_table(events, seed=seed, classes=classes)
     table.to_parquet(directory / "scores.parquet")
-    metadata = METADATA | {
-        "model": METADATA["model"] | {"name": model},
-        "default_score": {"clipvae": "kl", "setvae": "chamfer"}[model],
+    write_results(directory / "metrics.json", jet_results(table, data=data, model=model))
+    config = {
+        "seed": seed,
+        "run_dir": str(directory),
+        "model": {
+            "name": model,
+            "_target_": f"{MODELS[model].__module__}.{MODELS[model].__name__}",
+            "beta": 0.08,
+            "use_pid": True,
+            "encoder": {"kind": "deepset"},
+        },
+        "data": {"name": "jetclass", "paper": "liu2023"},
     }
-    write_metrics(directory / "metrics.json", evaluate(table, metadata=metadata))
-    tables = {"setvae": 1, "clipvae": 2}
-    config = (
-        f"seed: {seed}\nrun_dir: {directory}\nmodel:\n  name: {model}\n  beta: 0.08\n"
-        f"published:\n  table: {tables[model]}\n  row: DeepSet w/ PID\n"
-    )
-    (directory / "config.yaml").write_text(config)
+    (directory / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     ledger = {
+        "event_noun": data.event_noun,
         "events": 900,
         "files": [{"path": "train/ZJetsToNuNu_000.root", "events": 900, "sha256": "0" * 64}],
         "refused": [{"path": "train/ZJetsToNuNu_001.root", "problem": "truncated <after> 7 %"}],
@@ -92,7 +122,9 @@ def fake_run(
     (directory / "provenance.json").write_text(json.dumps(provenance))
     (directory / "ledger.json").write_text(json.dumps(ledger))
     _losses().to_csv(directory / "metrics.csv", index=False)
-    np.savez(directory / "reconstructions.npz", **_reconstructions(seed))
+    np.savez(
+        directory / "reconstructions.npz", form="ParticleReconstruction", **_reconstructions(seed)
+    )
     (directory / "done.json").write_text("{}")
     return directory
 

@@ -12,8 +12,9 @@ from tests.evaluate.fake_run import fake_run
 
 from anomaly_hep.errors import MissingDataError
 from anomaly_hep.evaluate.cells import Cell
-from anomaly_hep.evaluate.collect import Spread, collect, spread
-from anomaly_hep.evaluate.runs import find_runs, group_runs
+from anomaly_hep.evaluate.collect import OverSeeds, collect
+from anomaly_hep.evaluate.ensembles import ensembles_of, find_runs
+from anomaly_hep.evaluate.intervals import Interval
 
 KEY = "efficiency_at_rejection_100"
 
@@ -46,36 +47,46 @@ def values(sweep, signal, score="chamfer"):
     return [metrics["scores"][score][signal][KEY][0] for metrics in found]
 
 
-def test_mean_and_standard_deviation():
-    assert spread([[0.1, 0, 1], [0.2, 0, 1], [0.6, 0, 1]]) == pytest.approx(
-        (0.3, 0.3 - 0.07**0.5, 0.3 + 0.07**0.5, 3)
-    )
-    assert spread([[0.2, 0.1, 0.4]]) == Spread(0.2, 0.1, 0.4, 1)
-    assert spread([[0.2, 0.1, 0.4], [0.2, 0.1, 0.4]]) == Spread(0.2, 0.1, 0.4, 1)
-    assert spread([[0.2, 0.1, 0.4], None]) is None
-    assert Spread(0.181, 0.172, 0.190, 5).cell == Cell("18.1", "±0.9")
+def test_the_spread_of_seeds_and_the_interval_of_the_events_are_two_things():
+    found = OverSeeds.of([Interval(0.1, 0.06, 0.2), Interval(0.2, 0.12, 0.24), Interval(0.6, 0, 1)])
+    assert found.seed_spread == pytest.approx(0.07**0.5)
+    # half widths below 0.04, 0.08, 0.6; above 0.1, 0.04, 0.4
+    assert found.interval == pytest.approx((0.3, 0.3 - 0.24, 0.3 + 0.18))
 
 
-def test_table_has_seeds_together_and_the_published_row_beside(table, sweep):
+def test_what_does_not_spread_keeps_its_interval():
+    one = Interval(0.2, 0.1, 0.4)
+    assert OverSeeds.of([one]) == OverSeeds.of([one, one]) == OverSeeds(one, None)
+    assert OverSeeds.of([one, None]) == OverSeeds(None, None)
+
+
+def test_table_has_seeds_together_and_published_rows_beside(table, sweep):
     names = [row.name for row in table.rows]
     assert names == [
         "CLIP-VAE: KL divergence (1 seed)",
+        "  paper Table 2",
         "CLIP-VAE: Chamfer loss (1 seed)",
         "CLIP-VAE: total loss (1 seed)",
-        "paper Table 2: DeepSet w/ PID",
         "Set-VAE: Chamfer loss (3 seeds)",
+        "  spread of seeds",
+        "  paper Table 1",
         "Set-VAE: KL divergence (3 seeds)",
+        "  spread of seeds",
         "Set-VAE: total loss (3 seeds)",
-        "paper Table 1: DeepSet w/ PID",
+        "  spread of seeds",
         "N-subjettiness",
+        "  paper Table 2",
         "soft-drop mass",
         "multiplicity",
     ]
     measured = values(sweep, "Tbl")
-    cell = table.rows[4].cells["Tbl"]
+    cell, spread = table.rows[4].cells["Tbl"], table.rows[5].cells["Tbl"]
     digits = len(cell.value.partition(".")[2])
     assert cell.value == f"{100 * statistics.mean(measured):.{digits}f}"
-    assert cell.spread == f"±{100 * statistics.stdev(measured):.{digits}f}"
+    digits = len(spread.value.partition(".")[2])
+    assert spread == Cell(f"±{100 * statistics.stdev(measured):.{digits}f}", "")
+    assert "'spread of seeds' their standard deviation" in table.remarks[0]
+    assert not any("This is one training" in remark for remark in table.remarks)
 
 
 def test_runs_left_out_are_listed(table, sweep):
@@ -91,10 +102,13 @@ def test_runs_left_out_are_listed(table, sweep):
 def test_files_tell_the_same(table, sweep):
     assert "| **Set-VAE: Chamfer loss (3 seeds)** |" in (sweep / "collected.md").read_text()
     rows = pd.read_csv(sweep / "collected.csv")
-    row = rows[(rows.group == "Set-VAE") & (rows.score == "chamfer") & (rows.signal == "Tbl")]
+    row = rows[(rows.ensemble == "Set-VAE") & (rows.score == "chamfer") & (rows.signal == "Tbl")]
     row = row[row.metric == KEY].iloc[0]
     assert row["mean"] == pytest.approx(statistics.mean(values(sweep, "Tbl")))
-    assert row["high"] - row["mean"] == pytest.approx(statistics.stdev(values(sweep, "Tbl")))
+    assert row["seed_spread"] == pytest.approx(statistics.stdev(values(sweep, "Tbl")))
+    assert row["low"] < row["mean"] < row["high"]
+    single = rows[(rows.ensemble == "CLIP-VAE") & (rows.section == "scores")]
+    assert single.seed_spread.isna().all()
     assert (row["runs"], row["seeds"]) == (3, "1 2 3")
     content = json.loads((sweep / "collected.json").read_text())
     assert len(content["results"]) == len(rows)
@@ -107,7 +121,7 @@ def test_files_tell_the_same(table, sweep):
 def test_figures_of_set_against_clip_are_drawn(table, sweep):
     for name in ("collected_kl_roc.png", "collected_reconstruction_kl.png"):
         assert (sweep / name).stat().st_size > 10_000
-    assert any("Figures of Set- against CLIP-VAE are made from" in r for r in table.remarks)
+    assert any("Figures of Set-VAE against CLIP-VAE are made from" in r for r in table.remarks)
 
 
 def test_runs_tested_on_different_jets_are_not_compared_in_one_figure(tmp_path):
@@ -115,35 +129,35 @@ def test_runs_tested_on_different_jets_are_not_compared_in_one_figure(tmp_path):
     fake_run(tmp_path / "clip", events=310)
     table = collect(tmp_path)
     assert any("tested on different jets" in remark for remark in table.remarks)
-    names = [row.name for row in table.rows if row.kind == "baselines"]
+    names = [row.name for row in table.rows if row.section == "baselines"]
     assert "N-subjettiness, jets of Set-VAE" in names
     assert "N-subjettiness, jets of CLIP-VAE" in names
     assert not (tmp_path / "collected_kl_roc.png").exists()
 
 
-def test_groups_are_named_by_what_differs(tmp_path):
+def test_runs_are_named_by_what_differs(tmp_path):
     for beta, scale in ((0.08, 1), (0.5, 1), (0.5, 2)):
         run = fake_run(tmp_path / f"{beta}-{scale}", seed=scale, events=200)
         text = (run / "config.yaml").read_text().replace("beta: 0.08", f"beta: {beta}")
-        (run / "config.yaml").write_text(text + f"data:\n  seed: {scale}\nlogger: {scale}\n")
-    groups, remarks = group_runs(find_runs(tmp_path))
-    assert [(g.name, [run.seed for run in g.runs]) for g in groups] == [
+        (run / "config.yaml").write_text(text + f"  seed: {scale}\nlogger: {scale}\n")
+    ensembles, remarks = ensembles_of(find_runs(tmp_path))
+    assert [(e.name, [run.seed for run in e.runs]) for e in ensembles] == [
         ("CLIP-VAE, beta=0.08", [1]),
         ("CLIP-VAE, beta=0.5", [1, 2]),
     ]
     assert remarks == []
 
 
-def test_groups_that_differ_in_much_are_named_by_directory(tmp_path):
+def test_runs_that_differ_in_much_are_named_by_directory(tmp_path):
     for name in ("one", "two"):
         run = fake_run(tmp_path / "sweep" / name, events=200)
         choices = "".join(f"  key{i}: {name}\n" for i in range(5))
-        (run / "config.yaml").write_text((run / "config.yaml").read_text() + "data:\n" + choices)
+        (run / "config.yaml").write_text((run / "config.yaml").read_text() + choices)
     table = collect(tmp_path)
     assert table.rows[0].name == "CLIP-VAE in sweep/one: KL divergence (1 seed)"
     assert any("see collected.json" in remark for remark in table.remarks)
-    groups = json.loads((tmp_path / "collected.json").read_text())["groups"]
-    assert groups["CLIP-VAE in sweep/two"] == {f"data.key{i}": "two" for i in range(5)}
+    ensembles = json.loads((tmp_path / "collected.json").read_text())["ensembles"]
+    assert ensembles["CLIP-VAE in sweep/two"] == {f"data.key{i}": "two" for i in range(5)}
 
 
 def test_a_damaged_run_is_listed_not_fatal(tmp_path):
@@ -151,7 +165,9 @@ def test_a_damaged_run_is_listed_not_fatal(tmp_path):
     bad = fake_run(tmp_path / "bad", events=300)
     (bad / "metrics.json").write_text('{"scores"')
     table = collect(tmp_path)
-    assert any(f"{bad} is left out, unreadable: JSONDecodeError" in r for r in table.remarks)
+    assert any(
+        f"{bad} is left out, unreadable: {bad}/metrics.json is damaged" in r for r in table.remarks
+    )
 
 
 def test_nothing_finished_is_an_error_that_lists_what_is_there(tmp_path):

@@ -11,7 +11,7 @@ from tests.evaluate.fake_run import fake_run
 
 from anomaly_hep.evaluate.cells import Cell
 from anomaly_hep.evaluate.collect import collect
-from anomaly_hep.evaluate.record import Record
+from anomaly_hep.evaluate.runfiles import RunFiles
 
 EVENTS = {"QCD": 100, "SUEP200": 20, "SUEP1000": 20, "SVJ3100": 20}
 
@@ -35,24 +35,31 @@ def test_both_metrics_with_means_and_published_rows(table):
         "Area under the ROC curve in %",
         "Background that passes in % where 40 % of the signal does",
     ]
-    assert table.signals == ["SUEP200", "SUEP1000", "mean SUEP", "SVJ3100", "mean SVJ"]
+    assert [column.key for column in table.columns] == [
+        "SUEP200",
+        "SUEP1000",
+        "mean SUEP",
+        "SVJ3100",
+        "mean SVJ",
+    ]
     names = [row.name for row in table.rows]
     place = names.index("CoDAE: SAE (2 seeds)")
-    assert table.rows[place + 1].cells["mean SVJ"] == Cell("89.26", "")
-    assert names[names.index("tracks, events of CoDAE") + 1] == "  paper Table 4"
+    assert names[place + 1] == "  spread of seeds"
+    assert table.rows[place + 2].cells["mean SVJ"] == Cell("89.26", "")
+    assert names[names.index("tracks, images of CoDAE") + 2] == "  paper Table 4"
 
 
 def test_means_spread_over_seeds(outputs, table):
     found = [
-        Record(outputs / f"codae{seed}").metrics["means"]["sae"]["SUEP"]["auc"][0]
+        RunFiles(outputs / f"codae{seed}").results.means["sae"]["SUEP"]["auc"].value
         for seed in (1, 2)
     ]
     rows = pd.read_csv(outputs / "collected.csv")
-    row = rows[(rows.group == "CoDAE") & (rows.score == "sae") & (rows.signal == "mean SUEP")]
+    row = rows[(rows.ensemble == "CoDAE") & (rows.score == "sae") & (rows.signal == "mean SUEP")]
     row = row.set_index("metric")
     assert set(row.index) == {"auc", "fpr_at_tpr_40"}
     assert row.loc["auc", "mean"] == pytest.approx(statistics.mean(found))
-    assert row.loc["auc", "high"] - row.loc["auc", "mean"] == pytest.approx(statistics.stdev(found))
+    assert row.loc["auc", "seed_spread"] == pytest.approx(statistics.stdev(found))
 
 
 def test_a_supervised_run_is_named_and_stamped(table):

@@ -62,22 +62,22 @@ def test_the_headline_is_the_default_scores(page, run):
     assert "(mean over 3 masses)" in page
 
 
-def test_a_supervised_model_and_simulated_data_are_stamped(run, tmp_path):
-    copy = shutil.copytree(run, tmp_path / "copy")
-    metrics = json.loads((copy / "metrics.json").read_text())
-    metrics["model"] |= {"name": "cct", "supervised": True}
+def test_a_supervised_model_and_simulated_data_are_stamped(tmp_path):
+    run = fake_image_run(tmp_path / "cct", model="cct", supervised=True)
+    metrics = json.loads((run / "metrics.json").read_text())
     metrics["data"]["origin"] = "simulated"
-    (copy / "metrics.json").write_text(json.dumps(metrics))
-    page = write_report(copy).read_text("utf-8")
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    page = write_report(run).read_text("utf-8")
     assert "CCT (supervised) on dark showers (simulated)" in page
     assert "<strong>SUPERVISED.</strong>" in page
-    assert "<strong>Simulated data.</strong> These events were made" in page
+    assert "<strong>Simulated data.</strong> These images were made" in page
 
 
-def test_data_without_published_numbers_say_so(run, tmp_path):
+def test_data_of_no_paper_have_no_published_numbers(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "copy")
-    config = (copy / "config.yaml").read_text().replace("darkshowers", "blackbox")
+    config = (copy / "config.yaml").read_text().replace("anzalone2023", "null")
     (copy / "config.yaml").write_text(config)
     page = write_report(copy).read_text("utf-8")
-    assert "No paper's numbers are known" in page
+    assert "No paper&#39;s numbers are known" in page or "No paper's numbers are known" in page
     assert "Supervised CCT" not in page
+    assert "separates best and worst" in page

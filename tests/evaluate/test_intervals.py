@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom, norm
 
-from anomaly_hep.evaluate.curves import Sample, auc, signal_efficiency_at_rejection
 from anomaly_hep.evaluate.intervals import (
     TAIL,
     Interval,
@@ -22,6 +21,7 @@ from anomaly_hep.evaluate.intervals import (
     mean_fpr_interval,
     mean_interval,
 )
+from anomaly_hep.evaluate.roc import ScoreDistribution, auc, signal_efficiency_at_rejection
 
 finite = st.lists(st.floats(-10, 10), min_size=1, max_size=40).map(np.array)
 
@@ -54,7 +54,7 @@ def test_binomial_is_clopper_pearson(counts):
 
 @given(finite, finite)
 def test_every_interval_holds_its_value_and_stays_in_bounds(background, signal):
-    samples = Sample.of(background), Sample.of(signal)
+    samples = ScoreDistribution.of(background), ScoreDistribution.of(signal)
     for interval in (auc_interval(*samples), efficiency_interval(*samples, 3)):
         if interval is not None:
             assert 0 <= interval.low <= interval.value <= interval.high <= 1
@@ -63,7 +63,7 @@ def test_every_interval_holds_its_value_and_stays_in_bounds(background, signal):
 
 @given(finite, finite)
 def test_efficiency_interval_and_value_are_absent_together(background, signal):
-    samples = Sample.of(background), Sample.of(signal)
+    samples = ScoreDistribution.of(background), ScoreDistribution.of(signal)
     for rejection in (1, 5, 50):
         interval = efficiency_interval(*samples, rejection)
         value = signal_efficiency_at_rejection(*samples, rejection)
@@ -76,27 +76,31 @@ def test_efficiency_interval_and_value_are_absent_together(background, signal):
 def test_auc_variance_is_delongs(seed):
     rng = np.random.default_rng(seed)
     background, signal = rng.normal(0, 1, 80).round(1), rng.normal(0.7, 1, 50).round(1)
-    value, low, high = auc_interval(Sample.of(background), Sample.of(signal))
+    value, low, high = auc_interval(ScoreDistribution.of(background), ScoreDistribution.of(signal))
     width = np.sqrt(delong_by_pairs(background, signal)) / (value * (1 - value))
     assert np.log(high / (1 - high)) - np.log(value / (1 - value)) == pytest.approx(width)
     assert np.log(value / (1 - value)) - np.log(low / (1 - low)) == pytest.approx(width)
 
 
 def test_separated_classes_have_an_interval_of_their_smaller_sample():
-    value, low, high = auc_interval(Sample.of(np.arange(100.0)), Sample.of(np.arange(200.0, 220.0)))
+    value, low, high = auc_interval(
+        ScoreDistribution.of(np.arange(100.0)), ScoreDistribution.of(np.arange(200.0, 220.0))
+    )
     assert (value, high) == (1.0, 1.0)
     assert low == pytest.approx(TAIL ** (1 / 20))  # all of 20 with probability TAIL
-    value, low, high = auc_interval(Sample.of(np.arange(200.0, 220.0)), Sample.of(np.arange(100.0)))
+    value, low, high = auc_interval(
+        ScoreDistribution.of(np.arange(200.0, 220.0)), ScoreDistribution.of(np.arange(100.0))
+    )
     assert (value, low) == (0.0, 0.0)
     assert high == pytest.approx(1 - TAIL ** (1 / 20))
 
 
 def test_with_infinite_background_the_efficiency_is_binomial():
     # quantiles of a million: the cut is known to a thousandth of the signal's own fluctuation
-    background = Sample.of(norm.ppf((np.arange(1_000_000) + 0.5) / 1_000_000))
+    background = ScoreDistribution.of(norm.ppf((np.arange(1_000_000) + 0.5) / 1_000_000))
     signal = np.random.default_rng(5).normal(1.0, 1, 200)
     passing = int((signal > norm.isf(0.01)).sum())
-    found = efficiency_interval(background, Sample.of(signal), 100)
+    found = efficiency_interval(background, ScoreDistribution.of(signal), 100)
     np.testing.assert_allclose(found, binomial(passing, 200), atol=0.003)
 
 
@@ -104,7 +108,9 @@ def test_with_infinite_signal_the_efficiency_is_the_backgrounds_quantile():
     # signal efficiency is rate^(1/3) for exponentials; the rate of the k-th score is Beta
     background = np.random.default_rng(6).exponential(size=1500)
     grid = (np.arange(400_000) + 0.5) / 400_000
-    found = efficiency_interval(Sample.of(background), Sample.of(-3 * np.log(grid)), 100)
+    found = efficiency_interval(
+        ScoreDistribution.of(background), ScoreDistribution.of(-3 * np.log(grid)), 100
+    )
     # true cut log(100); the 15 highest of 1500 events pass it on average
     ordered = np.sort(background)[::-1]
     counts = binom.ppf([TAIL, 1 - TAIL], 1500, 0.01).astype(int)
@@ -131,7 +137,7 @@ def coverage(
         else:
             weights = np.ones(background_events)
         found = efficiency_interval(
-            Sample.of(background, weights), Sample.of(3 * signal), rejection
+            ScoreDistribution.of(background, weights), ScoreDistribution.of(3 * signal), rejection
         )
         held += found.low <= truth <= found.high
     return held / experiments
@@ -155,7 +161,10 @@ def test_a_binomial_alone_would_not_cover():
     # why the background's tail is counted in: 10 events set the cut, 2000 signals hide it
     rng, truth, held = np.random.default_rng(8), 100 ** (-1 / 3), 0
     for _ in range(300):
-        samples = Sample.of(rng.exponential(size=1000)), Sample.of(3 * rng.exponential(size=2000))
+        samples = (
+            ScoreDistribution.of(rng.exponential(size=1000)),
+            ScoreDistribution.of(3 * rng.exponential(size=2000)),
+        )
         passing = 2000 * signal_efficiency_at_rejection(*samples, 100)
         alone = binomial(passing, 2000)
         held += alone.low <= truth <= alone.high
@@ -166,7 +175,10 @@ def test_a_binomial_alone_would_not_cover():
 def test_auc_interval_covers_the_truth(distance):
     rng, truth, held = np.random.default_rng(9), norm.cdf(distance / np.sqrt(2)), 0
     for _ in range(500):
-        samples = Sample.of(rng.normal(size=150)), Sample.of(rng.normal(distance, 1, 80))
+        samples = (
+            ScoreDistribution.of(rng.normal(size=150)),
+            ScoreDistribution.of(rng.normal(distance, 1, 80)),
+        )
         found = auc_interval(*samples)
         held += found.low <= truth <= found.high
     assert 0.63 < held / 500 < 0.74
@@ -178,14 +190,16 @@ def test_weighted_auc_interval_covers_the_truth():
     truth = 2 / 3  # mean of a uniform background's distribution function under density 2 q
     for _ in range(500):
         signal = rng.uniform(size=120)
-        found = auc_interval(Sample.of(rng.uniform(size=200)), Sample.of(signal, signal))
+        found = auc_interval(
+            ScoreDistribution.of(rng.uniform(size=200)), ScoreDistribution.of(signal, signal)
+        )
         held += found.low <= truth <= found.high
     assert 0.63 < held / 500 < 0.74
 
 
 def test_no_passing_signal_gives_the_upper_limit_of_none():
-    background = Sample.of(np.arange(100_000.0))
-    found = efficiency_interval(background, Sample.of(-np.arange(50.0)), 100)
+    background = ScoreDistribution.of(np.arange(100_000.0))
+    found = efficiency_interval(background, ScoreDistribution.of(-np.arange(50.0)), 100)
     assert (found.value, found.low) == (0.0, 0.0)
     assert found.high == pytest.approx(beta.ppf(1 - TAIL, 1, 50))
 
@@ -197,12 +211,14 @@ def three_signals(rng: np.random.Generator, background: int, signal: int) -> lis
 
 
 def mean_auc_of(samples: list[np.ndarray]) -> float:
-    background, *signals = map(Sample.of, samples)
+    background, *signals = map(ScoreDistribution.of, samples)
     return float(np.mean([auc(background, signal) for signal in signals]))
 
 
 def test_the_mean_of_one_is_that_one():
-    background, *signals = map(Sample.of, three_signals(np.random.default_rng(1), 300, 60))
+    background, *signals = map(
+        ScoreDistribution.of, three_signals(np.random.default_rng(1), 300, 60)
+    )
     for signal in signals:
         assert mean_auc_interval(background, [signal]) == auc_interval(background, signal)
         found = mean_fpr_interval(background, [signal], 0.4)
@@ -214,7 +230,9 @@ def test_the_mean_of_a_signal_with_itself_knows_that_its_background_is_the_same(
     background, signal, _, _ = three_signals(np.random.default_rng(2), 200, 50)
     wins = (signal[:, None] > background).astype(float)
     variance = wins.mean(0).var(ddof=1) / 200 + wins.mean(1).var(ddof=1) / 50 / 2
-    value, low, high = mean_auc_interval(Sample.of(background), [Sample.of(signal)] * 2)
+    value, low, high = mean_auc_interval(
+        ScoreDistribution.of(background), [ScoreDistribution.of(signal)] * 2
+    )
     width = np.sqrt(variance) / (value * (1 - value))
     assert np.log(high / (1 - high)) - np.log(low / (1 - low)) == pytest.approx(2 * width)
 
@@ -227,26 +245,31 @@ def test_the_mean_areas_interval_is_the_bootstraps():
     assert value == pytest.approx(mean_auc_of(samples))
     assert (high - low) / 2 == pytest.approx(np.std(resampled), rel=0.05)
     # independent backgrounds would have made it narrower
-    singles = [auc_interval(Sample.of(samples[0]), Sample.of(s)) for s in samples[1:]]
+    singles = [
+        auc_interval(ScoreDistribution.of(samples[0]), ScoreDistribution.of(s)) for s in samples[1:]
+    ]
     independent = np.sqrt(sum((s.high - s.low) ** 2 for s in singles)) / 3
     assert high - low > 1.1 * independent
 
 
-def _split(samples: list[np.ndarray]) -> tuple[Sample, list[Sample]]:
-    background, *signals = map(Sample.of, samples)
+def _split(samples: list[np.ndarray]) -> tuple[ScoreDistribution, list[ScoreDistribution]]:
+    background, *signals = map(ScoreDistribution.of, samples)
     return background, signals
 
 
 def test_a_background_rate_is_read_off_the_roc():
     # 40 % of 5 signals: two pass at 2.0, so of the background what is above 1.0 (right end) passes
     background, signal = np.array([-1.0, 0.0, 1.5, 2.5]), np.array([3.0, 2.0, 1.0, 0.5, -2.0])
-    assert fpr_interval(Sample.of(background), Sample.of(signal), 0.4).value == 0.5
+    assert (
+        fpr_interval(ScoreDistribution.of(background), ScoreDistribution.of(signal), 0.4).value
+        == 0.5
+    )
     fpr, tpr = _roc(background, signal)
     assert np.interp(0.4, tpr, fpr) == 0.5
     # where the ROC is sloped, between its vertices
     tied = np.array([3.0, 2.5, 2.5, 2.5, -2.0])
     fpr, tpr = _roc(background, tied)
-    found = fpr_interval(Sample.of(background), Sample.of(tied), 0.4).value
+    found = fpr_interval(ScoreDistribution.of(background), ScoreDistribution.of(tied), 0.4).value
     assert found == pytest.approx(np.interp(0.4, tpr, fpr))
     assert 0 < found < 0.25
 
@@ -263,13 +286,16 @@ def test_every_background_rate_is_that_of_interpolation(seed):
     rng = np.random.default_rng(seed)
     background, signal = rng.normal(0, 1, 40).round(1), rng.normal(0.7, 1, 23).round(1)
     fpr, tpr = _roc(background, signal)
-    found = fpr_interval(Sample.of(background), Sample.of(signal), 0.4)
+    found = fpr_interval(ScoreDistribution.of(background), ScoreDistribution.of(signal), 0.4)
     assert found.value == pytest.approx(np.interp(0.4, tpr, fpr))
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 def test_a_signal_above_all_background_lets_none_of_it_pass():
-    background, signal = Sample.of(-np.arange(50.0)), Sample.of(np.arange(1, 100_000.0))
+    background, signal = (
+        ScoreDistribution.of(-np.arange(50.0)),
+        ScoreDistribution.of(np.arange(1, 100_000.0)),
+    )
     found = fpr_interval(background, signal, 0.4)
     assert (found.value, found.low) == (0.0, 0.0)
     assert found.high == pytest.approx(beta.ppf(1 - TAIL, 1, 50))
@@ -277,7 +303,10 @@ def test_a_signal_above_all_background_lets_none_of_it_pass():
 
 
 def test_two_signal_events_set_no_cut():
-    background, signal = Sample.of(np.arange(50.0)), Sample.of(np.array([10.0, 20.0]))
+    background, signal = (
+        ScoreDistribution.of(np.arange(50.0)),
+        ScoreDistribution.of(np.array([10.0, 20.0])),
+    )
     assert fpr_interval(background, signal, 0.4) is None
     assert mean_fpr_interval(background, [background, signal], 0.4) is None
 
@@ -288,7 +317,7 @@ def test_background_rate_interval_covers_the_truth(background, signal):
     truth = norm.sf(1.0 + norm.isf(0.4))
     for _ in range(300):
         samples = rng.normal(size=background), rng.normal(1.0, 1, signal)
-        found = fpr_interval(*map(Sample.of, samples), 0.4)
+        found = fpr_interval(*map(ScoreDistribution.of, samples), 0.4)
         held += found.low <= truth <= found.high
     assert 0.62 < held / 300 < 0.82
 

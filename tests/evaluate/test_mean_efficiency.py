@@ -8,16 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from anomaly_hep.evaluate.curves import Sample
 from anomaly_hep.evaluate.intervals import efficiency_interval, mean_efficiency_interval
+from anomaly_hep.evaluate.roc import ScoreDistribution
 
 MEANS = (0.5, 1.0, 2.0)
 
 
-def _samples(rng: np.random.Generator, background: int, signal: int) -> tuple[Sample, list[Sample]]:
+def _samples(
+    rng: np.random.Generator, background: int, signal: int
+) -> tuple[ScoreDistribution, list[ScoreDistribution]]:
     """A background, and three signals that lie ever further above it."""
-    return Sample.of(rng.normal(size=background)), [
-        Sample.of(rng.normal(mean, 1, signal)) for mean in MEANS
+    return ScoreDistribution.of(rng.normal(size=background)), [
+        ScoreDistribution.of(rng.normal(mean, 1, signal)) for mean in MEANS
     ]
 
 
@@ -28,7 +30,7 @@ def test_of_one_signal_it_is_the_signals_own_interval(
 ) -> None:
     rng = np.random.default_rng(seed)
     background, signal = rng.normal(0, 1, 60).round(1), rng.normal(0.7, 1, events).round(1)
-    samples = Sample.of(background), Sample.of(signal)
+    samples = ScoreDistribution.of(background), ScoreDistribution.of(signal)
     own = efficiency_interval(*samples, rejection)
     mean = mean_efficiency_interval(samples[0], [samples[1]], rejection)
     assert (own is None) == (mean is None) == (rejection == 80)
@@ -38,9 +40,9 @@ def test_of_one_signal_it_is_the_signals_own_interval(
 
 def test_the_value_is_the_mean_of_the_shares_above_the_cut() -> None:
     # of 40 background events 4 pass, those above 36
-    background = Sample.of(np.arange(1.0, 41.0))
+    background = ScoreDistribution.of(np.arange(1.0, 41.0))
     signals = [np.array([36.5, 40.5, 2.0, 3.0]), np.array([36.5, 1.0]), np.array([1.0] * 5)]
-    found = mean_efficiency_interval(background, [Sample.of(s) for s in signals], 10)
+    found = mean_efficiency_interval(background, [ScoreDistribution.of(s) for s in signals], 10)
     assert found.value == pytest.approx((0.5 + 0.5 + 0.0) / 3)
     assert 0 <= found.low < found.value < found.high <= 1
 
@@ -59,8 +61,8 @@ def test_of_a_background_without_end_only_the_signals_fluctuate() -> None:
 def test_the_cut_moves_all_signals_together() -> None:
     # of signals without end only the cut fluctuates: their mean is as uncertain as each of them
     rng = np.random.default_rng(2)
-    background = Sample.of(rng.normal(size=400))
-    signal = Sample.of(rng.normal(1.0, 1, 1_000_000))
+    background = ScoreDistribution.of(rng.normal(size=400))
+    signal = ScoreDistribution.of(rng.normal(1.0, 1, 1_000_000))
     one = efficiency_interval(background, signal, 20)
     three = mean_efficiency_interval(background, [signal] * 3, 20)
     assert three.high - three.low == pytest.approx(one.high - one.low, rel=0.02)
@@ -85,8 +87,8 @@ def test_without_signals_or_with_too_little_background_there_is_none() -> None:
 
 
 def test_signals_that_never_pass_have_an_upper_end() -> None:
-    background = Sample.of(np.arange(1000.0))
-    never = [Sample.of(-np.arange(1.0, 51.0))] * 2
+    background = ScoreDistribution.of(np.arange(1000.0))
+    never = [ScoreDistribution.of(-np.arange(1.0, 51.0))] * 2
     found = mean_efficiency_interval(background, never, 10)
     assert (found.value, found.low) == (0.0, 0.0)
     # Clopper-Pearson for none of 100

@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from anomaly_hep.evaluate.curves import Sample
-from anomaly_hep.evaluate.curves import auc as area
 from anomaly_hep.evaluate.intervals import mean_auc_interval
 from anomaly_hep.evaluate.paired import mean_auc_gain
+from anomaly_hep.evaluate.roc import ScoreDistribution
+from anomaly_hep.evaluate.roc import auc as area
 
 SIZES = (300, 80, 40)
 
@@ -29,8 +29,10 @@ def _events(
 
 
 def _mean_area(scores: np.ndarray, weights: np.ndarray, rows: list[np.ndarray]) -> float:
-    tail = Sample.of(scores[rows[0]], weights[rows[0]])
-    return float(np.mean([area(tail, Sample.of(scores[r], weights[r])) for r in rows[1:]]))
+    tail = ScoreDistribution.of(scores[rows[0]], weights[rows[0]])
+    return float(
+        np.mean([area(tail, ScoreDistribution.of(scores[r], weights[r])) for r in rows[1:]])
+    )
 
 
 def test_the_gain_is_the_difference_and_its_interval_the_bootstraps() -> None:
@@ -49,7 +51,7 @@ def test_the_gain_is_the_difference_and_its_interval_the_bootstraps() -> None:
 def test_shared_fluctuations_cancel() -> None:
     scores, reference, weights, rows = _events(3)
     gain = mean_auc_gain(scores, reference, weights, rows[0], rows[1:])
-    samples = [Sample.of(scores[r], weights[r]) for r in rows]
+    samples = [ScoreDistribution.of(scores[r], weights[r]) for r in rows]
     single = mean_auc_interval(samples[0], samples[1:])
     assert gain.high - gain.low < 0.8 * (single.high - single.low)
 

@@ -17,7 +17,7 @@ from tests.evaluate.test_report import Page
 from anomaly_hep.evaluate.cells import Cell
 from anomaly_hep.evaluate.render import page, to_markdown
 from anomaly_hep.evaluate.report import write_report
-from anomaly_hep.evaluate.tables import ResultTable, Row
+from anomaly_hep.evaluate.tables import Column, ResultTable, Row
 
 HOSTILE = "<script>alert('1')</script>\"&amp;`|*[a](javascript:b)"
 
@@ -44,7 +44,6 @@ def _hostile_run(run, directory):
     copy = shutil.copytree(run, directory / "run")
     metrics = json.loads((copy / "metrics.json").read_text())
     metrics["data"] |= {"name": f"data {HOSTILE}", "generator": f"generator {HOSTILE}"}
-    metrics["model"]["name"] = f"model {HOSTILE}"
     metrics["data"]["events"][f"label {HOSTILE}"] = metrics["data"]["events"].pop("Hbb")
     for scores in (*metrics["scores"].values(), *metrics["baselines"].values()):
         scores[f"label {HOSTILE}"] = scores.pop("Hbb")
@@ -67,14 +66,14 @@ def test_hostile_names_are_text_on_the_page(drawn_run, tmp_path):
     # the parser of `Page` refuses scripts and unbalanced tags
     assert not Page(text).open
     assert "<script" not in text
-    for word in ("data", "generator", "model", "label", "score", "note", "git", "path", "refused",
+    for word in ("data", "generator", "label", "score", "note", "git", "path", "refused",
                  "problem"):  # fmt: skip
         assert f"{word} &lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;" in text, word
 
 
 def _table(name: str) -> ResultTable:
     rows = [Row(name, "scores", {name: Cell("1", "±2")}, chosen=True), Row(name, "scores", {})]
-    return ResultTable(name, [name], rows, [name])
+    return ResultTable(name, [[Column(name, name, name)]], rows, [name])
 
 
 def test_hostile_names_are_text_in_markdown():

@@ -61,7 +61,7 @@ def test_the_page_says_what_matters(page):
         "Signal efficiency in % at background rejection 100",
         "KL divergence",
         "N-subjettiness",
-        "paper Table 2: DeepSet w/ PID",
+        "paper Table 2",
         "Table 1 of arXiv:2311.17162",
         "Area under the ROC curve",
         "205,155",

@@ -58,7 +58,7 @@ def make_summary(
         seconds={f"train float encoder{name}": 31.25},
         exact=not wrong,
         model=ModelSummary(f"runs/best.ckpt{name}", "toy", 9, f"data{name}", "simulated", None,
-                           f"Toy{name}"),
+                           f"Toy{name}", "liu2023"),
         events={"QCD": 4000, **dict.fromkeys(efficiencies, 1000)},
         background="QCD",
         design=DesignSummary(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from anomaly_hep.models.imagescores import (
     reconstruction_scores,
     structural_similarity,
 )
+from anomaly_hep.models.layers import kernels
 from tests.models.images import random_images
 from tests.models.jets import make_model
 
@@ -163,6 +166,27 @@ def test_ssim_is_scikit_images() -> None:
                 use_sample_covariance=False,
             )
             assert float(ours[i]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_with_compiled_steps_and_by_plain_torch_the_scores_are_the_same(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = random_images(3)
+    assert kernels.compiled(batch.energy)
+    with torch.inference_mode():
+        ours = model.scores(batch)
+        monkeypatch.setattr(kernels, "compiled", lambda _: False)
+        for name, values in model.scores(batch).items():
+            torch.testing.assert_close(ours[name], values, rtol=1e-4, atol=1e-5)
+
+
+def test_the_training_loss_is_one_graph(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # dynamo cannot trace the checks of shapes
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    training, batch = copy.deepcopy(model).train(), random_images(3)
+    whole = torch.compile(training.loss, fullgraph=True, backend="eager")
+    expected = training.loss(batch, "train")["loss"]
+    torch.testing.assert_close(whole(batch, "train")["loss"], expected, rtol=1e-4, atol=0)
 
 
 def test_each_tensor_is_clipped_by_itself(model: Any) -> None:

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.collect import collect
-from anomaly_hep.evaluate.runs import find_runs
+from anomaly_hep.evaluate.ensembles import find_runs
 from anomaly_hep.fpga.tradeoff import write_trade_off
 
 
 def run(arguments: Sequence[str]) -> None:
     """Write collected.md, .csv and .json into the directory and print the table.
 
-    Runs with a curve.csv give auc_against_presentations.png and .csv too, firmware runs
+    Runs with a curve.csv give auc_against_events_seen.png and .csv too, firmware runs
     fpga_tradeoff.png and .csv.
     """
     if len(arguments) != 1:

@@ -13,11 +13,14 @@ from rich.console import Console
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.commands.train import make_data, score_table
 from anomaly_hep.errors import ConfigError, MissingDataError
-from anomaly_hep.evaluate.metrics import GAIN_KEY, evaluate
+from anomaly_hep.evaluate.evaluation import evaluate, gain_key
+from anomaly_hep.evaluate.metrics import AREA
+from anomaly_hep.evaluate.paper import Paper, paper_of
+from anomaly_hep.evaluate.results import DataDescription, EventRates, ModelDescription
 from anomaly_hep.evaluate.scores import Scorer, load_model
 from anomaly_hep.runtime import keep_freed_memory
 
-COLUMNS = ("presentations", "score", "group", "auc", "auc_low", "auc_high", "gain", "gain_low",
+COLUMNS = ("events_seen", "score", "group", "auc", "auc_low", "auc_high", "gain", "gain_low",
            "gain_high")  # fmt: skip
 
 
@@ -40,30 +43,31 @@ def run(config: Mapping[str, Any]) -> None:
             f"data={settings['data']['name']} has no groups of signals to average over. "
             "Cure: list them in data.groups"
         )
-    module = make_data(settings)
+    paper, module = paper_of(settings), make_data(settings)
+    tested = DataDescription("curve", "user", None, module.background, groups=groups)
     output = path / "curve.csv"
     done = pd.read_csv(output) if output.exists() else pd.DataFrame(columns=list(COLUMNS))
     console = Console()
     for number, checkpoint in _milestones(path):
-        if number in set(done["presentations"]):
+        if number in set(done["events_seen"]):
             continue
         precision = settings["trainer"]["precision"]
         scorer = Scorer(*load_model(checkpoint), settings["score_batch_size"], precision)
         table = score_table(settings, module, scorer)
-        rows = pd.DataFrame(_rows(number, table, module.background, groups, scorer))
+        rows = pd.DataFrame(_rows(number, table, tested, paper, scorer))
         done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
         with atomic_path(output) as temporary:
-            done.sort_values(["presentations", "score", "group"]).to_csv(temporary, index=False)
+            done.sort_values(["events_seen", "score", "group"]).to_csv(temporary, index=False)
         best = rows[rows["score"] == scorer.model.default_score]
         console.print(
-            f"{number:>9,} presentations: {scorer.model.default_score} "
+            f"{number:>9,} events seen: {scorer.model.default_score} "
             + ", ".join(f"{row.group} {100 * row.auc:.1f} %" for row in best.itertuples())
         )
     console.print(f"written to {output}")
 
 
 def _milestones(path: Path) -> list[tuple[int, Path]]:
-    """Return the milestones of a run by their numbers of presentations."""
+    """Return the milestones of a run by the number of events that they have seen."""
     files = path.glob("checkpoints/milestone-*.ckpt")
     found = sorted((int(file.stem.removeprefix("milestone-")), file) for file in files)
     if not found:
@@ -74,19 +78,20 @@ def _milestones(path: Path) -> list[tuple[int, Path]]:
 
 
 def _rows(
-    number: int, table: pd.DataFrame, background: str, groups: Any, scorer: Scorer
+    seen: int, table: pd.DataFrame, data: DataDescription, paper: Paper, scorer: Scorer
 ) -> list[dict[str, Any]]:
-    metadata = {
-        "data": {"name": "curve", "origin": "user", "groups": groups},
-        "model": {},
-        "default_score": scorer.model.default_score,
-        "speed": {},
-    }
-    means = evaluate(table, background=background, metadata=metadata)["means"]
+    results = evaluate(
+        table,
+        data=data,
+        model=ModelDescription("curve", 0, 0, 0.0, 0.0),
+        default_score=scorer.model.default_score,
+        speed=EventRates(),
+        paper=paper,
+    )
     rows = []
-    for score, groups_of_score in means.items():
-        for group, mean in groups_of_score.items():
-            gain = mean.get(GAIN_KEY) or (None, None, None)
-            values = (number, score, group, *mean["auc"], *gain)
+    for score, groups in (results.means or {}).items():
+        for group, means in groups.items():
+            gain = means.get(gain_key(paper)) or (None, None, None)
+            values = (seen, score, group, *(means[AREA.key] or ()), *gain)
             rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows

@@ -18,7 +18,7 @@ from rich.console import Console
 from anomaly_hep.atomic import write_text
 from anomaly_hep.commands import train
 from anomaly_hep.errors import ConfigError, MissingToolError
-from anomaly_hep.evaluate.runs import find_runs
+from anomaly_hep.evaluate.ensembles import find_runs
 from anomaly_hep.fpga.proof_tables import console_tables
 from anomaly_hep.fpga.settings import read_settings
 from anomaly_hep.fpga.summary import FirmwareSummary
@@ -90,9 +90,9 @@ def _newest(outputs: Path) -> Path | None:
     """Return the best checkpoint of the run that finished last of those that can be firmware."""
     runs = find_runs(outputs) if outputs.is_dir() else []
     finished = [
-        r.record.directory
+        r.files.directory
         for r in runs
-        if r.status == "finished" and _can_be_firmware(r.record.config)
+        if r.status == "finished" and _can_be_firmware(r.files.config)
     ]
     newest = max(finished, key=lambda d: (d / "done.json").stat().st_mtime, default=None)
     return None if newest is None else newest / "checkpoints" / "best.ckpt"

@@ -22,9 +22,12 @@ from anomaly_hep.commands.describe import describe_data, describe_model
 from anomaly_hep.commands.simulate import ensure
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import CheckpointError, ConfigError
+from anomaly_hep.evaluate.evaluation import evaluate
 from anomaly_hep.evaluate.figures import write_figures
-from anomaly_hep.evaluate.metrics import EVENT_COLUMNS, evaluate, write_metrics
+from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.evaluate.report import write_report
+from anomaly_hep.evaluate.results import EventRates, Results, write_results
+from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.scores import (
     Scorer,
     check_fitted,
@@ -32,7 +35,7 @@ from anomaly_hep.evaluate.scores import (
     write_fitted,
     write_reconstructions,
 )
-from anomaly_hep.evaluate.tables import published_for, result_table
+from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.loading import fitted_scores
 from anomaly_hep.record import CSVRecord
@@ -61,7 +64,7 @@ def run(config: Mapping[str, Any]) -> None:
             console.print(f"{path} is finished; its results:")
         else:
             _make(config, directory, termination, console)
-        _show(config, path, console)
+        _show(path, console)
 
 
 def _rank() -> int:
@@ -102,15 +105,15 @@ def _make(
         return
     training_speed = _training_speed(path, speed)
     scorer = score(config, path, module, console)
-    metrics = finish(config, path, module, scorer, training_speed)
-    tracking.finish(config, path, metrics)
-    directory.finish({"default_score": metrics["default_score"]})
+    results = finish(config, path, module, scorer, training_speed)
+    tracking.finish(config, path, results)
+    directory.finish({"default_score": results.default_score})
 
 
 def make_data(config: Mapping[str, Any]) -> EventDataModule:
     """Return the data module of a configuration."""
     data = config["data"]
-    own = ("name", "title", "dir", "if_missing", "simulation", "weight", "test_dir")
+    own = ("name", "title", "paper", "dir", "if_missing", "simulation", "weight", "test_dir")
     chosen = {name: value for name, value in data.items() if name not in own}
     return EventDataModule(
         directory=data["dir"], test_directory=data["test_dir"], seed=config["seed"], **chosen
@@ -218,7 +221,8 @@ def score_table(
 ) -> pd.DataFrame:
     """Return the scores of the test files of every class, with label and weight of each event."""
     weight = config["data"]["weight"]
-    columns = [*EVENT_COLUMNS[config["data"]["kind"]], *([weight] if weight else [])]
+    paper = load_paper(config["data"]["paper"])
+    columns = [*paper.event_columns, *([weight] if weight else [])]
     tables: list[pd.DataFrame] = []
     for label in module.classes:
         for file in module.files("test", label):
@@ -237,7 +241,7 @@ def finish(
     module: EventDataModule,
     scorer: Scorer,
     training_speed: float | None,
-) -> dict[str, Any]:
+) -> Results:
     """Write ledger, metrics, figures and report of a run whose scores are written."""
     ledger = module.ledger.to_json()
     count_names = module.reading.count_names
@@ -245,27 +249,26 @@ def finish(
         **{split: count_names(stream.counts) for split, stream in module.streams.items()},
         "test": count_names(scorer.counts),
     }
+    data = describe_data(config, module)
+    ledger["event_noun"] = data.event_noun
     write_text(path / "ledger.json", json.dumps(ledger, indent=2) + "\n")
     table = pd.read_parquet(path / "scores.parquet")
-    metadata = {
-        "data": describe_data(config, module),
-        "model": describe_model(config, scorer.model, table),
-        "default_score": scorer.model.default_score,
-        "speed": {
-            "train_events_per_second": training_speed,
-            "score_events_per_second": (
-                (scorer.counts.events - scorer.counts.rejected) / scorer.seconds
-            ),
-        },
-    }
-    metrics = evaluate(table, background=module.background, metadata=metadata)
-    write_metrics(path / "metrics.json", metrics)
+    scored = scorer.counts.events - scorer.counts.rejected
+    results = evaluate(
+        table,
+        data=data,
+        model=describe_model(config, scorer.model, table),
+        default_score=scorer.model.default_score,
+        speed=EventRates(training_speed, scored / scorer.seconds),
+        paper=load_paper(config["data"]["paper"]),
+    )
+    write_results(path / "metrics.json", results)
     write_figures(path)
     write_report(path)
-    return metrics
+    return results
 
 
-def _show(config: Mapping[str, Any], path: Path, console: Console) -> None:
-    metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
-    console.print(result_table(metrics, published=published_for(dict(config))))
+def _show(path: Path, console: Console) -> None:
+    run = RunFiles(path)
+    console.print(result_table(run.results, published=run.published))
     console.print(f"report: {path / 'report.html'}")

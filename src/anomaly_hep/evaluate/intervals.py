@@ -13,8 +13,8 @@ from jaxtyping import Float64
 from scipy.optimize import brentq
 from scipy.special import bdtrik, betainc, betaincinv, expit, logit, ndtr
 
-from anomaly_hep.evaluate.curves import (
-    Sample,
+from anomaly_hep.evaluate.roc import (
+    ScoreDistribution,
     auc,
     signal_efficiency,
     signal_efficiency_at_rejection,
@@ -41,7 +41,7 @@ def binomial(successes: float | int, trials: float | int) -> Interval:
     return Interval(successes / trials, low, high)
 
 
-def auc_interval(background: Sample, signal: Sample) -> Interval:
+def auc_interval(background: ScoreDistribution, signal: ScoreDistribution) -> Interval:
     """Return the area under the ROC with the interval of its DeLong variance, in O(n log n).
 
     The interval is symmetric in logit(AUC), so it stays inside [0, 1]. Where the variance
@@ -52,7 +52,9 @@ def auc_interval(background: Sample, signal: Sample) -> Interval:
     return mean_auc_interval(background, [signal])
 
 
-def mean_auc_interval(background: Sample, signals: Sequence[Sample]) -> Interval:
+def mean_auc_interval(
+    background: ScoreDistribution, signals: Sequence[ScoreDistribution]
+) -> Interval:
     """Return the mean of the areas under several signals' ROCs against one background.
 
     All areas share the background's fluctuation: its part of the variance is that of each
@@ -76,7 +78,7 @@ def mean_auc_interval(background: Sample, signals: Sequence[Sample]) -> Interval
 
 
 def efficiency_interval(
-    background: Sample, signal: Sample, rejection: float | int
+    background: ScoreDistribution, signal: ScoreDistribution, rejection: float | int
 ) -> Interval | None:
     """Return the signal efficiency at a rejection, both samples' fluctuations in the interval.
 
@@ -97,7 +99,9 @@ def efficiency_interval(
     return Interval(value, min(low, value), max(high, value))
 
 
-def fpr_interval(background: Sample, signal: Sample, tpr: float) -> Interval | None:
+def fpr_interval(
+    background: ScoreDistribution, signal: ScoreDistribution, tpr: float
+) -> Interval | None:
     """Return the share of the background that passes where a share `tpr` of the signal does.
 
     It is `efficiency_interval` with the roles exchanged, in value (0 where the signal is above all
@@ -107,7 +111,9 @@ def fpr_interval(background: Sample, signal: Sample, tpr: float) -> Interval | N
     return efficiency_interval(signal, background, 1.0 / tpr)
 
 
-def mean_fpr_interval(background: Sample, signals: Sequence[Sample], tpr: float) -> Interval | None:
+def mean_fpr_interval(
+    background: ScoreDistribution, signals: Sequence[ScoreDistribution], tpr: float
+) -> Interval | None:
     """Return the mean of `fpr_interval` over signals, with what the shared background correlates.
 
     Each signal places its own cut, independently. The background's events pass none, some or all
@@ -135,7 +141,7 @@ def mean_fpr_interval(background: Sample, signals: Sequence[Sample], tpr: float)
 
 
 def mean_efficiency_interval(
-    background: Sample, signals: Sequence[Sample], rejection: float | int
+    background: ScoreDistribution, signals: Sequence[ScoreDistribution], rejection: float | int
 ) -> Interval | None:
     """Return the mean of `efficiency_interval` over signals, whose cut is one and the same.
 
@@ -178,14 +184,14 @@ def mean_interval(
     return Interval(mean, mean - error, mean + error), deviation
 
 
-def _mean_variance(sample: Sample, values: Float64[np.ndarray, " value"]) -> float:
+def _mean_variance(sample: ScoreDistribution, values: Float64[np.ndarray, " value"]) -> float:
     """Return the variance of the mean over a sample of what each of its events has."""
     centred, n = values - sample.shares @ values, sample.effective_events
     return float(sample.squares @ centred**2) * n / (n - 1)
 
 
 def _passing(
-    background: Sample, signal: Sample, rejection: float | int
+    background: ScoreDistribution, signal: ScoreDistribution, rejection: float | int
 ) -> Float64[np.ndarray, " node"]:
     """Return the signal efficiency for equally probable places of the true threshold."""
     size = size_for_rate(background, rejection)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from anomaly_hep.evaluate.curves import Sample
 from anomaly_hep.evaluate.intervals import Interval
+from anomaly_hep.evaluate.roc import ScoreDistribution
 
 Scores = Float64[np.ndarray, " event"]
 Rows = Int64[np.ndarray, " _"]  # of one class; each has its own number
@@ -44,9 +44,9 @@ def _placements(
 
     The first is averaged over the signals; ties count by half.
     """
-    sample = Sample.of(values[background], weights[background])
+    sample = ScoreDistribution.of(values[background], weights[background])
     above = [
-        1.0 - Sample.of(values[rows], weights[rows]).placement(values[background])
+        1.0 - ScoreDistribution.of(values[rows], weights[rows]).placement(values[background])
         for rows in signals
     ]
     return np.mean(above, axis=0), [sample.placement(values[rows]) for rows in signals]

@@ -14,7 +14,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from anomaly_hep.evaluate.cells import NOTHING
-from anomaly_hep.evaluate.labels import column_name, decay
 from anomaly_hep.evaluate.tables import ResultTable
 
 # What begins code, emphasis, a link or the next cell in Markdown.
@@ -43,7 +42,6 @@ def _templates() -> Environment:
     )
     templates.globals["NOTHING"] = NOTHING
     templates.filters["base64"] = _base64
-    templates.filters["column_name"] = column_name
     templates.filters["json"] = _json
     templates.filters["shell"] = shlex.join
     return templates
@@ -59,11 +57,11 @@ def _json(content: Any) -> str:
 
 def _markdown_part(table: ResultTable) -> str:
     lines = [f"**{_literal(table.title)}**", ""]
-    lines.append("| | " + " | ".join(_literal(decay(signal)) for signal in table.signals) + " |")
-    lines.append("|---|" + "---:|" * len(table.signals))
+    lines.append("| | " + " | ".join(_literal(column.text) for column in table.columns) + " |")
+    lines.append("|---|" + "---:|" * len(table.columns))
     for row in table.rows:
         name = f"**{_literal(row.name)}**" if row.chosen else _literal(row.name)
-        cells = (str(row.cells.get(signal, NOTHING)) for signal in table.signals)
+        cells = (str(row.cells.get(column.key, NOTHING)) for column in table.columns)
         lines.append(f"| {name} | " + " | ".join(map(_literal, cells)) + " |")
     return "\n".join(lines) + ("\n" if table.also or not table.remarks else "")
 

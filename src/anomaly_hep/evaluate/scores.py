@@ -241,10 +241,11 @@ def write_reconstructions(
 ) -> None:
     """Write the first `events` of each (label, file) as they are and as the model gives them back.
 
-    The npz has the fields of what the model's `reconstruction` returns, and the label of each
-    event; no file is written for a model that gives nothing back.
+    The npz has the fields of what the model's `reconstruction` returns, the name of that class as
+    `form` and the label of each event; no file is written for a model that gives nothing back.
     """
     parts: dict[str, list[np.ndarray]] = {}
+    form = ""
     for label, file in files:
         piece = Slice(file.path, 0, min(events, file.entries), 0)
         read = scorer.reading.read(piece)
@@ -254,9 +255,10 @@ def write_reconstructions(
             found = scorer.model.reconstruction(batch.to(scorer.model.device))
         if found is None:
             return
+        form = type(found).__name__
         for name, values in found.arrays().items():
             parts.setdefault(name, []).append(values)
         parts.setdefault("labels", []).append(np.array([label] * len(read)))
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
-        np.savez_compressed(handle, **arrays)
+        np.savez_compressed(handle, form=form, **arrays)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from anomaly_hep.evaluate.figures.style import DENSITY_COLOURS, all_colours, house_style
-from anomaly_hep.evaluate.labels import decay_math, ordered
+from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.fpga.verify import Stage
 
@@ -21,7 +21,8 @@ def efficiencies(summary: FirmwareSummary) -> Figure:
     """Return the signal efficiencies of the float models and of the chip, with intervals."""
     # all others have to be equal to the last of these
     shown = [stage for stage in summary.stages if stage.equal is None]
-    labels = ordered(shown[0].efficiency)
+    paper = load_paper(summary.model.paper)
+    labels = paper.ordered(shown[0].efficiency)
     with house_style():
         figure = Figure(figsize=(9, 4.5), layout="constrained")
         axes = figure.subplots()
@@ -35,7 +36,7 @@ def efficiencies(summary: FirmwareSummary) -> Figure:
                 if stage is shown[-1]
                 else stage.implementation.split(": ")[0],
             )
-        axes.set_xticks(range(len(labels)), [decay_math(label) for label in labels])
+        axes.set_xticks(range(len(labels)), [paper.math(label) for label in labels])
         axes.set_yscale("log")
         axes.set_ylabel(f"signal efficiency at rejection {summary.design.rejection:g} [%]")
         figure.legend(fontsize="small", frameon=False, loc="outside lower center", ncols=2)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from anomaly_hep.evaluate.cells import NOTHING, Cell, percent
-from anomaly_hep.evaluate.labels import decay, ordered
+from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.fpga.summary import FirmwareSummary
 
 # Columns of a console that the names of rows have at least.
@@ -50,14 +50,15 @@ def proof(summary: FirmwareSummary) -> Grid:
 
 def efficiencies(summary: FirmwareSummary) -> Grid:
     """Return the signal efficiencies, in %, of the stages that differ in them."""
-    signals = ordered(summary.stages[0].efficiency)
+    paper = load_paper(summary.model.paper)
+    signals = paper.ordered(summary.stages[0].efficiency)
     rows: list[list[str | Cell]] = []
     for stage in summary.stages:
         if set(signals) <= set(stage.efficiency):
             cells = [percent(*stage.efficiency[signal]) for signal in signals]
             if all(cells != row[1:] for row in rows):
                 rows.append([stage.implementation.split(": ")[0], *cells])
-    return Grid(["stage", *map(decay, signals)], rows)
+    return Grid(["stage", *map(paper.text, signals)], rows)
 
 
 def resources(summary: FirmwareSummary) -> Grid:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+import yaml
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.module import EventDataModule
@@ -129,11 +130,19 @@ class Source:
             checkpoint=str(self.checkpoint),
             name=type(self.model).__module__.rpartition(".")[2],
             title=self.model.title,
+            paper=self._paper(),
             encoder_parameters=self.model.parameter_counts()["encoder"],
             events=str(self.module.test_directory),
             origin=origin,
             generator=generator,
         )
+
+    def _paper(self) -> str | None:
+        """Return the paper that names the signals, as the checkpoint's run says."""
+        path = self.checkpoint.parent.parent / "config.yaml"
+        config = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
+        name: str | None = config.get("data", {}).get("paper")
+        return name
 
 
 def _limited(parts: list[Slice], limit: int) -> list[Slice]:

@@ -18,7 +18,7 @@ from anomaly_hep.fpga.verify import Comparison
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """The model, and the events that it is compared on."""
+    """The model, the events that it is compared on, and the paper that names their classes."""
 
     checkpoint: str
     name: str
@@ -27,6 +27,7 @@ class ModelSummary:
     origin: str
     generator: str | None
     title: str = ""
+    paper: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
 from anomaly_hep.errors import ExportError
-from anomaly_hep.evaluate.curves import Sample
 from anomaly_hep.evaluate.intervals import (
     Interval,
     efficiency_interval,
     mean_efficiency_interval,
 )
+from anomaly_hep.evaluate.roc import ScoreDistribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def _efficiencies(
 ) -> tuple[dict[str, Interval], Interval | None]:
     """Return each signal's efficiency from the stage's own ROC curve, and their mean."""
     samples = {
-        str(label): Sample.of(stage.scores[labels == label], name=stage.implementation)
+        str(label): ScoreDistribution.of(stage.scores[labels == label], name=stage.implementation)
         for label in dict.fromkeys(labels.tolist())
     }
     tail = samples.pop(background, None)

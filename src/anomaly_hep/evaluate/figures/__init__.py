@@ -2,119 +2,144 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from anomaly_hep.evaluate.curves import Sample
-from anomaly_hep.evaluate.figures import latent
-from anomaly_hep.evaluate.figures.distributions import Pair, joint_density, score_histogram
 from anomaly_hep.evaluate.figures.efficiencies import efficiency_summary
-from anomaly_hep.evaluate.figures.grids import score_histograms
-from anomaly_hep.evaluate.figures.images import reconstructed_images
-from anomaly_hep.evaluate.figures.jets import reconstructed_jets
-from anomaly_hep.evaluate.figures.rocs import (
-    RATE,
-    Samples,
-    roc_by_signal,
-    roc_of_score,
-    rocs_by_group,
+from anomaly_hep.evaluate.figures.histograms import score_histogram, score_histograms
+from anomaly_hep.evaluate.figures.reconstructions import (
+    reconstructed_images,
+    reconstructed_particles,
 )
+from anomaly_hep.evaluate.figures.roccurves import roc_by_signal, roc_of_score, rocs_by_group
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.figures.training import loss_curves, loss_terms
-from anomaly_hep.evaluate.groups import groups_of
-from anomaly_hep.evaluate.metrics import SCORE_PREFIX, events_by_label, score_columns
-from anomaly_hep.evaluate.published import PublishedRow
-from anomaly_hep.evaluate.record import Record
-from anomaly_hep.evaluate.tables import published_for
+from anomaly_hep.evaluate.metrics import EFFICIENCY_AT_100
+from anomaly_hep.evaluate.paper import Plot
+from anomaly_hep.evaluate.runfiles import RunFiles
+from anomaly_hep.models.outputs import ImageReconstruction, ParticleReconstruction
 
-RECONSTRUCTION, LATENT = "chamfer", "kl"
-# Baselines that ROC curves of images are compared with; energies are far below them.
-SHOWN_BASELINES = ("hits", "n_tracks")
+Figures = Mapping[str, Figure]
 
 
 def write_figures(run_directory: Path) -> list[Path]:
-    """Draw every figure that the run's files allow into its figures/ and return their paths.
+    """Draw the paper's figures of a run into its figures/ and return their paths.
 
-    Needs metrics.json, scores.parquet and config.yaml (else MissingDataError); metrics.csv gives
-    the loss curves and reconstructions.npz the jets or images. Which figures there are depends on
-    what the files hold: groups of signals, latent vectors, jets, images.
+    Needs metrics.json, scores.parquet, config.yaml and ledger.json (else MissingDataError);
+    metrics.csv gives the loss curves and reconstructions.npz the events before and after.
     """
-    record = Record(run_directory)
-    metrics = record.metrics
-    draw = _of_groups if groups_of(metrics) else _of_signals
-    figures = draw(record, samples_of(record), published_for(record.config))
-    if {RECONSTRUCTION, LATENT} <= set(metrics["scores"]):
-        figures["reconstruction_kl"] = joint_density(score_pairs(record), metrics)
-    if record.losses is not None and loss_terms(record.losses):
-        figures["losses"] = loss_curves(record.losses, metrics)
-    shown = record.reconstructions
-    if shown is not None and len(shown["labels"]):
-        if "lengths" in shown:
-            figures["jets"] = reconstructed_jets(shown, metrics)
-        else:
-            figures["images"] = reconstructed_images(shown, metrics)
-    directory = record.directory / "figures"
-    return [save(figure, directory / f"{name}.png") for name, figure in figures.items()]
+    run = RunFiles(run_directory)
+    directory = run.directory / "figures"
+    return [
+        save(figure, directory / f"{plot.name}{ending}.png")
+        for plot in run.paper.plots
+        for ending, figure in plot.draw(run).items()
+    ]
 
 
-def _of_signals(
-    record: Record, samples: Mapping[str, Samples], published: Sequence[PublishedRow]
-) -> dict[str, Figure]:
-    """Return the figures of a data set whose signals stand for themselves."""
-    metrics, figures = record.metrics, {}
-    if any(label != metrics["data"]["background"] for label in metrics["data"]["events"]):
-        figures["efficiencies"] = efficiency_summary(metrics, published)
-        figures["roc"] = roc_by_signal(samples, metrics, published)
-        for name in metrics["scores"]:
-            figures[f"roc_{name}"] = roc_of_score(name, samples[name], metrics)
-    for name in [*metrics["scores"], *metrics["baselines"]]:
-        figures[f"histogram_{name}"] = score_histogram(name, samples[name], metrics)
-    return figures
+def _efficiencies(run: RunFiles) -> Figures:
+    if not run.results.signals:
+        return {}
+    return {"": efficiency_summary(run.results, EFFICIENCY_AT_100, run.published)}
 
 
-def _of_groups(
-    record: Record, samples: Mapping[str, Samples], published: Sequence[PublishedRow]
-) -> dict[str, Figure]:
-    """Return the figures of a data set whose signals belong together in groups."""
-    metrics, default = record.metrics, record.metrics["default_score"]
-    # of the many published rows and baselines those that the default score is measured by
-    wanted = (default, *SHOWN_BASELINES, "signal_probability")
-    points = [row for row in published if row.metric == RATE and row.score in wanted]
-    chosen = {n: s for n, s in samples.items() if n in {*metrics["scores"], *SHOWN_BASELINES}}
-    figures = {
-        f"group_roc_{group}": roc_by_signal(chosen, metrics, points, labels)
-        for group, labels in groups_of(metrics).items()
-    }
-    figures["masses"] = rocs_by_group(default, samples[default], metrics)
-    figures["distributions"] = score_histograms(samples, metrics)
-    figures[f"histogram_{default}"] = score_histogram(default, samples[default], metrics)
-    if set(latent.COLUMNS) <= set(record.table.columns):
-        figures["latent"] = latent.latent_scatter(record.table, metrics)
-    return figures
+def _roc(run: RunFiles) -> Figures:
+    if not run.results.signals:
+        return {}
+    return {"": roc_by_signal(run.distributions, run.results, run.published)}
 
 
-def samples_of(record: Record) -> dict[str, Samples]:
-    """Return every score and baseline of a run as sorted samples by name and label."""
-    classes = events_by_label(record.table)
-    weights = record.table["weight"].to_numpy(np.float64)
-    return {
-        name: {c: Sample.of(values[i], weights[i], name=c) for c, i in classes.items()}
-        for name, values in score_columns(record.table).items()
-    }
+def _roc_of_scores(run: RunFiles) -> Figures:
+    if not run.results.signals:
+        return {}
+    return {n: roc_of_score(n, run.distributions[n], run.results) for n in run.results.scores}
 
 
-def score_pairs(record: Record) -> dict[str, Pair]:
-    """Return reconstruction loss and KL of background events and of all signal events."""
-    table, background = record.table, record.metrics["data"]["background"]
-    x = table[SCORE_PREFIX + RECONSTRUCTION].to_numpy(np.float64)
-    y = table[SCORE_PREFIX + LATENT].to_numpy(np.float64)
-    weights, label = table["weight"].to_numpy(np.float64), table["label"].to_numpy()
-    groups = {background: label == background, "signals": (label != background) & (label != "")}
-    return {
-        title: Pair(x[chosen], y[chosen], weights[chosen])
-        for title, chosen in groups.items()
-        if chosen.any()
-    }
+def _histograms(run: RunFiles) -> Figures:
+    names = (*run.results.scores, *run.results.baselines)
+    return {name: score_histogram(name, run.distributions[name], run.results) for name in names}
+
+
+def _histogram_of_default(run: RunFiles) -> Figures:
+    name = run.results.default_score
+    return {name: score_histogram(name, run.distributions[name], run.results)}
+
+
+def _rocs_by_group(run: RunFiles) -> Figures:
+    if not run.results.data.measured_groups:
+        return {}
+    name = run.results.default_score
+    return {"": rocs_by_group(name, run.distributions[name], run.results)}
+
+
+def _all_histograms(run: RunFiles) -> Figures:
+    return {"": score_histograms(run.distributions, run.results)}
+
+
+def _particles(run: RunFiles) -> Figures:
+    events = run.reconstructions(ParticleReconstruction)
+    return {} if events is None else {"": reconstructed_particles(events, run.results)}
+
+
+def _images(run: RunFiles) -> Figures:
+    events = run.reconstructions(ImageReconstruction)
+    return {} if events is None else {"": reconstructed_images(events, run.results)}
+
+
+def _losses(run: RunFiles) -> Figures:
+    if run.losses is None or not loss_terms(run.losses):
+        return {}
+    return {"": loss_curves(run.losses, run.results)}
+
+
+EFFICIENCIES = Plot(
+    "efficiencies",
+    "Signal efficiency where 1 in 100 background events passes. Bars: central 68 % interval; of "
+    "published rows, the spread of several trainings.",
+    _efficiencies,
+)
+ROC = Plot(
+    "roc",
+    "ROC curve of every score and baseline, signal by signal; the band is the 68 % interval of the "
+    "default score, a thin line the paper's working point.",
+    _roc,
+)
+ROC_OF_SCORES = Plot("roc_", "ROC curves of one score for all signals.", _roc_of_scores)
+ROCS_BY_GROUP = Plot(
+    "groups", "ROC curves of the default score for every signal of a group.", _rocs_by_group
+)
+ALL_HISTOGRAMS = Plot(
+    "distributions",
+    "Distribution of every score and baseline in the background and in each group of signals, "
+    "which count alike in it. The outermost bins hold what lies beyond.",
+    _all_histograms,
+)
+_BEYOND = "Distribution of one score in each class. The outermost bins hold what lies beyond."
+HISTOGRAMS = Plot("histogram_", _BEYOND, _histograms)
+HISTOGRAM_OF_DEFAULT = Plot("histogram_", _BEYOND, _histogram_of_default)
+PARTICLES = Plot(
+    "particles",
+    "Particles before (above) and after (below) the autoencoder; the area of a disc is the "
+    "particle's share of the transverse momentum.",
+    _particles,
+)
+IMAGES = Plot(
+    "images",
+    "Images before and after the autoencoder: what is true, the reconstructed probability of each "
+    "pixel, and where it exceeds one half.",
+    _images,
+)
+LOSSES = Plot("losses", "Loss terms while training, on background alone.", _losses)
+
+GENERAL_PLOTS = (
+    EFFICIENCIES,
+    ROC,
+    ROC_OF_SCORES,
+    ROCS_BY_GROUP,
+    HISTOGRAMS,
+    PARTICLES,
+    IMAGES,
+    LOSSES,
+)

@@ -1,8 +1,8 @@
-"""The headline as a picture: efficiencies at rejection 100, signal by signal."""
+"""Signal efficiencies at one rejection as a picture, signal by signal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,9 @@ from anomaly_hep.evaluate.figures.style import (
     score_colours,
     stamp,
 )
-from anomaly_hep.evaluate.labels import decay_math, event_counts, ordered, score_groups, score_name
-from anomaly_hep.evaluate.published import REJECTION, PublishedRow
+from anomaly_hep.evaluate.metrics import SignalEfficiency
+from anomaly_hep.evaluate.paper import Paper, PublishedRow
+from anomaly_hep.evaluate.results import Results
 
 # Efficiency in % at the lower edge of the axis.
 _LOWEST = 0.05
@@ -32,36 +33,38 @@ class _Series(NamedTuple):
 
 
 def efficiency_summary(
-    metrics: Mapping[str, Any], published: Sequence[PublishedRow] = ()
+    results: Results, metric: SignalEfficiency, published: Sequence[PublishedRow] = ()
 ) -> Figure:
-    """Return the efficiencies at rejection 100 of every score, baseline and published row.
+    """Return the efficiencies at a rejection of every score, baseline and published row.
 
-    Bars are central 68 % intervals, for published rows the spread of five trainings. Smaller
+    Bars are central 68 % intervals, for published rows the spread of several trainings. Smaller
     efficiencies than the axis shows stand at its lower edge, zero included.
     """
-    signals = ordered(set(metrics["data"]["events"]) - {metrics["data"]["background"]})
-    series = [*_measured(metrics, signals), *_published(published, signals)]
+    signals = results.signals
+    rows = [row for row in published if row.metric == metric.key]
+    series = [*_measured(results, metric, signals), *_published(rows, signals)]
     with house_style():
         figure = Figure(figsize=(9.6, 5.0))
         axes = figure.subplots()
         for i, one in enumerate(series):
             offset = (i + 0.5) / len(series) - 0.5
             _draw(axes, np.arange(len(signals)) + 0.8 * offset, one)
-        _finish(axes, signals)
+        _finish(axes, metric.rejection, signals, results.paper)
         figure.legend(loc="outside lower center", ncols=4, columnspacing=1.4)
-        stamp(axes, metrics, right=event_counts(metrics))
+        stamp(axes, results, right=results.data.counts)
     return figure
 
 
-def _measured(metrics: Mapping[str, Any], signals: Sequence[str]) -> Iterator[_Series]:
-    key = f"efficiency_at_rejection_{REJECTION}"
-    colours = score_colours(metrics)
-    for name, group in score_groups(metrics).items():
-        points = [metrics[group][name][s][key] or (np.nan, np.nan, np.nan) for s in signals]
-        marker = {"color": colours[name], "marker": "o", "markersize": 6}
-        if group == "baselines":
+def _measured(
+    results: Results, metric: SignalEfficiency, signals: Sequence[str]
+) -> Iterator[_Series]:
+    for name, colour in score_colours(results).items():
+        cells = results.cells(name, metric.key)
+        points = [cells.get(signal, (np.nan, np.nan, np.nan)) for signal in signals]
+        marker: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 6}
+        if name in results.baselines:
             marker |= {"marker": "s", "markersize": 4.5, "markerfacecolor": "white"}
-        yield _Series(score_name(name), 100 * np.array(points, np.float64), marker)
+        yield _Series(results.title(name), 100 * np.array(points, np.float64), marker)
 
 
 def _published(rows: Sequence[PublishedRow], signals: Sequence[str]) -> Iterator[_Series]:
@@ -84,10 +87,10 @@ def _draw(axes: Axes, places: Float64[np.ndarray, " signal"], series: _Series) -
     )  # fmt: skip
 
 
-def _finish(axes: Axes, signals: Sequence[str]) -> None:
-    axes.axhline(100 / REJECTION, color="0.55", linewidth=0.9, linestyle=":", zorder=0)
+def _finish(axes: Axes, rejection: float, signals: Sequence[str], paper: Paper) -> None:
+    axes.axhline(100 / rejection, color="0.55", linewidth=0.9, linestyle=":", zorder=0)
     axes.annotate(
-        "random", (1.006, 100 / REJECTION), xycoords=("axes fraction", "data"), va="center",
+        "random", (1.006, 100 / rejection), xycoords=("axes fraction", "data"), va="center",
         fontsize=8.5, color="0.4",
     )  # fmt: skip
     for edge in np.arange(len(signals) - 1) + 0.5:
@@ -95,7 +98,7 @@ def _finish(axes: Axes, signals: Sequence[str]) -> None:
     axes.set_yscale("log")
     axes.set_ylim(0.8 * _LOWEST, 130)
     axes.set_xlim(-0.5, len(signals) - 0.5)
-    axes.set_xticks(range(len(signals)), [decay_math(s) for s in signals], fontsize=11)
+    axes.set_xticks(range(len(signals)), [paper.math(s) for s in signals], fontsize=11)
     axes.tick_params(axis="x", which="both", length=0)
-    axes.set_ylabel(f"signal efficiency at rejection {REJECTION} (%)")
+    axes.set_ylabel(f"signal efficiency at rejection {rejection:g} (%)")
     axes.set_yticks([_LOWEST, 0.1, 1, 10, 100], [f"≤ {_LOWEST:g}", "0.1", "1", "10", "100"])

@@ -2,74 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from anomaly_hep.evaluate.evaluation import SCORE_PREFIX
 from anomaly_hep.evaluate.figures.style import (
     BACKGROUND_COLOUR,
     house_style,
     signal_lines,
     stamp_figure,
 )
-from anomaly_hep.evaluate.groups import groups_of
-from anomaly_hep.evaluate.labels import mass_name
+from anomaly_hep.evaluate.results import Results
 
-COLUMNS = ("score_latent_1", "score_latent_2")
 # Most events to draw: more would hide each other. Background as many as all signals of a panel.
 _BACKGROUND, _SIGNAL = 2000, 300
 # Share of the drawn events that may lie outside of the axes at either end.
 _OUTSIDE = 0.002
 
 
-def latent_scatter(table: pd.DataFrame, metrics: Mapping[str, Any], *, seed: int = 0) -> Figure:
+def latent_scatter(
+    table: pd.DataFrame, results: Results, components: tuple[str, str], *, seed: int = 0
+) -> Figure:
     """Return the latent vectors of single events, one panel per group of signals.
 
-    `table` is the table of scores, with the scores latent_1 and latent_2. Of each class at most
-    some hundred events are drawn, chosen by `seed`. arXiv:2306.12955 Fig. 3.
+    `components` are the scores that are the vector's two components, `table` the table of scores.
+    Of each class at most some hundred events are drawn, chosen by `seed`.
     """
-    background, groups = metrics["data"]["background"], groups_of(metrics)
+    background, groups = results.data.background, results.data.measured_groups
+    signals = [label for labels in groups.values() for label in labels]
     rng = np.random.default_rng(seed)
     points = {
-        label: _some(table[table["label"] == label], most, rng)
-        for label, most in {
-            background: _BACKGROUND,
-            **{label: _SIGNAL for labels in groups.values() for label in labels},
-        }.items()
+        label: _some(table[table["label"] == label], components, most, rng)
+        for label, most in {background: _BACKGROUND, **dict.fromkeys(signals, _SIGNAL)}.items()
     }
-    lines = signal_lines([label for labels in groups.values() for label in labels], metrics)
+    lines = signal_lines(signals, results)
     with house_style():
         figure = Figure(figsize=(4.9 * len(groups) + 0.4, 5.2))
         panels = figure.subplots(1, len(groups), sharex=True, sharey=True, squeeze=False)[0]
         for axes, (group, labels) in zip(panels, groups.items(), strict=True):
             _draw(axes, points[background], BACKGROUND_COLOUR, background)
             for label in labels:
-                _draw(axes, points[label], lines[label]["color"], mass_name(label))
+                _draw(axes, points[label], lines[label]["color"], results.paper.short(label))
             axes.set_title(group, loc="left", fontsize=11)
-            axes.set_xlabel("latent 1 (dimensionless)")
+            axes.set_xlabel(results.axis(components[0]))
             axes.legend(
                 loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=4, markerscale=2.2,
                 handletextpad=0.1, columnspacing=0.8, scatterpoints=1,
             )  # fmt: skip
-        panels[0].set_ylabel("latent 2 (dimensionless)")
+        panels[0].set_ylabel(results.axis(components[1]))
         every = np.concatenate(list(points.values()))
         panels[0].set(xlim=_limits(every[:, 0]), ylim=_limits(every[:, 1]))
         drawn = len(points[background])
-        of = metrics["data"]["events"][background]
-        stamp_figure(figure, metrics, right=f"{drawn:,} of {of:,} {background} events drawn")
+        of = results.data.events[background]
+        stamp_figure(figure, results, right=f"{drawn:,} of {of:,} {background} events drawn")
     return figure
 
 
 def _some(
-    rows: pd.DataFrame, most: int, rng: np.random.Generator
+    rows: pd.DataFrame, components: tuple[str, str], most: int, rng: np.random.Generator
 ) -> Float64[np.ndarray, "event 2"]:
     """Return the latent vectors of `most` rows at random, or of all."""
-    values = rows[list(COLUMNS)].to_numpy(np.float64)
+    values = rows[[SCORE_PREFIX + name for name in components]].to_numpy(np.float64)
     chosen = rng.permutation(len(values))[:most]
     return values[chosen]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from anomaly_hep.atomic import atomic_path
-from anomaly_hep.evaluate.groups import groups_of
-from anomaly_hep.evaluate.labels import data_name, ordered, score_groups
+from anomaly_hep.evaluate.results import Results
 
 # M. Petroff, arXiv:2107.02270: ten colours, tested for colour-vision deficiencies.
-_PETROFF = {
+PALETTE = {
     "blue": "#3f90da",
     "orange": "#ffa90e",
     "red": "#bd1f01",
@@ -33,30 +32,10 @@ _PETROFF = {
     "slate": "#717581",
     "cyan": "#92dadd",
 }
-# Colour by parent particle's hue, line style as a second cue: (colour, line style).
-SIGNAL_LINES = {
-    "H4q": (_PETROFF["blue"], "-"),
-    "Hbb": (_PETROFF["cyan"], "-"),
-    "Hcc": (_PETROFF["blue"], "--"),
-    "Hgg": (_PETROFF["slate"], "-"),
-    "Hqql": (_PETROFF["violet"], "-"),
-    "Wqq": (_PETROFF["orange"], "-"),
-    "Zqq": (_PETROFF["vermilion"], "--"),
-    "Tbl": (_PETROFF["red"], "-"),
-    "Tbqq": (_PETROFF["brown"], "--"),
-}
-_SCORES = [_PETROFF[c] for c in ("blue", "red", "orange", "violet", "vermilion", "cyan")]
-_BASELINES = [_PETROFF[c] for c in ("slate", "brown", "sand", "grey")]
+_SCORES = [PALETTE[c] for c in ("blue", "red", "orange", "violet", "vermilion", "cyan")]
+_BASELINES = [PALETTE[c] for c in ("slate", "brown", "sand", "grey")]
 BACKGROUND_COLOUR = "#c8cdd0"
 PUBLISHED_COLOUR = "#222222"
-# hadrons by charge, photons and leptons
-PARTICLE_COLOURS = {
-    "charged_hadron": _PETROFF["blue"],
-    "neutral_hadron": _PETROFF["grey"],
-    "photon": _PETROFF["orange"],
-    "electron": _PETROFF["violet"],
-    "muon": _PETROFF["red"],
-}
 DENSITY_COLOURS = "cividis"
 
 _SETTINGS: dict[Any, Any] = {
@@ -98,28 +77,29 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def signal_line(label: str, position: int) -> dict[str, Any]:
-    """Return colour and line style of a signal class; unknown ones by position in the palette."""
-    colours = list(_PETROFF.values())
-    colour, line = SIGNAL_LINES.get(label, (colours[position % len(colours)], "-"))
-    return {"color": colour, "linestyle": line}
+def signal_lines(labels: Iterable[str], results: Results) -> dict[str, dict[str, Any]]:
+    """Return how each signal is drawn: as the paper says, else by its place in the palette.
 
-
-def signal_lines(labels: Iterable[str], metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return how each signal is drawn; those of a group in shades of its colour, by mass."""
-    lines = {label: signal_line(label, i) for i, label in enumerate(ordered(labels))}
-    for group, colour in group_colours(metrics).items():
-        members = [label for label in groups_of(metrics)[group] if label in lines]
+    Those of a group have shades of its colour, by their order.
+    """
+    lines, palette = {}, list(PALETTE)
+    for i, label in enumerate(results.paper.ordered(labels)):
+        signal = results.paper.signal(label)
+        colour = PALETTE[signal.colour or palette[i % len(palette)]]
+        lines[label] = {"color": colour, "linestyle": signal.line}
+    groups = results.data.measured_groups
+    for group, colour in group_colours(results).items():
+        members = [label for label in groups[group] if label in lines]
         shades = _shades(colour, len(members))
         for i, (label, shade) in enumerate(zip(members, shades, strict=True)):
             lines[label] = {"color": shade, "linestyle": ("-", "--")[i % 2]}
     return lines
 
 
-def group_colours(metrics: Mapping[str, Any]) -> dict[str, str]:
+def group_colours(results: Results) -> dict[str, str]:
     """Return the colour of each group of signals."""
-    colours = [_PETROFF[c] for c in ("red", "blue", "violet", "brown", "slate")]
-    return {group: colours[i % len(colours)] for i, group in enumerate(groups_of(metrics))}
+    colours = [PALETTE[c] for c in ("red", "blue", "violet", "brown", "slate")]
+    return {g: colours[i % len(colours)] for i, g in enumerate(results.data.measured_groups)}
 
 
 def _shades(colour: str, number: int) -> list[str]:
@@ -139,17 +119,17 @@ def all_colours() -> list[str]:
     return [*_SCORES, *_BASELINES]
 
 
-def score_colours(metrics: Mapping[str, Any]) -> dict[str, str]:
+def score_colours(results: Results) -> dict[str, str]:
     """Return the colour of each score and baseline, in the order to show them.
 
     A name keeps its colour whichever score is the default one.
     """
     colours = {
         name: palette[i % len(palette)]
-        for group, palette in (("scores", _SCORES), ("baselines", _BASELINES))
-        for i, name in enumerate(sorted(metrics[group]))
+        for names, palette in ((results.scores, _SCORES), (results.baselines, _BASELINES))
+        for i, name in enumerate(sorted(names))
     }
-    return {name: colours[name] for name in score_groups(metrics)}
+    return {name: colours[name] for name in (*results.score_order, *results.baseline_order)}
 
 
 def logarithmic(axis: Axis) -> None:
@@ -163,16 +143,16 @@ def logarithmic(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def stamp(axes: Axes, metrics: Mapping[str, Any], *, right: str = "") -> None:
+def stamp(axes: Axes, results: Results, *, right: str = "") -> None:
     """Say above the axes what the data are (simulated or not) and, to the right, how many."""
     above: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom"}
-    axes.text(0.0, 1.012, data_name(metrics), ha="left", weight="bold", fontsize=10, **above)
+    axes.text(0.0, 1.012, results.data.title, ha="left", weight="bold", fontsize=10, **above)
     axes.text(1.0, 1.012, right, ha="right", fontsize=9, **above)
 
 
-def stamp_figure(figure: Figure, metrics: Mapping[str, Any], *, right: str = "") -> None:
+def stamp_figure(figure: Figure, results: Results, *, right: str = "") -> None:
     """Say the same above a figure of several panels."""
-    stamp_name(figure, data_name(metrics))
+    stamp_name(figure, results.data.title)
     top = 1 - mpl.rcParams["figure.constrained_layout.h_pad"] / figure.get_figheight()
     figure.text(0.985, top, right, ha="right", va="top", fontsize=9.5)
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int32
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anomaly_hep.models.layers import kernels
+from anomaly_hep.models.layers import kernels, plain
 from anomaly_hep.models.layers.packed import PackedConvolution
 
 EPS = 1e-3  # of the instance norm, as in TensorFlow Addons
@@ -50,7 +50,7 @@ class ConvBlock(_Block):
     ) -> Float[Tensor, "image channel2 row2 column2"]:
         """Return the block's output, added to `residual` where one is given."""
         if self.stride == 2:
-            x = functional.pad(x, kernels.same_padding(x.shape[2], x.shape[3]))
+            x = functional.pad(x, plain.same_padding(x.shape[2], x.shape[3]))
         y = self.convolve(x, self.weight, self.bias)
         return kernels.norm_act(y, self.norm_weight, self.norm_bias, residual, eps=EPS, slope=SLOPE)
 
@@ -60,7 +60,9 @@ class MaskBlock(_Block):
 
     A 3 x 3 window of zeros and ones has 512 forms, of which an image uses few: the convolution,
     its norm (by how often each form occurs) and the activation are computed once for each form,
-    and a following max-pool looks at forms instead of numbers. Exact, not an approximation.
+    and a following max-pool looks at forms instead of numbers. Not an approximation: the sums are
+    the same, in another order. Which forms occur is known from the values alone, for which an
+    accelerator and a compiled graph would have to wait: they convolve.
     """
 
     def __init__(self, outputs: int, *, stride: int = 1, pooled: bool = False) -> None:
@@ -74,6 +76,11 @@ class MaskBlock(_Block):
         self, mask: Float[Tensor, "image 1 row column"]
     ) -> Float[Tensor, "image channel2 row2 column2"]:
         """Return the block's output, max-pooled where the block was made so."""
+        if mask.device.type != "cpu" or torch.compiler.is_compiling():
+            x = functional.pad(mask, self._padding(mask))
+            y = functional.conv2d(x, self.weight, self.bias, self.stride)
+            y = kernels.norm_act(y, self.norm_weight, self.norm_bias, None, eps=EPS, slope=SLOPE)
+            return kernels.pool(y) if self.pooled else y
         with torch.autocast(mask.device.type, enabled=False):
             index, used = self._windows(mask.float())
             table = self._table(index, used)
@@ -81,14 +88,16 @@ class MaskBlock(_Block):
             table = table.to(torch.get_autocast_dtype(mask.device.type))
         return kernels.gather_pool(table, index) if self.pooled else kernels.gather(table, index)
 
+    def _padding(self, mask: Float[Tensor, "image 1 row column"]) -> tuple[int, int, int, int]:
+        if self.stride == 1:
+            return 1, 1, 1, 1
+        return plain.same_padding(mask.shape[2], mask.shape[3])
+
     def _windows(
         self, mask: Float[Tensor, "image 1 row column"]
     ) -> tuple[Int32[Tensor, "image row2 column2"], Float[Tensor, "form 9"]]:
         """Return which form each window has, and the forms that occur."""
-        padding = (
-            kernels.same_padding(mask.shape[2], mask.shape[3]) if self.stride == 2 else (1, 1, 1, 1)
-        )
-        x, step = functional.pad(mask[:, 0], padding), self.stride
+        x, step = functional.pad(mask[:, 0], self._padding(mask)), self.stride
         height, width = x.shape[1:]
         # each pixel of a window has its bit; a convolution of one channel takes five times as long
         x = _digits(*(x[:, :, i : width - 2 + i : step] for i in range(3)), base=2)

@@ -1,0 +1,236 @@
+"""From a table of scores to results: every score and baseline, for every signal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64, Int64
+
+from anomaly_hep.errors import ConfigError, NonFiniteError, ScoreTableError
+from anomaly_hep.evaluate.intervals import Interval, mean_interval
+from anomaly_hep.evaluate.metrics import Metric
+from anomaly_hep.evaluate.paired import mean_auc_gain
+from anomaly_hep.evaluate.paper import Paper
+from anomaly_hep.evaluate.results import (
+    DataDescription,
+    EventRates,
+    Measured,
+    ModelDescription,
+    Results,
+    Spread,
+)
+from anomaly_hep.evaluate.roc import ScoreDistribution, check_weights
+
+SCORE_PREFIX = "score_"
+# columns of the quality of reconstructed images: squared error summed over pixels, SSIM in [-1, 1]
+QUALITIES: Mapping[str, str] = {"mse": "reconstruction_mse", "ssim": "reconstruction_ssim"}
+
+Values = Float64[np.ndarray, " event"]
+Rows = Int64[np.ndarray, " _"]
+
+
+def evaluate(
+    table: pd.DataFrame,
+    *,
+    data: DataDescription,
+    model: ModelDescription,
+    default_score: str,
+    speed: EventRates,
+    paper: Paper,
+) -> Results:
+    """Return the results of a table of scores (docs/reference/metrics.md).
+
+    `data` is described but for the number of its events. Efficiencies, areas and rates are
+    fractions with a central 68 % interval, or None with a reason in the notes.
+
+    Raises ScoreTableError for a missing column, a bad weight or an absent background,
+    NonFiniteError for a score that is NaN or infinite, ConfigError for a wrong default score.
+    """
+    names = score_names(table)
+    if default_score not in names:
+        raise ConfigError(
+            f"default score '{default_score}' is not among the scores: {', '.join(names)}"
+        )
+    classes, columns = _Classes.of(table, data.background), score_columns(table, paper)
+    data = replace(data, events={label: len(rows) for label, rows in classes.rows.items()})
+    measured: dict[str, Mapping[str, Measured]] = {}
+    means: dict[str, dict[str, Measured]] = {}
+    for name, values in columns.items():
+        scores = classes.distributions(values)
+        tail = scores.pop(data.background)
+        measured[name] = {
+            label: {metric.key: metric.of(tail, signal) for metric in paper.metrics}
+            for label, signal in scores.items()
+        }
+        means[name] = {
+            group: {
+                m.key: m.mean(tail, [scores[label] for label in labels]) for m in paper.averaged
+            }
+            for group, labels in data.measured_groups.items()
+        }
+        if paper.reference in columns and name in names:
+            for group, labels in data.measured_groups.items():
+                gain = classes.gain(values, columns[paper.reference], labels)
+                means[name][group] = {**means[name][group], gain_key(paper): gain}
+    return Results(
+        data=data,
+        model=model,
+        default_score=default_score,
+        speed=speed,
+        paper=paper,
+        scores={name: measured[name] for name in names},
+        baselines={name: found for name, found in measured.items() if name not in names},
+        means=means if data.groups else None,
+        reconstruction=_quality(table, classes),
+        notes=(
+            *_left_out(table, data, paper),
+            *(note for metric in paper.metrics for note in _absent(metric, measured, data)),
+        ),
+    )
+
+
+def gain_key(paper: Paper) -> str:
+    """Return the name in metrics.json of how much larger a mean area is than the reference's."""
+    return f"auc_gain_over_{paper.reference}"
+
+
+def score_names(table: pd.DataFrame) -> list[str]:
+    """Return the names of the scores in a table, without the prefix of their columns."""
+    names = [c.removeprefix(SCORE_PREFIX) for c in table.columns if c.startswith(SCORE_PREFIX)]
+    if not names:
+        raise ScoreTableError(
+            f"the table has no score: no column begins with '{SCORE_PREFIX}' "
+            f"(columns: {', '.join(map(str, table.columns))})"
+        )
+    # figures are files of these names
+    if wrong := [name for name in names if not re.fullmatch(r"\w[\w.+-]*", name)]:
+        raise ScoreTableError(
+            f"'{wrong[0]}' cannot be the name of a score. Cure: letters, digits and _ . + - alone"
+        )
+    return names
+
+
+def score_columns(table: pd.DataFrame, paper: Paper) -> dict[str, Values]:
+    """Return every score and baseline of a table by name, all finite; high is anomalous."""
+    columns = {n: table[SCORE_PREFIX + n].to_numpy(np.float64) for n in score_names(table)}
+    for baseline in paper.baselines:
+        if baseline.name in columns:
+            raise ScoreTableError(f"a score has the name of a baseline: {baseline.name}")
+        if set(baseline.columns) <= set(table.columns):
+            columns[baseline.name] = baseline(table)
+    for name, values in columns.items():
+        _check_finite(table, name, values)
+    return columns
+
+
+def events_by_label(table: pd.DataFrame) -> dict[str, Rows]:
+    """Return the rows of each label; events without a label ('') are in none."""
+    codes, labels = pd.factorize(table["label"])
+    return {
+        str(label): np.flatnonzero(codes == code)
+        for code, label in enumerate(labels)
+        if label != ""
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Classes:
+    """The rows of each class of a table, and the weight of each of its events."""
+
+    rows: Mapping[str, Rows]
+    weights: Values
+    background: str
+
+    @staticmethod
+    def of(table: pd.DataFrame, background: str) -> _Classes:
+        for column in ("event_id", "label", "weight"):
+            if column not in table:
+                raise ScoreTableError(
+                    f"the table of scores has no column '{column}'; score it again"
+                )
+        weights = table["weight"].to_numpy(np.float64)
+        check_weights(weights, "weight")
+        rows = events_by_label(table)
+        if background not in rows:
+            raise ScoreTableError(
+                f"no event has the label '{background}' of the background (labels: "
+                f"{', '.join(sorted(rows)) or 'none'}); evaluate needs background and signals"
+            )
+        return _Classes(rows, weights, background)
+
+    def distributions(self, values: Values) -> dict[str, ScoreDistribution]:
+        """Return one score's distribution in every class."""
+        return {
+            label: ScoreDistribution.of(values[rows], self.weights[rows], name=label)
+            for label, rows in self.rows.items()
+        }
+
+    def gain(self, values: Values, reference: Values, labels: Iterable[str]) -> Interval:
+        """Return how much larger the mean area over `labels` is than that of the reference."""
+        background, signals = self.rows[self.background], [self.rows[s] for s in labels]
+        return mean_auc_gain(values, reference, self.weights, background, signals)
+
+
+def _quality(table: pd.DataFrame, classes: _Classes) -> dict[str, dict[str, Spread | None]] | None:
+    """Return how well images are reconstructed: mean and deviation by class and quantity.
+
+    arXiv:2306.12955 Table 8 gives both for the background. A class of less than two events has
+    none, a model that gives no images back neither.
+    """
+    if not set(QUALITIES.values()) <= set(table.columns):
+        return None
+    found: dict[str, dict[str, Spread | None]] = {label: {} for label in classes.rows}
+    for name, column in QUALITIES.items():
+        values = table[column].to_numpy(np.float64)
+        _check_finite(table, column, values)
+        for label, rows in classes.rows.items():
+            measured = mean_interval(values[rows], classes.weights[rows])
+            found[label][name] = None if measured is None else Spread(*measured)
+    return found
+
+
+def _left_out(table: pd.DataFrame, data: DataDescription, paper: Paper) -> Iterator[str]:
+    """Say which events, baselines and signals of groups the results are without."""
+    if unlabelled := len(table) - sum(data.events.values()):
+        yield f"{unlabelled} of {len(table)} events have no label and are not evaluated"
+    if len(data.events) == 1:
+        yield "there is no signal event, so no metric could be computed"
+    for baseline in paper.baselines:
+        if missing := [column for column in baseline.columns if column not in table]:
+            yield f"no baseline {baseline.name}: the table has no column {', '.join(missing)}"
+    for group, labels in data.groups.items():
+        absent = [label for label in labels if label not in data.events]
+        if len(absent) == len(labels):
+            yield f"no mean over {group}: none of its signals has an event"
+        elif absent:
+            yield f"the mean over {group} is without {', '.join(absent)}: no event has that label"
+
+
+def _absent(
+    metric: Metric, measured: Mapping[str, Mapping[str, Measured]], data: DataDescription
+) -> Iterator[str]:
+    """Say why a metric is None where it is."""
+    absent = {
+        name: [label for label, found in signals.items() if found[metric.key] is None]
+        for name, signals in measured.items()
+    }
+    absent = {name: labels for name, labels in absent.items() if labels}
+    if absent:
+        background = data.background
+        yield from metric.notes(absent, f"the {data.events[background]} {background} events")
+
+
+def _check_finite(table: pd.DataFrame, name: str, values: Values) -> None:
+    """Raise NonFiniteError that names the first events whose value is NaN or infinite."""
+    bad = ~np.isfinite(values)
+    if bad.any():
+        rows = table.loc[bad, ["event_id", "label"]].head(3).itertuples(index=False)
+        first = "; ".join(f"{row.event_id} ({row.label or 'no label'})" for row in rows)
+        raise NonFiniteError(
+            f"score '{name}' is not finite for {bad.sum()} of {len(values)} events, first: "
+            f"{first}. A curve over the rest would hide them: look at these events"
+        )

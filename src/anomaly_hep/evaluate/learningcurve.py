@@ -1,0 +1,70 @@
+"""How results grow with the events that a training has seen: curve.csv of runs together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from anomaly_hep.atomic import write_text
+from anomaly_hep.errors import ScoreTableError
+from anomaly_hep.evaluate.ensembles import Run
+from anomaly_hep.evaluate.figures.style import save
+from anomaly_hep.evaluate.figures.training import learning_curves
+from anomaly_hep.evaluate.runfiles import RunFiles
+
+FILE = "curve.csv"
+NUMBERS = ("events_seen", "auc", "auc_low", "auc_high")
+COLUMNS = ("events_seen", "score", "group", "auc", "auc_low", "auc_high")
+NAME = "auc_against_events_seen"
+
+
+def read_curve(path: Path) -> pd.DataFrame:
+    """Return curve.csv of a run: areas by score (or baseline), group and events seen.
+
+    Raises ScoreTableError for a missing column or a number that is not finite.
+    """
+    curve = pd.read_csv(path)
+    if missing := [column for column in COLUMNS if column not in curve]:
+        raise ScoreTableError(
+            f"{path} has no column {', '.join(missing)}. Cure: write it with the command curve"
+        )
+    bad = ~np.isfinite(curve[list(NUMBERS)].to_numpy(np.float64)).all(axis=1)
+    if bad.any():
+        raise ScoreTableError(
+            f"{path}: {bad.sum()} of {len(curve)} rows hold a number that is not finite (first: "
+            f"line {np.flatnonzero(bad)[0] + 2}). Cure: write it anew with the command curve"
+        )
+    return curve[list(COLUMNS)].sort_values(["score", "group", "events_seen"])
+
+
+def write_curves(directory: Path, runs: Iterable[Run]) -> list[str]:
+    """Write the curves of all runs that have one, finished or not, and say so.
+
+    auc_against_events_seen.csv holds the rows of every curve.csv, after the run's name;
+    auc_against_events_seen.png draws them. Without a curve nothing is written.
+    """
+    known = [run for run in runs if (run.files.directory / FILE).is_file()]
+    curves = {run.name: read_curve(run.files.directory / FILE) for run in known}
+    curves = {name: curve for name, curve in curves.items() if len(curve)}
+    if not curves:
+        return []
+    table = pd.concat([curve.assign(run=name) for name, curve in curves.items()])
+    text = table[["run", *COLUMNS]].to_csv(index=False)
+    write_text(directory / f"{NAME}.csv", text)
+    data = "; ".join(dict.fromkeys(_data(run.files) for run in known))
+    described = {n: d.title for run in known for n, d in run.files.descriptions.items()}
+    figure = learning_curves(curves, known[0].files.paper, described, data)
+    save(figure, directory / f"{NAME}.png")
+    return [f"Curves against training size of {', '.join(curves)} are in {NAME}.png and .csv."]
+
+
+def _data(run: RunFiles) -> str:
+    """Return what a run was tested on; of one that has not come so far, what it trains on."""
+    if run.finished:
+        return run.results.data.title
+    data = run.config.get("data", {})
+    # whether files are simulated is known from metrics.json; until then the directory is named
+    return f"{data.get('title', 'data')} ({Path(str(data.get('dir', 'unknown'))).name})"

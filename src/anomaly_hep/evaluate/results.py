@@ -1,0 +1,288 @@
+"""The results of a run: what metrics.json holds, and the words to say it with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from anomaly_hep.atomic import write_text
+from anomaly_hep.errors import ConfigError, RunDirectoryError
+from anomaly_hep.evaluate.intervals import Interval
+from anomaly_hep.evaluate.paper import MEAN, Paper
+from anomaly_hep.models.outputs import ScoreDescription
+
+ORIGINS = ("simulated", "published", "user")
+
+# by the name of the metric; None where too few events were measured
+Measured = Mapping[str, Interval | None]
+
+
+def _said(default: Any = MISSING, **how: Any) -> Any:
+    """Return a field that metrics.json does not hold: it is known from the run's other files."""
+    return field(default=default, metadata={"stored": False}, **how)
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """The events that a run was tested on.
+
+    `events` counts them by label; `groups` are labels of signals that belong together, such as one
+    model at several masses. `signal_in_training` is the share of signal among the training events,
+    or 'all'. `event_noun` is what one calls them: jets, images, events.
+    """
+
+    name: str
+    origin: str
+    generator: str | None
+    background: str
+    events: Mapping[str, int] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    trained_on: str | None = None
+    signal_in_training: float | str | None = None
+    event_noun: str = _said("events")
+
+    def __post_init__(self) -> None:
+        if self.origin not in ORIGINS:
+            raise ConfigError(f"data origin '{self.origin}' is none of {', '.join(ORIGINS)}")
+        if not self.name:
+            raise ConfigError("the description of the data does not name them")
+        for group, labels in self.groups.items():
+            if not labels or len(set(labels)) < len(labels) or self.background in labels:
+                raise ConfigError(
+                    f"group {group} of the data has the labels {list(labels)}. Cure: name each of "
+                    f"its signals once, and not the background {self.background}"
+                )
+
+    @property
+    def title(self) -> str:
+        """Name of the data; only published files go by the data set's plain name."""
+        if self.origin == "simulated" and "simulated" not in self.name.lower():
+            return f"{self.name} (simulated)"
+        return f"{self.name} (user's files)" if self.origin == "user" else self.name
+
+    @property
+    def counts(self) -> str:
+        """How many background and signal events there are."""
+        signals = sum(self.events.values()) - self.events[self.background]
+        return f"{self.events[self.background]:,} {self.background} and {signals:,} signal events"
+
+    @property
+    def measured_groups(self) -> dict[str, list[str]]:
+        """The groups with those labels that have events; groups without any are left out."""
+        found = {g: [s for s in labels if s in self.events] for g, labels in self.groups.items()}
+        return {group: labels for group, labels in found.items() if labels}
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """A model: its size, its operations per event, and the titles of its scores in their order.
+
+    Operations are counted at the mean multiplicity of the test events, and at the one that the
+    paper counts them at.
+    """
+
+    name: str
+    parameters: int
+    encoder_parameters: int
+    flops_per_event: float
+    encoder_flops_per_event: float
+    supervised: bool = False
+    mean_multiplicity: float | None = None
+    reference_multiplicity: float | None = None
+    flops_at_reference: float | None = None
+    encoder_flops_at_reference: float | None = None
+    title: str = _said("")
+    scores: Mapping[str, ScoreDescription] = _said(default_factory=dict)
+
+    @property
+    def full_title(self) -> str:
+        """Name of the model as its paper writes it, and whether it has seen labels of signals."""
+        return f"{self.title or self.name}{' (supervised)' if self.supervised else ''}"
+
+
+@dataclass(frozen=True)
+class EventRates:
+    """Events per second of a run's training and scoring; None where it was not measured."""
+
+    train_events_per_second: float | None = None
+    score_events_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A quantity of single events in one class: its mean with standard error, its deviation."""
+
+    mean: Interval
+    std: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """All numbers of a run, in fractions: of scores and baselines by name, signal and metric.
+
+    `means` are by name and group; None for data without groups. `reconstruction` is by class and
+    quantity; None for a model that gives no images back. `notes` say what could not be computed.
+    """
+
+    data: DataDescription
+    model: ModelDescription
+    default_score: str
+    speed: EventRates
+    paper: Paper
+    scores: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
+    baselines: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
+    means: Mapping[str, Mapping[str, Measured]] | None = None
+    reconstruction: Mapping[str, Mapping[str, Spread | None]] | None = None
+    notes: Sequence[str] = ()
+
+    @property
+    def signals(self) -> list[str]:
+        """Labels of the signals that were tested, in the paper's order."""
+        return self.paper.ordered(set(self.data.events) - {self.data.background})
+
+    @property
+    def score_order(self) -> list[str]:
+        """The default score, then the others as the model lists them."""
+        known = [name for name in self.model.scores if name in self.scores]
+        others = sorted(set(self.scores) - set(known))
+        return sorted([*known, *others], key=lambda name: name != self.default_score)
+
+    @property
+    def baseline_order(self) -> list[str]:
+        """The baselines as the paper lists them."""
+        return [one.name for one in self.paper.baselines if one.name in self.baselines]
+
+    def of(self, name: str) -> Mapping[str, Measured]:
+        """Return what was measured of a score or baseline, by signal."""
+        return self.scores[name] if name in self.scores else self.baselines[name]
+
+    def cells(self, name: str, metric: str) -> dict[str, Interval]:
+        """Return one metric of a score or baseline by signal and mean of a group, where known."""
+        found = {signal: measured.get(metric) for signal, measured in self.of(name).items()}
+        means = (self.means or {}).get(name, {})
+        found |= {MEAN + group: measured.get(metric) for group, measured in means.items()}
+        return {signal: interval for signal, interval in found.items() if interval}
+
+    def title(self, name: str) -> str:
+        """Return a score or baseline as people call it; one that nobody describes as it is."""
+        return self._described(name).title
+
+    def axis(self, name: str) -> str:
+        """Return a score or baseline with its unit, for an axis."""
+        described = self._described(name)
+        return f"{described.title} ({described.unit})" if described.unit else described.title
+
+    def _described(self, name: str) -> ScoreDescription:
+        if name in self.model.scores:
+            return self.model.scores[name]
+        found = {b.name: ScoreDescription(b.title, b.unit) for b in self.paper.baselines}
+        return found.get(name, ScoreDescription(name, ""))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of metrics.json (docs/reference/metrics.md)."""
+        content = {
+            "data": _stored(self.data),
+            "model": _stored(self.model),
+            "default_score": self.default_score,
+            "speed": _stored(self.speed) | vars(self.speed),
+            "scores": self.scores,
+            "baselines": self.baselines,
+            "notes": list(self.notes),
+        }
+        if self.means is not None:
+            content["means"] = self.means
+        if self.reconstruction is not None:
+            content["reconstruction"] = {
+                label: {name: spread and vars(spread) for name, spread in quantities.items()}
+                for label, quantities in self.reconstruction.items()
+            }
+        return content
+
+    @staticmethod
+    def from_json(content: Any, paper: Paper) -> Results:
+        """Return the results that metrics.json holds; any damage raises some exception."""
+        means, quality = content.get("means"), content.get("reconstruction")
+        return Results(
+            data=DataDescription(**content["data"]),
+            model=ModelDescription(**content["model"]),
+            default_score=str(content["default_score"]),
+            speed=EventRates(**content["speed"]),
+            paper=paper,
+            scores=_measured(content["scores"]),
+            baselines=_measured(content["baselines"]),
+            means=None if means is None else _measured(means),
+            reconstruction=None if quality is None else _spreads(quality),
+            notes=tuple(content["notes"]),
+        )
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write metrics.json: sorted keys, so the same numbers are the same bytes."""
+    content = results.to_json()
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def read_results(
+    path: Path, paper: Paper, *, title: str, scores: Mapping[str, ScoreDescription], noun: str
+) -> Results:
+    """Return the results of metrics.json; raises RunDirectoryError for a damaged one.
+
+    What the file does not hold is given: the model's title, its scores' and the events' noun.
+    """
+    try:
+        found = Results.from_json(json.loads(path.read_text("utf-8")), paper)
+        described = replace(found.model, title=title, scores=scores)
+        if found.data.background not in found.data.events:
+            raise ValueError(f"no event of the background '{found.data.background}'")
+        if found.default_score not in found.scores:
+            raise ValueError(f"default score '{found.default_score}' is not among the scores")
+    # whatever the bytes of a damaged file happen to be
+    except Exception as error:
+        raise RunDirectoryError(
+            f"{path} is damaged ({type(error).__name__}: {error}). Cure: remove done.json beside "
+            "it and start the run's own command again, which scores and evaluates once more"
+        ) from error
+    return replace(found, model=described, data=replace(found.data, event_noun=noun))
+
+
+def _stored(described: Any) -> dict[str, Any]:
+    """Return the fields that metrics.json holds: optional ones where they say something."""
+    return {
+        f.name: getattr(described, f.name)
+        for f in fields(described)
+        if f.metadata.get("stored", True)
+        and (_is_required(f) or getattr(described, f.name) != _default(f))
+    }
+
+
+def _is_required(one: Any) -> bool:
+    return one.default is MISSING and one.default_factory is MISSING
+
+
+def _default(one: Any) -> Any:
+    return one.default if one.default is not MISSING else one.default_factory()
+
+
+def _measured(content: Any) -> dict[str, dict[str, Measured]]:
+    """Return intervals by name, signal or group, and metric, from lists of three numbers."""
+    return {
+        name: {
+            label: {key: numbers and Interval(*numbers) for key, numbers in metrics.items()}
+            for label, metrics in labels.items()
+        }
+        for name, labels in content.items()
+    }
+
+
+def _spreads(content: Any) -> dict[str, dict[str, Spread | None]]:
+    return {
+        label: {
+            name: spread and Spread(Interval(*spread["mean"]), spread["std"])
+            for name, spread in quantities.items()
+        }
+        for label, quantities in content.items()
+    }

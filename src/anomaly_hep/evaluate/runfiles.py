@@ -1,0 +1,160 @@
+"""The files of a run directory, read back: what report, figures and collect are made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from anomaly_hep.errors import ConfigError, MissingDataError, RunDirectoryError
+from anomaly_hep.evaluate.evaluation import events_by_label, score_columns
+from anomaly_hep.evaluate.paper import Paper, PublishedRow, paper_of
+from anomaly_hep.evaluate.results import Results, read_results
+from anomaly_hep.evaluate.roc import ScoreDistribution
+from anomaly_hep.models.loading import model_class, score_descriptions
+from anomaly_hep.models.outputs import Reconstruction, ScoreDescription
+
+_Content = TypeVar("_Content")
+
+# of one score or baseline, by class
+Distributions = dict[str, ScoreDistribution]
+
+
+class RunFiles:
+    """The files of one run directory, each read when it is first asked for.
+
+    Raises MissingDataError for a file that a scored and evaluated run has and this one lacks,
+    RunDirectoryError for a damaged one.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = Path(directory)
+
+    @cached_property
+    def results(self) -> Results:
+        """Content of metrics.json, with the words that its model, paper and files say it with."""
+        return read_results(
+            self._existing("metrics.json"),
+            self.paper,
+            title=self._said(lambda: model_class(self.config["model"]["_target_"]).title),
+            scores=self.descriptions,
+            noun=str(self.ledger.get("event_noun", "events")),
+        )
+
+    @cached_property
+    def paper(self) -> Paper:
+        """The paper that the data belong to."""
+        return self._said(lambda: paper_of(self.config))
+
+    @cached_property
+    def published(self) -> list[PublishedRow]:
+        """The published rows that the run is compared with."""
+        return self.paper.published(self.config)
+
+    @cached_property
+    def descriptions(self) -> dict[str, ScoreDescription]:
+        """Title and unit of every score of the model, in the order to show them."""
+        return self._said(lambda: score_descriptions(self.config))
+
+    @cached_property
+    def ledger(self) -> dict[str, Any]:
+        """Content of ledger.json: which file gave how many events, what was refused and why."""
+        content: dict[str, Any] = self._read("ledger.json", _json)
+        return content
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Content of config.yaml."""
+        return dict(self._read("config.yaml", lambda path: yaml.safe_load(path.read_text("utf-8"))))
+
+    @cached_property
+    def config_text(self) -> str:
+        """Content of config.yaml as it was written."""
+        return self._existing("config.yaml").read_text("utf-8")
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Table of scores, one row per event."""
+        return self._read("scores.parquet", pd.read_parquet)
+
+    @cached_property
+    def distributions(self) -> dict[str, Distributions]:
+        """Every score and baseline of the table by name and class."""
+        classes, weights = events_by_label(self.table), self.table["weight"].to_numpy(np.float64)
+        return {
+            name: {
+                label: ScoreDistribution.of(values[rows], weights[rows], name=label)
+                for label, rows in classes.items()
+            }
+            for name, values in score_columns(self.table, self.paper).items()
+        }
+
+    @cached_property
+    def losses(self) -> pd.DataFrame | None:
+        """Losses by step and epoch from metrics.csv; None for a run that did not train."""
+        path = self.directory / "metrics.csv"
+        return pd.read_csv(path) if path.is_file() else None
+
+    def reconstructions(self, form: type[Reconstruction]) -> dict[str, np.ndarray] | None:
+        """Return the fields of true and reconstructed events, and their labels.
+
+        None for a model or run that gives none, or events of another form.
+        """
+        path = self.directory / "reconstructions.npz"
+        if not path.is_file():
+            return None
+        arrays = self._read(path.name, _arrays)
+        same = str(arrays.get("form")) == form.__name__
+        return arrays if same and len(arrays["labels"]) else None
+
+    @cached_property
+    def provenance(self) -> dict[str, Any] | None:
+        """Content of provenance.json: versions and commands; None where it was not written."""
+        path = self.directory / "provenance.json"
+        return self._read(path.name, _json) if path.is_file() else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return (self.directory / "done.json").is_file()
+
+    def _read(self, name: str, read: Callable[[Path], _Content]) -> _Content:
+        path = self._existing(name)
+        try:
+            return read(path)
+        except Exception as error:  # a damaged file fails in any way its bytes happen to take
+            raise RunDirectoryError(
+                f"{path} is damaged ({type(error).__name__}: {' '.join(str(error).split())}). "
+                "Cure: take it from a copy, or make the run anew in another run_dir"
+            ) from error
+
+    def _existing(self, name: str) -> Path:
+        path = self.directory / name
+        if not path.is_file():
+            raise MissingDataError(
+                f"{path} is not there: the run has not come so far. Start the same command again "
+                "to finish it"
+            )
+        return path
+
+    def _said(self, look: Callable[[], _Content]) -> _Content:
+        """Return what config.yaml says; raises ConfigError that names the file."""
+        try:
+            return look()
+        except (ConfigError, LookupError, TypeError) as error:
+            raise ConfigError(f"{self.directory / 'config.yaml'}: {error}") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text("utf-8")))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

@@ -1,0 +1,1 @@
+"""What each paper measures, prints and draws: one module and one table of published rows each."""
