@@ -8,12 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
-
-from beartype.roar import BeartypeDecorHintPep585DeprecationWarning
 
 from anomaly_hep import cli
 from tests.toys import CLASSES
@@ -85,10 +82,7 @@ def here(arguments: list[str], cwd: Path, main: Callable[[], None], expect: int)
         contextlib.redirect_stderr(printed),
         mock.patch.object(sys, "argv", arguments),
         mock.patch.dict(os.environ, {"COLUMNS": "160"}),
-        warnings.catch_warnings(),
     ):
-        # hints of OmegaConf's and hydra's own, which the checks of this suite look into
-        warnings.simplefilter("ignore", BeartypeDecorHintPep585DeprecationWarning)
         try:
             main()
         except SystemExit as leaving:

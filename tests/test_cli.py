@@ -1,11 +1,22 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from anomaly_hep import cli
+from anomaly_hep.configuration import DIRECTORY, alternatives, compose
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.settings import settings_of
+from tests import runs
+
+FILES = ("checkpoint=a.ckpt", "input=b.root", "output=c.parquet")
+
+
+def check(name: str, *overrides: str) -> None:
+    """Compose and check as the command line does."""
+    settings_of(name, compose(name, overrides))
 
 
 @pytest.mark.parametrize(
@@ -14,16 +25,96 @@ from anomaly_hep.errors import ConfigError
         ("model.betta=1", r"model.betta does not exist. Did you mean beta\? Keys of model: .*beta"),
         ("sead=1", r"sead does not exist. Did you mean seed\? Keys of train: .*seed"),
         ("data.features.log_p=1", r"Keys of data.features: delta_eta.*log_pt"),
+        ("~data.classes.Foo", r"data.classes.Foo does not exist. Keys of data.classes: H4q"),
         ("model=gan", r"Available options in 'model':\s+cct\s+clipvae"),
         ("experiment=table9", r"setvae_table1"),
         ("model.beta", r"write overrides as key=value"),
+        ("data.dir=a=b", r"quote a value that has special characters: 'key=\"value\"'"),
+        ("data.dir=${oc.env:NOT_SET}", r"data.dir takes its value .*'NOT_SET' not found.*set what"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_the_list_of_what_does(
     override: str, said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
-        cli._check_overrides("train", [override])
+        check("train", override)
+
+
+@pytest.mark.parametrize(
+    ("command", "override", "said"),
+    [
+        ("train", "+model.betta=1", r"model.betta does not exist. Did you mean beta\?"),
+        (
+            "train",
+            "+trainer.max_epoch=1",
+            r"Did you mean max_epochs\? Keys of trainer: .*limit_",
+        ),
+        ("train", "+trainer.logger=false", r"trainer.logger does not exist"),
+        ("train", "+logger.tag=a", r"logger.tag does not exist. Keys of logger: kind"),
+        ("train", "+sead=1", r"sead does not exist. Did you mean seed\?"),
+        ("score", "+batchsize=1", r"batchsize does not exist. Did you mean batch_size\?"),
+        ("fpga", "+fpag.score=kl", r"fpag does not exist. Did you mean fpga\?"),
+        ("simulate", "+part_s=1", r"part_s does not exist. Did you mean parts\?"),
+        ("benchmark", "+second=1", r"second does not exist. Did you mean seconds\?"),
+    ],
+)
+def test_a_key_that_is_added_is_refused_where_nothing_takes_it(
+    command: str, override: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check(command, override, *(FILES if command == "score" else ()))
+
+
+@pytest.mark.parametrize(
+    ("command", "override", "expected"),
+    [
+        ("train", "seed=x", "a valid integer"),
+        ("train", "seed=-1", "greater than or equal to 0"),
+        ("train", "seed=null", "a valid integer"),
+        ("train", "seed=true", "a valid integer"),
+        ("train", "threads=two", "a valid integer"),
+        ("train", "threads=0", "greater than or equal to 1"),
+        ("train", "trainer.max_epochs=-1", "greater than or equal to 1"),
+        ("train", "trainer.max_epochs=1.5", "a valid integer"),
+        ("train", "trainer.precision=fast", "'32-true' or 'bf16-mixed'"),
+        ("train", "trainer.milestones=[1,a]", "a valid integer"),
+        ("train", "+trainer.limit_val_batches=few", "a valid integer or a valid number"),
+        ("train", "data.batch_size=abc", "a valid integer"),
+        ("train", "data.if_missing=maybe", "'simulate' or 'error'"),
+        ("train", "data.selection.jet_nparticles.min=two", "a valid number"),
+        ("train", "model.beta=foo", "a valid number"),
+        ("train", "model.use_pid=1", "a valid boolean"),
+        ("train", "fitted_scores=1", "a mapping"),
+        ("score", "batch_size=1k", "a valid integer"),
+        ("score", "batch_size=0", "greater than or equal to 1"),
+        ("score", "input={a: b}", "a list or a text"),
+        ("simulate", "workers=many", "a valid integer"),
+        ("simulate", "part=-1", "greater than or equal to 0"),
+        ("fetch", "archives=all", "a list"),
+        ("fpga", "threads=null", "a valid integer"),
+        ("benchmark", "seconds=0", "greater than 0"),
+        ("evaluate", "run_dir=[a]", "a text"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_key_value_and_what_is_expected(
+    command: str, override: str, expected: str
+) -> None:
+    required = {"score": FILES, "fetch": ("to=a",), "evaluate": ("run_dir=a",)}.get(command, ())
+    with pytest.raises(ConfigError) as refused:
+        check(command, *required, override)
+    key, value = override.lstrip("+").split("=")
+    shown = {"[1,a]": "a", "{a: b}": '{"a": "b"}', "[a]": '["a"]'}.get(value, value)
+    where = f"{key}.1" if value == "[1,a]" else key
+    assert str(refused.value) == f"{where}={shown}. Cure: it should be {expected}"
+
+
+def test_a_value_that_must_be_given_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^checkpoint is missing. Cure: checkpoint=VALUE$"):
+        check("score")
+
+
+def test_a_path_may_be_a_number() -> None:
+    assert settings_of("evaluate", compose("evaluate", ["run_dir=2024"])).run_dir == "2024"
 
 
 @pytest.mark.parametrize(
@@ -31,12 +122,100 @@ def test_what_does_not_exist_is_refused_with_the_list_of_what_does(
     [
         "model.beta=0,0.5,1",
         "model=setvae,clipvae",
+        "model/encoder=glob(t*)",
         "seed=range(1,4)",
         "+trainer.limit_val_batches=2",
+        "+trainer.max_time={seconds: 4}",
+        "+data.classes.Extra=Foo",
     ],
 )
 def test_what_exists_and_sweeps_of_it_pass(override: str) -> None:
-    cli._check_overrides("train", [override])
+    for choice in alternatives("train", [override]):
+        check("train", *choice)
+
+
+def test_every_value_of_a_sweep_is_looked_at() -> None:
+    assert list(alternatives("train", ["seed=1,2,3", "a=b", "c=x,y"])) == [
+        ["seed=1", "a=b", "c=x"],
+        ["seed=2", "a=b", "c=x"],
+        ["seed=3", "a=b", "c=x"],
+        ["seed=1", "a=b", "c=y"],
+    ]
+
+
+def test_a_bad_value_of_a_sweep_is_refused_before_the_first_job(tmp_path: Path) -> None:
+    printed = runs.train_here(runs.train_command("-m", "model.beta=0.1,foo"), tmp_path, expect=1)
+    assert printed == "ConfigError: model.beta=foo. Cure: it should be a valid number\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refusal_is_one_line(tmp_path: Path) -> None:
+    printed = runs.train_here(runs.train_command("data.batch_size=abc"), tmp_path, expect=1)
+    assert printed == "ConfigError: data.batch_size=abc. Cure: it should be a valid integer\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "overrides"),
+    [
+        (["a=1", "-m", "b=2"], ["-m"], ["a=1", "b=2"]),
+        (["--cfg", "job", "a=1"], ["--cfg", "job"], ["a=1"]),
+        (["a=1", "-c", "job", "b=2", "-p", "model"], ["-c", "job", "-p", "model"], ["a=1", "b=2"]),
+        (["--config-dir", "x=y", "a=1"], ["--config-dir", "x=y"], ["a=1"]),
+        (["--config-dir=x", "a=1"], ["--config-dir=x"], ["a=1"]),
+        (["--info", "a=1"], ["--info"], ["a=1"]),
+        (["-i", "searchpath", "a=1"], ["-i", "searchpath"], ["a=1"]),
+    ],
+)
+def test_options_of_hydra_stand_anywhere(
+    arguments: list[str], options: list[str], overrides: list[str]
+) -> None:
+    assert cli.split(arguments) == (options, overrides)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A user's own folder of configuration."""
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    (tmp_path / "own" / "mytrain.yaml").write_text("defaults: [train, _self_]\nseed: 8\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seed"),
+    [
+        (["--cfg", "job"], 1),
+        (["-c", "job", "seed=3"], 3),
+        (["--config-dir", "own", "experiment=mine", "--cfg=job"], 7),
+        (["experiment=mine", "-cd=own", "-c", "job"], 7),
+        (["--config-dir=own", "-cn", "mytrain", "--cfg", "job"], 8),
+        (["-m", "seed=4,5", "--cfg", "job"], 4),
+    ],
+)
+def test_hydra_shows_the_configuration(own: Path, arguments: list[str], seed: int) -> None:
+    printed = runs.train_here(["python", "train.py", *arguments], own)
+    assert f"\nseed: {seed}\n" in f"\n{printed}"
+    assert not list(own.glob("outputs*"))
+
+
+def test_hydra_says_where_it_looks(own: Path) -> None:
+    train = [sys.executable, str(runs.ROOT / "train.py")]
+    printed = runs.finish(runs.start([*train, "-cd", "own", "--info", "searchpath"], own), 0)
+    assert str(DIRECTORY) in printed
+    assert str(own / "own") in printed
+
+
+def test_a_directory_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    printed = runs.train_here(runs.train_command("run_dir=file/run"), tmp_path, expect=1)
+    assert printed.splitlines()[-1].startswith("NotADirectoryError: file")
+    assert "Traceback" not in printed
+
+
+def test_a_terminal_that_cannot_show_a_character_is_no_error(tmp_path: Path) -> None:
+    command = [sys.executable, str(runs.ROOT / "train.py"), "data.dir='→'", "-c", "job"]
+    runs.finish(runs.start(command, tmp_path, PYTHONIOENCODING="ascii"), 0)
 
 
 def test_an_unknown_command_names_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,10 @@ from omegaconf import OmegaConf
 
 from anomaly_hep.commands.train import make_data, make_model
 from anomaly_hep.evaluate.paper import paper_of
+from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.flows import FLOWS
-from anomaly_hep.fpga.settings import read_settings
 from anomaly_hep.models.layers.trigger import FLAG_RANGE, TriggerEncoder
+from anomaly_hep.signatures import built
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -56,7 +57,7 @@ def test_every_option_composes_and_its_model_can_be_built(group: str, option: st
 
 @pytest.mark.parametrize("option", FIRMWARE)
 def test_every_kind_of_firmware_composes_and_its_encoder_can_be_built(option: str) -> None:
-    settings = read_settings(_compose("fpga", f"fpga={option}")["fpga"])
+    settings = built(DesignSettings, _compose("fpga", f"fpga={option}")["fpga"], "fpga")
     ranges = [*settings.inputs.values(), *[FLAG_RANGE] * (8 * settings.types)]
     encoder = TriggerEncoder(
         ranges=ranges,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from anomaly_hep.atomic import atomic_path, write_text
 from anomaly_hep.errors import RunDirectoryError
+from anomaly_hep.models.layers import operators
+from anomaly_hep.processor import processor
 from anomaly_hep.run import claim, default_path
 
 CONFIG: dict[str, Any] = {
@@ -42,6 +46,28 @@ def test_a_claimed_directory_tells_what_made_it(tmp_path: Path) -> None:
     made = json.loads((tmp_path / "run" / "provenance.json").read_text())
     assert made["versions"]["torch"]
     assert len(made["starts"]) == 2
+
+
+@pytest.mark.parametrize("ends", [None, SystemExit, ValueError])
+def test_a_start_tells_what_it_computed_with(
+    ends: type[BaseException] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operators, "path", lambda: None)
+    with (
+        contextlib.suppress(SystemExit, ValueError),
+        claim(tmp_path / "run", CONFIG),
+    ):
+        monkeypatch.setattr(operators, "path", lambda: "plain")
+        if ends:
+            raise ends
+    made = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert made["starts"][0]["arithmetic"] == {
+        "processor": processor().name,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "products": "convolution" if processor().vendor == "AuthenticAMD" else "linear",
+        "kernels": "plain",
+    }
 
 
 def test_another_process_is_refused_while_the_run_is_held(tmp_path: Path) -> None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
+import io
 import os
 import signal
 import sys
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from omegaconf import DictConfig
 
-from anomaly_hep.errors import AnomalyHepError, ConfigError
+from anomaly_hep.configuration import DIRECTORY, alternatives, explained, plain
+from anomaly_hep.errors import AnomalyHepError
+from anomaly_hep.settings import settings_of
 
-CONFIG_DIRECTORY = Path(__file__).resolve().parents[2] / "conf"
 COMMANDS = {
+    "train": "train, score and evaluate a model",
     "simulate": "simulate events in a published format",
     "fetch": "download published data",
     "score": "score files with a trained model",
@@ -29,9 +30,18 @@ COMMANDS = {
     "curve": "results of a run's milestones against training size",
     "collect": "one table of many runs",
     "benchmark": "measure rates on this machine",
+    "list": "models, data sets, experiments and scores to choose from",
+    "info": "what one of these is, and what can be set of it",
     "doctor": "say what this machine has and lacks",
 }
-PLAIN = ("collect", "doctor")  # commands without a configuration
+PLAIN = ("collect", "list", "info", "doctor")  # commands without a configuration
+# Hydra's options that take the next argument as their value
+_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
+               "--config-dir", "-cd", "--info", "-i", "--experimental-rerun"}  # fmt: skip
+# failures of a directory or a disk, not of the program
+_OF_A_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR,
+               errno.EISDIR, errno.EEXIST)  # fmt: skip
+_OPTIONAL = {"--info", "-i"}
 
 
 def main() -> None:
@@ -51,31 +61,79 @@ def main() -> None:
     sys.argv = [f"{sys.argv[0]} {name}", *arguments[1:]]
     if name in PLAIN:
         with _PlainErrors():
-            importlib.import_module(f"anomaly_hep.commands.{name}").run(arguments[1:])
+            _command(name).run(arguments[1:])
     else:
         run(name)
 
 
 def run(name: str) -> None:
     """Run one command on its configuration, composed by Hydra from the command line."""
-    # argparse takes the overrides as one block only, so a -m between them would end it
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda a: a not in ("-m", "--multirun"))
+    options, overrides = split(sys.argv[1:])
     with _PlainErrors():
-        _check_overrides(name, [a for a in sys.argv[1:] if not a.startswith("-")])
-    command = importlib.import_module(f"anomaly_hep.commands.{name}")
+        if sweeps := [option for option in options if option in ("-m", "--multirun")]:
+            once = [option for option in options if option not in sweeps]
+            choices = alternatives(name, overrides)
+            # every value of a sweep is checked before the first job, not when it is its turn
+            if None in [_composed(name, once, choice) for choice in choices]:
+                return
 
-    @hydra.main(version_base="1.3", config_path=str(CONFIG_DIRECTORY), config_name=name)
-    def composed(config: DictConfig) -> Any:
-        return command.run(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+            def job(config: DictConfig) -> Any:
+                return _command(name).run(_checked(name, overrides, config))
 
-    with _PlainErrors():
-        composed()
+            _hydra(name, job, options, overrides)
+        elif (values := _composed(name, options, overrides)) is not None:
+            _command(name).run(values)
+
+
+def _composed(name: str, options: list[str], overrides: list[str]) -> dict[str, Any] | None:
+    """Return the checked configuration; None where Hydra was asked to show something instead."""
+    found: list[DictConfig] = []
+
+    def take(config: DictConfig) -> None:
+        found.append(config)
+
+    _hydra(name, take, options, overrides)
+    return _checked(name, overrides, found[0]) if found else None
+
+
+def _hydra(
+    name: str, task: Callable[[DictConfig], Any], options: list[str], overrides: list[str]
+) -> None:
+    """Let Hydra compose the configuration and call the task with it."""
+    # argparse takes the overrides as one block only, so an option between them would end it
+    sys.argv[1:] = [*options, *overrides]
+    with explained(name, overrides):
+        hydra.main(version_base="1.3", config_path=str(DIRECTORY), config_name=name)(task)()
+
+
+def _checked(name: str, overrides: list[str], config: DictConfig) -> dict[str, Any]:
+    with explained(name, overrides):
+        values = plain(config)
+    settings_of(name, values)
+    return values
+
+
+def _command(name: str) -> ModuleType:
+    return importlib.import_module(f"anomaly_hep.commands.{name}")
+
+
+def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return Hydra's options with their values, and the overrides."""
+    options: list[str] = []
+    overrides: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        is_value = before in _WITH_VALUE and not (before in _OPTIONAL and "=" in argument)
+        (options if is_value or argument.startswith("-") else overrides).append(argument)
+    return options, overrides
 
 
 class _PlainErrors:
     """Turn errors that are meant for the user into one message; leave defects their traceback."""
 
     def __enter__(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # what a terminal cannot show
         # hydra hides the traceback of what the job raises behind a hint; we need the error itself
         os.environ["HYDRA_FULL_ERROR"] = "1"
 
@@ -83,70 +141,14 @@ class _PlainErrors:
         if isinstance(error, AnomalyHepError):
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(1)
+        if isinstance(error, OSError) and error.errno in _OF_A_PLACE and error.filename:
+            said = f"{error.filename}: {error.strerror}. Cure: give another place, or mend this one"
+            print(f"{type(error).__name__}: {said}", file=sys.stderr)
+            sys.exit(1)
+        if isinstance(error, BrokenPipeError):
+            # who read what is printed has left, as `head` does; Python flushes once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         if isinstance(error, KeyboardInterrupt):
             print("Interrupted; the same command goes on from what is saved", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
-
-
-def _check_overrides(name: str, overrides: list[str]) -> None:
-    """Refuse a key or an option that does not exist, and list those that do.
-
-    Hydra refuses unknown keys too, but does not say which ones there are.
-    """
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise ConfigError(f"{error}. Cure: write overrides as key=value") from error
-    single = []
-    for override in parsed:
-        text = override.input_line or ""
-        if override.is_sweep_override() and override.is_choice_sweep():
-            first = next(iter(override.sweep_string_iterator()))
-            text = f"{text.split('=', 1)[0]}={first}"
-        elif override.is_sweep_override():
-            continue
-        single.append(text)
-    with hydra.initialize_config_dir(str(CONFIG_DIRECTORY), version_base="1.3"):
-        try:
-            config = hydra.compose(name, overrides=single)
-            OmegaConf.to_container(config, resolve=True)
-        except InterpolationResolutionError as error:
-            raise ConfigError(
-                f"{error.full_key} takes its value from another key, which these choices leave "
-                f"out ({str(error).splitlines()[0]}). Cure: choose a model and data that belong "
-                "together"
-            ) from error
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_explain(name, single, str(error))) from error
-        finally:
-            GlobalHydra.instance().clear()
-
-
-def _explain(name: str, overrides: list[str], message: str) -> str:
-    """Return hydra's message, and the keys that exist beside the one it could not find."""
-    if "Available options" in message:
-        # hydra lists the options of a group, and then where it looked
-        return message.split("Config search path", 1)[0]
-    for text in overrides:
-        key = text.split("=", 1)[0].lstrip("+~")
-        if key not in message.replace("'", " ").split():
-            continue
-        # the groups chosen decide which keys there are: model=NAME has other ones than the default
-        groups = [o for o in overrides if (CONFIG_DIRECTORY / o.split("=", 1)[0]).is_dir()]
-        config: Any = hydra.compose(name, overrides=groups)
-        parts = key.split(".")
-        while parts[:-1] and isinstance(config, DictConfig) and parts[0] in config:
-            config = config[parts.pop(0)]
-        if isinstance(config, DictConfig) and parts[0] not in config:
-            close = difflib.get_close_matches(parts[0], [str(k) for k in config], n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
-            place = (
-                key.removesuffix("." + ".".join(parts))
-                if len(parts) < len(key.split("."))
-                else name
-            )
-            return (
-                f"{key} does not exist.{hint} Keys of {place}: "
-                f"{', '.join(sorted(map(str, config)))}"
-            )
-    return message.splitlines()[0]

@@ -22,6 +22,7 @@ import yaml
 from anomaly_hep import __version__
 from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import RunDirectoryError
+from anomaly_hep.models.arithmetic import arithmetic
 
 # choices that change where a run is written or shown, but not what it computes
 NOT_IDENTITY = ("run_dir", "logger", "threads", "score_batch_size")
@@ -96,13 +97,17 @@ def claim(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     try:
         _claim_config(path, config)
         run = RunDirectory(path)
-        if not run.finished:
-            write_text(path / "provenance.json", json.dumps(_provenance(path), indent=2) + "\n")
+        finished_before = run.finished
+        if not finished_before:
+            _write_provenance(path, _provenance(path))
         try:
             yield run
         except Exception:
             write_text(path / "error.txt", traceback.format_exc())
             raise
+        finally:
+            if not finished_before:
+                _note_arithmetic(path)
     finally:
         lock.close()
 
@@ -161,6 +166,7 @@ def _provenance(path: Path) -> dict[str, Any]:
         "command": sys.argv,
         "process": os.getpid(),
         "host": platform.node(),
+        "arithmetic": arithmetic(),
     }
     return {
         "package": __version__,
@@ -170,6 +176,17 @@ def _provenance(path: Path) -> dict[str, Any]:
         "versions": {name: _version(name) for name in _PACKAGES},
         "starts": [*before, start],
     }
+
+
+def _note_arithmetic(path: Path) -> None:
+    """Say of this start what only the work shows: whether the compiled kernels ran."""
+    content = json.loads((path / "provenance.json").read_text(encoding="utf-8"))
+    content["starts"][-1]["arithmetic"] = arithmetic()
+    _write_provenance(path, content)
+
+
+def _write_provenance(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path / "provenance.json", json.dumps(content, indent=2) + "\n")
 
 
 def _version(name: str) -> str | None:

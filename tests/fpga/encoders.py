@@ -8,9 +8,9 @@ from typing import get_args
 
 import numpy as np
 
+from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
 from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port
-from anomaly_hep.fpga.settings import ScoreName
 
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 

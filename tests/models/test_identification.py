@@ -9,18 +9,16 @@ from hypothesis import strategies as st
 
 from anomaly_hep.models.layers.identification import (
     identification_numbers,
-    jet_groups,
     sinusoids,
-    type_groups,
 )
-from anomaly_hep.models.layers.segments import Segments
+from anomaly_hep.models.layers.jagged import Jagged
 
 JETS = st.lists(st.lists(st.integers(0, 7), max_size=12), min_size=1, max_size=6)
 
 
-def _flat(jets: list[list[int]]) -> tuple[torch.Tensor, Segments]:
+def _flat(jets: list[list[int]]) -> tuple[torch.Tensor, Jagged]:
     types = torch.tensor([t for jet in jets for t in jet], dtype=torch.int64)
-    return types, Segments(torch.tensor([len(jet) for jet in jets]))
+    return types, Jagged(torch.tensor([len(jet) for jet in jets]))
 
 
 def test_numbers_count_inside_the_own_type_and_the_legacy_ones_do_not() -> None:
@@ -42,25 +40,6 @@ def test_numbers_equal_a_counting_loop(jets: list[list[int]]) -> None:
             legacy.append(max(seen.values()) - 1)
     assert identification_numbers(types, 8, segments).tolist() == expected
     assert identification_numbers(types, 8, segments, legacy=True).tolist() == legacy
-
-
-@given(JETS)
-def test_type_groups_hold_each_particle_once_beside_its_like(jets: list[list[int]]) -> None:
-    types, segments = _flat(jets)
-    groups = type_groups(types, 8, segments)
-    assert sorted(groups.order.tolist()) == list(range(len(types)))
-    assert (groups.lengths > 0).all()
-    expected = sum(len(set(jet)) for jet in jets)
-    assert len(groups.lengths) == expected
-    for members in groups.order.split(groups.lengths.tolist()):
-        assert len({(int(types[m]), int(segments.owner[m])) for m in members}) == 1
-
-
-def test_without_types_each_jet_is_a_group_and_empty_jets_are_none() -> None:
-    _, segments = _flat([[0, 1], [], [2]])
-    groups = jet_groups(segments)
-    assert groups.lengths.tolist() == [2, 1]
-    assert groups.order.tolist() == [0, 1, 2]
 
 
 def test_sinusoids_are_those_of_the_formula() -> None:

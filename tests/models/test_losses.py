@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomaly_hep.models.layers.identification import jet_groups, type_groups
-from anomaly_hep.models.layers.segments import Segments
+from anomaly_hep.models.layers.jagged import Jagged
 from anomaly_hep.models.losses import chamfer, clipped_mean, kl_divergence
 from tests.models.jets import rows_of
 
@@ -39,9 +38,9 @@ def test_chamfer_equals_the_double_loop(jets: list[list[int]], seed: int) -> Non
     lengths = [len(jet) for jet in jets]
     truth = torch.rand(len(types), 3, generator=generator, dtype=torch.float64)
     made = torch.rand(len(types), 3, generator=generator, dtype=torch.float64)
-    segments = Segments(torch.tensor(lengths))
-    typed = chamfer(truth, made, type_groups(types, 8, segments), segments, R0)
-    untyped = chamfer(truth, made, jet_groups(segments), segments, R0)
+    segments = Jagged(torch.tensor(lengths))
+    typed = chamfer(truth, made, segments, R0, types, 8)
+    untyped = chamfer(truth, made, segments, R0)
     for jet, rows in enumerate(rows_of(lengths)):
         assert float(typed[jet]) == pytest.approx(_slow_chamfer(truth[rows], made[rows], jets[jet]))
         alike = _slow_chamfer(truth[rows], made[rows], [0] * lengths[jet])
@@ -50,23 +49,22 @@ def test_chamfer_equals_the_double_loop(jets: list[list[int]], seed: int) -> Non
 
 def test_chamfer_of_a_perfect_copy_in_any_order_is_zero() -> None:
     truth = torch.rand(9, 3)
-    segments = Segments(torch.tensor([9]))
+    segments = Jagged(torch.tensor([9]))
     made = truth[torch.randperm(9)]
-    assert float(chamfer(truth, made, jet_groups(segments), segments, R0)) == 0.0
+    assert float(chamfer(truth, made, segments, R0)) == 0.0
 
 
 def test_chamfer_gradient_is_that_of_the_chosen_pairs() -> None:
     truth = torch.rand(6, 3, dtype=torch.float64)
     made = torch.rand(6, 3, dtype=torch.float64, requires_grad=True)
-    segments = Segments(torch.tensor([4, 2]))
-    groups = jet_groups(segments)
-    assert torch.autograd.gradcheck(lambda m: chamfer(truth, m, groups, segments, R0), (made,))
+    segments = Jagged(torch.tensor([4, 2]))
+    assert torch.autograd.gradcheck(lambda m: chamfer(truth, m, segments, R0), (made,))
 
 
 def test_jets_with_no_and_with_one_particle_have_a_chamfer() -> None:
     truth, made = torch.rand(1, 3), torch.rand(1, 3)
-    segments = Segments(torch.tensor([0, 1]))
-    value = chamfer(truth, made, jet_groups(segments), segments, R0)
+    segments = Jagged(torch.tensor([0, 1]))
+    value = chamfer(truth, made, segments, R0)
     assert float(value[0]) == 0.0
     assert float(value[1]) == pytest.approx(_distance(truth[0], made[0]), rel=1e-5)
 
@@ -83,12 +81,13 @@ def test_kl_is_that_of_torch_averaged_over_dimensions() -> None:
 def test_clipping_averages_the_best_reconstructed_and_gives_the_rest_no_gradient() -> None:
     values = torch.tensor([1.0, 2.0, 3.0, 40.0], requires_grad=True)
     ranking = torch.tensor([0.3, 0.1, 0.2, 9.0])
-    clipped = clipped_mean(values, ranking, 0.75, torch.ones(4))
+    segments = Jagged(torch.ones(4, dtype=torch.int64))
+    clipped = clipped_mean(values, ranking, 0.75, torch.ones(4), segments)
     assert clipped.item() == 2.0
     clipped.backward()
     assert values.grad is not None
     assert values.grad[3] == 0.0
-    assert clipped_mean(values, ranking, 1.0, torch.ones(4)) == values.mean()
-    assert clipped_mean(values, ranking, 0.01, torch.ones(4)) == values[1]
+    assert clipped_mean(values, ranking, 1.0, torch.ones(4), segments) == values.mean()
+    assert clipped_mean(values, ranking, 0.01, torch.ones(4), segments) == values[1]
     weight = torch.tensor([2.0, 1.0, 1.0, 5.0])
-    assert clipped_mean(values, ranking, 0.75, weight).item() == (2 * 1.0 + 2.0 + 3.0) / 4
+    assert clipped_mean(values, ranking, 0.75, weight, segments).item() == (2 * 1.0 + 2.0 + 3.0) / 4

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import hydra
 import torch
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -21,11 +18,13 @@ from anomaly_hep.atomic import write_text
 from anomaly_hep.commands.rates import Clock, model_rates, product_rate
 from anomaly_hep.commands.simulate import ensure
 from anomaly_hep.commands.train import make_model
+from anomaly_hep.configuration import compose
 from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.reading import Reading, reading_of
 from anomaly_hep.data.stream import EventStream
 from anomaly_hep.formats.files import find_files, format_of
+from anomaly_hep.models.arithmetic import arithmetic
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.runtime import keep_freed_memory
 
@@ -50,7 +49,11 @@ def run(config: Mapping[str, Any]) -> None:
     batches = [batch for batch, _ in zip(stream, range(number), strict=False)]
     products = {p: product_rate(clock, batches[0], t) for p, t in PRECISIONS.items()}
     result: dict[str, Any] = {
-        "machine": _machine(),
+        "machine": {
+            "cores": len(os.sched_getaffinity(0)),
+            "torch": torch.__version__,
+            "load_before": os.getloadavg()[0],
+        },
         "batch": _describe(batches),
         "matrix_products": products,
         "reading": _reading_rate(config, reading),
@@ -62,6 +65,7 @@ def run(config: Mapping[str, Any]) -> None:
             for name in names
         },
     }
+    result["machine"] |= arithmetic()  # once the models ran, it knows how
     if config["stream_gigabytes"]:
         result["memory"] = _memory(config, reading)
     write_text(Path(config["output"]), json.dumps(result, indent=2) + "\n")
@@ -89,21 +93,6 @@ def _stream(config: Mapping[str, Any], reading: Reading) -> EventStream:
     return EventStream(plan, reading)
 
 
-def _machine() -> dict[str, Any]:
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = named[0].split(":", 1)[1].strip() if named else model
-    return {
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "load_before": os.getloadavg()[0],
-    }
-
-
 def _describe(batches: list[JaggedBatch]) -> dict[str, float]:
     events = sum(len(batch) for batch in batches)
     rows = sum(int(batch.lengths.sum()) for batch in batches)
@@ -111,9 +100,7 @@ def _describe(batches: list[JaggedBatch]) -> dict[str, float]:
 
 
 def _model(name: str, config: Mapping[str, Any]) -> AnomalyModel:
-    composed = hydra.compose("train", [f"model={name}", f"data={config['data']['name']}"])
-    settings = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
-    return make_model(settings)
+    return make_model(compose("train", [f"model={name}", f"data={config['data']['name']}"]))
 
 
 def _reading_rate(config: Mapping[str, Any], reading: Reading) -> dict[str, float]:

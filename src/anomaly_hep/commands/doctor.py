@@ -8,18 +8,18 @@ import platform
 import shutil
 from collections.abc import Sequence
 
+from packaging.requirements import Requirement
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-NEEDS = {
-    "train, score, evaluate": ("torch", "lightning", "hydra-core", "uproot", "pyarrow", "mplhep"),
-    "simulate (extra sim, GPL)": ("pythia8mc", "fastjet", "vector"),
-    "logger=wandb (extra wandb)": ("wandb",),
-    "sweeps on many cores or SLURM (extra hpc)": (
-        "hydra-joblib-launcher",
-        "hydra-submitit-launcher",
-    ),
-    "fpga (extra fpga)": ("brevitas", "da4ml", "hls4ml", "onnx", "onnxruntime", "qonnx"),
+# what the package itself and each extra are for
+PURPOSES = {
+    "": "train, score, evaluate",
+    "sim": "simulate (extra sim, GPL)",
+    "wandb": "logger=wandb (extra wandb)",
+    "hpc": "sweeps on many cores or SLURM (extra hpc)",
+    "fpga": "fpga (extra fpga)",
 }
 # programs that are used where they are found
 PROGRAMS = {
@@ -40,16 +40,27 @@ def run(arguments: Sequence[str]) -> None:
         f"{free:.0f} GB free here"
     )
     table = Table("for", "package", "version")
-    for purpose, packages in NEEDS.items():
-        for number, package in enumerate(packages):
-            table.add_row("" if number else purpose, package, _version(package))
+    for extra, purpose in PURPOSES.items():
+        for number, requirement in enumerate(_requirements(extra)):
+            table.add_row("" if number else purpose, requirement.name, _state(requirement, extra))
     for program, purpose in PROGRAMS.items():
         table.add_row(purpose, program, shutil.which(program) or "not on PATH")
     console.print(table)
 
 
-def _version(package: str) -> str:
+def _requirements(extra: str) -> list[Requirement]:
+    """Return what the installed package needs: by itself, or for an extra."""
+    found = [Requirement(text) for text in importlib.metadata.requires("anomaly_hep") or ()]
+    return [r for r in found if (r.marker.evaluate({"extra": extra}) if r.marker else not extra)]
+
+
+def _state(requirement: Requirement, extra: str) -> str:
+    """Return the version that is installed, and the cure where it does not do."""
+    cure = f"pip install 'anomaly_hep[{extra}]'" if extra else "pip install anomaly_hep"
     try:
-        return importlib.metadata.version(package)
+        version = importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:
-        return "[red]missing: pip install the extra[/red]"
+        return f"[red]missing: {escape(cure)}[/red]"
+    if not requirement.specifier.contains(version, prereleases=True):
+        return f"[red]{version}, needs {requirement.specifier}: {escape(cure)}[/red]"
+    return version

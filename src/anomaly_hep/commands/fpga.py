@@ -8,23 +8,23 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import hydra
 import torch
-from omegaconf import OmegaConf
 from rich.console import Console
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.commands import train
+from anomaly_hep.configuration import compose
 from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.ensembles import find_runs
+from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.proof_tables import console_tables
-from anomaly_hep.fpga.settings import read_settings
 from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import claim, digest
 from anomaly_hep.runtime import Termination, keep_freed_memory
+from anomaly_hep.signatures import built
 
 PACKAGES = ("brevitas", "da4ml", "hls4ml", "onnx", "onnxruntime", "qonnx")
 SMALL = ["experiment=trigger"]  # trained where there is no run to start from
@@ -35,7 +35,7 @@ def run(config: Mapping[str, Any]) -> None:
     Termination().install()
     keep_freed_memory()
     _check_packages()
-    settings = read_settings(config["fpga"])
+    settings = built(DesignSettings, config["fpga"], "fpga")
     console = Console()
     checkpoint = _checkpoint(config, console)
     torch.set_num_threads(config["threads"])
@@ -77,9 +77,7 @@ def _checkpoint(config: Mapping[str, Any], console: Console) -> Path:
         console.print(
             "no finished run in outputs/ has a model that can become firmware: training a small one"
         )
-        small = hydra.compose("train", overrides=[*SMALL, f"seed={config['seed']}"])
-        plain = OmegaConf.to_container(small, resolve=True, throw_on_missing=True)
-        train.run(cast(dict[str, Any], plain))
+        train.run(compose("train", [*SMALL, f"seed={config['seed']}"]))
         newest = _newest(train.OUTPUTS)
         assert newest is not None
     console.print(f"from {newest}")

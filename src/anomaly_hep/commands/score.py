@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 from rich.console import Console
@@ -18,50 +22,84 @@ from anomaly_hep.formats.files import format_of
 
 def run(config: Mapping[str, Any]) -> None:
     """Score every event of every input file; labels are not read."""
-    checkpoint = Path(config["checkpoint"])
-    model, reading = load_model(checkpoint)
-    fitted = load_fitted(checkpoint.parent)
-    scorer = Scorer(model, reading, config["batch_size"], config["precision"], fitted)
-    files = [format_of(path).describe(path) for path in _inputs(config["input"])]
-    # the event columns that all files have: what the events are joined by later
-    shared = [c for c in files[0].columns if all(c in f.columns for f in files)]
-    columns = reading.event_columns(shared)
-    output = Path(config["output"])
-    if output.suffix != ".parquet":
-        raise ConfigError(f"output={output} is not parquet. Cure: let its name end in .parquet")
+    scorer = open_scorer(Path(config["checkpoint"]), config["batch_size"], config["precision"])
+    paths = input_files(config["input"])
+    output = output_file(config["output"], paths)
     writer = None
     with atomic_path(output) as temporary:
-        for file in files:
-            table = pa.Table.from_pandas(
-                scorer.score_file(file, columns, keep_rejected=True), preserve_index=False
-            )
+        for scored in tables(scorer, paths):
+            table = pa.Table.from_pandas(scored, preserve_index=False)
             if writer is None:
                 writer = pyarrow.parquet.ParquetWriter(temporary, table.schema)
             writer.write_table(table.cast(writer.schema))
         if writer is not None:
             writer.close()
-    counts = scorer.counts
-    console = Console()
-    console.print(f"{counts.events:,} events of {len(files)} files scored into {output}")
-    if counts.rejected:
-        console.print(
-            f"{counts.rejected:,} of them fail the selection of the training or have no particle: "
-            "their scores are missing"
-        )
-    if counts.truncated:
-        console.print(
-            f"{counts.truncated:,} jets were cut to the model's largest number of particles"
-        )
+    for line in _said(scorer, paths, output):
+        Console().print(line)
 
 
-def _inputs(given: str | list[str]) -> list[Path]:
-    patterns = [given] if isinstance(given, str) else list(given)
-    paths: list[Path] = []
-    for pattern in patterns:
-        path = Path(pattern)
+def open_scorer(checkpoint: Path, batch_size: int, precision: str) -> Scorer:
+    """Return a checkpoint's model with the scores that were fitted beside it, ready to score."""
+    model, reading = load_model(checkpoint)
+    return Scorer(model, reading, batch_size, precision, load_fitted(checkpoint.parent))
+
+
+def tables(scorer: Scorer, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
+    """Yield each file's events with their scores and the event columns that all files have."""
+    files = [format_of(path).describe(path) for path in paths]
+    shared = [c for c in files[0].columns if all(c in file.columns for file in files)]
+    columns = scorer.reading.event_columns(shared)
+    for file in files:
+        yield scorer.score_file(file, columns, keep_rejected=True)
+
+
+def input_files(given: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return the files that paths and patterns name, each once; raises MissingDataError."""
+    paths: dict[Path, None] = {}
+    for pattern in [given] if isinstance(given, str | Path) else given:
+        path = Path(pattern).expanduser()
         # Path.glob takes relative patterns only
         found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
         if not found:
             raise MissingDataError(f"input={pattern} matches no file. Cure: check the path")
-        paths += found
-    return paths
+        paths |= dict.fromkeys(found)
+    if not paths:
+        raise MissingDataError(
+            "no input is given. Cure: name files, or a pattern that matches some"
+        )
+    return list(paths)
+
+
+def output_file(given: str, inputs: Sequence[Path]) -> Path:
+    """Return the file to write; raises ConfigError where that would fail or lose an input."""
+    output = Path(given).expanduser()
+    if output.suffix != ".parquet":
+        raise ConfigError(f"output={given} is not parquet. Cure: let its name end in .parquet")
+    if any(output.exists() and output.samefile(path) for path in inputs):
+        raise ConfigError(f"output={given} is one of the inputs. Cure: give another name")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output.parent).close()
+        if output.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a directory")
+    except OSError as error:
+        raise ConfigError(
+            f"output={given} cannot be written ({error.strerror}). Cure: give another place"
+        ) from error
+    return output
+
+
+def _said(scorer: Scorer, paths: Sequence[Path], output: Path) -> Iterator[str]:
+    """Yield what a user should know of the events that were scored."""
+    counts = scorer.counts
+    yield f"{counts.events:,} events of {len(paths)} files scored into {output}"
+    if counts.rejected:
+        yield (
+            f"{counts.rejected:,} of them fail the selection of the training or have no particle: "
+            "their scores are missing"
+        )
+    if counts.truncated:
+        yield f"{counts.truncated:,} jets were cut to the model's largest number of particles"
+    names = Counter(path.stem for path in paths)
+    if twice := [name for name, number in names.items() if number > 1]:
+        yield (f"several files are called {twice[0]}, so event_id repeats: join by file and entry")

@@ -1,9 +1,9 @@
-"""Batches as the models see them: events jagged, never padded."""
+"""Batches as the models see them: events jagged, or each with as many rows as the others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from anomaly_hep.errors import ConfigError
 
 _Batch = TypeVar("_Batch", bound="JaggedBatch")
+_FEWEST_SLOTS = 32
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,7 +23,8 @@ class JaggedBatch:
     `lengths` counts each event's rows, `index` says which event of the data set it is, `weight` is
     the event's share in every mean. `label` is the number of its class, 0 the background, in a
     phase of training that may see labels; None everywhere else, so that none can reach a loss. The
-    fields that `event_fields` names have one value per event, other tensors one per row.
+    fields that `event_fields` names have one value per event, other tensors one per row. The last
+    `filling` events fill a batch up: they are empty, with weight 0 and index -1.
     """
 
     event_fields: ClassVar[tuple[str, ...]] = ("lengths", "index", "weight", "label")
@@ -30,9 +32,15 @@ class JaggedBatch:
     index: Int64[Tensor, " event"]
     weight: Float32[Tensor, " event"]
     label: Int64[Tensor, " event"] | None = None
+    filling: int = 0
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    @property
+    def events(self) -> int:
+        """How many events there are, without those that only fill the batch up."""
+        return len(self) - self.filling
 
     def part(self: _Batch, start: int, stop: int, first_row: int, last_row: int) -> _Batch:
         """Return events `start` to `stop`, whose rows are `first_row` to `last_row`, as views."""
@@ -53,8 +61,8 @@ class JaggedBatch:
     def _changed(self: _Batch, change: Callable[[str, Tensor], Tensor]) -> _Batch:
         """Return the batch with `change(name, tensor)` in place of each of its tensors."""
         values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        changed = {n: change(n, v) if isinstance(v, Tensor) else v for n, v in values.items()}
-        return type(self)(**changed)
+        tensors = {n: change(n, v) for n, v in values.items() if isinstance(v, Tensor)}
+        return type(self)(**(values | tensors))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,13 +70,46 @@ class ParticleBatch(JaggedBatch):
     """Events as particles: scaled continuous features, and the type of each particle.
 
     A type is 0 to 7, see `data.features.PARTICLE_TYPES`; None where the data know none. `context`
-    are numbers of the whole event, such as its missing momentum.
+    are numbers of the whole event, such as its missing momentum. slots: how many rows every event
+    has, its particles first and zeros behind; None: jagged, each event has as many as it needs.
     """
 
     event_fields: ClassVar[tuple[str, ...]] = (*JaggedBatch.event_fields, "context")
     features: Float32[Tensor, "particle feature"]
     types: Int64[Tensor, " particle"] | None = None
     context: Float32[Tensor, "event quantity"] | None = None
+    slots: int | None = None
+
+    def slots_needed(self) -> int:
+        """Return the smallest of 32, 64, 128 ... rows that holds the longest event."""
+        longest = int(self.lengths.max()) if len(self) else 0
+        return max(_FEWEST_SLOTS, 2 ** max(longest - 1, 0).bit_length())
+
+    def slotted(self, events: int | None = None, slots: int | None = None) -> ParticleBatch:
+        """Return a jagged batch as `events` events of `slots` rows each.
+
+        By default as many events as there are, with the rows that are needed. With `slots`, no
+        value on the batch's device is looked at.
+        """
+        events, slots = events or len(self), slots or self.slots_needed()
+        filling, rows = events - len(self), len(self.features)
+        device = self.lengths.device
+        owner = torch.repeat_interleave(
+            torch.arange(len(self), device=device), self.lengths, output_size=rows
+        )
+        first = self.lengths.cumsum(0) - self.lengths
+        # where each particle goes: its event's first slot, and its position in the event
+        place = owner * slots + torch.arange(rows, device=device) - first[owner]
+
+        def changed(name: str, value: Tensor) -> Tensor:
+            if name not in self.event_fields:
+                return value.new_zeros(events * slots, *value.shape[1:]).index_copy_(
+                    0, place, value
+                )
+            fill = -1 if name == "index" else 0
+            return torch.cat([value, value.new_full((filling, *value.shape[1:]), fill)])
+
+        return replace(self._changed(changed), slots=slots, filling=filling)
 
     @property
     def known_types(self) -> Int64[Tensor, " particle"]:

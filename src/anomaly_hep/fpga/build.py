@@ -15,11 +15,11 @@ from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.intervals import Interval, binomial
 from anomaly_hep.fpga import firmware_figures
 from anomaly_hep.fpga.design import Design, float_stages, integer_stage, learn, quantized_stage
+from anomaly_hep.fpga.design_settings import ChipSettings, DesignSettings
 from anomaly_hep.fpga.export import export, stages_of
 from anomaly_hep.fpga.firmware_page import firmware_page
 from anomaly_hep.fpga.flows import FLOWS
 from anomaly_hep.fpga.integers import IntegerEncoder
-from anomaly_hep.fpga.settings import ChipSettings, Settings
 from anomaly_hep.fpga.source import SPLITS, Source, Timed
 from anomaly_hep.fpga.summary import (
     ClippedSummary,
@@ -34,7 +34,7 @@ from anomaly_hep.fpga.verify import Stage, compare, refuse_differences
 
 def build(
     config: Mapping[str, Any],
-    asked: Settings,
+    asked: DesignSettings,
     path: Path,
     timed: Timed,
     seconds: Mapping[str, float],
@@ -110,7 +110,7 @@ def _clipped_summary(
     return ClippedSummary(float(clipped.any(axis=1).mean()), shares)
 
 
-def _design_summary(design: Design, settings: Settings) -> DesignSummary:
+def _design_summary(design: Design, settings: DesignSettings) -> DesignSummary:
     encoder, score = design.integers, design.score
     return DesignSummary(
         **{field.name: getattr(settings, field.name) for field in fields(ChipSettings)},

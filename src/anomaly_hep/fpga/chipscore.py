@@ -10,8 +10,8 @@ from jaxtyping import Float, Float64, Int64, Real
 from torch import Tensor
 
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.fpga.fixedpoint import FixedPoint, narrowest, shifted
-from anomaly_hep.fpga.settings import ScoreName
 
 # exp(log-variance) as a table has it: values below 16 in steps of 1/64
 TABLE = FixedPoint(False, 10, 6)

@@ -15,11 +15,11 @@ from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import CheckpointError
 from anomaly_hep.fpga import distillation
 from anomaly_hep.fpga.chipscore import ChipScore, outputs_of, threshold
+from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.distillation import Examples, Schedule
 from anomaly_hep.fpga.fixedpoint import exact_integers
 from anomaly_hep.fpga.from_brevitas import integer_encoder
 from anomaly_hep.fpga.integers import IntegerEncoder
-from anomaly_hep.fpga.settings import Settings
 from anomaly_hep.fpga.source import Source, Timed
 from anomaly_hep.fpga.trigger_inputs import Jets
 from anomaly_hep.fpga.verify import Stage
@@ -42,7 +42,7 @@ class Design:
 
 def learn(
     source: Source,
-    settings: Settings,
+    settings: DesignSettings,
     jets: Mapping[str, Jets],
     directory: Path,
     seed: int,
@@ -79,7 +79,7 @@ def learn(
 class _Teacher:
     """A model's scores of background events, how students learn them, and where these are kept."""
 
-    settings: Settings
+    settings: DesignSettings
     examples: Examples
     validation: Examples
     directory: Path

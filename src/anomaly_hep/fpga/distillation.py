@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from anomaly_hep.errors import NonFiniteError
 from anomaly_hep.fpga.chipscore import float_score
-from anomaly_hep.fpga.settings import ScoreName
+from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 # How often the student is compared with its teacher on validation events.

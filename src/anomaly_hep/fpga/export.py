@@ -17,8 +17,8 @@ from jaxtyping import Int64
 
 from anomaly_hep.atomic import replace_path
 from anomaly_hep.fpga.design import Design, integer_stage, score_stage
+from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.resources import Resources
-from anomaly_hep.fpga.settings import Settings
 from anomaly_hep.fpga.source import Timed
 from anomaly_hep.fpga.verify import Stage
 
@@ -65,7 +65,7 @@ class ExportJob:
     design: Design
     inputs: Int64[np.ndarray, "event constituent port"]
     expected: Mapping[str, Int64[np.ndarray, "event ..."]]
-    settings: Settings
+    settings: DesignSettings
     directory: Path
     timed: Timed
 
@@ -78,7 +78,7 @@ def export(
     flow: Flow,
     design: Design,
     inputs: Int64[np.ndarray, "event constituent port"],
-    settings: Settings,
+    settings: DesignSettings,
     run_directory: Path,
     timed: Timed,
 ) -> ExportResults:

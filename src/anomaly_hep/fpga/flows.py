@@ -15,8 +15,8 @@ from anomaly_hep.fpga import (
     vitis,
     yosys,
 )
+from anomaly_hep.fpga.design_settings import FINNSettings, HLS4MLSettings, RTLSettings
 from anomaly_hep.fpga.export import Arrays, ExportJob, ExportResults, Flow
-from anomaly_hep.fpga.settings import FINNSettings, HLS4MLSettings, RTLSettings
 
 # events that are given to the vendors' own simulations
 _EXAMPLES = slice(100)

@@ -18,10 +18,10 @@ from jaxtyping import Int64
 
 from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga.chipscore import TABLE, ChipScore
+from anomaly_hep.fpga.design_settings import Output
 from anomaly_hep.fpga.fixedpoint import FixedPoint, exact_integers
 from anomaly_hep.fpga.integers import IntegerEncoder, Layer
 from anomaly_hep.fpga.resources import Resources
-from anomaly_hep.fpga.settings import Output
 
 NAME = "trigger"
 WRITERS = {"verilog": VerilogModel, "vhdl": VHDLModel}

@@ -19,8 +19,8 @@ from anomaly_hep.data.reading import Reading
 from anomaly_hep.errors import CheckpointError, ExportError
 from anomaly_hep.evaluate.scores import load_model
 from anomaly_hep.formats.origin import origin_of
+from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.integers import Port
-from anomaly_hep.fpga.settings import Settings
 from anomaly_hep.fpga.summary import ModelSummary
 from anomaly_hep.fpga.trigger_inputs import FirmwareModel, Jets, input_ports, read_jets
 from anomaly_hep.models.layers.trigger import TriggerEncoder, TriggerPosterior
@@ -73,7 +73,7 @@ class Source:
         encoder = self.model.encoder
         return encoder.network if isinstance(encoder, TriggerPosterior) else None
 
-    def settings(self, asked: Settings) -> Settings:
+    def settings(self, asked: DesignSettings) -> DesignSettings:
         """Return what is asked for; the model's own encoder for a trigger decides its shape."""
         encoder = self.model.encoder
         if not isinstance(encoder, TriggerPosterior):
@@ -81,7 +81,7 @@ class Source:
         network = encoder.network
         own: dict[str, Any] = {
             "constituents": network.constituents,
-            "inputs": encoder.ranges,
+            "inputs": {name: float(limit) for name, limit in encoder.ranges.items()},
             "types": self.model.use_pid,
             "latent_dim": encoder.latent_dim,
             "phi": tuple(network.phi_widths),
@@ -90,12 +90,12 @@ class Source:
         }
         return replace(asked, **own)
 
-    def ports(self, settings: Settings) -> tuple[Port, ...]:
+    def ports(self, settings: DesignSettings) -> tuple[Port, ...]:
         """Return the inputs of a constituent on the chip."""
         types = settings.types and self.model.use_pid
         return input_ports(self.reading, settings.inputs, types=types)
 
-    def jets(self, name: str, settings: Settings, directory: Path, timed: Timed) -> Jets:
+    def jets(self, name: str, settings: DesignSettings, directory: Path, timed: Timed) -> Jets:
         """Return the jets of 'training', 'validation' or 'test', kept in a file of the run."""
         path = directory / "events" / f"{name}.npz"
         if not path.exists():
@@ -111,7 +111,7 @@ class Source:
         with np.load(path, allow_pickle=False) as kept:
             return Jets(**kept)
 
-    def _parts(self, split: str, settings: Settings) -> list[tuple[str, Slice]]:
+    def _parts(self, split: str, settings: DesignSettings) -> list[tuple[str, Slice]]:
         """Return labelled parts of files with no more events than the settings allow."""
         if split != "test":
             limit = settings.training_events

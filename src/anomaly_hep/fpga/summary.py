@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from anomaly_hep.errors import ScoreTableError
 from anomaly_hep.evaluate.intervals import Interval
+from anomaly_hep.fpga.design_settings import ChipSettings
 from anomaly_hep.fpga.resources import Resources
-from anomaly_hep.fpga.settings import ChipSettings
 from anomaly_hep.fpga.verify import Comparison
 
 

@@ -19,8 +19,8 @@ from anomaly_hep.data.reading import JetReading, Reading
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.scores import usable
 from anomaly_hep.fpga.integers import Port
-from anomaly_hep.models.layers.segments import Segments
-from anomaly_hep.models.layers.trigger import FLAG_RANGE, hardest, ranks
+from anomaly_hep.models.layers.jagged import Jagged
+from anomaly_hep.models.layers.trigger import FLAG_RANGE
 
 _CHUNK = 4096  # events read at a time
 
@@ -116,7 +116,7 @@ def read_jets(
 
 def with_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
     """Return the jets with no more than their `count` hardest particles."""
-    kept = ranks(batch.features[:, 0], Segments(batch.lengths)) < count
+    kept = Jagged(batch.lengths).ranks(batch.features[:, 0]) < count
     return replace(
         batch,
         lengths=batch.lengths.clamp(max=count),
@@ -133,4 +133,4 @@ def _inputs(
     if any(port.flag for port in ports):
         parts.append(functional.one_hot(batch.known_types, len(PARTICLE_TYPES)).float())
     momentum = batch.features[:, 0]
-    return hardest(torch.cat(parts, dim=1), momentum, Segments(batch.lengths), constituents)
+    return Jagged(batch.lengths).hardest(torch.cat(parts, dim=1), momentum, constituents)

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric
 
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
 from anomaly_hep.errors import ConfigError, NonFiniteError
+from anomaly_hep.models.noise import Noise
 from anomaly_hep.models.outputs import EventOutputs, Reconstruction, ScoreDescription
 
 SCHEDULES = ("one_cycle", "constant")
@@ -51,6 +52,9 @@ class AnomalyModel(lightning.LightningModule):
             )
         self.phase = "train"
         self.validation_means: dict[str, MeanMetric] = {}
+        self.noise = Noise(self.rng)
+        self.steps_done: Tensor
+        self.register_buffer("steps_done", torch.zeros(()), persistent=False)
 
     @classmethod
     @abstractmethod
@@ -100,12 +104,18 @@ class AnomalyModel(lightning.LightningModule):
 
     def noise_like(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
         """Return standard normal noise that depends on seed, step and rank alone."""
-        noise = torch.randn(values.shape, generator=self.rng())
-        return noise.to(values.device, values.dtype)
+        return self.noise(torch.randn, values.shape, values.device).to(values.dtype)
 
     def uniform(self, shape: Sequence[int]) -> Float[Tensor, ...]:
         """Return uniform noise between 0 and 1 that depends on seed, step and rank alone."""
-        return torch.rand(tuple(shape), generator=self.rng()).to(self.device)
+        return self.noise(torch.rand, shape, self.device)
+
+    def ramp(self, steps: int) -> Float[Tensor, ""]:
+        """Return the share of the first `steps` steps that is done, up to 1.
+
+        It is a tensor, so that a compiled step is the same one all along.
+        """
+        return (self.steps_done / max(steps, 1)).clamp(max=1.0)
 
     def rng(self) -> torch.Generator:
         """Return the random number generator of this step.
@@ -121,6 +131,7 @@ class AnomalyModel(lightning.LightningModule):
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """Return the loss of one batch; a NaN or an infinity stops the run."""
+        self.steps_done.fill_(self.global_step)
         terms = self.loss(batch, self.phase)
         self._refuse_non_finite(terms, "training", batch_index)
         self.log_dict(

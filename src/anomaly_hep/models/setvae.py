@@ -14,13 +14,8 @@ from anomaly_hep.data.features import PARTICLE_TYPES
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.layers.deepset import DeepSetDecoder, DeepSetEncoder
-from anomaly_hep.models.layers.identification import (
-    Groups,
-    identification_numbers,
-    jet_groups,
-    sinusoids,
-    type_groups,
-)
+from anomaly_hep.models.layers.identification import identification_numbers, sinusoids
+from anomaly_hep.models.layers.layouts import segments_of
 from anomaly_hep.models.layers.segments import Segments
 from anomaly_hep.models.layers.transformer import TransformerDecoder, TransformerEncoder
 from anomaly_hep.models.layers.trigger import TriggerPosterior
@@ -168,14 +163,8 @@ class SetVAE(AnomalyModel):
             codes = self.number_code[numbers] + self.type_code(batch.known_types)
         else:
             codes = self.number_code[segments.position]
-        raw = self.decoder(latent, codes, segments).float()
+        raw = segments.filled(self.decoder(latent, codes, segments).float())
         return torch.cat([raw[:, :1].exp(), raw[:, 1:]], dim=1)
-
-    def groups(self, batch: ParticleBatch, segments: Segments) -> Groups:
-        """Return which particles may be matched: those of one type, or all without types."""
-        if self.use_pid:
-            return type_groups(batch.known_types, len(PARTICLE_TYPES), segments)
-        return jet_groups(segments)
 
     def reconstruction_loss(
         self, latent: Float[Tensor, "jet latent"], batch: ParticleBatch, segments: Segments
@@ -183,21 +172,24 @@ class SetVAE(AnomalyModel):
         """Return each jet's Chamfer distance to what `latent` decodes to."""
         reconstructed = self.decode(latent, batch, segments)
         truth = batch.features[:, : len(TARGET)]
-        groups = self.groups(batch, segments)
-        return chamfer(truth, reconstructed, groups, segments, self.angular_scale)
+        types = batch.known_types if self.use_pid else None
+        return chamfer(
+            truth, reconstructed, segments, self.angular_scale, types, len(PARTICLE_TYPES)
+        )
 
     def loss(self, batch: ParticleBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
         """Return reconstruction + beta KL; the latent vector is sampled in training only."""
         del phase  # there is one
-        segments = Segments(batch.lengths)
+        segments = segments_of(batch)
         mean, log_variance = self.encode(batch, segments)
         latent = mean
         if self.training:
-            ramp = min(1.0, self.global_step / max(self.noise_ramp_steps, 1))
-            latent = mean + ramp * (0.5 * log_variance).exp() * self.noise_like(mean)
+            latent = mean + self.ramp(self.noise_ramp_steps) * (
+                0.5 * log_variance
+            ).exp() * self.noise_like(mean)
         reconstruction = self.reconstruction_loss(latent, batch, segments)
         divergence = kl_divergence(mean, log_variance)
-        kl = clipped_mean(divergence, reconstruction, self.clip_fraction, batch.weight)
+        kl = clipped_mean(divergence, reconstruction, self.clip_fraction, batch.weight, segments)
         mean_distance = weighted_mean(reconstruction, batch.weight)
         return {
             "loss": mean_distance + self.beta * kl,
@@ -211,7 +203,7 @@ class SetVAE(AnomalyModel):
         `chamfer_sum` is the distance with eq. 1's sums over particles, which the paper prints and
         its code does not take: jets of many particles gain.
         """
-        segments = Segments(batch.lengths)
+        segments = segments_of(batch)
         mean, log_variance = self.encode(batch, segments)
         distance = self.reconstruction_loss(mean, batch, segments)
         divergence = kl_divergence(mean, log_variance)
@@ -225,7 +217,7 @@ class SetVAE(AnomalyModel):
 
     def reconstruction(self, batch: ParticleBatch) -> ParticleReconstruction:
         """Return the jets and what z = mean decodes to."""
-        segments = Segments(batch.lengths)
+        segments = segments_of(batch)
         mean, _ = self.encode(batch, segments)
         return ParticleReconstruction(
             lengths=batch.lengths,
@@ -236,7 +228,7 @@ class SetVAE(AnomalyModel):
 
     def encoder_score(self, batch: ParticleBatch) -> Float[Tensor, " jet"]:
         """Return the KL score alone: the encoder is all it needs."""
-        return kl_divergence(*self.encode(batch, Segments(batch.lengths)))
+        return kl_divergence(*self.encode(batch, segments_of(batch)))
 
     def flops(self, multiplicity: float) -> dict[str, float]:
         """Return twice the multiply-adds of linear maps and attention, as in the paper's tables."""

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from anomaly_hep.models.layers import product as module
 from anomaly_hep.models.layers.deepset import DeepSetDecoder, DeepSetEncoder
+from anomaly_hep.models.layers.jagged import Jagged
 from anomaly_hep.models.layers.product import BLOCK, product, rounded
-from anomaly_hep.models.layers.segments import Segments
 
 SIZES = {"latent_dim": 3, "d_model": 8, "d_ff": 12, "layers": 2, "legacy_norm_start": False}
 
@@ -129,7 +129,7 @@ def test_the_rows_that_fill_a_block_change_neither_output_nor_gradient() -> None
             codes.split([int(part.sum()) for part in lengths.split(100 // parts)]),
             strict=True,
         ):
-            segments = Segments(jets)
+            segments = Jagged(jets)
             mean, log_variance = encoder(x, segments)
             outputs.append(decoder(mean + log_variance, code, segments))
         joined = torch.cat(outputs)

@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.models.layers.jagged import Jagged
 from anomaly_hep.models.layers.quantized import Precision
-from anomaly_hep.models.layers.segments import Segments
 from anomaly_hep.models.layers.trigger import (
     TriggerEncoder,
     TriggerPosterior,
-    hardest,
-    ranks,
 )
 from anomaly_hep.models.setvae import SetVAE
 from tests.models.jets import random_batch, rows_of, settings_of
@@ -56,9 +54,9 @@ def _ready(encoder: TriggerEncoder) -> TriggerEncoder:
     return encoder.eval()
 
 
-def _jets(seed: int = 0) -> tuple[Tensor, Segments]:
+def _jets(seed: int = 0) -> tuple[Tensor, Jagged]:
     """Particles with the four features and two flags."""
-    return random_batch(LENGTHS, seed=seed, features=6).features, Segments(torch.tensor(LENGTHS))
+    return random_batch(LENGTHS, seed=seed, features=6).features, Jagged(torch.tensor(LENGTHS))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -153,7 +151,7 @@ def test_a_jet_without_particles_has_the_outputs_of_zeros(precision: dict[str, i
     found = torch.cat([mean[3], log_variance[3]])
     torch.testing.assert_close(found, nothing, rtol=0.0, atol=tolerance)
     assert torch.isfinite(nothing).all()
-    none = torch.zeros(0, 6), Segments(torch.tensor([0, 0]))
+    none = torch.zeros(0, 6), Jagged(torch.tensor([0, 0]))
     assert all(torch.isfinite(part).all() for part in posterior(*none))
 
 
@@ -166,23 +164,13 @@ def test_a_jet_without_particles_has_the_outputs_of_zeros(precision: dict[str, i
 )
 def test_ranks_are_places_in_a_sort_of_each_jet(jets: list[list[float]]) -> None:
     flat = torch.tensor([value for jet in jets for value in jet], dtype=torch.float32)
-    segments = Segments(torch.tensor([len(jet) for jet in jets], dtype=torch.int64))
+    segments = Jagged(torch.tensor([len(jet) for jet in jets], dtype=torch.int64))
     expected = []
     for jet in jets:
         # among equals the first in the file comes first
         order = sorted(range(len(jet)), key=lambda place: (-jet[place], place))
         expected += [order.index(place) for place in range(len(jet))]
-    assert ranks(flat, segments).tolist() == expected
-
-
-@given(st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=1, max_size=5), st.integers(1, 6))
-def test_the_hardest_stand_in_order_with_zeros_behind(jets: list[list[int]], count: int) -> None:
-    flat = torch.tensor([[m, 10.0 * m + 1] for jet in jets for m in jet]).reshape(-1, 2)
-    segments = Segments(torch.tensor([len(jet) for jet in jets], dtype=torch.int64))
-    found = hardest(flat, flat[:, 0], segments, count)
-    for jet, kept in zip(jets, found.tolist(), strict=True):
-        rows = [[m, 10.0 * m + 1] for m in sorted(jet, reverse=True)[:count]]
-        assert kept == rows + [[0.0, 0.0]] * (count - len(rows))
+    assert segments.ranks(flat).tolist() == expected
 
 
 @torch.no_grad()

@@ -1,13 +1,15 @@
-"""The Deep Set of Set-VAE and CLIP-VAE (arXiv:2311.17162), on jagged particles."""
+"""The Deep Set of Set-VAE and CLIP-VAE (arXiv:2311.17162), on particles in either layout."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anomaly_hep.models.layers.product import product, rounded
+from anomaly_hep.models.layers.product import product
 from anomaly_hep.models.layers.segments import Segments
 
 SLOPE = 0.01  # of every LeakyReLU
@@ -56,13 +58,12 @@ class JetBatchNorm(nn.Module):
 
         With `embed`, they are those of embed(flat), found from the covariance of its few inputs.
         """
-        filled = int((segments.lengths > 0).sum())
-        if filled == 0:
-            return
+        present = segments.lengths > 0
+        filled = present.sum().clamp(min=1)
         mean = jet_mean.sum(0) / filled
         # whatever precision the products are in, statistics are kept in that of the weights
-        flat = flat[: len(segments.owner)].to(mean.dtype)
-        weights = (segments.inverse_lengths / filled)[segments.owner].to(mean.dtype)
+        flat = flat[: segments.rows].to(mean.dtype)
+        weights = (segments.shares / filled).to(mean.dtype)
         if embed is None:
             square = weights @ flat.square()
             variance = (square - mean.square()).clamp_(min=0.0)
@@ -71,10 +72,12 @@ class JetBatchNorm(nn.Module):
             covariance = (centred * weights[:, None]).t() @ centred
             variance = ((embed.weight @ covariance) * embed.weight).sum(1)
             mean = embed(mean)
-        self.updates += 1
-        share = self.updates.new_tensor(self.momentum)
+        self.updates += present.any()
+        share = torch.full_like(self.updates, self.momentum)
         if not self.legacy_start:
             share = torch.maximum(share, 1.0 / self.updates)
+        # nothing moves by a batch of empty jets, and nothing waits for the device to know it
+        share = torch.where(present.any(), share, 0.0)
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance, share)
 
@@ -93,7 +96,8 @@ class DeepSetLayer(nn.Module):
         self.phi = nn.Linear(d_model, d_ff)
         self.rho = nn.Linear(d_model, d_ff)
         self.out = nn.Linear(d_ff, d_model)
-        self._kept: tuple[tuple[object, ...], list[Tensor]] | None = None
+        self._folded: list[Tensor] | None = None
+        self.register_load_state_dict_post_hook(_forget)
 
     def forward(
         self,
@@ -110,7 +114,7 @@ class DeepSetLayer(nn.Module):
         if self.training:
             with torch.autocast(flat.device.type, enabled=False):
                 self.norm.update(flat, jet_mean, segments, embed)
-        phi_weight, phi_bias, rho_weight, rho_bias = self._folded(embed)
+        phi_weight, phi_bias, rho_weight, rho_bias = self.folded(embed)
         phi = product(flat, phi_weight, phi_bias)
         rho = functional.leaky_relu(functional.linear(jet_mean, rho_weight, rho_bias), SLOPE)
         # W(phi + rho) = W phi + W rho: the second product is one row a jet, not one a particle
@@ -118,23 +122,18 @@ class DeepSetLayer(nn.Module):
         out += segments.spread(self.out(rho), flat.shape[0])
         return functional.leaky_relu_(out, SLOPE)
 
-    def _folded(self, embed: nn.Linear | None) -> list[Tensor]:
-        """Return weight and bias of phi and rho behind norm and embed; kept while nothing changes.
+    def folded(self, embed: nn.Linear | None) -> list[Tensor]:
+        """Return weight and bias of phi and rho behind norm and embed, in the weights' precision.
 
-        Without a gradient the fold is a third of the time that one jet takes.
+        Evaluation without a gradient folds once, from `eval()` on: it is a third of the time that
+        one jet takes. Weights that are changed in place after that are seen from the next `eval()`.
         """
-        if self.training or torch.is_grad_enabled():
-            return self._fold(embed)
-        norm, phi, rho = self.norm, self.phi, self.rho
-        # by name: a walk over parameters() would take longer than the products of one jet
-        used = [norm.weight, norm.bias, norm.running_mean, norm.running_var]
-        used += [phi.weight, phi.bias, rho.weight, rho.bias]
-        used += [] if embed is None else [embed.weight, embed.bias]
-        # every change in place raises a tensor's version; a move gives it another address
-        state = tuple(part for t in used for part in (t._version, t.data_ptr()))
-        if self._kept is None or self._kept[0] != state:
-            self._kept = (state, self._fold(embed))
-        return self._kept[1]
+        with torch.autocast(self.phi.weight.device.type, enabled=False):
+            if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+                return self._fold(embed)
+            if self._folded is None:
+                self._folded = self._fold(embed)
+            return self._folded
 
     def _fold(self, embed: nn.Linear | None) -> list[Tensor]:
         scale, shift = self.norm.affine()
@@ -145,6 +144,26 @@ class DeepSetLayer(nn.Module):
                 weight, bias = weight @ embed.weight, bias + weight @ embed.bias
             folded += [weight, bias]
         return folded
+
+    def train(self, mode: bool = True) -> DeepSetLayer:
+        """Switch between training and evaluation; either way what was folded is out of date."""
+        self._folded = None
+        return super().train(mode)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> DeepSetLayer:
+        # a move to another device or precision
+        self._folded = None
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a copy folds its own weights
+        return self.__dict__ | {"_folded": None}
+
+
+def _forget(layer: DeepSetLayer, keys: object) -> None:
+    """Drop what was folded: the layer has just loaded other weights."""
+    del keys
+    layer._folded = None
 
 
 class DeepSetEncoder(nn.Module):
@@ -172,7 +191,7 @@ class DeepSetEncoder(nn.Module):
         self, inputs: Float[Tensor, "particle input"], segments: Segments
     ) -> tuple[Float[Tensor, "jet latent"], Float[Tensor, "jet latent"]]:
         """Return mean and log-variance of the posterior."""
-        flat = _lengthened(inputs)
+        flat = segments.lengthened(inputs)
         for number, layer in enumerate(self.layers):
             flat = layer(flat, segments, self.embed if number == 0 else None)
         pooled = segments.mean(flat)
@@ -211,23 +230,17 @@ class DeepSetDecoder(nn.Module):
         segments: Segments,
     ) -> Float[Tensor, "particle output"]:
         """Return the reconstructed particles, before the exponential of the momentum."""
-        codes = _lengthened(codes)
+        codes = segments.lengthened(codes)
         flat = segments.spread(self.embed(latent), len(codes)) + codes
         for layer in self.layers:
             flat = layer(flat, segments)
-        reconstructed: Tensor = self.output(flat[: len(segments.owner)])
+        reconstructed: Tensor = self.output(flat[: segments.rows])
         return reconstructed
 
     def macs(self, particles: float) -> float:
         """Return the multiply-adds for a jet of `particles`, counted as the paper does."""
         per_particle = particles * self.output.weight.numel()
         return self.embed.weight.numel() + _layer_macs(self.layers, particles) + per_particle
-
-
-def _lengthened(flat: Tensor) -> Tensor:
-    """Return `flat` with as many rows as `product` likes; the new ones are zero."""
-    extra = rounded(flat.shape[0]) - flat.shape[0]
-    return functional.pad(flat, (0, 0, 0, extra)) if extra else flat
 
 
 def _layer_macs(layers: nn.ModuleList, particles: float) -> float:

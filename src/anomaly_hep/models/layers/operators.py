@@ -23,6 +23,13 @@ def ready() -> bool:
     return _told()
 
 
+def path() -> str | None:
+    """Return which way the steps of this process went, compiled or plain; None without any."""
+    if not _told.cache_info().currsize:
+        return None
+    return "compiled" if _told() else "plain"
+
+
 @cache
 def _told() -> bool:
     if not native.load():

@@ -1,106 +1,126 @@
-"""Sums, means and broadcasts over the particles of each jet, without padding."""
+"""What layers know of events: which rows of a flat tensor are whose, whatever the layout."""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
-from torch.nn import functional
+
+# of rows (..., feature) and rows (..., feature): the distance of each pair
+Distance = Callable[[Tensor, Tensor], Tensor]
 
 
-def _bag_sum(flat: Tensor, first: Tensor, identity: Tensor) -> Tensor:
-    # embedding_bag over the identity index is the fastest segment sum that torch has on CPU:
-    # 3 times a sparse product, 15 times segment_reduce.
-    return functional.embedding_bag(identity, flat, first, mode="sum")
+class Segments(ABC):
+    """The rows of each event in a flat tensor; an event may be empty.
 
+    `models.layers.jagged` has events of any length one behind the other, `models.layers.slotted`
+    gives every event the same number of rows. Rows without a particle, which both may have, hold
+    any value and reach nothing: `sum`, `mean` and `pad` leave them out.
+    """
 
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, flat: Tensor, first: Tensor, owner: Tensor, identity: Tensor) -> Tensor:
-        ctx.save_for_backward(owner)
-        ctx.rows = len(flat)
-        return _bag_sum(flat, first, identity)
-
-    @staticmethod
-    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        (owner,) = ctx.saved_tensors
-        flat = gradient[0].index_select(0, _lengthened(owner, ctx.rows))
-        flat[len(owner) :] = 0.0
-        return flat, None, None, None
-
-
-class _Spread(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, first: Tensor, owner: Tensor, identity: Tensor) -> Tensor:
-        ctx.save_for_backward(first, identity)
-        return values.index_select(0, owner)
-
-    @staticmethod
-    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        first, identity = ctx.saved_tensors
-        return _bag_sum(gradient[0].contiguous(), first, identity), None, None, None
-
-
-def _lengthened(owner: Tensor, rows: int) -> Tensor:
-    """Return the owner of `rows` rows; those behind the last particle are lent to the first jet."""
-    extra = rows - owner.shape[0]
-    return functional.pad(owner, (0, extra)) if extra else owner
-
-
-class Segments:
-    """Which particles belong to which jet; a jet may be empty."""
-
-    def __init__(self, lengths: Int64[Tensor, " jet"]) -> None:
+    def __init__(self, lengths: Int64[Tensor, " event"]) -> None:
         self.lengths = lengths
-        ends = lengths.cumsum(0)
-        self.first = ends - lengths
-        self.owner = torch.repeat_interleave(
-            torch.arange(len(lengths), device=lengths.device), lengths
-        )
-        self.identity = torch.arange(len(self.owner), device=lengths.device)
-        self.inverse_lengths = 1.0 / lengths.clamp(min=1).to(torch.float32)
+        self.inverse_lengths: Float32[Tensor, " event"] = 1.0 / lengths.clamp(min=1).float()
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     @property
-    def position(self) -> Int64[Tensor, " particle"]:
-        """Position of each particle inside its jet, from 0."""
-        return self.identity - self.first[self.owner]
+    @abstractmethod
+    def rows(self) -> int:
+        """How many rows a flat tensor has at least."""
 
-    def sum(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "jet feature"]:
-        """Return the sum over the particles of each jet; 0 for an empty jet.
+    @property
+    @abstractmethod
+    def position(self) -> Int64[Tensor, " row"]:
+        """Position of each particle inside its event, from 0; 0 where there is none."""
 
-        Rows behind the last particle belong to no jet.
-        """
-        if not flat.requires_grad:  # the call through autograd costs more than one jet's sum
-            return _bag_sum(flat, self.first, self.identity)
-        total: Tensor = _Sum.apply(flat, self.first, self.owner, self.identity)
-        return total
+    @property
+    @abstractmethod
+    def shares(self) -> Float32[Tensor, " row"]:
+        """What each row counts in the mean over its event: 1/n, and 0 without a particle."""
 
-    def mean(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "jet feature"]:
-        """Return the mean over the particles of each jet; 0 for an empty jet."""
+    @abstractmethod
+    def sum(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "event feature"]:
+        """Return the sum over the particles of each event; 0 for an empty event."""
+
+    def mean(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "event feature"]:
+        """Return the mean over the particles of each event; 0 for an empty event."""
         return self.sum(flat) * self.inverse_lengths[:, None].to(flat.dtype)
 
+    @abstractmethod
     def spread(
-        self, values: Float[Tensor, "jet feature"], rows: int | None = None
+        self, values: Float[Tensor, "event feature"], rows: int | None = None
     ) -> Float[Tensor, "row feature"]:
-        """Return each jet's value at each of its particles; rows up to `rows` hold any value."""
-        owner = self.owner if rows is None else _lengthened(self.owner, rows)
-        if not values.requires_grad:
-            return values.index_select(0, owner)
-        flat: Tensor = _Spread.apply(values, self.first, owner, self.identity)
-        return flat
+        """Return each event's value in each of its rows; rows up to `rows` hold any value."""
 
-    def pad(self, flat: Float[Tensor, "particle feature"]) -> Float[Tensor, "jet slot feature"]:
-        """Return particles in a rectangle as long as the longest jet, zeros behind."""
-        longest = int(self.lengths.max()) if len(self.lengths) else 0
-        padded = flat.new_zeros(len(self), longest, flat.shape[1])
-        padded[self.owner, self.position] = flat
-        return padded
+    @abstractmethod
+    def lengthened(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "row2 feature"]:
+        """Return `flat` with as many rows as matrix products like; the new ones are zero."""
 
-    def unpad(self, padded: Float[Tensor, "jet slot feature"]) -> Float[Tensor, "particle feature"]:
+    @abstractmethod
+    def filled(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "row feature"]:
+        """Return `flat` with zeros in the rows without a particle."""
+
+    @abstractmethod
+    def pad(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "event slot feature"]:
+        """Return the particles in a rectangle, zeros behind those of each event."""
+
+    @abstractmethod
+    def unpad(self, padded: Float[Tensor, "event slot feature"]) -> Float[Tensor, "row feature"]:
         """Return the particles of a rectangle made by `pad`, flat again."""
-        return padded[self.owner, self.position]
+
+    @abstractmethod
+    def of_size(self, rows: int) -> Segments:
+        """Return the same events with `rows` rows each."""
+
+    @abstractmethod
+    def counts_so_far(self, types: Int64[Tensor, " row"], kinds: int) -> Int64[Tensor, "row kind"]:
+        """Return how many particles of each type the event has up to and including each one."""
+
+    @abstractmethod
+    def nearest(
+        self,
+        distance: Distance,
+        one: Float[Tensor, "row feature"],
+        other: Float[Tensor, "row feature"],
+        types: Int64[Tensor, " row"] | None,
+        kinds: int,
+    ) -> tuple[Int64[Tensor, " row"], Int64[Tensor, " row"]]:
+        """Return for each row of `one` the nearest of `other`, and the reverse, by row.
+
+        Both are of one event and, with `types` (0 to `kinds` - 1), of one type. Of two that are as
+        near it is the first. Nothing is differentiated.
+        """
+
+    @abstractmethod
+    def hardest(
+        self,
+        flat: Float[Tensor, "row feature"],
+        momentum: Float[Tensor, " row"],
+        count: int,
+    ) -> Float[Tensor, "event constituent feature"]:
+        """Return the `count` particles of largest momentum of each event, zeros behind them."""
+
+    @abstractmethod
+    def lowest(
+        self,
+        ranking: Float[Tensor, " event"],
+        fraction: float,
+        weight: Float[Tensor, " event"],
+    ) -> tuple[Int64[Tensor, " kept"], Float[Tensor, " kept"]]:
+        """Return the `fraction` of events that rank lowest, at least one, and their weights.
+
+        The fraction is one of events, whatever they weigh; others may follow with weight 0.
+        """
+
+
+def one_hot(types: Int64[Tensor, " row"], kinds: int) -> Int64[Tensor, "row kind"]:
+    """Return 1 at each particle's type and 0 elsewhere, without a look at the values.
+
+    torch's own waits for the device to see whether they are in range.
+    """
+    return (types[:, None] == torch.arange(kinds, device=types.device)).long()

@@ -28,7 +28,9 @@ class SetNorm(nn.Module):
         mean = segments.mean(flat).mean(1, keepdim=True)
         centred = flat - segments.spread(mean)
         variance = segments.mean(centred.square()).mean(1, keepdim=True)
-        return centred * segments.spread(torch.rsqrt(variance + self.eps)) * self.weight + self.bias
+        scale = segments.spread(torch.rsqrt(variance + self.eps))
+        # rows without a particle would grow from norm to norm: nothing normalises them
+        return segments.filled(centred * scale * self.weight + self.bias)
 
 
 class Attention(nn.Module):
@@ -51,7 +53,7 @@ class Attention(nn.Module):
         source_segments: Segments,
     ) -> Float[Tensor, "query d_model"]:
         """Return for each query the attended values of its own jet's sources."""
-        # the maps run on real particles only; the rectangle exists for the attention alone
+        # on jagged particles the maps run on these alone; the rectangle is for the attention
         query = self._split(query_segments.pad(self.query(queries)))
         key = self._split(source_segments.pad(self.key(sources)))
         value = self._split(source_segments.pad(self.value(sources)))
@@ -161,7 +163,7 @@ class TransformerEncoder(nn.Module):
         flat = self.embed(inputs)
         for layer in self.layers:
             flat = layer(flat, segments)
-        pairs = Segments(torch.full_like(segments.lengths, 2))
+        pairs = segments.of_size(2)
         queries = self.queries.repeat(len(segments), 1)
         for layer in self.pooling:
             queries = layer(queries, pairs, flat, segments)
@@ -196,7 +198,7 @@ class TransformerDecoder(nn.Module):
     ) -> Float[Tensor, "particle output"]:
         """Return the reconstructed particles, before the exponential of the momentum."""
         flat = segments.spread(self.embed(latent)) + codes
-        one = Segments(torch.ones_like(segments.lengths))
+        one = segments.of_size(1)
         for layer in self.layers:
             flat = layer(flat, segments, latent, one)
         reconstructed: Tensor = self.output(flat)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from anomaly_hep.errors import ConfigError
@@ -112,7 +112,7 @@ class TriggerEncoder(nn.Module):
 
 
 class TriggerPosterior(nn.Module):
-    """A TriggerEncoder on jagged particles whose outputs are means and log-variances.
+    """A TriggerEncoder on flat particles whose outputs are means and log-variances.
 
     names: those of the particles' features, before the flags of the types where there are any
     (`flags` of them). ranges: {feature: power of two} of the features that the trigger has.
@@ -144,34 +144,13 @@ class TriggerPosterior(nn.Module):
         self, inputs: Float[Tensor, "particle input"], segments: Segments
     ) -> tuple[Float[Tensor, "jet latent"], Float[Tensor, "jet latent"]]:
         """Return mean and log-variance of the posterior of each jet's hardest particles."""
-        kept = hardest(inputs, inputs[:, 0], segments, self.network.constituents)
+        kept = segments.hardest(inputs, inputs[:, 0], self.network.constituents)
         mean, log_variance = self.network(kept[..., self.columns]).chunk(2, dim=1)
         return mean, log_variance
 
     def macs(self, particles: float) -> float:
         """Return the multiply-adds for a jet of `particles`."""
         return self.network.macs(particles)
-
-
-def ranks(momentum: Float[Tensor, " particle"], segments: Segments) -> Int64[Tensor, " particle"]:
-    """Return each particle's place in its jet by falling momentum, from 0."""
-    order = momentum.argsort(descending=True, stable=True)
-    order = order[segments.owner[order].argsort(stable=True)]
-    return torch.empty_like(order).scatter_(0, order, segments.position)
-
-
-def hardest(
-    flat: Float[Tensor, "particle input"],
-    momentum: Float[Tensor, " particle"],
-    segments: Segments,
-    count: int,
-) -> Float[Tensor, "jet constituent input"]:
-    """Return the `count` hardest particles of each jet in a rectangle, zeros behind them."""
-    rank = ranks(momentum, segments)
-    kept = rank < count
-    padded = flat.new_zeros(len(segments), count, flat.shape[1])
-    padded[segments.owner[kept], rank[kept]] = flat[kept]
-    return padded
 
 
 def _layers(sizes: Sequence[int], make: Callable[[int, int], list[nn.Module]]) -> nn.Sequential:

@@ -1,0 +1,172 @@
+"""What there is to choose from: models, data sets, experiments and scores.
+
+All of it comes from the yaml files of `conf/` and from the classes that they name, those of
+private modules included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anomaly_hep.configuration import compose, directories
+from anomaly_hep.errors import ConfigError
+from anomaly_hep.models.fitted import FittedScore
+from anomaly_hep.models.loading import model_class
+from anomaly_hep.models.outputs import ScoreDescription
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing to choose: how it is chosen, what it is, and what can be set of it.
+
+    `facts` are said in a word or two. `keys` are dotted, with their defaults. `scores` are those of
+    a model, the default one first.
+    """
+
+    kind: str
+    name: str
+    choice: str
+    summary: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, ScoreDescription] = field(default_factory=dict)
+
+
+def models() -> list[Entry]:
+    """Return the files of conf/model."""
+    return [_model(name) for name in _names("model")]
+
+
+def data_sets() -> list[Entry]:
+    """Return the files of conf/data."""
+    return [_data_set(name) for name in _names("data")]
+
+
+def experiments() -> list[Entry]:
+    """Return the files of conf/experiment, with the keys that each sets."""
+    return [_experiment(name) for name in _names("experiment")]
+
+
+def scores() -> list[Entry]:
+    """Return the scores of every model, and those that can be fitted on a model's embeddings."""
+    found = [_score(model, name) for model in models() for name in model.scores]
+    return found + [_fitted(taker) for taker in FittedScore.__subclasses__()]
+
+
+KINDS: Mapping[str, Callable[[], list[Entry]]] = {
+    "models": models,
+    "data": data_sets,
+    "experiments": experiments,
+    "scores": scores,
+}
+
+
+def find(name: str) -> list[Entry]:
+    """Return everything that has this name; raises ConfigError with the names that there are."""
+    everything = [entry for make in KINDS.values() for entry in make()]
+    found = [entry for entry in everything if entry.name == name]
+    if not found:
+        known = list(dict.fromkeys(entry.name for entry in everything))
+        near = get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"there is no '{name}'.{hint} Cure: choose one of {', '.join(known)}")
+    return found
+
+
+def _model(name: str) -> Entry:
+    config = compose("train", [f"model={name}"])["model"]
+    taker = model_class(config["_target_"])
+    first = taker.default_score
+    described = dict(taker.score_descriptions())
+    return Entry(
+        "model",
+        name,
+        f"model={name}",
+        _first_sentence(taker),
+        {"title": taker.title, "takes": taker.accepts.__name__, "default score": first},
+        _flat(config, "model."),
+        {first: described[first], **described},
+    )
+
+
+def _data_set(name: str) -> Entry:
+    config = compose("simulate", [f"data={name}"])["data"]
+    return Entry(
+        "data",
+        name,
+        f"data={name}",
+        _remark(_file("data", name)),
+        {"title": config["title"], "background": config["background"]},
+        _flat(config, "data."),
+    )
+
+
+def _experiment(name: str) -> Entry:
+    file = _file("experiment", name)
+    content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    chosen = [part for part in content.get("defaults", ()) if isinstance(part, dict)]
+    files = {k.removeprefix("override ").strip("/"): v for part in chosen for k, v in part.items()}
+    own = {key: value for key, value in content.items() if key not in ("defaults", "hydra")}
+    return Entry(
+        "experiment", name, f"experiment={name}", _remark(file), {}, {**files, **_flat(own)}
+    )
+
+
+def _score(model: Entry, name: str) -> Entry:
+    description = model.scores[name]
+    default = " (default)" if name == next(iter(model.scores)) else ""
+    return Entry(
+        "score",
+        name,
+        model.choice,
+        description.title,
+        {"model": f"{model.name}{default}", "unit": description.unit},
+    )
+
+
+def _fitted(taker: type[FittedScore]) -> Entry:
+    path = f"{taker.__module__}.{taker.__name__}"
+    return Entry(
+        "fitted score",
+        taker.__name__,
+        f"'+fitted_scores.NAME={{_target_: {path}, embedding: EMBEDDING}}'",
+        _first_sentence(taker),
+        {"model": "any with embeddings", "unit": ""},
+    )
+
+
+def _names(folder: str) -> list[str]:
+    files = (path for place in directories() for path in (place / folder).glob("*.yaml"))
+    return sorted({path.stem for path in files})
+
+
+def _file(folder: str, name: str) -> Path:
+    paths = (place / folder / f"{name}.yaml" for place in directories())
+    return next(path for path in paths if path.exists())
+
+
+def _remark(file: Path) -> str:
+    """Return the first remark of a yaml file, which says what it is for."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    remarks = (line[1:].strip() for line in lines if line.startswith("#"))
+    return next((remark for remark in remarks if not remark.startswith("@package")), "")
+
+
+def _first_sentence(taker: type) -> str:
+    return (taker.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+
+
+def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

@@ -1,0 +1,151 @@
+"""The configuration of a command: Hydra composes it from yaml files and overrides.
+
+The files are those of `conf/`, which stands at the top of a clone and inside an installed package,
+and of the `conf/` folders beside private modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, OverrideParseException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from anomaly_hep.errors import ConfigError
+from anomaly_hep.plugins import configuration_directories
+from anomaly_hep.signatures import unknown
+
+_HERE = Path(__file__).resolve().parent
+_INSTALLED, _CLONED = _HERE / "conf", _HERE.parents[1] / "conf"
+DIRECTORY = _INSTALLED if _INSTALLED.is_dir() else _CLONED
+
+
+class PrivateDirectories(SearchPathPlugin):
+    """Let Hydra look into the `conf/` folders of private modules, after this package's own."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folders."""
+        for directory in configuration_directories():
+            search_path.append("anomaly_hep", directory.as_uri())
+
+
+Plugins.instance().register(PrivateDirectories)
+
+
+def directories() -> list[Path]:
+    """Return every folder that holds yaml files of the configuration, this package's own first."""
+    return [DIRECTORY, *configuration_directories()]
+
+
+def compose(
+    name: str, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the configuration of a command as plain values; raises ConfigError.
+
+    `overrides` are those of a command line. `values` are set by their dotted keys afterwards; a key
+    that does not exist is added, for the command to take or refuse.
+    """
+    with explained(name, overrides), _initialized():
+        config = hydra.compose(name, overrides=list(overrides))
+        for key, value in (values or {}).items():
+            OmegaConf.update(config, key, value, merge=False, force_add=True)
+        return plain(config)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return a composed configuration as plain values; a missing one raises OmegaConf's error."""
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return cast(dict[str, Any], container)
+
+
+def alternatives(name: str, overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the overrides of single runs in which each value of a sweep occurs at least once."""
+    with explained(name, overrides), _initialized():
+        loader = GlobalHydra.instance().config_loader()
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+        choices = [
+            [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
+            if o.is_sweep_override() and o.is_discrete_sweep()
+            else [o.input_line or ""]
+            for o in parsed
+            if not o.is_sweep_override() or o.is_discrete_sweep()
+        ]
+    first = [values[0] for values in choices if values]
+    yield first
+    for position, values in enumerate(choices):
+        for value in values[1:]:
+            yield [*first[:position], value, *first[position + 1 :]]
+
+
+@contextmanager
+def _initialized() -> Iterator[None]:
+    with hydra.initialize_config_dir(str(DIRECTORY), version_base="1.3"):
+        yield
+
+
+@contextmanager
+def explained(name: str, overrides: Sequence[str]) -> Iterator[None]:
+    """Turn what Hydra says of a command's overrides into a ConfigError that a user understands."""
+    try:
+        yield
+    except InterpolationResolutionError as error:
+        said = str(error).splitlines()[0]
+        raise ConfigError(
+            f"{error.full_key} takes its value from elsewhere, where it is not ({said}). Cure: set "
+            "what is named, or choose a model and data that belong together"
+        ) from error
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key} is missing. Cure: {error.full_key}=VALUE") from error
+    except OverrideParseException as error:
+        said = error.message.splitlines()[0]
+        cure = (
+            "quote a value that has special characters: 'key=\"value\"'"
+            if "=" in error.override
+            else "write overrides as key=value"
+        )
+        raise ConfigError(f"{error.override} cannot be read ({said}). Cure: {cure}") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(name, overrides, error)) from error
+
+
+def _explain(name: str, overrides: Sequence[str], error: Exception) -> str:
+    """Return Hydra's message, with the keys that exist beside one that does not."""
+    message = str(error)
+    if "Available options" in message:
+        # hydra lists the options of a group, and then where it looked
+        return message.split("Config search path", 1)[0].strip()
+    for text in overrides:
+        key = text.split("=", 1)[0].lstrip("+~")
+        if key in message.replace("'", " ").split() and (said := _missing(name, overrides, key)):
+            return said
+    return "\n".join([message.strip(), *str(error.__cause__ or "").splitlines()[:1]])
+
+
+def _missing(name: str, overrides: Sequence[str], key: str) -> str | None:
+    """Return what to say of a key that does not exist; None where it does."""
+    # the groups chosen decide which keys there are: model=NAME has other ones than the default
+    rooms = directories()
+    groups = [o for o in overrides if any((d / o.split("=", 1)[0]).is_dir() for d in rooms)]
+    with _initialized():
+        config: Any = hydra.compose(name, overrides=groups)
+    parts = key.split(".")
+    while parts[:-1] and isinstance(config, DictConfig) and parts[0] in config:
+        config = config[parts.pop(0)]
+    if not isinstance(config, DictConfig) or parts[0] in config:
+        return None
+    above = key.split(".")[: -len(parts)]
+    return unknown(key, ".".join(above) or name, map(str, config))

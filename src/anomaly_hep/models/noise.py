@@ -1,0 +1,46 @@
+"""Random numbers of a training step, the same on every device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Noise:
+    """Draws on the host, from a generator of the step, and copies to the device.
+
+    A device's own generator would give other numbers. A step that is compiled or captured as a
+    graph draws nothing: it takes what `give` has laid out, in the order in which an ordinary step
+    asked for it while `listen` was on. Without that, a compiled step draws from torch's generator.
+    """
+
+    def __init__(self, rng: Callable[[], torch.Generator]) -> None:
+        self.rng = rng
+        self.asked: list[tuple[Callable[..., Tensor], torch.Size]] | None = None
+        self.given: Sequence[Tensor] | None = None
+        self.taken = 0
+
+    def __call__(
+        self, draw: Callable[..., Tensor], shape: Sequence[int], device: torch.device
+    ) -> Float[Tensor, ...]:
+        """Return draw(shape): torch.randn or torch.rand."""
+        if self.given is not None:
+            self.taken += 1
+            return self.given[self.taken - 1]
+        if torch.compiler.is_compiling():
+            return draw(shape, device=device)
+        if self.asked is not None:
+            self.asked.append((draw, torch.Size(shape)))
+        return draw(tuple(shape), generator=self.rng()).to(device)
+
+    def listen(self) -> list[tuple[Callable[..., Tensor], torch.Size]]:
+        """Write down what is asked for from now on into the list that is returned."""
+        self.asked = []
+        return self.asked
+
+    def give(self, numbers: Sequence[Tensor] | None) -> None:
+        """Let the next step take these numbers; None: let it draw its own."""
+        self.given, self.taken = numbers, 0

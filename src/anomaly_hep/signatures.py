@@ -1,0 +1,111 @@
+"""Plain values of a configuration, checked against the signature of what takes them.
+
+A key is refused that nothing takes, and a value of another type or out of the bounds that an
+annotation gives: `Annotated[int, Ge(1)]`. Pydantic checks as strictly as for JSON: 1 is a float,
+but "1", 1.0 and true are no integers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from anomaly_hep.errors import ConfigError
+
+T = TypeVar("T")
+_JSON_WORDS = {"an object": "a mapping", "a valid array": "a list", "a valid string": "a text",
+               "Tuple should have": "a list that has"}  # fmt: skip
+
+
+def built(taker: Callable[..., T], values: Mapping[str, Any], place: str) -> T:
+    """Call `taker` with the checked values; `place` is the dotted key that they stand below."""
+    return taker(**checked([taker], values, place))
+
+
+def checked(
+    takers: Iterable[Callable[..., Any]],
+    values: Mapping[str, Any],
+    place: str,
+    *,
+    without: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Return the values as the annotations of their takers have them; raises ConfigError.
+
+    Of several takers that share a key, the first says its type. `without` are keys that the program
+    gives itself.
+    """
+    signatures = [inspect.signature(taker, eval_str=True) for taker in takers]
+    fields: dict[str, tuple[str, Any, Any]] = {}
+    open_ended = False
+    for parameter in (p for signature in signatures for p in signature.parameters.values()):
+        if parameter.kind is parameter.VAR_KEYWORD:
+            open_ended = True
+        elif parameter.name not in (*fields, *without):
+            empty = parameter.empty
+            hint = Any if parameter.annotation is empty else parameter.annotation
+            needed = parameter.default is empty
+            # which default it is does not matter: only given values are looked at
+            field: Any = dataclasses.field() if needed else dataclasses.field(default=None)
+            fields[parameter.name] = (parameter.name, hint, field)
+    config = ConfigDict(
+        extra="allow" if open_ended else "forbid", strict=True, arbitrary_types_allowed=True
+    )
+    shape = dataclasses.make_dataclass(
+        "Values", fields.values(), kw_only=True, namespace={"__pydantic_config__": config}
+    )
+    try:
+        found: Any = TypeAdapter(shape).validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise ConfigError(_said(error, values, place, fields)) from None
+    return {name: getattr(found, name, value) for name, value in values.items()}
+
+
+def _said(
+    error: ValidationError, values: Mapping[str, Any], place: str, fields: Iterable[str]
+) -> str:
+    """Return what is wrong with the first key that is."""
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    path, node, parent = _follow(first["loc"], values)
+    key = ".".join(filter(None, (place, *path)))
+    if first["type"] == "missing":
+        key = ".".join(filter(None, (place, *map(str, first["loc"]))))
+        return f"{key} is missing. Cure: {key}=VALUE"
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        known = fields if len(path) == 1 else set(parent) - {path[-1]}
+        return unknown(key, ".".join(filter(None, (place, *path[:-1]))), known)
+    # each alternative of a union says what it would take
+    expected = [e["msg"] for e in errors if _follow(e["loc"], values)[0] == path]
+    words = " or ".join(sorted({m.removeprefix("Input should be ") for m in expected}))
+    for word, ours in _JSON_WORDS.items():
+        words = words.replace(word, ours)
+    value = node if isinstance(node, str) else json.dumps(node)
+    return f"{key}={value}. Cure: it should be {words}"
+
+
+def _follow(location: tuple[int | str, ...], values: Any) -> tuple[list[str], Any, Any]:
+    """Return the part of a location that are keys, the value there, and what holds it."""
+    path: list[str] = []
+    node, parent = values, values
+    for part in location:
+        inside = dict(enumerate(node)) if isinstance(node, list) else node
+        here = {str(k): v for k, v in inside.items()} if isinstance(inside, Mapping) else {}
+        if str(part) not in here:
+            break
+        node, parent = here[str(part)], here
+        path.append(str(part))
+    return path, node, parent
+
+
+def unknown(key: str, place: str, keys: Iterable[str]) -> str:
+    """Return the sentence on a key that does not exist: the nearest one, and all that do."""
+    known = sorted(keys)
+    close = difflib.get_close_matches(key.rsplit(".", 1)[-1], known, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f"{key} does not exist.{hint} Keys of {place}: {', '.join(known)}"

@@ -1,0 +1,174 @@
+"""A model computes the same on jagged and slotted events, and waits for nothing on the latter."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from anomaly_hep.data.batch import ParticleBatch
+from tests.models.jets import MODELS, make_model, random_batch, settings_of
+
+SMALL = ("model.encoder.decoder_layers=1", "model.noise_ramp_steps=1")
+VARIANTS = [
+    (model, encoder, pid)
+    for model, encoder, pid in product(
+        [name for name in MODELS if "features" in settings_of(f"model={name}")],
+        ("deepset", "transformer", "trigger"),
+        ("true", "false"),
+    )
+]
+LENGTHS = st.one_of(
+    st.lists(st.integers(0, 40), min_size=1, max_size=7),
+    st.sampled_from([[1], [0, 3], [128], [5, 0, 0], [0], [128, 1, 0, 17]]),
+)
+# a wait for the device, or a shape that depends on values
+WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "bincount", "is_nonzero")
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids="-".join)
+def model(request: pytest.FixtureRequest) -> Any:
+    return small_model(*request.param)
+
+
+def small_model(name: str, encoder: str, pid: str) -> Any:
+    """Return a model of one layer or two, half way through its noise ramp."""
+    torch.manual_seed(0)
+    layers = {
+        "deepset": ("model.encoder.layers=2",),
+        "transformer": ("model.encoder.layers=1", "model.encoder.pooling_layers=1"),
+        "trigger": (),
+    }[encoder]
+    choices = (f"model={name}", f"model/encoder={encoder}", f"model.use_pid={pid}")
+    made = make_model(*choices, *SMALL, *layers)
+    made.steps_done.fill_(0.5)
+    for key, buffer in made.named_buffers():
+        if key.endswith("updates"):
+            # in its first step one jet alone would set the variance, to 0 where it has one
+            # particle, and rounding errors would be multiplied by 1 / sqrt(eps) = 316 a layer
+            buffer.fill_(50.0)
+    return made
+
+
+def step(model: Any, batch: ParticleBatch) -> dict[str, Mapping[str, Tensor]]:
+    """Return what a step of a copy of the model gives, and the scores after it."""
+    model = copy.deepcopy(model).train()
+    terms = model.loss(batch, "train")
+    terms["loss"].backward()
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    statistics = {n: b for n, b in model.named_buffers() if "running" in n or "updates" in n}
+    with torch.no_grad():
+        outputs = model.eval().outputs(batch)
+    vectors = {**outputs.scores, **outputs.embeddings}
+    return {
+        "terms": {n: v.detach() for n, v in terms.items()},
+        "gradients": gradients,
+        "statistics": statistics,
+        "scores": {n: v[: batch.events] for n, v in vectors.items()},
+    }
+
+
+@settings(max_examples=12)
+@given(LENGTHS, st.integers(0, 3), st.integers(0, 1000))
+def test_both_layouts_compute_the_same(
+    model: Any, lengths: list[int], filling: int, seed: int
+) -> None:
+    batch = random_batch(lengths, seed=seed)
+    slotted = batch.slotted(len(lengths) + filling)
+    assert slotted.events == len(lengths)
+    one, other = step(model, batch), step(model, slotted)
+    for what, values in one.items():
+        assert set(values) == set(other[what])
+        # rounding errors are of the size of the numbers that were added, not of their sum
+        scale = max((float(v.abs().max()) for v in values.values() if v.numel()), default=0.0)
+        for name, value in values.items():
+            torch.testing.assert_close(value, other[what][name], rtol=1e-4, atol=3e-5 * scale)
+
+
+def test_a_slotted_batch_holds_every_event_in_its_rows() -> None:
+    batch = random_batch([3, 0, 33])
+    slotted = batch.slotted(5)
+    assert (slotted.slots, len(slotted), slotted.events, slotted.filling) == (64, 5, 3, 2)
+    rows = slotted.features.view(5, 64, -1)
+    assert torch.equal(rows[0, :3], batch.features[:3])
+    assert torch.equal(rows[2, :33], batch.features[3:])
+    assert torch.equal(slotted.known_types.view(5, 64)[2, :33], batch.known_types[3:])
+    assert rows.count_nonzero() == batch.features.count_nonzero()
+    assert slotted.weight.tolist() == [1.0, 1.0, 1.0, 0.0, 0.0]
+    assert slotted.index.tolist() == [0, 1, 2, -1, -1]
+    assert slotted.lengths.tolist() == [3, 0, 33, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("longest", "slots"), [(0, 32), (1, 32), (32, 32), (33, 64), (64, 64), (65, 128), (128, 128),
+                           (129, 256)]
+)  # fmt: skip
+def test_slots_are_the_smallest_that_hold_the_longest(longest: int, slots: int) -> None:
+    assert random_batch([0, longest]).slotted().slots == slots
+
+
+class Waits(TorchDispatchMode):
+    """Counts what would wait for an accelerator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        name = func.overloadpacket.__name__
+        if any(wait in name for wait in WAITS):
+            self.found.append(name)
+        indices = [i for a in args if isinstance(a, list | tuple) for i in a]
+        if "index" in name and any(
+            isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8) for i in indices
+        ):
+            self.found.append(f"{name} by a mask")
+        return func(*args, **(kwargs or {}))
+
+
+def whole_step(model: Any, batch: ParticleBatch) -> list[str]:
+    """Return what waits in a step: forward, backward, clipping, optimiser."""
+    optimizer = torch.optim.AdamW(model.parameters(), amsgrad=True, fused=True)
+    with Waits() as waits:
+        loss = model.loss(batch, "train")["loss"]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+        optimizer.zero_grad()
+    return waits.found
+
+
+def test_a_step_on_slots_waits_for_nothing(model: Any) -> None:
+    batch = random_batch([5, 0, 40, 3])
+    for mode in (True, False):
+        assert whole_step(copy.deepcopy(model).train(mode), batch.slotted(6)) == []
+
+
+def test_the_counter_sees_what_jagged_events_wait_for() -> None:
+    found = whole_step(small_model("clipvae", "deepset", "true"), random_batch([5, 0, 40, 3]))
+    assert "_local_scalar_dense" in found
+    assert "index by a mask" in found
+
+
+def test_every_model_compiles_as_one_graph_on_slots() -> None:
+    """In a process of its own: the checks of shapes that tests add to signatures do not compile."""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.models.one_graph"],
+        cwd=root, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split() == ["-".join(variant) for variant in VARIANTS]
