@@ -48,6 +48,15 @@ class Counts:
         self.rows += other.rows
         self.clipped = self.clipped + other.clipped
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts as plain numbers and lists, for a checkpoint."""
+        return vars(self) | {"clipped": np.asarray(self.clipped).tolist()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the counts that `state_dict` returned."""
+        clipped = np.asarray(state["clipped"], np.int64)
+        vars(self).update({**state, "clipped": clipped if clipped.ndim else int(clipped)})
+
 
 _CLASS = "class_number"  # a column that no file has
 
