@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
@@ -158,7 +158,7 @@ class BenchmarkSettings:
     stream_gigabytes: NonNegative
 
 
-COMMANDS: Mapping[str, type] = {
+COMMANDS: Mapping[str, type[Any]] = {
     "train": RunSettings,
     "simulate": SimulateSettings,
     "fetch": FetchSettings,
@@ -175,7 +175,9 @@ def settings_of(command: str, config: Mapping[str, Any]) -> Any:
 
     Sections are checked too, and stay mappings.
     """
-    settings = built(COMMANDS[command], config, "")
+    # JSON, which is checked, has no numbers as keys: sections stay as they were given
+    given = {name: value for name, value in config.items() if isinstance(value, Mapping)}
+    settings = replace(built(COMMANDS[command], config, ""), **given)
     for name, check in _SECTIONS.items():
         if name in config:
             check(config[name])

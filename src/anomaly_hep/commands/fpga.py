@@ -21,13 +21,15 @@ from anomaly_hep.evaluate.ensembles import find_runs
 from anomaly_hep.fpga.page import show
 from anomaly_hep.run import claim, digest
 from anomaly_hep.runtime import Termination, keep_freed_memory
+from anomaly_hep.settings import FirmwareSettings, settings_of
 
 PACKAGES = ("brevitas", "da4ml", "hls4ml", "onnx", "onnxruntime", "qonnx")
 SMALL = ["experiment=trigger"]  # trained where there is no run to start from
 
 
-def run(config: Mapping[str, Any]) -> None:
-    """Make the firmware that `config` describes, or the part of it that a kill left undone."""
+def run(settings: FirmwareSettings) -> None:
+    """Make the firmware that is asked for, or the part of it that a kill left undone."""
+    config = dict(vars(settings))
     Termination().install()
     keep_freed_memory()
     _check(config["fpga"])
@@ -75,7 +77,7 @@ def _checkpoint(config: Mapping[str, Any], console: Console) -> Path:
     newest = _newest(train.OUTPUTS)
     if newest is None:
         console.print("no finished CLIP-VAE run in outputs/: training a small one")
-        train.run(compose("train", [*SMALL, f"seed={config['seed']}"]))
+        train.run(settings_of("train", compose("train", [*SMALL, f"seed={config['seed']}"])))
         newest = _newest(train.OUTPUTS)
         assert newest is not None
     console.print(f"from {newest}")
