@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
+from anomaly_hep.data.batch import ParticleBatch
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.evaluate.results import DataDescription, ModelDescription
+from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.formats.origin import origin_of
-from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.loading import score_descriptions
 
 
@@ -35,14 +34,14 @@ def describe_data(config: Mapping[str, Any], module: EventDataModule) -> DataDes
     )
 
 
-def describe_model(
-    config: Mapping[str, Any], model: AnomalyModel, table: pd.DataFrame
-) -> ModelDescription:
-    """Return name, size and operations, and where the paper says it the multiplicity of these."""
+def describe_model(config: Mapping[str, Any], scorer: Scorer) -> ModelDescription:
+    """Return name, size and operations, and the numbers of particles that these are for."""
+    model = scorer.model
     counts = model.parameter_counts()
-    known = "jet_nparticles" in table
-    multiplicity = float(table["jet_nparticles"].mean()) if known else 0.0
-    here = model.flops(multiplicity)
+    multiplicity = None
+    if issubclass(model.accepts, ParticleBatch):
+        multiplicity = scorer.rows / (scorer.counts.events - scorer.counts.rejected)
+    here = model.flops(multiplicity or 0.0)
     reference = model.reference_multiplicity
     printed = {} if reference is None else model.flops(reference)
     return ModelDescription(
@@ -53,7 +52,7 @@ def describe_model(
         encoder_flops_per_event=here["encoder"],
         supervised=model.supervised,
         labels={phase.name: phase.labels for phase in model.phases if phase.labels},
-        mean_multiplicity=multiplicity if known else None,
+        mean_multiplicity=multiplicity,
         reference_multiplicity=reference,
         flops_at_reference=printed.get("total"),
         encoder_flops_at_reference=printed.get("encoder"),

@@ -196,7 +196,7 @@ def finish(
     results = evaluate(
         table,
         data=data,
-        model=describe_model(config, scorer.model, table),
+        model=describe_model(config, scorer),
         default_score=scorer.model.default_score,
         speed=EventRates(training_speed, scored / scorer.seconds),
         paper=load_paper(config["data"]["paper"]),

@@ -88,6 +88,7 @@ class Scorer:
 
     def __post_init__(self) -> None:
         self.counts = Counts()
+        self.rows = 0  # particles or pixels of the scored events
         self.seconds = 0.0
         check_fitted(self.model, self.fitted)
 
@@ -136,6 +137,7 @@ class Scorer:
             full[chosen] = values
             table[name] = full[rows]
         self.counts.events += len(events)
+        self.rows += int(events.lengths[chosen].sum())
         self.counts.rejected += int((~passed).sum())
         return pd.DataFrame(table)
 

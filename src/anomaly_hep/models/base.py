@@ -40,6 +40,8 @@ class AnomalyModel(lightning.LightningModule):
     embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors that fitted scores may take
     # particles per event at which the paper counts FLOPs; None: images, all of one size
     reference_multiplicity: ClassVar[float | None] = None
+    # why the encoder cannot become firmware; None where it can, see fpga/source.py
+    firmware_refusal: ClassVar[str | None] = "no integer form of its encoder is known"
 
     def __init__(self, phases: Mapping[str, Mapping[str, Any]], seed: int) -> None:
         super().__init__()

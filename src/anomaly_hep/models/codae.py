@@ -163,6 +163,10 @@ class CoDAE(AnomalyModel):
     embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: ClassVar[str] = "sse"
+    firmware_refusal: ClassVar[str | None] = (
+        "its mask encoder divides by each image's own standard deviation (InstanceNorm), which no "
+        "fixed integer weights repeat"
+    )
 
     def __init__(self, *, phases: Mapping[str, Any], latent_dim: int, seed: int) -> None:
         super().__init__(phases, seed)

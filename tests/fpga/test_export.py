@@ -1,28 +1,28 @@
-"""An export is whole under its name or not there, and a corrupt one is not hidden."""
+"""An export is whole under its name or not there, and a wrong one is found out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from anomaly_hep.fpga import bench, rtl
+from anomaly_hep.fpga import rtl, testbench
 from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.design import Design
-from anomaly_hep.fpga.exporters import export_rtl
-from anomaly_hep.fpga.exports import Job, Results, export, stages
+from anomaly_hep.fpga.export import ExportJob, ExportResults, Flow, export, stages_of
+from anomaly_hep.fpga.flows import rtl_flow
+from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.verify import compare
 from anomaly_hep.models.layers.trigger import TriggerEncoder
-from tests.fpga.encoders import hard_inputs, random_encoder
+from tests.fpga.encoders import hard_inputs, random_encoder, with_one_weight_changed
+from tests.fpga.models import read_fpga_settings
 
-SETTINGS: dict[str, Any] = {
-    "corrupt": None, "outputs": ["score", "decision"], "part": "xcvu13p-flga2577-2-e",
-    "clock_ns": 2.5, "rtl": {"delay_per_stage": 5, "simulated_events": 30, "synthesis": True},
-}  # fmt: skip
+SETTINGS = read_fpga_settings("fpga=rtl", "fpga.rtl.simulated_events=30")
 
 
 def _design(**changes: Any) -> Design:
@@ -38,6 +38,9 @@ def _design(**changes: Any) -> Design:
 
 DESIGN = _design()
 INPUTS = hard_inputs(DESIGN.integers, 20)
+COST = Resources(
+    tool="by <hand>", lut=7, ff=None, dsp=0, bram=0, pipeline_stages=3, initiation_interval=1
+)
 
 
 @contextmanager
@@ -45,14 +48,12 @@ def _timed(name: str) -> Iterator[None]:
     yield
 
 
-def _export(
-    exporter: Callable[[Job], Results], directory: Path, design: Design = DESIGN, **changes: Any
-) -> Results:
+def _export(flow: Flow, directory: Path, design: Design = DESIGN) -> ExportResults:
     inputs = hard_inputs(design.integers, 20)
-    return export("any", exporter, design, inputs, SETTINGS | changes, directory, _timed)
+    return export("any", flow, design, inputs, SETTINGS, directory, _timed)
 
 
-def _honest(job: Job) -> Results:
+def _honest(job: ExportJob) -> ExportResults:
     """An exporter whose implementation is right for whatever encoder it is given."""
     latents = job.design.integers(job.inputs)
     (job.directory / "scripts").mkdir()
@@ -60,12 +61,12 @@ def _honest(job: Job) -> Results:
         f"cd {job.directory.resolve()}\nsource {job.directory.resolve()}/scripts/run.tcl\n"
     )
     (job.directory / "wave.bin").write_bytes(b"\0\1" + str(job.directory.resolve()).encode())
-    return Results(
+    return ExportResults(
         {
             "one": {"latent": latents, "score": job.design.score(latents)},
             "two: of µ²": {"latent": latents[:5]},
         },
-        [{"tool": "by hand", "lut": 7}],
+        [COST],
         ["Nothing was placed."],
     )
 
@@ -84,19 +85,19 @@ def test_results_come_back_as_they_were(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.integers["two: of µ²"]["latent"], latents[:5])
     assert found.integers["one"]["latent"].dtype == np.int64
     assert (found.resources, found.remarks) == (
-        [{"tool": "by hand", "lut": 7}], ["Nothing was placed."],
+        [COST], ["Nothing was placed."],
     )  # fmt: skip
 
 
 def test_an_export_without_implementations_comes_back(tmp_path: Path) -> None:
-    found = _export(lambda _: Results(remarks=["No tool."]), tmp_path)
-    assert found == Results({}, [], ["No tool."])
+    found = _export(lambda _: ExportResults(remarks=["No tool."]), tmp_path)
+    assert found == ExportResults({}, [], ["No tool."])
 
 
 def test_a_whole_export_is_not_made_again(tmp_path: Path) -> None:
     calls = []
 
-    def counted(job: Job) -> Results:
+    def counted(job: ExportJob) -> ExportResults:
         calls.append(job.directory)
         return _honest(job)
 
@@ -110,7 +111,7 @@ def test_a_whole_export_is_not_made_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()])
 def test_half_an_export_is_not_under_its_name(tmp_path: Path, error: BaseException) -> None:
-    def failing(job: Job) -> Results:
+    def failing(job: ExportJob) -> ExportResults:
         (job.directory / "half.v").write_text("module")
         raise error
 
@@ -146,7 +147,7 @@ def test_paths_are_mended_before_the_name_is_given(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("anomaly_hep.fpga.exports.replace_path", killed)
+        patch.setattr("anomaly_hep.fpga.export.replace_path", killed)
         with pytest.raises(KeyboardInterrupt):
             _export(_honest, tmp_path)
     assert "any" not in _files(tmp_path)
@@ -154,35 +155,29 @@ def test_paths_are_mended_before_the_name_is_given(
     assert ".any.part" not in (tmp_path / "any" / "scripts" / "run.tcl").read_text()
 
 
-def test_a_corrupt_weight_is_exported_but_not_expected(tmp_path: Path) -> None:
-    given: list[Job] = []
+def test_an_exporter_that_changes_a_weight_is_found_out(tmp_path: Path) -> None:
+    def changing(job: ExportJob) -> ExportResults:
+        changed = replace(job.design, integers=with_one_weight_changed(job.design.integers))
+        return _honest(replace(job, design=changed))
 
-    def keeping(job: Job) -> Results:
-        given.append(job)
-        return _honest(job)
-
-    results = _export(keeping, tmp_path, corrupt="one_weight")
-    (job,) = given
-    weights = zip(DESIGN.integers.layers, job.design.integers.layers, strict=True)
-    steps = sum(int(np.abs(one.weight - other.weight).sum()) for one, other in weights)
-    assert steps == 1
-    np.testing.assert_array_equal(job.expected["latent"], DESIGN.integers(INPUTS))
-    reference = stages(Results({"right": {**job.expected}}), DESIGN)
-    wrong = compare([*reference, *stages(results, DESIGN)])
+    right = {"latent": DESIGN.integers(INPUTS)}
+    reference = stages_of(ExportResults({"right": right}), DESIGN)
+    found = [*reference, *stages_of(_export(changing, tmp_path), DESIGN)]
+    wrong = compare(found, np.full(len(INPUTS), "QCD"), "QCD", 10)
     assert wrong[1].equal is not None
     assert wrong[1].equal < len(INPUTS)
     assert not wrong[1].exact
 
 
-def test_without_corruption_everything_is_expected(tmp_path: Path) -> None:
-    def checking(job: Job) -> Results:
+def test_an_exporter_is_told_what_is_expected(tmp_path: Path) -> None:
+    def checking(job: ExportJob) -> ExportResults:
         latents = DESIGN.integers(job.inputs)
         scores = DESIGN.score(latents)
         np.testing.assert_array_equal(job.expected["latent"], latents)
         np.testing.assert_array_equal(job.expected["score"], scores)
-        np.testing.assert_array_equal(job.expected["decision"], scores > DESIGN.cut)
+        np.testing.assert_array_equal(job.expected["decision"], scores > DESIGN.threshold)
         assert job.design is DESIGN
-        return Results()
+        return ExportResults()
 
     _export(checking, tmp_path)
 
@@ -190,10 +185,10 @@ def test_without_corruption_everything_is_expected(tmp_path: Path) -> None:
 def test_rows_of_the_table_have_what_the_implementation_gave() -> None:
     latents = DESIGN.integers(INPUTS)
     scores = DESIGN.score(latents)
-    fires = scores > DESIGN.cut
+    fires = scores > DESIGN.threshold
     own = 1 - fires.astype(np.int64)
-    found = stages(
-        Results(
+    found = stages_of(
+        ExportResults(
             {
                 "latents": {"latent": latents},
                 "scores": {"score": scores},
@@ -223,19 +218,19 @@ def test_the_bench_of_an_export_expects_the_bits_that_leave(
     # with three bits more than any sum has, the squares' last six are not wires
     design = _design(finer=finer, output_bits=16 if finer else 6)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    results = _export(export_rtl, tmp_path, design)
+    results = _export(rtl_flow, tmp_path, design)
     inputs = hard_inputs(design.integers, 20)
     scores = design.score(design.integers(inputs))
-    circuit = rtl.trace(design.integers, design.score, design.cut, SETTINGS["outputs"], 5)
+    circuit = rtl.trace(design.integers, design.score, design.threshold, SETTINGS.outputs, 5)
     dropped = design.score.fraction - circuit.outputs[0].type.fraction
     assert dropped == (6 if finer else 0)
     path = tmp_path / "any" / "bench" / "expected.hex"
-    expected = bench.unpacked(circuit.outputs, path.read_text(), path)
+    expected = testbench.unpacked(circuit.outputs, path.read_text(), path)
     np.testing.assert_array_equal(expected["score"] << dropped, scores[:30])
-    np.testing.assert_array_equal(expected["decision"], scores[:30] > design.cut)
+    np.testing.assert_array_equal(expected["decision"], scores[:30] > design.threshold)
     (interpreted,) = results.integers.values()
     np.testing.assert_array_equal(interpreted["score"], scores)
-    assert [r["tool"] for r in results.resources] == ["da4ml estimate"]
+    assert [row.tool for row in results.resources] == ["da4ml estimate"]
     # what was left out is said, with its cure
     assert len(results.remarks) == 2
     assert all("Cure: apt-get install" in remark for remark in results.remarks)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from jaxtyping import Int64
 
 from anomaly_hep.atomic import atomic_path, write_text
 from anomaly_hep.errors import ConfigError, ExportError
-from anomaly_hep.fpga import finn_environment, finn_graph
+from anomaly_hep.fpga import finn_environment, finn_graph, programs
 from anomaly_hep.fpga.integers import IntegerEncoder
+from anomaly_hep.fpga.resources import Resources
 
 _WORKER = Path(__file__).with_name("finn_worker.py")
-# Events for FINN, which executes one after another, thrice.
+# Events that FINN executes, one after another, at each of three checkpoints.
 _EVENTS = 300
 
 
@@ -63,11 +63,12 @@ class Request:
 class Estimate:
     """FINN's analytic estimate. Nothing was synthesised, and no timing is shown to close.
 
-    rate: events per second, one in every `interval_cycles`. critical_path_cycles: summed over the
-    layers, as if each waited for the whole event; latency_ns is that in time. resources: sums over
-    the layers. LUTs are rough: FINN has none for the layers in `without_luts`, for thresholds it
-    counts the memory alone, and a row that all channels share once for each. No flip-flops.
-    checkpoints: for how many events FINN's graph gave the encoder's integers, at each stage.
+    `rate` is in events per second, one in every `interval_cycles`. `critical_path_cycles` is a sum
+    over the layers, as if each waited for the whole event, and `latency_ns` that sum in time.
+    `resources` are sums over the layers. LUTs are rough: FINN gives none for the layers in
+    `without_luts`, of thresholds it counts the memory alone, and a row of thresholds that all
+    channels share it counts once for each channel. `checkpoints` say for how many events FINN's
+    graph gave the encoder's integers, after each step.
     """
 
     request: Request
@@ -90,25 +91,25 @@ class Estimate:
 
     @property
     def copies(self) -> int:
-        """Copies of the whole design that would reach the rate, if they took events in turn."""
+        """How many copies of the whole design reach the rate, if they take events in turn."""
         return math.ceil(self.request.rate / self.rate)
 
     @property
     def without_luts(self) -> tuple[str, ...]:
-        """Layers whose LUTs FINN does not estimate; none is built without."""
+        """Layers for which FINN estimates no LUTs, although each needs some."""
         return tuple(layer["name"] for layer in self.layers if not layer["LUT"])
 
-    def as_resources(self) -> dict[str, Any]:
-        """Return the estimate as a row of the table of resources; stages are clock cycles."""
-        return {
-            "tool": f"FINN estimate ({self.version})",
-            "lut": self.resources["LUT"],
-            "ff": None,
-            "dsp": self.resources["DSP"],
-            "bram": self.resources["BRAM_18K"],
-            "pipeline_stages": self.critical_path_cycles,
-            "initiation_interval": self.interval_cycles,
-        }
+    def as_resources(self) -> Resources:
+        """Return the estimate as a row of the table of resources."""
+        return Resources(
+            tool=f"FINN estimate ({self.version})",
+            lut=self.resources["LUT"],
+            ff=None,
+            dsp=self.resources["DSP"],
+            bram=self.resources["BRAM_18K"],
+            pipeline_stages=self.critical_path_cycles,
+            initiation_interval=self.interval_cycles,
+        )
 
     def remarks(self) -> list[str]:
         """Return what the row of the table cannot say."""
@@ -129,13 +130,13 @@ class Estimate:
         return found
 
     def summary(self) -> dict[str, Any]:
-        """Return all of it as JSON takes it."""
-        request, own = vars(self.request), {k: v for k, v in vars(self).items() if k != "request"}
+        """Return everything in the form of JSON."""
+        request = {f"asked_{name}": value for name, value in vars(self.request).items()}
         missing = "not built: no vivado or vitis_hls on PATH, or no XILINX_VIVADO"
         return {
-            **{f"asked_{name}": value for name, value in request.items()},
+            **request,
             "asked_cycles": self.request.cycles,
-            **own,
+            **{name: value for name, value in vars(self).items() if name != "request"},
             "reached": self.reached,
             "copies": self.copies,
             "without_luts": self.without_luts,
@@ -153,12 +154,12 @@ def estimate(
 ) -> Estimate:
     """Return FINN's estimate, and write it with the graph to `folder`.
 
-    Hundreds of the events are computed at each stage inside FINN. Raises ExportError unless every
+    FINN computes hundreds of the events at each checkpoint. Raises ExportError unless every
     integer is the encoder's, MissingToolError without FINN.
     """
     python = finn_environment.python(environment)
     with atomic_path(folder / "encoder.onnx") as path:
-        onnx.save(finn_graph.dialect(encoder), path)
+        onnx.save(finn_graph.finn_graph(encoder), path)
     rows = np.linspace(0, len(inputs) - 1, min(len(inputs), _EVENTS)).astype(np.int64)
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
@@ -168,12 +169,15 @@ def estimate(
             outputs=encoder(inputs[rows]),
         )
         result = scratch / "result.json"
-        # -I: or Python would take this very file, beside the worker, for the package finn
-        _run(
-            [python, "-I", _WORKER, folder / "encoder.onnx", scratch / "events.npz", result,
-             "--cycles", request.cycles, "--clock-ns", request.clock_ns, "--part", request.part,
-             "--build", folder / "finn"],
-            folder / "finn.log",
+        # -I keeps this package and its environment out of FINN's Python
+        programs.run(
+            [python, "-I", _WORKER, (folder / "encoder.onnx").absolute(), scratch / "events.npz",
+             result, "--cycles", request.cycles, "--clock-ns", request.clock_ns,
+             "--part", request.part, "--build", (folder / "finn").absolute()],
+            folder,
+            log=folder / "finn.log",
+            cure="mend what it names; integers that differ are a defect of this version of FINN, "
+            "or of finn_graph",
         )  # fmt: skip
         found = parse(result, request)
     write_text(folder / "estimate.json", json.dumps(found.summary(), indent=2) + "\n")
@@ -190,21 +194,3 @@ def parse(path: Path, request: Request) -> Estimate:
             f"FINN's worker left no result in {path} that can be read: {error}. Cure: make its "
             "environment anew with python -m anomaly_hep.fpga.finn_environment"
         ) from error
-
-
-def _run(command: list[object], log: Path) -> None:
-    """Run FINN's worker and keep what it says; raises ExportError with its last lines."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        check=False,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    write_text(log, done.stdout)
-    if done.returncode:
-        raise ExportError(
-            f"FINN stopped: {finn_environment.last_lines(done.stdout)}. Cure: mend what the lines "
-            f"name, all of them are in {log}; integers that differ are a bug of this version of "
-            "FINN, or of finn_graph"
-        )

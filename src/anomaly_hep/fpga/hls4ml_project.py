@@ -1,6 +1,6 @@
 """The integer encoder as an hls4ml project: C++ for a vendor's compiler, and its simulation by g++.
 
-hls4ml does not promise that the C++ computes what the graph says: `simulate` is there to be
+hls4ml does not promise that the C++ computes what the graph says: what `simulate` returns is
 compared with the integer encoder, event by event.
 """
 
@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
+from qonnx.core.modelwrapper import ModelWrapper
 
-from anomaly_hep.atomic import replace_path
 from anomaly_hep.errors import ExportError, MissingToolError
-from anomaly_hep.fpga import call, qonnx
-from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, whole
+from anomaly_hep.fpga import call_firmware, programs, qonnx_graph
+from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, exact_integers
 from anomaly_hep.fpga.integers import IntegerEncoder
 
 NAME = "encoder"
 GRAPH, LOG = "encoder.onnx", "hls4ml.log"
-# the tool that a backend's writer starts; all others only write files
+# the vendor's tool that a backend starts to write a project; all others only write files
 WRITES_WITH = {"libero": "shls"}
-# hls4ml's backends that write no project for a network, or one for a board
+# backends that write no project of a network, or one for a board
 NOT_FOR_ENCODERS = {"symbolicexpression", "vivadoaccelerator"}
-_LINES = 15
 
 
 @dataclass(frozen=True)
@@ -56,36 +54,32 @@ def write(
 ) -> Project:
     """Write a project of an encoder: all in parallel, to take a new event in every clock cycle.
 
-    score: as `qonnx.build` takes it. part: the vendor's name of the device, None for hls4ml's.
-    examples: integers at the ports and the right answers, for the vendor's simulations. The
-    directory must not exist, and does so only when it is whole. Raises ExportError, and
-    MissingToolError for a backend that cannot write without its vendor's tool.
+    `score` is what `qonnx_graph` takes, `part` the vendor's name of the device (None: hls4ml's
+    default), `examples` integers at the ports and the right answers, for the vendor's simulations.
+    Raises ExportError, also where the directory exists, and MissingToolError for a backend that
+    cannot write without its vendor's tool.
     """
     _check(backend)
     directory = directory.resolve()
     if directory.exists():
         raise ExportError(f"{directory} exists already. Cure: remove it, or choose another")
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True)
     output = encoder.head.output if score is None else score
     width = len(encoder.head.weight) if score is None else 1
-    # what Catapult's writer puts beside the project goes away with the scratch directory
-    hidden = f".{directory.name}."
-    with tempfile.TemporaryDirectory(prefix=hidden, dir=directory.parent) as scratch:
-        temporary = Path(scratch) / directory.name
-        temporary.mkdir()
-        qonnx.write(qonnx.build(encoder, score), temporary / GRAPH)
-        _convert(_precisions(encoder, score), temporary, backend, part, clock_ns)
-        if examples is not None:
-            kinds = {"input_features": encoder.input, "output_predictions": output}
-            for (name, kind), integers in zip(kinds.items(), examples, strict=True):
-                _save(temporary / "tb_data" / f"tb_{name}.dat", kind.real(integers))
-        replace_path(temporary, str(temporary), str(directory))
-        temporary.rename(directory)
+    qonnx_graph.write(qonnx_graph.qonnx_graph(encoder, score), directory / GRAPH)
+    _convert(_precisions(encoder, score), directory, backend, part, clock_ns)
+    # Catapult's writer packs the project once more, beside it
+    directory.with_name(f"{directory.name}.tar.gz").unlink(missing_ok=True)
+    if examples is not None:
+        types = {"input_features": encoder.input, "output_predictions": output}
+        for (name, number), integers in zip(types.items(), examples, strict=True):
+            values = number.real(integers).reshape(len(integers), -1)
+            np.savetxt(directory / "tb_data" / f"tb_{name}.dat", values, fmt="%.17g")
     return Project(directory, backend, encoder.input, output, width)
 
 
 def _check(backend: str) -> None:
-    """Raise ExportError for a backend that does not exist, MissingToolError for one's tool."""
+    """Raise ExportError for a backend that does not exist, MissingToolError without its tool."""
     from hls4ml.backends import get_available_backends
 
     known = sorted(set(get_available_backends()) - NOT_FOR_ENCODERS)
@@ -101,11 +95,6 @@ def _check(backend: str) -> None:
         )
 
 
-def _save(path: Path, values: Float64[np.ndarray, "event ..."]) -> None:
-    """Write values as hls4ml's test benches read them: an event a line, exactly."""
-    np.savetxt(path, values.reshape(len(values), -1), fmt="%.17g")
-
-
 def _convert(
     precisions: Mapping[str, Mapping[str, str]],
     directory: Path,
@@ -113,14 +102,14 @@ def _convert(
     part: str | None,
     clock_ns: float,
 ) -> None:
-    """Let hls4ml write its files; raises ExportError for whatever it raises."""
+    """Let hls4ml write its files; raises ExportError in place of any error of hls4ml."""
     with _quiet(directory / LOG):
         from hls4ml.converters import convert_from_onnx_model
         from hls4ml.utils import config_from_onnx_model
 
         graph = directory / GRAPH
         try:
-            config = config_from_onnx_model(qonnx.read(graph), backend=backend)
+            config = config_from_onnx_model(ModelWrapper(str(graph)), backend=backend)
             for node, precision in precisions.items():
                 config["LayerName"][node]["Precision"].update(precision)
             model = convert_from_onnx_model(
@@ -142,21 +131,21 @@ def _convert(
 
 
 def _precisions(encoder: IntegerEncoder, score: FixedPoint | None) -> dict[str, dict[str, str]]:
-    """Return, by node, the types that hls4ml would guess otherwise.
+    """Return by node the types that hls4ml would guess otherwise.
 
-    These are the inputs' type, accumulators, for which it leaves room that no weights can fill, and
-    biases that are not there, for which it takes its default.
+    These are the type of the inputs, those of accumulators, which it makes wider than any weights
+    need, and those of biases that are not there, for which it takes its default.
     """
     no_bias = {"bias": "ufixed<1,1>"}
     result = {
-        qonnx.INPUT: {"result": f"{encoder.input}"[:-1] + ",TRN,SAT>"},
-        qonnx.TOTAL: {"accum": str(encoder.sum), **no_bias},
+        qonnx_graph.INPUT: {"result": f"{encoder.input}"[:-1] + ",TRN,SAT>"},
+        qonnx_graph.TOTAL: {"accum": str(encoder.sum), **no_bias},
     }
     for layer in encoder.layers:
         bias = {} if layer.bias.any() else no_bias
-        result[qonnx.product_of(layer)] = {"accum": str(layer.accumulator), **bias}
+        result[qonnx_graph.product_of(layer)] = {"accum": str(layer.accumulator), **bias}
     if score is not None:
-        result[qonnx.SCORE_SUM] = {"accum": str(score), **no_bias}
+        result[qonnx_graph.SCORE_SUM] = {"accum": str(score), **no_bias}
     return result
 
 
@@ -168,22 +157,20 @@ def simulate(
     Raises MissingToolError without g++, ExportError where the compiler or the program fails or an
     output is not a whole multiple of its last bit.
     """
-    library = compiled(project)
+    library = _compiled(project)
     with tempfile.TemporaryDirectory() as scratch:
         inputs, outputs = Path(scratch) / "inputs.npy", Path(scratch) / "outputs.npy"
         np.save(inputs, project.input.real(integers).reshape(len(integers), -1))
-        program = [sys.executable, "-P", call.__file__]
-        arguments = [str(library), f"{NAME}_double", str(inputs), str(outputs), str(project.width)]
-        done = _run(program + arguments, project.directory)
-        if not outputs.is_file():
-            raise ExportError(
-                f"the compiled {project.directory} failed (exit code {done.returncode}). Cure: see "
-                f"what it says last:\n{_last(done)}"
-            )
-        return whole(np.load(outputs), project.output.fraction, str(project.directory))
+        program = [sys.executable, "-P", call_firmware.__file__]
+        programs.run(
+            [*program, library, f"{NAME}_double", inputs, outputs, project.width],
+            project.directory,
+            cure="report this: the C++ that hls4ml wrote does not run",
+        )
+        return exact_integers(np.load(outputs), project.output.fraction, str(project.directory))
 
 
-def compiled(project: Project) -> Path:
+def _compiled(project: Project) -> Path:
     """Compile a project with g++ and return the library; raises as `simulate` does."""
     if shutil.which("g++") is None:
         raise MissingToolError(
@@ -197,22 +184,10 @@ def compiled(project: Project) -> Path:
             f"{project.backend} with the vendor's compiler alone. Cure: write it for Vitis, or "
             "simulate it with that compiler"
         )
-    done = _run(["bash", script.name], project.directory)
-    if done.returncode != 0:
-        raise ExportError(
-            f"g++ cannot compile {project.directory}. Cure: see what it says last:\n{_last(done)}"
-        )
-    # its name carries a stamp of the writing
+    programs.run(["bash", script.name], project.directory, cure="mend what g++ names")
+    # its name has a stamp that hls4ml chose
     (library,) = (project.directory / "firmware").glob(f"{NAME}-*.so")
     return library
-
-
-def _run(command: Sequence[str], directory: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=directory, text=True, capture_output=True, check=False)
-
-
-def _last(done: subprocess.CompletedProcess[str]) -> str:
-    return "\n".join((done.stdout + done.stderr).splitlines()[-_LINES:])
 
 
 @contextlib.contextmanager

@@ -12,14 +12,14 @@ import torch
 from anomaly_hep.data.features import PARTICLE_TYPES
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import JetReading
-from anomaly_hep.errors import ConfigError, ExportError
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.scores import load_model
-from anomaly_hep.fpga.events import Jets, collect, exportable, of_hardest, ports
 from anomaly_hep.fpga.integers import Port
+from anomaly_hep.fpga.trigger_inputs import Jets, input_ports, read_jets, with_hardest
 from anomaly_hep.models.setvae import SetVAE
 from tests.data.files import write_toys
 from tests.fpga.models import write_checkpoint
-from tests.models.jets import make_model, random_batch, rows_of
+from tests.models.jets import random_batch, rows_of
 
 RANGES = {"log_pt": 4.0, "pt_rel": 8.0}
 
@@ -42,7 +42,7 @@ def test_ports_are_the_chosen_features_and_a_flag_for_each_type(
     loaded: tuple[SetVAE, JetReading, Path],
 ) -> None:
     _, reading, _ = loaded
-    found = ports(reading, RANGES, types=True)
+    found = input_ports(reading, RANGES, types=True)
     # conf/data/jetclass.yaml: center 1.7, scale 0.7; no center, scale 10
     assert found[:2] == (
         Port("log_pt", 4.0, False, 1.7, 0.7),
@@ -50,20 +50,20 @@ def test_ports_are_the_chosen_features_and_a_flag_for_each_type(
     )
     assert [port.name for port in found[2:]] == list(PARTICLE_TYPES)
     assert all(port.flag and port.range == 2.0 for port in found[2:])
-    assert ports(reading, RANGES, types=False) == found[:2]
+    assert input_ports(reading, RANGES, types=False) == found[:2]
 
 
 def test_a_feature_that_the_model_never_saw_is_refused(
     loaded: tuple[SetVAE, JetReading, Path],
 ) -> None:
     with pytest.raises(ConfigError, match=r"fpga\.inputs\.mass is no input.*Cure: .*pt_rel, delta"):
-        ports(loaded[1], RANGES | {"mass": 1.0}, types=True)
+        input_ports(loaded[1], RANGES | {"mass": 1.0}, types=True)
 
 
 def test_jets_are_collected_as_if_one_by_one(loaded: tuple[SetVAE, JetReading, Path]) -> None:
     model, reading, path = loaded
-    chosen = ports(reading, RANGES, types=True)
-    jets = collect(model, reading, [("QCD", Slice(path, 5, 55, 0))], chosen, 4)
+    chosen = input_ports(reading, RANGES, types=True)
+    jets = read_jets(model, reading, [("QCD", Slice(path, 5, 55, 0))], chosen, 4)
     events = reading.read(Slice(path, 0, 60, 0))
     row = 0
     for event in range(5, 55):
@@ -96,10 +96,10 @@ def test_parts_keep_their_labels_and_their_order(
     loaded: tuple[SetVAE, JetReading, Path],
 ) -> None:
     model, reading, path = loaded
-    chosen = ports(reading, RANGES, types=False)
+    chosen = input_ports(reading, RANGES, types=False)
     parts = [("QCD", Slice(path, 0, 20, 0)), ("Hbb", Slice(path, 20, 60, 0))]
-    jets = collect(model, reading, parts, chosen, 3)
-    whole = collect(model, reading, [("any", Slice(path, 0, 60, 0))], chosen, 3)
+    jets = read_jets(model, reading, parts, chosen, 3)
+    whole = read_jets(model, reading, [("any", Slice(path, 0, 60, 0))], chosen, 3)
     np.testing.assert_array_equal(jets.inputs, whole.inputs)
     lengths = reading.read(Slice(path, 0, 60, 0)).lengths
     first = int((lengths[:20] >= 9).sum())
@@ -112,13 +112,13 @@ def test_no_events_are_refused(loaded: tuple[SetVAE, JetReading, Path]) -> None:
     with pytest.raises(
         ConfigError, match=r"Cure: fpga\.training_events and fpga\.test_events above"
     ):
-        collect(model, reading, [], ports(reading, RANGES, types=True), 4)
+        read_jets(model, reading, [], input_ports(reading, RANGES, types=True), 4)
 
 
 def test_the_hardest_keep_their_order_in_the_jet() -> None:
     lengths = [2, 0, 5, 3]
     batch = random_batch(lengths, seed=4)
-    found = of_hardest(batch, 3)
+    found = with_hardest(batch, 3)
     assert found.lengths.tolist() == [2, 0, 3, 3]
     kept = []
     for rows in rows_of(lengths):
@@ -147,21 +147,3 @@ def test_shuffling_keeps_events_together() -> None:
     # always the same order, and any first part has both classes
     np.testing.assert_array_equal(jets.shuffled().score, found.score)
     assert 50 < (found.labels[:100] == "QCD").sum() < 85
-
-
-def test_models_of_sets_of_particles_are_exportable() -> None:
-    for name in ("setvae", "clipvae"):
-        model = make_model(f"model={name}")
-        assert exportable(model, Path("best.ckpt")) is model
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [("codae", "standard deviation"), ("imageae", "no integer form")],
-)
-def test_other_models_are_refused_with_their_reason(name: str, reason: str) -> None:
-    model = make_model("data=darkshowers", f"model={name}")
-    with pytest.raises(
-        ExportError, match=rf"best\.ckpt holds .*AE, which.*{reason}.*Cure: .*clipvae or setvae"
-    ):
-        exportable(model, Path("best.ckpt"))

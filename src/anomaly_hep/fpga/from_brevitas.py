@@ -1,4 +1,4 @@
-"""From a quantised encoder to the integers of its weights and scales."""
+"""The integers of a quantised encoder: of its weights, biases and scales, read out of Brevitas."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from anomaly_hep.errors import ExportError
-from anomaly_hep.fpga.fixedpoint import FixedPoint, power_of_two, shifted, whole
+from anomaly_hep.fpga.fixedpoint import FixedPoint, exact_integers, power_of_two, shifted
 from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 
 @torch.no_grad()
 def integer_encoder(encoder: TriggerEncoder, ports: Sequence[Port]) -> IntegerEncoder:
-    """Return the integer encoder of a quantised one.
+    """Return the integer encoder that computes what a quantised encoder does.
 
-    Raises ExportError for a scale that is not a power of two, or an accumulator too wide.
+    Raises ExportError for a scale that is not a power of two, or an accumulator that is too wide.
     """
     if encoder.precision is None:
         raise ExportError(
@@ -32,16 +32,15 @@ def integer_encoder(encoder: TriggerEncoder, ports: Sequence[Port]) -> IntegerEn
     phi = _chain(encoder.phi, "phi", inputs)
     pool = _type(encoder.pool, "the sum")
     rho = _chain(encoder.rho, "rho", pool)
-    head = _layer(
-        encoder.head, "head", rho[-1].output if rho else pool, _type(encoder.output, "the outputs")
-    )
+    last = rho[-1].output if rho else pool
+    head = _layer(encoder.head, "head", last, _type(encoder.output, "the outputs"))
     return IntegerEncoder(
         encoder.constituents, tuple(ports), inputs, tuple(phi), pool, tuple(rho), head
     )
 
 
 def _chain(modules: nn.Module, name: str, inputs: FixedPoint) -> list[Layer]:
-    """Return the layers of a chain of linear maps, each with an activation behind it."""
+    """Return the layers of a chain in which an activation follows each linear map."""
     parts = list(modules.children())
     layers: list[Layer] = []
     for number, (linear, activation) in enumerate(zip(parts[::2], parts[1::2], strict=True)):
@@ -54,16 +53,14 @@ def _chain(modules: nn.Module, name: str, inputs: FixedPoint) -> list[Layer]:
 def _layer(linear: Any, name: str, inputs: FixedPoint, output: FixedPoint) -> Layer:
     quantized = linear.quant_weight()
     weight, fraction = _integers(quantized.value, quantized.scale, f"the weights of {name}")
-    total = inputs.fraction + fraction
     bias = np.zeros(len(weight), np.int64)
     if linear.bias is not None:
-        found = linear.quant_bias()
-        integers, own = _integers(found.value, found.scale, f"the bias of {name}")
-        if own > total:
-            # the bias is finer than a product: all integers of the weights get the bits it needs
-            weight, fraction = shifted(weight, own - total), fraction + own - total
-            total = own
-        bias = shifted(integers, total - own)
+        quantized = linear.quant_bias()
+        bias, own = _integers(quantized.value, quantized.scale, f"the bias of {name}")
+        # where the bias is finer than a product, the integers of all weights get more bits
+        finer = max(own - inputs.fraction - fraction, 0)
+        weight, fraction = shifted(weight, finer), fraction + finer
+        bias = shifted(bias, inputs.fraction + fraction - own)
     return Layer(name, weight, fraction, bias, inputs, output)
 
 
@@ -80,6 +77,6 @@ def _type(proxy: Any, where: str) -> FixedPoint:
 
 
 def _integers(value: Tensor, scale: Tensor, where: str) -> tuple[Int64[np.ndarray, ...], int]:
-    """Return values as integers and the fraction of their scale."""
+    """Return values as integers, and how many of their bits stand behind the point."""
     fraction = power_of_two(float(scale), where)
-    return whole(value.double().numpy(), fraction, where), fraction
+    return exact_integers(value.double().numpy(), fraction, where), fraction

