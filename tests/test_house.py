@@ -25,10 +25,12 @@ AROUND = {
     "dashboards",
     "fitting",
     "metrics_csv",
+    "provenance",
     "resuming",
     "run",
     "runtime",
     "settings",
+    "sharing",
     "signatures",
 }
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 import torch
 import yaml
 
+from anomaly_hep import provenance
 from anomaly_hep.atomic import atomic_path, write_text
 from anomaly_hep.errors import RunDirectoryError
 from anomaly_hep.models.layers import operators
 from anomaly_hep.processor import processor
-from anomaly_hep.run import _git_revision, claim, default_path
+from anomaly_hep.provenance import _git_revision, moved, starts
+from anomaly_hep.run import RunDirectory, default_path, hold
 
 CONFIG: dict[str, Any] = {
     "model": {"name": "setvae", "beta": 0.1},
@@ -38,9 +41,9 @@ def test_two_configurations_never_share_a_default_directory(tmp_path: Path) -> N
     assert default_path(CONFIG, tmp_path) == default_path(same, tmp_path)
 
 
-def test_a_claimed_directory_tells_what_made_it(tmp_path: Path) -> None:
+def test_a_held_directory_tells_what_made_it(tmp_path: Path) -> None:
     for _ in range(2):
-        with claim(tmp_path / "run", CONFIG) as run:
+        with hold(tmp_path / "run", CONFIG) as run:
             assert not run.finished
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == CONFIG
     made = json.loads((tmp_path / "run" / "provenance.json").read_text())
@@ -55,7 +58,7 @@ def test_a_start_tells_what_it_computed_with(
     monkeypatch.setattr(operators, "path", lambda: None)
     with (
         contextlib.suppress(SystemExit, ValueError),
-        claim(tmp_path / "run", CONFIG),
+        hold(tmp_path / "run", CONFIG),
     ):
         monkeypatch.setattr(operators, "path", lambda: "plain")
         if ends:
@@ -70,12 +73,65 @@ def test_a_start_tells_what_it_computed_with(
     }
 
 
+def test_a_start_says_precision_and_device(tmp_path: Path) -> None:
+    trainer = {"precision": "bf16-mixed", "accelerator": "auto"}
+    with hold(tmp_path / "run", CONFIG | {"trainer": trainer}):
+        pass
+    (start,) = starts(tmp_path / "run")
+    assert start["precision"] == "bf16-mixed"
+    assert start["device"] == (torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture
+def _threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads")
+def test_a_run_goes_on_with_the_threads_that_it_was_begun_with(tmp_path: Path) -> None:
+    """Two threads sum otherwise than one: a resumed run was neither the one nor the other."""
+    path = tmp_path / "run"
+    with hold(path, CONFIG | {"threads": 2}):
+        assert torch.get_num_threads() == 2
+    with hold(path, CONFIG | {"threads": 1}):  # nothing is computed yet
+        assert torch.get_num_threads() == 1
+    (path / "checkpoints").mkdir()
+    (path / "checkpoints" / "last.ckpt").touch()
+    torch.set_num_threads(2)
+    with hold(path, CONFIG | {"threads": None}):
+        assert torch.get_num_threads() == 1
+    with (
+        pytest.raises(RunDirectoryError, match=r"begun with threads=1.*Cure: threads=1"),
+        hold(path, CONFIG | {"threads": 2}),
+    ):
+        pass
+    RunDirectory(path).finish({})
+    with hold(path, CONFIG | {"threads": 2}) as run:  # it is shown, not computed
+        assert run.finished
+
+
+def test_a_run_that_moved_to_another_processor_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("EPYC", "EPYC", "Xeon"):
+        found = {"processor": name, "threads": 1}
+        monkeypatch.setattr(provenance, "arithmetic", lambda found=found: found)
+        before = moved(tmp_path / "run")
+        with hold(tmp_path / "run", CONFIG):
+            after = moved(tmp_path / "run")
+    assert before is None
+    assert "EPYC" in str(after)
+
+
 def test_another_process_is_refused_while_the_run_is_held(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from anomaly_hep.run import claim\n"
-        f"with claim(Path({str(tmp_path / 'run')!r}), {CONFIG!r}): pass"
+        "import sys; from pathlib import Path; from anomaly_hep.run import hold\n"
+        f"with hold(Path({str(tmp_path / 'run')!r}), {CONFIG!r}): pass"
     )
-    with claim(tmp_path / "run", CONFIG):
+    with hold(tmp_path / "run", CONFIG):
         held = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False
         )
@@ -86,19 +142,19 @@ def test_another_process_is_refused_while_the_run_is_held(tmp_path: Path) -> Non
 
 
 def test_another_configuration_and_foreign_files_are_refused(tmp_path: Path) -> None:
-    with claim(tmp_path / "run", CONFIG):
+    with hold(tmp_path / "run", CONFIG):
         pass
     other = CONFIG | {"model": {"name": "setvae", "beta": 0.2}}
     with (
         pytest.raises(RunDirectoryError, match=r"other choices \(model.beta\)"),
-        claim(tmp_path / "run", other),
+        hold(tmp_path / "run", other),
     ):
         pass
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").touch()
     with (
         pytest.raises(RunDirectoryError, match=r"thesis.tex"),
-        claim(tmp_path / "home", CONFIG),
+        hold(tmp_path / "home", CONFIG),
     ):
         pass
 
@@ -106,11 +162,11 @@ def test_another_configuration_and_foreign_files_are_refused(tmp_path: Path) -> 
 def test_a_failure_leaves_its_traceback_and_a_success_removes_it(tmp_path: Path) -> None:
     with (
         pytest.raises(ZeroDivisionError),
-        claim(tmp_path / "run", CONFIG),
+        hold(tmp_path / "run", CONFIG),
     ):
         _ = 1 / 0
     assert "ZeroDivisionError" in (tmp_path / "run" / "error.txt").read_text()
-    with claim(tmp_path / "run", CONFIG) as run:
+    with hold(tmp_path / "run", CONFIG) as run:
         run.finish({"default_score": "kl"})
         assert run.finished
     assert not (tmp_path / "run" / "error.txt").exists()

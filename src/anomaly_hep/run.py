@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
-import subprocess
-import sys
-import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+import torch
 import yaml
 
-from anomaly_hep import __version__
+from anomaly_hep import provenance
 from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import RunDirectoryError
-from anomaly_hep.models.arithmetic import arithmetic
 
 # choices that change where a run is written or shown, but not what it computes
 NOT_IDENTITY = ("run_dir", "logger", "threads", "score_batch_size")
@@ -30,16 +26,6 @@ _NOT_IDENTITY_BELOW = {
     "trainer": ("enable_progress_bar", "checkpoint_every_seconds"),
     "data": ("num_workers",),
 }
-_PACKAGES = (
-    "torch",
-    "lightning",
-    "numpy",
-    "uproot",
-    "awkward",
-    "hydra-core",
-    "pythia8mc",
-    "fastjet",
-)
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,6 +60,24 @@ class RunDirectory:
         """Whether the run is complete: then nothing in it is written again."""
         return (self.path / "done.json").exists()
 
+    def take_threads(self, asked: int | None) -> None:
+        """Compute with so many threads; None: with as many as before, at first torch's own number.
+
+        Raises RunDirectoryError for another number than the run began with: sums of another number
+        of parts are rounded otherwise.
+        """
+        begun = None
+        if any((self.path / "checkpoints").glob("*.ckpt")):
+            begun = provenance.starts(self.path)[-1]["arithmetic"]["threads"]
+            if asked not in (None, begun):
+                raise RunDirectoryError(
+                    f"{self.path} was begun with threads={begun}, and threads={asked} would round "
+                    f"otherwise. Cure: threads={begun}, no threads=, or another run_dir"
+                )
+        if number := begun or asked:
+            torch.set_num_threads(number)
+            os.environ["OMP_NUM_THREADS"] = str(number)  # else Lightning chooses for its ranks
+
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Mark the run as complete."""
         (self.path / "error.txt").unlink(missing_ok=True)
@@ -81,7 +85,7 @@ class RunDirectory:
 
 
 @contextmanager
-def claim(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
+def hold(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     """Hold the run directory `path` for `config`; a failure inside leaves its traceback there.
 
     Raises RunDirectoryError when another process holds it or it belongs to another configuration.
@@ -89,11 +93,12 @@ def claim(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     path.mkdir(parents=True, exist_ok=True)
     lock = _lock(path)
     try:
-        _claim_config(path, config)
+        _check_owner(path, config)
         run = RunDirectory(path)
         finished_before = run.finished
         if not finished_before:
-            _write_provenance(path, _provenance(path))
+            run.take_threads(config["threads"])
+            provenance.note_start(path, config)
         try:
             yield run
         except Exception:
@@ -101,7 +106,7 @@ def claim(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
             raise
         finally:
             if not finished_before:
-                _note_arithmetic(path)
+                provenance.note_arithmetic(path)
     finally:
         lock.close()
 
@@ -124,7 +129,7 @@ def _lock(path: Path) -> TextIO:
     return handle
 
 
-def _claim_config(path: Path, config: Mapping[str, Any]) -> None:
+def _check_owner(path: Path, config: Mapping[str, Any]) -> None:
     file = path / "config.yaml"
     if file.exists():
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -150,64 +155,3 @@ def _differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
             yield from _differences(one.get(key), other.get(key), f"{prefix}{key}.")
     elif one != other:
         yield prefix.rstrip(".")
-
-
-def _provenance(path: Path) -> dict[str, Any]:
-    file = path / "provenance.json"
-    before = json.loads(file.read_text(encoding="utf-8"))["starts"] if file.exists() else []
-    start = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": sys.argv,
-        "process": os.getpid(),
-        "host": platform.node(),
-        "arithmetic": arithmetic(),
-    }
-    return {
-        "package": __version__,
-        "git": _git_revision(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "versions": {name: _version(name) for name in _PACKAGES},
-        "starts": [*before, start],
-    }
-
-
-def _note_arithmetic(path: Path) -> None:
-    """Say of this start what only the work shows: whether the compiled kernels ran."""
-    content = json.loads((path / "provenance.json").read_text(encoding="utf-8"))
-    content["starts"][-1]["arithmetic"] = arithmetic()
-    _write_provenance(path, content)
-
-
-def _write_provenance(path: Path, content: Mapping[str, Any]) -> None:
-    write_text(path / "provenance.json", json.dumps(content, indent=2) + "\n")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_revision(source: Path = Path(__file__)) -> str | None:
-    """Return the revision of the source, marked when files differ from it; None where git has none.
-
-    An installed package may lie in somebody else's repository, whose revision says nothing of it.
-    """
-    questions = (
-        ["ls-files", "--error-unmatch", source.name],
-        ["rev-parse", "HEAD"],
-        ["status", "--porcelain", "--", "."],
-    )
-    here = str(source.resolve().parent)
-    try:
-        _, revision, status = (
-            subprocess.run(
-                ["git", "-C", here, *question], check=True, capture_output=True, text=True
-            ).stdout.strip()
-            for question in questions
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return f"{revision}{' with changes' if status else ''}"

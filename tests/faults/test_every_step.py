@@ -7,17 +7,29 @@ kill can leave: each is copied aside, and gone on from.
 
 from __future__ import annotations
 
+import io
+import itertools
+import os
+import random
 import shutil
+import signal
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
 
-from tests.trainings import BATCHES, SCHEDULES, fit, toy_data, two_phases
+from anomaly_hep.errors import CheckpointError
+from anomaly_hep.fitting import Training
+from anomaly_hep.models.loading import read_checkpoint
+from tests.trainings import BATCHES, SCHEDULES, fit, toy_data, training, two_phases
 
 STEPS = 2 * 2 * BATCHES  # of two phases of two epochs
 
@@ -144,3 +156,121 @@ def test_reading_processes_make_no_difference(tmp_path: Path, data: Path) -> Non
     for state in last_of_each_position(states)[1::5]:
         fit(state, data, phases, workers=2, **choices)
         assert_same(tmp_path / "whole", state)
+
+
+class Terminator(Callback):
+    """Sends this process a SIGTERM at the nth of the hooks that it sees."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def _count(self, *_: Any, **__: Any) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    on_fit_start = on_train_start = on_train_batch_start = on_before_optimizer_step = _count
+    on_validation_start = on_validation_batch_start = on_validation_end = _count
+    on_train_epoch_end = on_train_end = on_fit_end = _count
+
+
+def terminated_at(at: int) -> type[Training]:
+    terminator = Terminator(at)
+
+    class Terminated(Training):
+        def _trainer(self, *arguments: Any) -> lightning.Trainer:
+            made = super()._trainer(*arguments)
+            made.callbacks.insert(0, terminator)
+            return made
+
+    return Terminated
+
+
+@pytest.fixture
+def sigterm() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_sigterm_at_any_moment_ends_with_143_and_loses_nothing(
+    tmp_path: Path, data: Path, sigterm: None
+) -> None:
+    # checkpoints are due at the signal alone
+    choices = {"checkpoint_every_seconds": 1e9, "check_val_every_n_epoch": 1}
+    phases = two_phases("plateau")
+    fit(tmp_path / "whole", data, phases, **choices)
+    for at in itertools.count(1, 3):
+        run = tmp_path / str(at)
+        if not left_with_143(training(run, data, phases, kind=terminated_at(at), **choices)):
+            break
+        fit(run, data, phases, **choices)
+        assert_same(tmp_path / "whole", run)
+    assert at > 50  # the hooks of the whole training were tried
+
+
+def left_with_143(made: Training) -> bool:
+    """Make a training; return whether it left by SIGTERM and not at its end."""
+    made.termination.install()
+    try:
+        with mock.patch("os.fsync"):
+            made.fit(None, Console(quiet=True))
+    except SystemExit as left:
+        return left.code == 143
+    return False
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_taken(
+    tmp_path: Path, data: Path
+) -> None:
+    phases = two_phases("one-cycle")
+    whole = tmp_path / "whole"
+    with every_state(whole, tmp_path / "states") as states:
+        fit(whole, data, phases)
+    state = last_of_each_position(states)[9]
+    last, previous = (state / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
+    flip(last, seed=1)
+    again = Path(shutil.copytree(state, tmp_path / "again"))
+    said = printed(state, data, phases)
+    assert f"{last} is no checkpoint of this package, or it is damaged" in said
+    assert f"goes on from {previous}" in said
+    assert_same(whole, state)
+    flip(again / "checkpoints" / "previous.ckpt", seed=2)
+    assert "starts anew" in printed(again, data, phases)
+    assert_same(whole, again)
+
+
+def printed(run: Path, data: Path, phases: Any) -> str:
+    console = Console(file=io.StringIO(), width=10_000)
+    training(run, data, phases).fit(None, console)
+    return console.file.getvalue()
+
+
+def flip(path: Path, *, seed: int) -> None:
+    """Change one bit of a file."""
+    content = bytearray(path.read_bytes())
+    rng = random.Random(seed)
+    content[rng.randrange(len(content) // 2)] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+
+
+def test_no_flipped_bit_of_a_checkpoint_goes_unnoticed(tmp_path: Path, data: Path) -> None:
+    fit(tmp_path, data, two_phases())
+    best = tmp_path / "checkpoints" / "best.ckpt"
+    whole, whole_bytes = content(best), best.read_bytes()
+    fates: Counter[str] = Counter()
+    for seed in range(150):
+        flip(best, seed=seed)
+        fates[fate(best, whole)] += 1
+        best.write_bytes(whole_bytes)
+    assert fates["refused in one line"] > 100
+    assert set(fates) <= {"refused in one line", "the same"}  # bytes between the records
+
+
+def fate(path: Path, whole: Any) -> str:
+    try:
+        found = read_checkpoint(path)
+    except CheckpointError as error:
+        return "refused" if "\n" in str(error) else "refused in one line"
+    del found["datamodule_hyper_parameters"]["num_workers"]
+    return "other values" if list(differences(whole, found)) else "the same"

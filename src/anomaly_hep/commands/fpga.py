@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from anomaly_hep.atomic import write_text
@@ -22,7 +21,7 @@ from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.proof_tables import console_tables
 from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
-from anomaly_hep.run import claim, digest
+from anomaly_hep.run import digest, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
 from anomaly_hep.settings import FirmwareSettings, settings_of
 from anomaly_hep.signatures import built
@@ -39,11 +38,10 @@ def run(settings: FirmwareSettings) -> None:
     design = built(DesignSettings, settings.fpga, "fpga")
     console = Console()
     checkpoint = _checkpoint(settings, console)
-    torch.set_num_threads(settings.threads)
     # which checkpoint it is decides the results: the newest run may be another one tomorrow
     config = {**vars(settings), "checkpoint": str(checkpoint)}
     path = Path(settings.run_dir or _default_path(config, checkpoint))
-    with claim(path, config) as directory:
+    with hold(path, config) as directory:
         if directory.finished:
             console.print(f"{path} is finished; its results:")
         else:

@@ -10,7 +10,6 @@ from typing import Any
 
 import lightning
 import pandas as pd
-import torch
 from hydra.utils import instantiate
 from rich.console import Console
 
@@ -38,9 +37,11 @@ from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.fitting import Training
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.loading import fitted_scores
-from anomaly_hep.run import RunDirectory, claim, default_path
+from anomaly_hep.provenance import moved
+from anomaly_hep.run import RunDirectory, default_path, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
 from anomaly_hep.settings import RunSettings
+from anomaly_hep.sharing import share_cores
 
 OUTPUTS = Path("outputs")
 
@@ -51,15 +52,15 @@ def run(settings: RunSettings) -> Path:
     termination = Termination()
     termination.install()
     keep_freed_memory()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     console = Console()
     path = Path(settings.run_dir) if settings.run_dir else default_path(config, OUTPUTS)
     if _rank():
         # Lightning started this process for a run that rank 0 holds already
-        _make(config, RunDirectory(path), termination, console)
+        directory = RunDirectory(path)
+        directory.take_threads(settings.threads)
+        _make(config, directory, termination, console)
         return path
-    with claim(path, config) as directory:
+    with hold(path, config) as directory:
         if directory.finished:
             console.print(f"{path} is finished; its results:")
         else:
@@ -78,7 +79,13 @@ def _make(
 ) -> None:
     path = directory.path
     lightning.seed_everything(config["seed"], verbose=False)
+    share_cores()
     console.print(f"run directory: {path}")
+    if before := moved(path):
+        console.print(
+            f"it was begun with other arithmetic ({before}): the last digits of its results will "
+            "not be those of an unbroken run"
+        )
     module, model = make_data(config), make_model(config)
     module.check(model)
     check_fitted(model, fitted_scores(config["fitted_scores"]))
