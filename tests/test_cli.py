@@ -59,7 +59,11 @@ def test_what_does_not_exist_is_refused_with_the_list_of_what_does(
         ("train", "+model.phases.train.optimizer.learning_rate=1", r"Keys of .*optimizer: .*lr"),
         ("fpga", "+fpag.score=kl", r"fpag does not exist. Did you mean fpga\?"),
         ("fpga", "+fpga.weigth_bits=3", r"Did you mean weight_bits\? Keys of fpga: .*rejection"),
-        ("fpga", "+fpga.rtl.delay_per_stages=3", r"Did you mean delay_per_stage\? Keys of fpga.rtl"),
+        (
+            "fpga",
+            "+fpga.rtl.delay_per_stages=3",
+            r"Did you mean delay_per_stage\? Keys of fpga.rtl",
+        ),
         ("simulate", "+part_s=1", r"part_s does not exist. Did you mean parts\?"),
         ("benchmark", "+second=1", r"second does not exist. Did you mean seconds\?"),
     ],
