@@ -66,6 +66,7 @@ class DataSettings:
     if_missing: Literal["simulate", "error"]
     weight: str | None
     simulation: Section | None = None
+    download: Section | None = None
 
 
 @dataclass(frozen=True)
