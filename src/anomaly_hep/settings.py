@@ -196,10 +196,20 @@ def _check_trainer(values: Section) -> None:
 
 
 def _check_data(values: Section) -> None:
+    from anomaly_hep.data.features import Scaling
     from anomaly_hep.data.module import EventDataModule
+    from anomaly_hep.data.reading import reading_maker
+    from anomaly_hep.simulate.simulator import simulator_of
 
-    given = ("directory", "test_directory", "seed")
-    checked([DataSettings, EventDataModule], values, "data", without=given)
+    of_this_kind = reading_maker(str(values.get("kind")))
+    takers: list[Callable[..., Any]] = [DataSettings, EventDataModule, of_this_kind]
+    # `inputs` are what the reading takes
+    given = ("directory", "test_directory", "seed", "inputs")
+    checked(takers, values, "data", without=given)
+    for name, how in values.get("features", {}).items():
+        checked([Scaling], how or {}, f"data.features.{name}")
+    if simulation := values.get("simulation"):
+        checked([simulator_of(simulation).Settings], simulation, "data.simulation")
 
 
 def _check_model(values: Section) -> None:

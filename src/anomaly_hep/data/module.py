@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 import numpy as np
 
+from anomaly_hep.bounds import Count, Natural, Seed, Share
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.reading import Counts, Reading, reading_of
 from anomaly_hep.data.signal import Groups, check_share, class_numbers, drawn, labelled_classes
@@ -47,13 +48,13 @@ class EventDataModule(lightning.LightningDataModule):
         kind: str,
         selection: Mapping[str, Mapping[str, float]],
         validation_fraction: float | None,
-        batch_size: int,
-        chunk_events: int,
-        pool_batches: int,
-        num_workers: int,
+        batch_size: Count,
+        chunk_events: Count,
+        pool_batches: Count,
+        num_workers: Natural,
         on_bad_file: str,
-        max_bad_fraction: float,
-        seed: int,
+        max_bad_fraction: Share,
+        seed: Seed,
         signal_in_training: float | str = 0,
         groups: Groups | None = None,
         **inputs: Any,
