@@ -9,7 +9,9 @@ from typing import Any
 
 import lightning
 import numpy as np
+import torch
 
+from anomaly_hep.data.feed import Feed
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.reading import Reading, reading_of
 from anomaly_hep.data.signal import (
@@ -95,6 +97,7 @@ class EventDataModule(lightning.LightningDataModule):
         self.reading = reading_of(self.hparams)
         self.ledger = Ledger()
         self.streams: dict[str, EventStream] = {}
+        self.slotted = False  # whether batches come in the layout that accelerators take
         self._files: dict[tuple[str, str], list[FileDescription]] = {}
 
     def files(self, split: str, label: str) -> list[FileDescription]:
@@ -228,7 +231,9 @@ class EventDataModule(lightning.LightningDataModule):
         training = split == "train"
         # validation is short: its workers would live through training for nothing
         workers = self.num_workers if training else 0
-        return EventStream(plan, self._reading(), workers=workers, restart=not training)
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        feed = Feed(device, self.slotted, self.batch_size)
+        return EventStream(plan, self._reading(), workers=workers, restart=not training, feed=feed)
 
     def train_dataloader(self) -> EventStream:
         """Return the shuffled, resumable stream of training background."""

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import lightning
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
-from anomaly_hep.errors import ConfigError, NonFiniteError
-from anomaly_hep.models.noise import Noise
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.outputs import EventOutputs, Reconstruction, ScoreDescription
+from anomaly_hep.models.stepping import SteppedModule
 
 SCHEDULES = ("one_cycle", "constant")
 
 
-class AnomalyModel(lightning.LightningModule):
+class AnomalyModel(SteppedModule):
     """A network that learns the background and scores how badly each event fits it.
 
     A subclass gives `loss` and `outputs`; training, validation and the non-finite guard are here.
@@ -50,9 +49,6 @@ class AnomalyModel(lightning.LightningModule):
             )
         self.phase = "train"
         self.validation_means: dict[str, MeanMetric] = {}
-        self.noise = Noise(self.rng)
-        self.steps_done: Tensor
-        self.register_buffer("steps_done", torch.zeros(()), persistent=False)
 
     @classmethod
     @abstractmethod
@@ -100,21 +96,6 @@ class AnomalyModel(lightning.LightningModule):
             ),
         }
 
-    def noise_like(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
-        """Return standard normal noise that depends on seed, step and rank alone."""
-        return self.noise(torch.randn, values.shape, values.device).to(values.dtype)
-
-    def uniform(self, shape: Sequence[int]) -> Float[Tensor, ...]:
-        """Return uniform noise between 0 and 1 that depends on seed, step and rank alone."""
-        return self.noise(torch.rand, shape, self.device)
-
-    def ramp(self, steps: int) -> Float[Tensor, ""]:
-        """Return the share of the first `steps` steps that is done, up to 1.
-
-        It is a tensor, so that a compiled step is the same one all along.
-        """
-        return (self.steps_done / max(steps, 1)).clamp(max=1.0)
-
     def rng(self) -> torch.Generator:
         """Return the random number generator of this step.
 
@@ -129,19 +110,18 @@ class AnomalyModel(lightning.LightningModule):
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """Return the loss of one batch; a NaN or an infinity stops the run."""
-        self.steps_done.fill_(self.global_step)
-        terms = self.loss(batch, self.phase)
-        self._refuse_non_finite(terms, "training", batch_index)
+        terms = self.terms(batch, self.phase)
+        self._watch(terms, "training", batch_index)
         self.log_dict(
             {f"train/{name}": value.detach() for name, value in terms.items()},
-            batch_size=len(batch),
+            batch_size=batch.events,
         )
         return terms["loss"]
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Add one batch of background to the validation means."""
         terms = self.loss(batch, self.phase)
-        self._refuse_non_finite(terms, "validation", batch_index)
+        self._watch(terms, "validation", batch_index)
         for name, value in terms.items():
             if name not in self.validation_means:
                 self.validation_means[name] = MeanMetric().to(self.device)
@@ -149,22 +129,22 @@ class AnomalyModel(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all events of all ranks."""
+        self.guard.look()
         for name, mean in self.validation_means.items():
             self.log(f"val/{name}", mean.compute(), prog_bar=name == "loss")
             mean.reset()
 
-    def _refuse_non_finite(self, terms: Mapping[str, Tensor], stage: str, batch_index: int) -> None:
-        bad = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
-        if bad:
-            raise NonFiniteError(
-                f"{stage} {', '.join(bad)} is not finite at step {self.global_step}, epoch "
-                f"{self.current_epoch}, batch {batch_index}. Cure: a lower "
-                "model.optimizer.learning_rate, a smaller trainer.gradient_clip_val, or "
-                "trainer.precision=32-true"
-            )
+    def _watch(self, terms: Mapping[str, Tensor], stage: str, batch_index: int) -> None:
+        self.guard.watch(
+            terms,
+            f"{stage} {{}} is not finite at step {self.global_step}, epoch {self.current_epoch}, "
+            f"batch {batch_index}. Cure: a lower model.optimizer.learning_rate, a smaller "
+            "trainer.gradient_clip_val, or trainer.precision=32-true",
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the class, so that scoring needs the checkpoint alone."""
+        """Name the class, so that scoring needs the checkpoint alone; weights are finite."""
+        self.guard.look()
         kind = type(self)
         checkpoint["anomaly_hep"] = {"model": f"{kind.__module__}.{kind.__qualname__}"}
 
@@ -178,6 +158,8 @@ class AnomalyModel(lightning.LightningModule):
             weight_decay=settings["weight_decay"],
             eps=settings["epsilon"],
             amsgrad=settings["amsgrad"],
+            # one pass over all weights, and no value that the host would wait for
+            fused=True if self.device.type == "cuda" else None,
         )
         schedule: torch.optim.lr_scheduler.LRScheduler
         if settings["schedule"] == "one_cycle":
@@ -193,11 +175,8 @@ class AnomalyModel(lightning.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+    def clip(
+        self, optimizer: torch.optim.Optimizer, value: float | None, algorithm: str | None
     ) -> None:
         """Bound the norm of the gradients: of all together, or of each tensor by itself.
 
@@ -207,9 +186,7 @@ class AnomalyModel(lightning.LightningModule):
         each = self.optimizer_settings["clip_each_tensor"]
         if each is None:
             self.clip_gradients(
-                optimizer,
-                gradient_clip_val=gradient_clip_val,
-                gradient_clip_algorithm=gradient_clip_algorithm,
+                optimizer, gradient_clip_val=value, gradient_clip_algorithm=algorithm
             )
             return
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
