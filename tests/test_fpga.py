@@ -6,14 +6,18 @@ import importlib.util
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from anomaly_hep.commands import fpga
+from anomaly_hep.fpga.export import ExportJob
+from anomaly_hep.fpga.flows import FLOWS
 from tests import runs
 from tests.data.files import write_toys
+from tests.fpga.encoders import with_one_weight_changed
 
 DESIGN = (
     "threads=1",
@@ -155,16 +159,23 @@ def test_a_killed_run_goes_on_with_what_is_whole(toys: Path, made: Path) -> None
     assert content(again)["stages"] == content(made)["stages"]
 
 
+def with_a_changed_weight(job: ExportJob) -> ExportJob:
+    """The job of an exporter, one weight changed that any of the events depends on."""
+    right = job.design.integers
+    changed = (with_one_weight_changed(right, rank) for rank in range(right.phi[-1].weight.size))
+    wrong = next(one for one in changed if (one(job.inputs) != right(job.inputs)).any())
+    return replace(job, design=replace(job.design, integers=wrong))
+
+
 @pytest.mark.parametrize(("export", "row"), [("hls4ml", 1), ("rtl", 3), ("finn", 4)])
 def test_one_changed_weight_stops_the_command(
-    toys: Path, made: Path, export: str, row: int
+    toys: Path, made: Path, export: str, row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = toys / f"corrupt-{export}"
+    run = toys / f"changed-{export}"
+    real = FLOWS[export]
+    monkeypatch.setitem(FLOWS, export, lambda job: real(with_a_changed_weight(job)))
     own = {"hls4ml": [ALL[0]], "rtl": [ALL[1]], "finn": ["fpga.finn.make_environment=false"]}
-    printed = firmware(
-        toys, f"fpga={export}", *own[export], "fpga.corrupt=one_weight", f"run_dir={run.name}",
-        expect=1,
-    )  # fmt: skip
+    printed = firmware(toys, f"fpga={export}", *own[export], f"run_dir={run.name}", expect=1)
     assert f"ExportError: {INTEGER_ROWS[row]}" in printed
     found = content(run)
     assert not found["exact"]
@@ -203,9 +214,10 @@ def test_many_designs_make_one_figure(toys: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fpga.corrupt=all"], "ConfigError: fpga.corrupt=all does not exist. Cure: choose one_w"),
-        (["fpga.score=mean"], "ConfigError: fpga.score=mean does not exist. Cure: choose squared"),
-        (["fpga.outputs=[latent]"], "ConfigError: fpga.outputs=.'latent'.. Cure: choose one or"),
+        (["fpga.corrupt=one_weight"], "ConfigError: fpga.corrupt does not exist"),
+        (["+fpga.corrupt=one_weight"], "ConfigError: fpga.corrupt does not exist. Keys of fpga: a"),
+        (["fpga.score=mean"], "ConfigError: fpga.score=mean. Cure: it should be 'squared' or 'kl'"),
+        (["fpga.outputs=[latent]"], "ConfigError: fpga.outputs.0=latent. Cure: it should be 'sc"),
         (["fpga.inputs.pt_rel=6"], "ConfigError: the range 6.* is not a power of two. Cure"),
         (["+fpga.inputs.charge=1"], "ConfigError: fpga.inputs.charge is no input of the trained"),
         (["fpga.weight_bits=9"], "ConfigError: weight_bits=9. Cure: choose 2 to 8 bits"),

@@ -19,7 +19,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from anomaly_hep.errors import ConfigError
 
 T = TypeVar("T")
-_JSON_WORDS = {"an object": "a mapping", "a valid array": "a list", "a valid string": "a text"}
+_JSON_WORDS = {"an object": "a mapping", "a valid array": "a list", "a valid string": "a text",
+               "Tuple should have": "a list that has"}  # fmt: skip
 
 
 def built(taker: Callable[..., T], values: Mapping[str, Any], place: str) -> T:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
+from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
 from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port
+
+SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 
 
 def random_encoder(
@@ -99,6 +103,18 @@ def _layer(
     layer = Layer(name, weight, fraction, offset, inputs, output)
     drop = int(np.ceil(np.log2(usual / output.highest))) - int(random.integers(3))
     return replace(layer, output=replace(output, fraction=layer.accumulator.fraction - drop))
+
+
+def with_one_weight_changed(encoder: IntegerEncoder, rank: int = 0) -> IntegerEncoder:
+    """The encoder with one weight of phi's last layer a step nearer to zero.
+
+    rank: which one, by falling size: where a unit is always 0 the largest may not matter.
+    """
+    layer = encoder.phi[-1]
+    weight = layer.weight.copy()
+    place = np.unravel_index(np.argsort(-np.abs(weight), axis=None)[rank], weight.shape)
+    weight[place] -= np.sign(weight[place])
+    return replace(encoder, phi=(*encoder.phi[:-1], replace(layer, weight=weight)))
 
 
 def hard_inputs(encoder: IntegerEncoder, count: int = 500, seed: int = 1) -> Integers:

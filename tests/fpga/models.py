@@ -6,21 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from anomaly_hep.commands.train import make_data
+from anomaly_hep.configuration import compose
+from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.signatures import built
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 SMALL = ("model.encoder.d_model=8", "model.encoder.d_ff=8", "model.encoder.decoder_layers=1")
+
+
+def read_fpga_settings(*overrides: str) -> DesignSettings:
+    """The settings of the command fpga, all exports, with overrides."""
+    return built(DesignSettings, compose("fpga", overrides)["fpga"], "fpga")
 
 
 def write_checkpoint(path: Path, directory: Path, *overrides: str) -> None:
     """Write the checkpoint of a model that was never trained, for the events of a directory."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("train", overrides=["model=clipvae", *SMALL, *overrides])
-    config: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)
+    config = compose("train", ["model=clipvae", *SMALL, *overrides])
     config["data"]["dir"] = str(directory)
     settings = {name: value for name, value in config["model"].items() if name != "name"}
     torch.manual_seed(3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import pytest
 from onnx import numpy_helper
 
 from anomaly_hep.errors import ConfigError, ExportError, MissingToolError
-from anomaly_hep.fpga import finn, finn_environment, finn_graph
+from anomaly_hep.fpga import finn_environment, finn_estimate, finn_graph
 from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.integers import Layer
-from tests.fpga.encoders import events, random_encoder
+from tests.fpga.encoders import events, random_encoder, with_one_weight_changed
 
 PART = "xcvu13p-flga2577-2-e"
-REQUEST = finn.Request(rate=1e6, clock_ns=2.5, part=PART)
+REQUEST = finn_estimate.Request(rate=1e6, clock_ns=2.5, part=PART)
 
 
 @pytest.mark.parametrize("constituents", [1, 4, 5, 10])
@@ -46,7 +45,7 @@ def test_a_graph_without_rho_and_with_one_bit_is_exact() -> None:
 def test_one_changed_weight_is_noticed() -> None:
     encoder = random_encoder(1)
     inputs = events(encoder, 100)
-    changed = finn_graph.execute(encoder.with_one_weight_changed(), inputs)
+    changed = finn_graph.execute(with_one_weight_changed(encoder), inputs)
     assert (changed != encoder(inputs)).any()
 
 
@@ -86,7 +85,7 @@ def test_places_beyond_the_constituents_are_zero_on_a_square() -> None:
 def test_weights_are_integers_in_the_file() -> None:
     encoder = random_encoder(2)
     constants = {
-        c.name: numpy_helper.to_array(c) for c in finn_graph.dialect(encoder).graph.initializer
+        c.name: numpy_helper.to_array(c) for c in finn_graph.finn_graph(encoder).graph.initializer
     }
     layer = encoder.phi[0]
     divisor = np.gcd.reduce(layer.weight, axis=None)
@@ -96,13 +95,13 @@ def test_weights_are_integers_in_the_file() -> None:
 @pytest.mark.parametrize(("rate", "clock_ns"), [(0.0, 2.5), (1e6, 0.0), (1e9, 2.5), (-1.0, 2.5)])
 def test_a_rate_that_no_clock_gives_is_refused(rate: float, clock_ns: float) -> None:
     with pytest.raises(ConfigError, match="Cure"):
-        finn.Request(rate, clock_ns, PART)
+        finn_estimate.Request(rate, clock_ns, PART)
 
 
 @pytest.mark.parametrize("part", ["", "vu13p", "xcvu13p", "xcvu13p flga2577-2-e"])
 def test_a_part_that_finn_would_guess_is_refused(part: str) -> None:
     with pytest.raises(ConfigError, match="xcvu13p-flga2577-2-e"):
-        finn.Request(1e6, 2.5, part)
+        finn_estimate.Request(1e6, 2.5, part)
 
 
 def _result(**changes: object) -> dict[str, object]:
@@ -129,7 +128,7 @@ def _result(**changes: object) -> dict[str, object]:
 def test_a_result_says_what_was_not_reached(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_text(json.dumps(_result()))
-    found = finn.parse(path, finn.Request(40e6, 2.5, PART))
+    found = finn_estimate.parse(path, finn_estimate.Request(40e6, 2.5, PART))
     # 400 MHz / 17 cycles = 23.5 MHz: two copies would take turns
     assert (found.reached, found.copies) == (False, 2)
     assert found.without_luts == ("MVAU_0",)
@@ -137,7 +136,7 @@ def test_a_result_says_what_was_not_reached(tmp_path: Path) -> None:
     assert summary["asked_rate"] == 40e6
     assert summary["asked_cycles"] == 10
     assert summary["stitched_ip"].startswith("not built: no vivado")
-    assert finn.parse(path, finn.Request(20e6, 2.5, PART)).reached
+    assert finn_estimate.parse(path, finn_estimate.Request(20e6, 2.5, PART)).reached
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps(_result(unknown=1))])
@@ -145,17 +144,21 @@ def test_a_result_of_another_worker_is_refused(tmp_path: Path, text: str) -> Non
     path = tmp_path / "result.json"
     path.write_text(text)
     with pytest.raises(ExportError, match=r"no result in .*result.json.* Cure"):
-        finn.parse(path, REQUEST)
+        finn_estimate.parse(path, REQUEST)
 
 
-def _fake_environment(path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an environment whose Python is a shell script."""
-    monkeypatch.setattr(finn_environment, "PINS", "")
-    (path / "bin").mkdir(parents=True)
-    (path / "anomaly_hep.stamp").write_text(finn_environment._state())
-    python = path / "bin" / "python"
+def _python(environment: Path, script: str) -> None:
+    """Write a shell script in the place of an environment's Python."""
+    (environment / "bin").mkdir(parents=True)
+    python = environment / "bin" / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
+
+
+def _fake_environment(path: Path, script: str) -> Path:
+    """Return an environment whose Python is a shell script."""
+    _python(path, script)
+    (path / "anomaly_hep.stamp").write_text(finn_environment._state())
     return path
 
 
@@ -163,10 +166,10 @@ def test_the_last_lines_of_a_failing_worker_are_in_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = "echo early >&2; for i in 1 2 3 4; do echo line $i >&2; done; echo no part >&2; exit 1"
-    environment = _fake_environment(tmp_path / "venv", script, monkeypatch)
+    environment = _fake_environment(tmp_path / "venv", script)
     encoder = random_encoder(2)
     with pytest.raises(ExportError, match=r"line 1 .* line 4 \| no part") as error:
-        finn.estimate(
+        finn_estimate.estimate(
             encoder, events(encoder, 10), REQUEST, environment=environment, folder=tmp_path / "out"
         )
     assert "early" not in str(error.value)
@@ -179,9 +182,9 @@ def test_a_worker_is_asked_for_cycles_and_its_result_is_kept(
 ) -> None:
     (tmp_path / "canned.json").write_text(json.dumps(_result()))
     script = f'echo "$@" > {tmp_path}/arguments; cp {tmp_path}/canned.json "$5"'
-    environment = _fake_environment(tmp_path / "venv", script, monkeypatch)
+    environment = _fake_environment(tmp_path / "venv", script)
     encoder = random_encoder(2)
-    found = finn.estimate(
+    found = finn_estimate.estimate(
         encoder, events(encoder, 10), REQUEST, environment=environment, folder=tmp_path / "out"
     )
     # 1e9 / 2.5 ns / 1e6 per second = 400 cycles
@@ -198,7 +201,7 @@ def test_a_worker_is_asked_for_cycles_and_its_result_is_kept(
 def test_without_an_environment_the_cure_is_said(tmp_path: Path) -> None:
     encoder = random_encoder(2)
     with pytest.raises(MissingToolError, match=r"Cure: python -m anomaly_hep\.fpga"):
-        finn.estimate(
+        finn_estimate.estimate(
             encoder, events(encoder, 10), REQUEST, environment=tmp_path / "none", folder=tmp_path
         )
 
@@ -213,21 +216,17 @@ def test_nothing_is_emptied_that_is_no_environment_of_finn(tmp_path: Path) -> No
 def test_a_failed_install_ends_with_pips_last_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(command: list[object], **_: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 1, "", "much\nERROR: no space left\n")
-
-    monkeypatch.setattr(finn_environment.subprocess, "run", refuse)
-    monkeypatch.setattr(finn_environment.venv, "create", lambda *_, **__: None)
     path = tmp_path / "venv"
-    with pytest.raises(MissingToolError, match=r"ERROR: no space left\. Cure"):
+
+    def create(script: str) -> None:
+        monkeypatch.setattr(finn_environment.venv, "create", lambda *_, **__: _python(path, script))
+
+    create("echo much; echo ERROR: no space left; exit 1")
+    with pytest.raises(ExportError, match=r"much \| ERROR: no space left\. Cure"):
         finn_environment.make(path)
     assert not finn_environment.ready(path)
     # the unfinished one is known as ours, and is made anew
-    monkeypatch.setattr(
-        finn_environment.subprocess,
-        "run",
-        lambda command, **_: subprocess.CompletedProcess(command, 0, "", ""),
-    )
+    create("exit 0")
     assert finn_environment.make(path)
     assert not finn_environment.make(path)
 
@@ -244,8 +243,8 @@ def test_finn_keeps_every_integer_and_says_what_it_does_not_reach(
     environment: Path, tmp_path: Path
 ) -> None:
     encoder = random_encoder(0, constituents=10)
-    request = finn.Request(40e6, 2.5, PART)
-    found = finn.estimate(
+    request = finn_estimate.Request(40e6, 2.5, PART)
+    found = finn_estimate.estimate(
         encoder, events(encoder, 20), request, environment=environment, folder=tmp_path
     )
     assert found.checkpoints == {"graph": 20, "hardware_layers": 20, "folded": 20}
@@ -260,10 +259,10 @@ def test_finn_stops_where_an_integer_is_another(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = random_encoder(2)
-    changed = finn_graph.dialect(encoder.with_one_weight_changed())
-    monkeypatch.setattr(finn_graph, "dialect", lambda *_: changed)
+    changed = finn_graph.finn_graph(with_one_weight_changed(encoder))
+    monkeypatch.setattr(finn_graph, "finn_graph", lambda *_: changed)
     with pytest.raises(ExportError, match=r"checkpoint graph: only \d+ of 20 events"):
-        finn.estimate(
+        finn_estimate.estimate(
             encoder, events(encoder, 20), REQUEST, environment=environment, folder=tmp_path
         )
     assert not (tmp_path / "estimate.json").exists()

@@ -11,9 +11,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from anomaly_hep.errors import ExportError
-from anomaly_hep.fpga.fixedpoint import FixedPoint, bits_for, power_of_two, shifted, whole
+from anomaly_hep.fpga.fixedpoint import (
+    FixedPoint,
+    exact_integers,
+    narrowest,
+    power_of_two,
+    shifted,
+)
 
-KINDS = st.builds(FixedPoint, st.booleans(), st.integers(2, 24), st.integers(-6, 30))
+TYPES = st.builds(FixedPoint, st.booleans(), st.integers(2, 24), st.integers(-6, 30))
 INTEGERS = st.lists(st.integers(-(2**23), 2**23), min_size=1, max_size=20)
 
 
@@ -33,19 +39,19 @@ def _rounded(value: Fraction, kind: FixedPoint) -> int:
     return min(max(math.floor(value * _two(kind.fraction)), low), high)
 
 
-@given(KINDS)
+@given(TYPES)
 def test_ends_and_last_bit(kind: FixedPoint) -> None:
     assert (kind.lowest, kind.highest) == _limits(kind)
     assert Fraction(kind.lsb) == _two(-kind.fraction)
 
 
-@given(KINDS, st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
+@given(TYPES, st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
 def test_quantize_rounds_down_and_saturates(kind: FixedPoint, values: list[float]) -> None:
     expected = [_rounded(Fraction(value), kind) for value in values]
     assert kind.quantize(np.array(values)).tolist() == expected
 
 
-@given(KINDS, INTEGERS, st.integers(-10, 30))
+@given(TYPES, INTEGERS, st.integers(-10, 30))
 def test_requantize_is_that_of_the_value(kind: FixedPoint, values: list[int], own: int) -> None:
     expected = [_rounded(value * _two(-own), kind) for value in values]
     assert kind.requantize(np.array(values), own).tolist() == expected
@@ -70,7 +76,7 @@ def test_what_is_too_large_saturates() -> None:
     assert FixedPoint(False, 4, 1).quantize(far).tolist() == [0, 0, 15, 15]
 
 
-@given(KINDS, st.data())
+@given(TYPES, st.data())
 def test_real_and_quantize_undo_each_other(kind: FixedPoint, data: st.DataObject) -> None:
     integers = np.array(data.draw(st.lists(st.integers(kind.lowest, kind.highest), min_size=1)))
     values = kind.real(integers)
@@ -79,9 +85,9 @@ def test_real_and_quantize_undo_each_other(kind: FixedPoint, data: st.DataObject
 
 
 @given(st.integers(-(2**40), 2**40), st.integers(-(2**40), 2**40))
-def test_bits_for_are_enough_and_one_less_is_not(one: int, other: int) -> None:
+def test_the_narrowest_bits_are_enough_and_one_less_is_not(one: int, other: int) -> None:
     low, high = min(one, other), max(one, other)
-    kind = bits_for(low, high)
+    kind = narrowest(low, high)
     assert kind.fraction == 0
     assert kind.signed == (low < 0)
     assert kind.lowest <= low <= high <= kind.highest
@@ -96,7 +102,7 @@ def test_bits_for_are_enough_and_one_less_is_not(one: int, other: int) -> None:
      (-129, 0, 9), (-1, 128, 9)],
 )  # fmt: skip
 def test_bits_by_hand(low: int, high: int, bits: int) -> None:
-    assert bits_for(low, high) == FixedPoint(low < 0, bits, 0)
+    assert narrowest(low, high) == FixedPoint(low < 0, bits, 0)
 
 
 def test_a_type_is_written_as_ap_fixed_writes_it() -> None:
@@ -110,7 +116,7 @@ def test_a_type_is_written_as_ap_fixed_writes_it() -> None:
 @given(INTEGERS, st.integers(-10, 20))
 def test_whole_is_exact(integers: list[int], fraction: int) -> None:
     values = np.array([float(i * _two(-fraction)) for i in integers])
-    assert whole(values, fraction, "them").tolist() == integers
+    assert exact_integers(values, fraction, "them").tolist() == integers
 
 
 @given(st.integers(-100, 100), st.integers(0, 10), st.floats(-0.4999, 0.4999))
@@ -120,7 +126,7 @@ def test_whole_refuses_what_lies_between(integer: int, fraction: int, off: float
     with pytest.raises(
         ExportError, match=rf"1 of 3 values of the sum are no multiples of 2\^-{fraction}.*Cure"
     ):
-        whole(values, fraction, "the sum")
+        exact_integers(values, fraction, "the sum")
 
 
 @given(st.integers(-100, 100))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly_hep.data.plan import Slice
-from anomaly_hep.errors import CheckpointError
+from anomaly_hep.errors import CheckpointError, ExportError
 from anomaly_hep.fpga.source import Source, _limited
 from tests.data.files import write_toys
-from tests.fpga.models import write_checkpoint
+from tests.fpga.models import read_fpga_settings, write_checkpoint
+from tests.models.jets import make_model
 from tests.toys import CLASSES
 
 BITS = "{weight_bits:5,activation_bits:6,input_bits:7,output_bits:8}"
 TRIGGER = ("model/encoder=trigger", "model.encoder.constituents=5", "model.encoder.phi=[6,4]",
            "model.encoder.rho=[3]", "model.latent_dim=2")  # fmt: skip
-SETTINGS: dict[str, Any] = {
-    "constituents": 4, "inputs": {"pt_rel": 8.0, "log_pt": 4.0}, "types": True, "phi": [8],
-    "rho": [], "latent_dim": 3, "training_events": 70, "test_events": 7, "weight_bits": 8,
-    "score": "kl",
-}  # fmt: skip
+SETTINGS = read_fpga_settings(
+    "fpga.constituents=4", "~fpga.inputs", "+fpga.inputs={pt_rel: 8, log_pt: 4}", "fpga.phi=[8]",
+    "fpga.rho=[]", "fpga.latent_dim=3", "fpga.training_events=70", "fpga.test_events=7",
+    "fpga.weight_bits=8", "fpga.score=kl",
+)  # fmt: skip
 
 
 @contextmanager
@@ -81,8 +83,8 @@ def test_events_may_be_in_another_place(toys: Path, tmp_path: Path) -> None:
     write_toys(tmp_path, train=12, test=2, files=1)
     moved = Source.open(toys / "deepset.ckpt", str(tmp_path))
     assert len(moved.jets("training", SETTINGS, tmp_path / "run", _timed)) == 12
-    assert moved.described()["events"] == str(tmp_path)
-    assert Source.open(toys / "deepset.ckpt", None).described()["events"] == str(toys)
+    assert moved.summary().events == str(tmp_path)
+    assert Source.open(toys / "deepset.ckpt", None).summary().events == str(toys)
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=5), st.integers(0, 60))
@@ -101,7 +103,7 @@ def test_a_model_without_an_encoder_for_a_trigger_takes_what_is_asked(toys: Path
     names = [port.name for port in source.ports(SETTINGS)]
     assert names[:2] == ["pt_rel", "log_pt"]
     assert len(names) == 10
-    assert len(source.ports({**SETTINGS, "types": False})) == 2
+    assert len(source.ports(replace(SETTINGS, types=False))) == 2
 
 
 def test_types_that_the_model_never_saw_are_no_inputs(toys: Path, tmp_path: Path) -> None:
@@ -116,11 +118,11 @@ def test_a_models_own_encoder_decides_its_shape(toys: Path, name: str, bits: int
     assert source.trigger is not None
     found = source.settings(SETTINGS)
     # conf/model/encoder/trigger.yaml
-    assert found["inputs"] == {"pt_rel": 8, "delta_eta": 1, "delta_phi": 1, "log_pt": 4}
-    assert (found["constituents"], found["latent_dim"]) == (5, 2)
-    assert (found["phi"], found["rho"], found["types"]) == ([6, 4], [3], True)
-    assert found["weight_bits"] == bits
-    assert (found["score"], found["test_events"]) == ("kl", 7)
+    assert found.inputs == {"pt_rel": 8, "delta_eta": 1, "delta_phi": 1, "log_pt": 4}
+    assert (found.constituents, found.latent_dim) == (5, 2)
+    assert (found.phi, found.rho, found.types) == ((6, 4), (3,), True)
+    assert found.weight_bits == bits
+    assert (found.score, found.test_events) == ("kl", 7)
     # the ports are those of the network, in its order
     limits = [port.range for port in source.ports(found)]
     assert limits == source.trigger.ranges.tolist()
@@ -146,3 +148,27 @@ def test_a_checkpoint_of_another_version_is_refused(toys: Path, tmp_path: Path) 
         match=r"new\.ckpt was written by another version .*pool_batches.*Cure: train",
     ):
         Source.open(tmp_path / "new.ckpt", None)
+
+
+def test_models_of_sets_of_particles_can_become_firmware(toys: Path, tmp_path: Path) -> None:
+    for name in ("setvae", "clipvae"):
+        path = tmp_path / f"{name}.ckpt"
+        write_checkpoint(path, toys, f"model={name}", "model.encoder.layers=1")
+        described = Source.open(path, None).summary()
+        assert described.name == name
+        assert described.title == {"setvae": "Set-VAE", "clipvae": "CLIP-VAE"}[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("codae", "CoDAE, .*standard deviation"), ("imageae", ".*no integer form of its encoder")],
+)
+def test_other_models_say_why_they_cannot(
+    monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    model = make_model("data=darkshowers", f"model={name}")
+    monkeypatch.setattr("anomaly_hep.fpga.source.load_model", lambda _: (model, None))
+    with pytest.raises(
+        ExportError, match=rf"best\.ckpt holds {reason}.*Cure: leave checkpoint out"
+    ):
+        Source.open(Path("best.ckpt"), None)

@@ -18,9 +18,13 @@ from anomaly_hep.commands import train
 from anomaly_hep.configuration import compose
 from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.ensembles import find_runs
-from anomaly_hep.fpga.page import show
+from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.fpga.proof_tables import console_tables
+from anomaly_hep.fpga.summary import FirmwareSummary
+from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import claim, digest
 from anomaly_hep.runtime import Termination, keep_freed_memory
+from anomaly_hep.signatures import built
 
 PACKAGES = ("brevitas", "da4ml", "hls4ml", "onnx", "onnxruntime", "qonnx")
 SMALL = ["experiment=trigger"]  # trained where there is no run to start from
@@ -30,8 +34,8 @@ def run(config: Mapping[str, Any]) -> None:
     """Make the firmware that `config` describes, or the part of it that a kill left undone."""
     Termination().install()
     keep_freed_memory()
-    _check(config["fpga"])
     _check_packages()
+    settings = built(DesignSettings, config["fpga"], "fpga")
     console = Console()
     checkpoint = _checkpoint(config, console)
     torch.set_num_threads(config["threads"])
@@ -46,16 +50,12 @@ def run(config: Mapping[str, Any]) -> None:
             # the tools are optional and slow to import
             from anomaly_hep.fpga.build import build
 
-            build(config, path, Steps(path, console).timed)
+            steps = Steps(path, console)
+            build(config, settings, path, steps.timed, steps.seconds)
             directory.finish({})
-        show(path, console)
-
-
-def _check(settings: Mapping[str, Any]) -> None:
-    if settings["corrupt"] not in (None, "one_weight"):
-        raise ConfigError(
-            f"fpga.corrupt={settings['corrupt']} does not exist. Cure: choose one_weight or null"
-        )
+        for part in console_tables(FirmwareSummary.read(path / "fpga.json"), console.width):
+            console.print(part)
+        console.print(f"report: {path / 'report.html'}", soft_wrap=True)
 
 
 def _check_packages() -> None:
@@ -74,7 +74,9 @@ def _checkpoint(config: Mapping[str, Any], console: Console) -> Path:
         return Path(config["checkpoint"])
     newest = _newest(train.OUTPUTS)
     if newest is None:
-        console.print("no finished CLIP-VAE run in outputs/: training a small one")
+        console.print(
+            "no finished run in outputs/ has a model that can become firmware: training a small one"
+        )
         train.run(compose("train", [*SMALL, f"seed={config['seed']}"]))
         newest = _newest(train.OUTPUTS)
         assert newest is not None
@@ -83,15 +85,22 @@ def _checkpoint(config: Mapping[str, Any], console: Console) -> Path:
 
 
 def _newest(outputs: Path) -> Path | None:
-    """Return the best checkpoint of the CLIP-VAE run that finished last."""
+    """Return the best checkpoint of the run that finished last of those that can be firmware."""
     runs = find_runs(outputs) if outputs.is_dir() else []
     finished = [
         r.files.directory
         for r in runs
-        if r.status == "finished" and r.files.config["model"]["name"] == "clipvae"
+        if r.status == "finished" and _can_be_firmware(r.files.config)
     ]
     newest = max(finished, key=lambda d: (d / "done.json").stat().st_mtime, default=None)
     return None if newest is None else newest / "checkpoints" / "best.ckpt"
+
+
+def _can_be_firmware(config: Mapping[str, Any]) -> bool:
+    try:
+        return model_class(config["model"]["_target_"]).firmware_refusal is None
+    except ConfigError:  # a private model that is not installed here
+        return False
 
 
 def _default_path(config: Mapping[str, Any], checkpoint: Path) -> Path:

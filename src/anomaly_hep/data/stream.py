@@ -80,7 +80,8 @@ class EventStream:
     workers give the same batches. Memory holds `pool_batches` batches per worker, and two more
     pools that wait. A batch that a selection leaves empty is skipped. An iteration that was left
     early is continued by the next one, unless `restart` says that each begins at the first event.
-    `feed` brings batches to the device that takes them.
+    `counts` are of the first epoch: later ones read the same events again. `feed` brings batches to
+    the device that takes them.
     """
 
     def __init__(
@@ -90,12 +91,14 @@ class EventStream:
         *,
         workers: int = 0,
         restart: bool = False,
+        counts: Counts | None = None,
         feed: Feed | None = None,
     ) -> None:
         self.plan, self.reading, self.restart = plan, reading, restart
         self.feed = feed or Feed()
         self.epoch, self.batch = 0, 0
-        self.counts = Counts()
+        self.counts = Counts() if counts is None else counts
+        self._counted = 0  # pools
         self._loader = DataLoader(
             _Pools(plan, reading),
             batch_size=None,
@@ -109,10 +112,10 @@ class EventStream:
 
     def __iter__(self) -> Iterator[JaggedBatch]:
         # a consumer that knows the length stops at the last batch without asking for one more
-        if self.batch >= len(self):
-            self.epoch, self.batch = self.epoch + 1, 0
         if self.restart:
             self.batch = 0
+        elif self.batch >= len(self):
+            self.epoch, self.batch = self.epoch + 1, 0
         for piece in self.feed.ahead(self._pieces()):
             # counted before it is handed out: a checkpoint made after this batch's step
             # must say that the batch is done
@@ -122,24 +125,51 @@ class EventStream:
 
     def _pieces(self) -> Iterator[JaggedBatch]:
         """Yield the batches of the epoch behind those that are done, empty ones too."""
-        done = self.batch
+        done, size = self.batch, self.plan.pool_batches
         for pool in self._loader:
             if isinstance(pool, AnomalyHepError):
                 raise pool
-            # counts are of the first epoch: later ones read the same events again
-            if self.epoch == 0:
+            if self.epoch == 0 and done // size == self._counted:
                 self.counts.add(pool.counts)
-            pieces = list(_split(pool))
-            yield from pieces[done % self.plan.pool_batches :]
-            done += len(pieces) - done % self.plan.pool_batches
+                self._counted += 1
+            pieces = list(_split(pool))[done % size :]
+            done += len(pieces)
+            yield from pieces
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch and the number of batches handed out in it."""
-        return {"epoch": self.epoch, "batch": self.batch}
+        """Return the epoch, the number of batches handed out in it, and how much is counted."""
+        return {"epoch": self.epoch, "batch": self.batch, "counted": self._counted}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on behind the batch at which `state` was taken."""
-        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.epoch, self.batch, self._counted = state["epoch"], state["batch"], state["counted"]
+
+
+class WholeEpochs:
+    """A stream as Lightning's Trainer iterates it: an iteration has as many batches as an epoch.
+
+    One that begins in the middle of an epoch of the stream, as with limit_train_batches, goes on
+    with the next: a Trainer whose epoch ends early does not validate.
+    """
+
+    def __init__(self, stream: EventStream) -> None:
+        self.stream = stream
+        self.state_dict, self.load_state_dict = stream.state_dict, stream.load_state_dict
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def __iter__(self) -> Iterator[JaggedBatch]:
+        left = len(self)
+        while left:
+            before = left
+            for batch in self.stream:
+                left -= 1
+                yield batch
+                if not left:
+                    return
+            if left == before:
+                return  # a selection that no event passes
 
 
 def _split(pool: _Pool) -> Iterator[JaggedBatch]:

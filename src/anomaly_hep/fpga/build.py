@@ -3,44 +3,140 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from anomaly_hep.fpga.design import float_stages, integer_stage, learn, quantized_stage
-from anomaly_hep.fpga.exporters import EXPORTERS
-from anomaly_hep.fpga.exports import export
-from anomaly_hep.fpga.exports import stages as stages_of
-from anomaly_hep.fpga.report import Proof, write_report
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from anomaly_hep.atomic import write_text
+from anomaly_hep.evaluate.figures.style import save
+from anomaly_hep.evaluate.intervals import Interval, binomial
+from anomaly_hep.fpga import firmware_figures
+from anomaly_hep.fpga.design import Design, float_stages, integer_stage, learn, quantized_stage
+from anomaly_hep.fpga.design_settings import ChipSettings, DesignSettings
+from anomaly_hep.fpga.export import export, stages_of
+from anomaly_hep.fpga.firmware_page import firmware_page
+from anomaly_hep.fpga.flows import FLOWS
+from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.source import SPLITS, Source, Timed
-from anomaly_hep.fpga.verify import compare, refuse_differences
+from anomaly_hep.fpga.summary import (
+    ClippedSummary,
+    DesignSummary,
+    FirmwareSummary,
+    LayerSummary,
+    PortSummary,
+    SumSummary,
+)
+from anomaly_hep.fpga.verify import Stage, compare, refuse_differences
 
 
-def build(config: Mapping[str, Any], path: Path, timed: Timed) -> None:
-    """Make the firmware of `config` and its proof in a run directory, or what is missing of it.
+def build(
+    config: Mapping[str, Any],
+    asked: DesignSettings,
+    path: Path,
+    timed: Timed,
+    seconds: Mapping[str, float],
+) -> None:
+    """Make firmware and its proof in a run directory, or what is missing of it.
 
-    Raises ExportError where an export does not equal the quantised model, after the report that
-    shows it is written.
+    Writes fpga.json, figures/ and report.html. Raises ExportError after that where an export does
+    not equal the quantised model. `seconds` are those that `timed` has measured.
     """
     source = Source.open(Path(config["checkpoint"]), config["data_dir"])
-    settings = source.settings(config["fpga"])
+    settings = source.settings(asked)
     jets = {name: source.jets(name, settings, path, timed) for name in SPLITS}
     design = learn(source, settings, jets, path, config["seed"], timed)
     test = jets["test"]
-    inputs, beyond = design.integers.quantize(test.inputs)
+    inputs, clipped = design.integers.quantize(test.inputs)
     with timed("float, Brevitas and integer scores"):
         stages = [
-            *float_stages(design, jets["validation"], test, settings["rejection"]),
+            *float_stages(design, jets["validation"], test, settings.rejection),
             quantized_stage(design, test.inputs),
             integer_stage(design, inputs),
         ]
-    exports = {
-        name: export(name, exporter, design, inputs, settings, path, timed)
-        for name, exporter in EXPORTERS.items()
-        if name in settings
-    }
-    for results in exports.values():
+    exports = [
+        export(name, flow, design, inputs, settings, path, timed)
+        for name, flow in FLOWS.items()
+        if getattr(settings, name) is not None
+    ]
+    for results in exports:
         stages += stages_of(results, design)
-    comparisons = compare(stages)
-    proof = Proof(settings, source, design, test, beyond, comparisons, exports)
-    write_report(path, proof)
+    comparisons = compare(stages, test.labels, source.background, settings.rejection)
+    chip = next(stage for stage in stages if stage.integers)
+    summary = FirmwareSummary(
+        stages=tuple(comparisons),
+        resources=tuple(row for results in exports for row in results.resources),
+        seconds=dict(seconds),
+        exact=all(comparison.exact for comparison in comparisons),
+        model=source.summary(),
+        events=_counts(test.labels),
+        background=source.background,
+        design=_design_summary(design, settings),
+        background_firing=_firing(chip, test.labels == source.background),
+        inputs_beyond_range=_clipped_summary(clipped, design.integers),
+        remarks=tuple(remark for results in exports for remark in results.remarks),
+    )
+    write_text(path / "fpga.json", summary.to_json())
+    figures = path / "figures"
+    if summary.stages[0].efficiency:
+        save(firmware_figures.efficiencies(summary), figures / "efficiencies.png")
+    floats = [stage for stage in stages if not stage.integers]
+    save(
+        firmware_figures.agreement(chip, floats[-1], test.labels, summary),
+        figures / "agreement.png",
+    )
+    write_text(path / "report.html", firmware_page(path, summary))
     refuse_differences(comparisons)
+
+
+def _counts(labels: Shaped[np.ndarray, " event"]) -> dict[str, int]:
+    return dict(
+        zip(*(values.tolist() for values in np.unique(labels, return_counts=True)), strict=True)
+    )
+
+
+def _firing(stage: Stage, background: Bool[np.ndarray, " event"]) -> Interval:
+    fires = stage.fires[background]
+    return binomial(int(fires.sum()), len(fires))
+
+
+def _clipped_summary(
+    clipped: Bool[np.ndarray, "event port"], encoder: IntegerEncoder
+) -> ClippedSummary:
+    names = [port.name for port in encoder.ports]
+    shares = dict(zip(names, clipped.mean(axis=0).tolist(), strict=True))
+    return ClippedSummary(float(clipped.any(axis=1).mean()), shares)
+
+
+def _design_summary(design: Design, settings: DesignSettings) -> DesignSummary:
+    encoder, score = design.integers, design.score
+    return DesignSummary(
+        **{field.name: getattr(settings, field.name) for field in fields(ChipSettings)},
+        threshold=design.threshold,
+        score_type=str(score.type),
+        threshold_value=float(score.real(np.array([design.threshold]))[0]),
+        ports=tuple(
+            PortSummary(
+                port.name,
+                str(port.type(encoder.input)),
+                port.type(encoder.input).lsb,
+                port.center,
+                port.scale,
+            )
+            for port in encoder.ports
+        ),
+        layers=tuple(
+            LayerSummary(
+                layer.name,
+                layer.weight.shape,
+                float((layer.weight == 0).mean()),
+                str(layer.input),
+                str(layer.accumulator),
+                str(layer.output),
+            )
+            for layer in encoder.layers
+        ),
+        sum=SumSummary(str(encoder.sum), str(encoder.pool)),
+    )

@@ -1,4 +1,4 @@
-"""The encoder for the chip: learned from a trained model, quantised, and as integers."""
+"""The encoder for the chip: distilled from a trained model, quantised, and as integers."""
 
 from __future__ import annotations
 
@@ -13,133 +13,132 @@ from jaxtyping import Float, Int64
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import CheckpointError
-from anomaly_hep.fpga import student
-from anomaly_hep.fpga.chipscore import ChipScore, check_kind, outputs_of, threshold
-from anomaly_hep.fpga.events import Jets
-from anomaly_hep.fpga.fixedpoint import whole
+from anomaly_hep.fpga import distillation
+from anomaly_hep.fpga.chipscore import ChipScore, outputs_of, threshold
+from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.fpga.distillation import Examples, Schedule
+from anomaly_hep.fpga.fixedpoint import exact_integers
+from anomaly_hep.fpga.from_brevitas import integer_encoder
 from anomaly_hep.fpga.integers import IntegerEncoder
-from anomaly_hep.fpga.quantize import integer_encoder
 from anomaly_hep.fpga.source import Source, Timed
-from anomaly_hep.fpga.student import Examples, Schedule
+from anomaly_hep.fpga.trigger_inputs import Jets
 from anomaly_hep.fpga.verify import Stage
 from anomaly_hep.models.layers.trigger import TriggerEncoder
-
-_PRECISION = ("weight_bits", "activation_bits", "input_bits", "output_bits")
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """What goes to the chip: the encoder float, quantised and as integers, its score and cut.
+    """What goes to the chip: the encoder in float, quantised and as integers, score and threshold.
 
-    The cut, in integers of the score, is set on validation background.
+    The threshold is an integer of the score, set on validation background.
     """
 
     float_encoder: TriggerEncoder
     quantized: TriggerEncoder
     integers: IntegerEncoder
     score: ChipScore
-    cut: int
+    threshold: int
 
 
 def learn(
     source: Source,
-    settings: Mapping[str, Any],
+    settings: DesignSettings,
     jets: Mapping[str, Jets],
     directory: Path,
     seed: int,
     timed: Timed,
 ) -> Design:
-    """Train the float and the quantised encoder, or load them where a run before did, and cut.
+    """Return the design: train the float and the quantised encoder, or load those kept by a run.
 
-    settings: those of conf/fpga/design.yaml. The float encoder learns the model's score of all
-    constituents on background, from several starts of which the best on validation background is
-    kept; a model that has an encoder for a trigger gives its own. The quantised one starts from its
-    weights and learns the same; a quantised model gives its own.
+    The float encoder is distilled from the model's score of all constituents, on background. Of
+    several random starts the best on validation background is kept. The quantised encoder starts
+    from its weights and has the same teacher. A model that has an encoder for a trigger gives its
+    own float encoder, and a quantised model both.
     """
-    kind = settings["score"]
-    check_kind(kind)
     ports = source.ports(settings)
+    outputs = outputs_of(settings.score, settings.latent_dim)
     shape = {
         "ranges": [port.range for port in ports],
-        "outputs": outputs_of(kind, settings["latent_dim"]),
-        **{name: settings[name] for name in ("constituents", "phi", "rho")},
+        "outputs": outputs,
+        "constituents": settings.constituents,
+        "phi": settings.phi,
+        "rho": settings.rho,
     }
-    lessons = _Lessons(
+    teacher = _Teacher(
         settings, _examples(jets["training"]), _examples(jets["validation"]), directory, seed, timed
     )
-    float_encoder, quantized = _encoders(source.trigger, shape, lessons)
-    integers = integer_encoder(quantized, ports).with_outputs(shape["outputs"])
-    score = ChipScore(kind, integers.head.output, shape["outputs"])
+    float_encoder, quantized = _encoders(source.trigger, shape, teacher)
+    integers = integer_encoder(quantized, ports).with_outputs(outputs)
+    score = ChipScore(settings.score, integers.head.output, outputs)
     inputs, _ = integers.quantize(jets["validation"].inputs)
-    cut = threshold(score(integers(inputs)), settings["rejection"])
-    return Design(float_encoder, quantized, integers, score, int(cut))
+    found = threshold(score(integers(inputs)), settings.rejection)
+    return Design(float_encoder, quantized, integers, score, int(found))
 
 
 @dataclass(frozen=True, eq=False)
-class _Lessons:
-    """What encoders learn from and how, and where they are kept."""
+class _Teacher:
+    """A model's scores of background events, how students learn them, and where these are kept."""
 
-    settings: Mapping[str, Any]
+    settings: DesignSettings
     examples: Examples
     validation: Examples
     directory: Path
     seed: int
     timed: Timed
 
-    def learned(self, starts: list[TriggerEncoder], name: str) -> TriggerEncoder:
-        """Return the best of several starts on validation background, or what is kept of it.
+    def teach(self, students: list[TriggerEncoder], name: str) -> TriggerEncoder:
+        """Return the best student on validation background, or the one that a run before kept.
 
-        name: 'float' or 'quantized', as the settings and the file have it.
+        `name` is 'float' or 'quantized', as in the settings and in the kept file.
         """
         path = self.directory / f"{name}.ckpt"
         if path.exists():
-            return _load(starts[0], path)
+            return _load(students[0], path)
         found = []
         with self.timed(f"train {name} encoder"):
-            for number, start in enumerate(starts):
-                how = Schedule(
-                    self.settings[f"{name}_steps"],
-                    self.settings[f"{name}_learning_rate"],
-                    self.settings["batch_size"],
+            for number, student in enumerate(students):
+                schedule = Schedule(
+                    getattr(self.settings, f"{name}_steps"),
+                    getattr(self.settings, f"{name}_learning_rate"),
+                    self.settings.batch_size,
                     self.seed + number,
                 )
-                kind = self.settings["score"]
-                found.append(student.train(start, kind, self.examples, self.validation, how))
-        encoder, _ = min(found, key=lambda pair: pair[1])
+                found.append(
+                    distillation.distil(
+                        student, self.settings.score, self.examples, self.validation, schedule
+                    )
+                )
+        best, _ = min(found, key=lambda pair: pair[1])
         with atomic_path(path) as temporary:
-            torch.save(encoder.state_dict(), temporary)
-        return encoder
+            torch.save(best.state_dict(), temporary)
+        return best
 
-    def from_itself(self, encoder: TriggerEncoder) -> _Lessons:
-        """Return the same lessons with the encoder's own score as what is to be learned."""
-        kind = self.settings["score"]
+    def replaced_by(self, encoder: TriggerEncoder) -> _Teacher:
+        """Return a teacher whose scores are an encoder's own."""
         examples, validation = (
-            replace(some, target=student.scores(encoder, kind, some.inputs))
+            replace(some, targets=distillation.scores(encoder, self.settings.score, some.inputs))
             for some in (self.examples, self.validation)
         )
         return replace(self, examples=examples, validation=validation)
 
 
 def _encoders(
-    own: TriggerEncoder | None, shape: Mapping[str, Any], lessons: _Lessons
+    own: TriggerEncoder | None, shape: Mapping[str, Any], teacher: _Teacher
 ) -> tuple[TriggerEncoder, TriggerEncoder]:
     """Return the float and the quantised encoder; `own` is the model's, if it has one."""
-    settings = lessons.settings
     if own is None:
-        starts = _starts(shape, settings["float_starts"], lessons.seed)
-        float_encoder = lessons.learned(starts, "float")
+        students = _random_encoders(shape, teacher.settings.float_starts, teacher.seed)
+        float_encoder = teacher.teach(students, "float")
     else:
-        float_encoder = student.floating(own, shape)
-        lessons = lessons.from_itself(float_encoder)
+        float_encoder = distillation.float_copy(own, shape)
+        teacher = teacher.replaced_by(float_encoder)
     if own is not None and own.precision is not None:
         return float_encoder, own
-    precision = {name: settings[name] for name in _PRECISION}
-    start = student.quantized(float_encoder, shape, precision)
-    return float_encoder, lessons.learned([start], "quantized")
+    student = distillation.quantized_copy(float_encoder, shape, teacher.settings.precision)
+    return float_encoder, teacher.teach([student], "quantized")
 
 
-def _starts(shape: Mapping[str, Any], number: int, seed: int) -> list[TriggerEncoder]:
-    """Return float encoders with other random weights each."""
+def _random_encoders(shape: Mapping[str, Any], number: int, seed: int) -> list[TriggerEncoder]:
     found = []
     with torch.random.fork_rng(devices=[]):
         for offset in range(number):
@@ -164,46 +163,41 @@ def _load(encoder: TriggerEncoder, path: Path) -> TriggerEncoder:
 
 
 def float_stages(design: Design, validation: Jets, test: Jets, rejection: float) -> list[Stage]:
-    """Return the rows before quantisation, each with its own cut from validation background."""
-    found = []
-    count = design.integers.constituents
-    kind = design.score.kind
-    small = {
-        name: student.scores(design.float_encoder, kind, torch.from_numpy(jets.inputs)).numpy()
-        for name, jets in (("validation", validation), ("test", test))
+    """Return the stages before quantisation, each with a threshold of its own."""
+    few = f"{design.integers.constituents} hardest constituents"
+    small, small_test = (
+        distillation.scores(
+            design.float_encoder, design.score.name, torch.from_numpy(jets.inputs)
+        ).numpy()
+        for jets in (validation, test)
+    )
+    scores = {
+        "float model, all constituents": (validation.score, test.score),
+        f"float model, {few}": (validation.score_of_hardest, test.score_of_hardest),
+        f"float trigger encoder, {few}": (small, small_test),
     }
-    for name, background, values in (
-        ("float model, all constituents: torch", validation.score, test.score),
-        (
-            f"float model, {count} hardest constituents: torch",
-            validation.score_of_hardest,
-            test.score_of_hardest,
-        ),
-        (
-            f"float trigger encoder, {count} hardest constituents: torch",
-            small["validation"],
-            small["test"],
-        ),
-    ):
-        found.append(Stage(name, values, values > threshold(background, rejection)))
-    return found
+    return [
+        Stage(f"{name}: torch", values, values > threshold(background, rejection))
+        for name, (background, values) in scores.items()
+    ]
 
 
 def quantized_stage(design: Design, inputs: Float[np.ndarray, "event constituent port"]) -> Stage:
-    """Return the row of the quantised model: what Brevitas computes, in units of the last bit."""
-    values = student.outputs(design.quantized, torch.from_numpy(inputs)).double().numpy()
-    values = values[:, : design.score.outputs]
-    latents = whole(values, design.integers.head.output.fraction, "Brevitas's outputs")
+    """Return the stage of the quantised model: what Brevitas computes, in units of the last bit."""
+    found = distillation.outputs(design.quantized, torch.from_numpy(inputs)).double().numpy()
+    latents = exact_integers(
+        found[:, : design.score.outputs], design.integers.head.output.fraction, "Brevitas's outputs"
+    )
     return latent_stage("quantisation-aware model: Brevitas", design, latents)
 
 
 def integer_stage(design: Design, inputs: Int64[np.ndarray, "event constituent port"]) -> Stage:
-    """Return the row of the integer reference."""
+    """Return the stage of the integer reference."""
     return latent_stage("integer reference: numpy", design, design.integers(inputs))
 
 
 def latent_stage(name: str, design: Design, latents: Int64[np.ndarray, "event latent"]) -> Stage:
-    """Return the row of an implementation that ends in the latent vector."""
+    """Return the stage of an implementation that ends in the latent vector."""
     return score_stage(name, design, design.score(latents), {"latent": latents})
 
 
@@ -211,9 +205,9 @@ def score_stage(
     name: str,
     design: Design,
     scores: Int64[np.ndarray, " event"],
-    more: Mapping[str, Int64[np.ndarray, "event ..."]],
+    outputs: Mapping[str, Int64[np.ndarray, "event ..."]],
 ) -> Stage:
-    """Return the row of an implementation that gives integer scores."""
-    fires = scores > design.cut
-    integers = {"score": scores, "decision": fires.astype(np.int64), **more}
+    """Return the stage of an implementation that gives integer scores, and all its outputs."""
+    fires = scores > design.threshold
+    integers = {"score": scores, "decision": fires.astype(np.int64), **outputs}
     return Stage(name, design.score.real(scores), fires, integers)

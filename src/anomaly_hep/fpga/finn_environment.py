@@ -6,55 +6,22 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import venv
 from pathlib import Path
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import AnomalyHepError, ConfigError, MissingToolError
+from anomaly_hep.fpga import programs
 
 DEFAULT = Path(".venv-finn")
-# What the worker imports, and no more: finn-plus asks for a gigabyte of solvers, for a brevitas
-# that no torch of today installs beside, and for torch itself, without a line of ours needing it.
-PINS = """\
-annotated-types==0.8.0
-attrs==26.1.0
-bitarray==3.12.3
-bitstring==4.3.1
-click==8.5.1
-finn-plus==1.6.1
-flatbuffers==25.12.19
-Jinja2==3.1.6
-markdown-it-py==4.3.0
-MarkupSafe==3.0.4
-mdurl==0.1.2
-ml_dtypes==0.6.0
-mpmath==1.3.0
-numpy==2.4.6
-onnx==1.21.0
-onnx-ir==1.1.0
-onnxruntime==1.25.1
-onnxscript==0.7.2
-packaging==26.3
-protobuf==5.29.6
-pydantic==2.14.3
-pydantic_core==2.50.4
-Pygments==2.21.0
-PyYAML==6.0.3
-qonnx==1.0.0
-rich==13.9.4
-scipy==1.17.0
-sympy==1.14.0
-toposort==1.10
-typing-inspection==0.4.5
-typing_extensions==4.16.0
-"""
+# what finn_worker.py imports, in the versions that work together
+REQUIREMENTS = Path(__file__).with_name("finn_requirements.txt")
 _UNFINISHED = "unfinished\n"
 
 
 def ready(path: Path) -> bool:
-    """Return whether the environment is there, whole and in these versions."""
+    """Return whether the environment is there, is whole and has these versions."""
     stamp = _stamp(path)
     return stamp.is_file() and stamp.read_text(encoding="utf-8") == _state()
 
@@ -72,7 +39,7 @@ def python(path: Path) -> Path:
 def make(path: Path) -> bool:
     """Make the environment at `path` and return whether there was anything to do.
 
-    Raises ConfigError if something else is there, MissingToolError with pip's last lines.
+    Raises ConfigError if something else is there, ExportError with pip's last lines.
     """
     if ready(path):
         return False
@@ -86,24 +53,14 @@ def make(path: Path) -> bool:
         shutil.rmtree(path)
     write_text(stamp, _UNFINISHED)
     venv.create(path, with_pip=True)
-    pins = path / "pins.txt"
-    write_text(pins, PINS)
-    options = ["--no-deps", "--disable-pip-version-check", "--requirement", str(pins)]
-    command = [str(path.absolute() / "bin" / "python"), "-m", "pip", "install", *options]
-    done = subprocess.run(command, check=False, text=True, capture_output=True)
-    if done.returncode:
-        raise MissingToolError(
-            f"pip could not install FINN in {path}: {last_lines(done.stderr or done.stdout)}. "
-            "Cure: mend what pip names (a proxy, the disk, a Python from 3.11 on) and call again"
-        )
+    options = ["--no-deps", "--disable-pip-version-check", "--requirement", REQUIREMENTS]
+    programs.run(
+        [path.absolute() / "bin" / "python", "-m", "pip", "install", *options],
+        path,
+        cure="mend what pip names (a proxy, the disk, a Python from 3.11 on) and call again",
+    )
     write_text(stamp, _state())
     return True
-
-
-def last_lines(text: str, count: int = 5) -> str:
-    """Return the last lines of a program's output that say something, in one line."""
-    lines = [line.strip() for line in text.splitlines()]
-    return " | ".join([line for line in lines if line.strip("^~")][-count:])
 
 
 def _stamp(path: Path) -> Path:
@@ -111,7 +68,8 @@ def _stamp(path: Path) -> Path:
 
 
 def _state() -> str:
-    return f"{PINS}python=={sys.version_info.major}.{sys.version_info.minor}\n"
+    version = f"python=={sys.version_info.major}.{sys.version_info.minor}\n"
+    return REQUIREMENTS.read_text(encoding="utf-8") + version
 
 
 if __name__ == "__main__":

@@ -8,24 +8,31 @@ nearest, so the thresholds are written here, and are exact by construction.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float32, Int64
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from qonnx.core.datatype import DataType
-from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.general.multithreshold import multithreshold
 
-from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, bits_for, shifted, whole
+from anomaly_hep.fpga.fixedpoint import (
+    FixedPoint,
+    Integers,
+    exact_integers,
+    narrowest,
+    shifted,
+)
 from anomaly_hep.fpga.integers import IntegerEncoder, Layer
+from anomaly_hep.fpga.onnx_builder import GraphBuilder
 
 _CHUNK = 250  # events executed at a time
 INPUT, OUTPUT = "constituents", "latent"
-# Versions that FINN's older onnx and onnxruntime read too.
-_IR, _OPSET = 9, 17
 _DOMAIN, _LAYOUT = "qonnx.custom_op.general", "NHWC"
+# Versions that FINN's older onnx and onnxruntime read too.
+_OPERATORS, _FORMAT = {"": 17, _DOMAIN: 1}, 9
 
 
 def side(encoder: IntegerEncoder) -> int:
@@ -47,18 +54,26 @@ def framed(
     return frame.reshape(len(inputs), edge, edge, -1)
 
 
-def dialect(encoder: IntegerEncoder, events: int = 1) -> ModelProto:
+def finn_graph(encoder: IntegerEncoder, events: int = 1) -> ModelProto:
     """Return the graph: events x row x column x port to events x 1 x 1 x latent, all integers."""
     edge = side(encoder)
-    parts = _Parts((events, edge, edge, len(encoder.ports)), encoder.input)
+    graph = _Graph({INPUT: [events, edge, edge, len(encoder.ports)]})
+    graph.types[INPUT] = encoder.input
+    values = INPUT
     for layer in encoder.phi:
-        parts.layer(layer)
-    parts.sum(encoder.sum)
+        values = graph.layer(layer, values, layer.name)
+    values = graph.sum(values, encoder.sum)
     step = np.array([_first_to_reach(encoder.pool, encoder.sum.fraction)])
-    parts.thresholds("pool", step, encoder.sum, encoder.pool)
-    for layer in (*encoder.rho, encoder.head):
-        parts.layer(layer)
-    return parts.model()
+    values = graph.thresholds(values, step, encoder.pool, "pool")
+    for layer in encoder.rho:
+        values = graph.layer(layer, values, layer.name)
+    graph.layer(encoder.head, values, OUTPUT)
+    model = graph.model(OUTPUT, _OPERATORS, _FORMAT)
+    for tensor, number in graph.types.items():
+        model.set_tensor_datatype(tensor, DataType[_name(number)])
+    for tensor in graph.shapes:
+        model.set_tensor_layout(tensor, list(_LAYOUT))
+    return model.model
 
 
 def thresholds(layer: Layer) -> Int64[np.ndarray, "output threshold"]:
@@ -69,9 +84,9 @@ def thresholds(layer: Layer) -> Int64[np.ndarray, "output threshold"]:
     weight, divisor = reduced(layer)
     bias = layer.bias if layer.bias.any() else layer.bias[:1]
     steps = _first_to_reach(layer.output, layer.accumulator.fraction)
-    low, high = _bounds(weight, layer.input)
+    low, high = layer.bounds(weight)
     # beyond the bounds a threshold is always or never reached; cut there, float32 holds it exactly
-    return np.clip(-((bias[:, None] - steps) // divisor), low, high + 1)
+    return np.clip(-((bias[:, None] - steps) // divisor), low.min(), high.max() + 1)
 
 
 def reduced(layer: Layer) -> tuple[Int64[np.ndarray, "output input"], int]:
@@ -84,7 +99,7 @@ def execute(
     encoder: IntegerEncoder, inputs: Int64[np.ndarray, "event constituent port"]
 ) -> Int64[np.ndarray, "event latent"]:
     """Return the integers that the graph computes for integers at the ports."""
-    model = dialect(encoder, _CHUNK)
+    model = finn_graph(encoder, _CHUNK)
     frames = framed(encoder, inputs)
     spare = -len(frames) % _CHUNK
     frames = np.concatenate([frames, np.zeros_like(frames, shape=(spare, *frames.shape[1:]))])
@@ -92,7 +107,7 @@ def execute(
     run = ReferenceEvaluator(model, new_ops=[MultiThreshold]).run
     found = [run(None, {INPUT: part})[0] for part in np.split(frames, len(frames) // _CHUNK)]
     outputs = np.concatenate(found).reshape(len(frames), -1)[: len(inputs)]
-    return whole(outputs, 0, "FINN's graph")
+    return exact_integers(outputs, 0, "FINN's graph")
 
 
 def _first_to_reach(output: FixedPoint, fraction: int) -> Int64[np.ndarray, " threshold"]:
@@ -103,11 +118,6 @@ def _first_to_reach(output: FixedPoint, fraction: int) -> Int64[np.ndarray, " th
     outputs = np.arange(output.lowest + 1, output.highest + 1)
     # the ceiling: rounding down reaches an output only when all of it is there
     return -shifted(-outputs, fraction - output.fraction)
-
-
-def _bounds(weight: Int64[np.ndarray, "output input"], values: FixedPoint) -> tuple[int, int]:
-    products = weight * values.lowest, weight * values.highest
-    return int(np.minimum(*products).sum(1).min()), int(np.maximum(*products).sum(1).max())
 
 
 class MultiThreshold(OpRun):  # type: ignore[misc] # onnx has no types
@@ -123,81 +133,49 @@ class MultiThreshold(OpRun):  # type: ignore[misc] # onnx has no types
         return (counts.astype(np.float32),)
 
 
-class _Parts:
-    """A chain of nodes that grows at its end, with the shape and type of its last tensor."""
+@dataclass
+class _Graph(GraphBuilder):
+    """A graph whose nodes are layers of an encoder, with the integer type of each tensor."""
 
-    def __init__(self, shape: tuple[int, ...], kind: FixedPoint) -> None:
-        self.shape = shape
-        self.tensors = [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)]
-        self.nodes: list[NodeProto] = []
-        self.constants: list[TensorProto] = []
-        self.types = {INPUT: kind}
-        self.last = INPUT
+    types: dict[str, FixedPoint] = field(default_factory=dict)
 
-    def layer(self, layer: Layer) -> None:
-        """Add a product with integer weights, and the thresholds of bias, shift and saturation."""
+    def layer(self, layer: Layer, source: str, output: str) -> str:
+        """Append a product with integer weights, and the thresholds of bias, shift, saturation."""
         weight, _ = reduced(layer)
+        product, shape = f"{layer.name}.MatMul", [*self.shapes[source][:-1], len(weight)]
         # FINN's RTL multiplies by signed weights of two bits or more
-        self.types[f"{layer.name}.weight"] = bits_for(min(int(weight.min()), -2), int(weight.max()))
-        self._add("MatMul", layer.name, "weight", weight.T, (*self.shape[:-1], len(weight)))
-        low, high = _bounds(weight, layer.input)
-        self.thresholds(layer.name, thresholds(layer), bits_for(min(low, 0), high), layer.output)
+        smallest = min(int(weight.min()), -2)
+        constant = self._integers(
+            f"{layer.name}.weight", weight.T, narrowest(smallest, int(weight.max()))
+        )
+        self.node("MatMul", [source, constant], product, shape)
+        low, high = layer.bounds(weight)
+        self.types[product] = narrowest(min(int(low.min()), 0), int(high.max()))
+        return self.thresholds(product, thresholds(layer), layer.output, output)
 
-    def sum(self, kind: FixedPoint) -> None:
-        """Add the sum over the frame."""
-        shape = (self.shape[0], 1, 1, self.shape[3])
-        self._add("ReduceSum", "sum", "axes", np.array([1, 2]), shape, keepdims=1)
-        self.types[self.last] = kind
+    def sum(self, source: str, number: FixedPoint) -> str:
+        """Append the sum over the frame."""
+        events, _, _, channels = self.shapes[source]
+        axes = self.constant("sum.axes", np.array([1, 2]))
+        self.types["sum"] = number
+        return self.node("ReduceSum", [source, axes], "sum", [events, 1, 1, channels], keepdims=1)
 
-    def thresholds(self, name: str, steps: Integers, kind: FixedPoint, output: FixedPoint) -> None:
-        """Add a count of thresholds on sums of type `kind`."""
-        self.types[self.last] = kind
-        low, high = int(min(steps.min(), 0)), int(steps.max())
-        self.types[f"{name}.thresholds"] = bits_for(low, high)
-        self._add(
-            "MultiThreshold", name, "thresholds", steps, self.shape,
-            domain=_DOMAIN, out_dtype=_name(output),
-            out_bias=float(output.lowest), data_layout=_LAYOUT,
+    def thresholds(self, source: str, steps: Integers, number: FixedPoint, output: str) -> str:
+        """Append the count of the thresholds that the sums reach, which makes numbers of a type."""
+        narrow = narrowest(int(min(steps.min(), 0)), int(steps.max()))
+        constant = self._integers(f"{output}.thresholds", steps, narrow)
+        self.types[output] = number
+        return self.node(
+            "MultiThreshold", [source, constant], output, self.shapes[source],
+            domain=_DOMAIN, out_dtype=_name(number),
+            out_bias=float(number.lowest), data_layout=_LAYOUT,
         )  # fmt: skip
-        self.types[self.last] = output
 
-    def _add(
-        self, kind: str, name: str, role: str, constant: Integers, shape: tuple[int, ...],
-        **attributes: object,
-    ) -> None:  # fmt: skip
-        form = np.int64 if role == "axes" else np.float32
-        constant_name, output = f"{name}.{role}", f"{name}.{kind}"
-        self.constants.append(numpy_helper.from_array(constant.astype(form), constant_name))
-        self.nodes.append(
-            helper.make_node(kind, [self.last, constant_name], [output], output, **attributes)
-        )
-        self.last, self.shape = output, shape
-        self.tensors.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, shape))
-
-    def model(self) -> ModelProto:
-        """Return the graph, every tensor with its shape and its integer type."""
-        self.nodes[-1].output[0] = self.tensors[-1].name = OUTPUT
-        self.types[OUTPUT] = self.types.pop(self.last)
-        graph = helper.make_graph(
-            self.nodes,
-            "encoder",
-            self.tensors[:1],
-            self.tensors[-1:],
-            self.constants,
-            value_info=self.tensors[1:-1],
-        )
-        domains = [
-            helper.make_opsetid("", _OPSET),
-            helper.make_opsetid(_DOMAIN, 1),
-        ]
-        model = helper.make_model(graph, ir_version=_IR, opset_imports=domains)
-        wrapper = ModelWrapper(model)
-        for tensor, kind in self.types.items():
-            wrapper.set_tensor_datatype(tensor, DataType[_name(kind)])
-        for tensor in self.tensors:
-            wrapper.set_tensor_layout(tensor.name, list(_LAYOUT))
-        return wrapper.model
+    def _integers(self, name: str, values: Integers, number: FixedPoint) -> str:
+        """Append constants of an integer type, which QONNX keeps in float32."""
+        self.types[name] = number
+        return self.constant(name, values.astype(np.float64))
 
 
-def _name(kind: FixedPoint) -> str:
-    return f"{'' if kind.signed else 'U'}INT{kind.bits}"
+def _name(number: FixedPoint) -> str:
+    return f"{'' if number.signed else 'U'}INT{number.bits}"

@@ -1,4 +1,4 @@
-"""Estimate the hardware of a graph with FINN. Runs in FINN's environment, as a plain script.
+"""Estimate the hardware of a graph with FINN: a script that runs in FINN's environment.
 
 It may import nothing of the package: FINN needs other versions of onnx and protobuf.
 """
@@ -104,7 +104,7 @@ def converted(model: ModelWrapper) -> ModelWrapper:
 
 
 def folded(model: ModelWrapper, cycles: int, part: str) -> ModelWrapper:
-    """Return the model in layers for the part, parallel enough for one event in so many cycles."""
+    """Return the model in layers for a device, parallel enough for one event in so many cycles."""
     for step in (SpecializeLayers(part), GiveUniqueNodeNames()):
         model = model.transform(step)
     # the widest stream of weights that FINN can build: its default of 36 bits stops at 6 weights
@@ -113,7 +113,7 @@ def folded(model: ModelWrapper, cycles: int, part: str) -> ModelWrapper:
 
 
 def executable(model: ModelWrapper) -> ModelWrapper:
-    """Return a copy in layers that run in Python; a layer of HLS would need its compiler."""
+    """Return a copy whose layers run in Python: those of HLS would need its compiler."""
     result = copy.deepcopy(model)
     for node in result.graph.node:
         node.op_type = node.op_type.removesuffix("_hls").removesuffix("_rtl")
@@ -122,7 +122,7 @@ def executable(model: ModelWrapper) -> ModelWrapper:
 
 
 def equal_events(model: ModelWrapper, name: str, events: Mapping[str, Any]) -> int:
-    """Return for how many events the model gives the expected integers; stop if not for all."""
+    """Return how many events have the expected integers; stop unless all of them have."""
     source, target = model.graph.input[0].name, model.graph.output[0].name
     equal = [
         np.array_equal(execute_onnx(model, {source: frame[None]})[target].ravel(), expected)
@@ -144,10 +144,10 @@ def estimates(model: ModelWrapper, clock_ns: float, part: str) -> dict[str, Any]
     layers = []
     for node in model.graph.node:
         layer = getCustomOp(node)
-        kinds = layer.get_nodeattr_types()
+        known = layer.get_nodeattr_types()
         layers.append(
             {"name": node.name, "cycles": layer.get_nodeattr("cycles_estimate")}
-            | {key: layer.get_nodeattr(key) for key in ("PE", "SIMD") if key in kinds}
+            | {key: layer.get_nodeattr(key) for key in ("PE", "SIMD") if key in known}
             | {key: int(resources[node.name].get(key, 0)) for key in RESOURCES}
         )
     interval, depth = int(performance["max_cycles"]), int(performance["critical_path_cycles"])
@@ -188,8 +188,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("graph", "events", "result"):
         parser.add_argument(name, type=Path)
-    for name, kind in (("cycles", int), ("clock-ns", float), ("part", str), ("build", Path)):
-        parser.add_argument(f"--{name}", type=kind, required=True)
+    for name, form in (("cycles", int), ("clock-ns", float), ("part", str), ("build", Path)):
+        parser.add_argument(f"--{name}", type=form, required=True)
     asked = parser.parse_args()
     events = np.load(asked.events)
     model = ModelWrapper(str(asked.graph))

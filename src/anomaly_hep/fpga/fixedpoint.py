@@ -14,7 +14,7 @@ Integers = Int64[np.ndarray, "..."]
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Numbers integer * 2^-fraction of `bits` bits, two's complement where signed."""
+    """The type of numbers integer * 2^-fraction of `bits` bits, two's complement where signed."""
 
     signed: bool
     bits: int
@@ -42,7 +42,7 @@ class FixedPoint:
         return result
 
     def requantize(self, integers: Integers, fraction: int) -> Integers:
-        """Return integers with `fraction` bits behind the point as numbers of this kind."""
+        """Return integers that have `fraction` bits behind the point as numbers of this type."""
         result: Integers = np.clip(
             shifted(integers, self.fraction - fraction), self.lowest, self.highest
         )
@@ -62,17 +62,17 @@ def shifted(integers: Integers, places: int) -> Integers:
     return integers << places if places >= 0 else integers >> -places
 
 
-def bits_for(low: int, high: int) -> FixedPoint:
-    """Return the narrowest integers that hold everything from `low` to `high`."""
+def narrowest(low: int, high: int) -> FixedPoint:
+    """Return the narrowest type of integers that holds everything from `low` to `high`."""
     if low < 0:
         return FixedPoint(True, max((-low - 1).bit_length(), max(high, 0).bit_length()) + 1, 0)
     return FixedPoint(False, max(high.bit_length(), 1), 0)
 
 
-def whole(values: Shaped[np.ndarray, ...], fraction: int, where: str) -> Integers:
-    """Return real values as integers with `fraction` bits behind the point, exactly.
+def exact_integers(values: Shaped[np.ndarray, ...], fraction: int, where: str) -> Integers:
+    """Return real values as integers with `fraction` bits behind the point, without rounding.
 
-    Raises ExportError where a value lies between two of them.
+    Raises ExportError where a value lies between two integers.
     """
     scaled = np.asarray(values, np.float64) * 2.0**fraction
     integers = np.rint(scaled).astype(np.int64)

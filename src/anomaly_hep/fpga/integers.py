@@ -1,7 +1,7 @@
 """The integer encoder: what the hardware computes, in numpy, and the widths that it needs.
 
-This is the reference that every export is compared with. It shares no code with Brevitas: it
-takes the integers of the weights and the scales, and does integer arithmetic alone.
+Every export is compared with it. It shares no code with Brevitas: it takes the integers of the
+weights and the scales, and does integer arithmetic alone.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from anomaly_hep.errors import ExportError
-from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, bits_for
+from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, narrowest
 
-# float32, in which Brevitas and QONNX compute, holds integers up to here exactly
+# float32, in which Brevitas and QONNX compute, holds all integers of so many bits
 EXACT_BITS = 24
 
 
 @dataclass(frozen=True)
 class Port:
-    """One input of each constituent: its name, and the power of two that it stays below.
+    """One input of each constituent: its name, and a power of two that its size stays below.
 
-    A flag is 0 or 1 and takes one wire. `scale` is what the network's unit is in physical ones:
-    physical = value / scale + center.
+    A flag is 0 or 1 and takes one wire. Physical value = network's value / scale + center.
     """
 
     name: str
@@ -41,9 +40,9 @@ class Port:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Integer weights, the bias at the accumulator's scale, and the type of the output.
+    """Integer weights, the bias at the accumulator's scale, and the types of input and output.
 
-    `accumulator` is proved from the weights and the inputs' bounds: no input can exceed it.
+    An output type without sign makes the rounding a ReLU as well.
     """
 
     name: str
@@ -63,27 +62,33 @@ class Layer:
 
     @property
     def accumulator(self) -> FixedPoint:
-        """Type of the sum of products: wide enough for every possible input."""
-        products = self.weight * self.input.lowest, self.weight * self.input.highest
-        low = np.minimum(*products).sum(1) + self.bias
-        high = np.maximum(*products).sum(1) + self.bias
-        kind = bits_for(int(min(low.min(), 0)), int(high.max()))
-        return replace(kind, fraction=self.input.fraction + self.weight_fraction)
+        """Type of the sum of products and bias, proved from the weights: no input exceeds it."""
+        low, high = self.bounds(self.weight)
+        narrow = narrowest(int(min((low + self.bias).min(), 0)), int((high + self.bias).max()))
+        return replace(narrow, fraction=self.input.fraction + self.weight_fraction)
+
+    def bounds(
+        self, weight: Int64[np.ndarray, "output input"]
+    ) -> tuple[Int64[np.ndarray, " output"], Int64[np.ndarray, " output"]]:
+        """Return the lowest and the highest sum of products that weights give for any input."""
+        products = weight * self.input.lowest, weight * self.input.highest
+        return np.minimum(*products).sum(1), np.maximum(*products).sum(1)
 
     def __call__(
         self, values: Int64[np.ndarray, "*event input"]
     ) -> Int64[np.ndarray, "*event output"]:
-        """Return the layer's output; unsigned output is the ReLU."""
+        """Return the layer's outputs."""
         total = values @ self.weight.T + self.bias
         return self.output.requantize(total, self.accumulator.fraction)
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerEncoder:
-    """phi on each constituent, the sum, rho and the head, on integers.
+    """phi on each constituent, the sum over constituents, rho and the head, on integers.
 
-    `ports` are the inputs of one constituent. Divided by their ranges all are numbers of type
-    `input`, so that a port's integer is used as it arrives; that of a flag stands for one half.
+    `ports` are the inputs of one constituent. Divided by their ranges all of them are numbers of
+    type `input`, so a port's integer is used as it arrives; that of a flag stands for one half.
+    `pool` is the type in which the sum is kept.
     """
 
     constituents: int
@@ -95,11 +100,10 @@ class IntegerEncoder:
     head: Layer
 
     def __post_init__(self) -> None:
-        total = bits_for(0, self.constituents * self.phi[-1].output.highest)
-        if total.bits > EXACT_BITS:
+        if self.sum.bits > EXACT_BITS:
             raise ExportError(
-                f"the sum over {self.constituents} constituents could need {total.bits} bits, more "
-                f"than {EXACT_BITS}. Cure: fewer constituents or activation bits"
+                f"the sum over {self.constituents} constituents could need {self.sum.bits} bits, "
+                f"more than {EXACT_BITS}. Cure: fewer constituents or activation bits"
             )
 
     @property
@@ -111,7 +115,7 @@ class IntegerEncoder:
     def sum(self) -> FixedPoint:
         """Type of the exact sum over constituents."""
         last = self.phi[-1].output
-        return replace(bits_for(0, self.constituents * last.highest), fraction=last.fraction)
+        return replace(narrowest(0, self.constituents * last.highest), fraction=last.fraction)
 
     def __call__(
         self, inputs: Int64[np.ndarray, "event constituent port"]
@@ -126,25 +130,14 @@ class IntegerEncoder:
         return values
 
     def with_outputs(self, count: int) -> IntegerEncoder:
-        """Return the encoder with its first `count` outputs: the means, where these are enough."""
+        """Return the encoder with its first `count` outputs, as the means stand before the rest."""
         head = replace(self.head, weight=self.head.weight[:count], bias=self.head.bias[:count])
         return replace(self, head=head)
 
     def quantize(
         self, inputs: Float[np.ndarray, "event constituent port"]
     ) -> tuple[Int64[np.ndarray, "event constituent port"], Bool[np.ndarray, "event port"]]:
-        """Return inputs in the network's units as integers, and which events a port's range cut."""
+        """Return inputs in the network's units as integers, and which ports clipped an event."""
         scaled = inputs / np.array([port.range for port in self.ports])
-        cut = ((scaled >= 1.0) | (scaled < -1.0)).any(axis=1)
-        return self.input.quantize(scaled), cut
-
-    def with_one_weight_changed(self, rank: int = 0) -> IntegerEncoder:
-        """Return the encoder with one weight of phi's last layer a step nearer to zero.
-
-        rank: which one, by falling size: where a unit is always 0 the largest may not matter.
-        """
-        layer = self.phi[-1]
-        weight = layer.weight.copy()
-        place = np.unravel_index(np.argsort(-np.abs(weight), axis=None)[rank], weight.shape)
-        weight[place] -= np.sign(weight[place])
-        return replace(self, phi=(*self.phi[:-1], replace(layer, weight=weight)))
+        clipped = ((scaled >= 1.0) | (scaled < -1.0)).any(axis=1)
+        return self.input.quantize(scaled), clipped

@@ -1,4 +1,4 @@
-"""Integer encoder to pipelined Verilog and VHDL by da4ml: no DSPs, one event a clock."""
+"""The integer encoder as pipelined Verilog and VHDL by da4ml: no DSPs, one event in each clock."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from da4ml.trace.ops import quantize, relu
 from da4ml.types import minimal_kif
 from jaxtyping import Int64
 
-from anomaly_hep.errors import ConfigError, ExportError
+from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga.chipscore import TABLE, ChipScore
-from anomaly_hep.fpga.fixedpoint import FixedPoint, whole
+from anomaly_hep.fpga.design_settings import Output
+from anomaly_hep.fpga.fixedpoint import FixedPoint, exact_integers
 from anomaly_hep.fpga.integers import IntegerEncoder, Layer
+from anomaly_hep.fpga.resources import Resources
 
 NAME = "trigger"
-OUTPUTS = ("score", "decision")
 WRITERS = {"verilog": VerilogModel, "vhdl": VHDLModel}
-# da4ml's search: how far it may go beyond the shallowest adder tree to save adders
+# how far da4ml may go beyond the shallowest adder tree to save adders
 _SOLVER = {"hard_dc": 2}
-# carry chains of any length cost one unit of delay per six bits: da4ml's plain cost model
+# da4ml's plain cost model: a carry chain costs one unit of delay per six bits
 _COST_MODEL = HWConfig(1, -1, -1)
 
 
@@ -41,7 +42,7 @@ class Signal:
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """A traced design: its logic, the fields of its ports, and its estimates by da4ml."""
+    """A design as da4ml traced it: its logic, cut into a pipeline, and the fields of its ports."""
 
     logic: Any
     pipeline: Any
@@ -49,36 +50,35 @@ class Circuit:
     outputs: tuple[Signal, ...]
 
     @property
-    def stages(self) -> int:
+    def latency(self) -> int:
         """Clocks from an event's arrival in the first register to its result in the last."""
         return len(self.pipeline.solutions)
 
     @property
-    def estimate(self) -> dict[str, Any]:
+    def estimate(self) -> Resources:
         """Resources as da4ml estimates them: nothing is placed, and no clock is promised."""
-        return {
-            "tool": "da4ml estimate",
-            "lut": round(float(self.logic.cost)),
-            "ff": int(self.pipeline.reg_bits),
-            "dsp": 0,
-            "bram": 0,
-            "pipeline_stages": self.stages,
-            "initiation_interval": 1,
-        }
+        return Resources(
+            tool="da4ml estimate",
+            lut=round(float(self.logic.cost)),
+            ff=int(self.pipeline.reg_bits),
+            dsp=0,
+            bram=0,
+            pipeline_stages=self.latency,
+            initiation_interval=1,
+        )
 
 
 def trace(
-    encoder: IntegerEncoder, score: ChipScore, cut: int, outputs: Sequence[str], cutoff: float
+    encoder: IntegerEncoder,
+    score: ChipScore,
+    threshold: int,
+    outputs: Sequence[Output],
+    delay: float,
 ) -> Circuit:
-    """Return the circuit of encoder and score; `outputs` are of `OUTPUTS`, the cut is folded in.
+    """Return the circuit of encoder, score and threshold.
 
-    cutoff: units of delay between two registers, as da4ml counts them.
+    `delay` is what may lie between two registers, in da4ml's units.
     """
-    unknown = [name for name in outputs if name not in OUTPUTS]
-    if unknown or not outputs:
-        raise ConfigError(
-            f"fpga.outputs={list(outputs)}. Cure: choose one or both of {', '.join(OUTPUTS)}"
-        )
     arriving = _ports(encoder)
     values = arriving
     for layer in encoder.phi:
@@ -87,7 +87,7 @@ def trace(
     for layer in (*encoder.rho, encoder.head):
         values = _layer(values, layer)
     total = _score(values, score)
-    made = {"score": total, "decision": total > cut * 2.0**-score.fraction}
+    made = {"score": total, "decision": total > threshold * 2.0**-score.fraction}
     leaving = FixedVariableArray(
         np.array([made[name] for name in outputs]), arriving.solver_options, hwconf=arriving.hwconf
     )
@@ -101,7 +101,7 @@ def trace(
     ports = [f"{n}.{port.name}" for n in range(encoder.constituents) for port in encoder.ports]
     return Circuit(
         logic,
-        to_pipeline(logic, cutoff, verbose=False),
+        to_pipeline(logic, delay, verbose=False),
         _signals(ports, logic.inp_qint),
         signals,
     )
@@ -109,25 +109,22 @@ def trace(
 
 def _ports(encoder: IntegerEncoder) -> FixedVariableArray:
     """Return the inputs as da4ml's variables: a flag is one wire that stands for one half."""
-    kinds = [FixedPoint(False, 1, 1) if port.flag else encoder.input for port in encoder.ports]
-    signs, whole, fractions = (
-        np.tile(column, (encoder.constituents, 1))
-        for column in zip(*(_kif(kind) for kind in kinds), strict=True)
+    types = [FixedPoint(False, 1, 1) if port.flag else encoder.input for port in encoder.ports]
+    bits = (
+        np.tile(column, (encoder.constituents, 1)) for column in zip(*map(_kif, types), strict=True)
     )
-    return FixedVariableArray.from_kif(
-        signs, whole, fractions, hwconf=_COST_MODEL, solver_options=_SOLVER
-    )
+    return FixedVariableArray.from_kif(*bits, hwconf=_COST_MODEL, solver_options=_SOLVER)
 
 
-def _kif(kind: FixedPoint) -> tuple[int, int, int]:
-    """Return a type as da4ml writes it: sign, bits before the point without it, bits behind."""
-    return int(kind.signed), kind.bits - kind.signed - kind.fraction, kind.fraction
+def _kif(number: FixedPoint) -> tuple[int, int, int]:
+    """Return a type as da4ml writes it: bits of the sign, before the point and behind it."""
+    return int(number.signed), number.bits - number.signed - number.fraction, number.fraction
 
 
-def _rounded(values: FixedVariableArray, kind: FixedPoint) -> FixedVariableArray:
-    if not kind.signed:
+def _rounded(values: FixedVariableArray, number: FixedPoint) -> FixedVariableArray:
+    if not number.signed:
         values = relu(values)
-    return quantize(values, *_kif(kind), "SAT", "TRN")
+    return quantize(values, *_kif(number), "SAT", "TRN")
 
 
 def _layer(values: FixedVariableArray, layer: Layer) -> FixedVariableArray:
@@ -138,24 +135,24 @@ def _layer(values: FixedVariableArray, layer: Layer) -> FixedVariableArray:
 
 
 def _score(latents: FixedVariableArray, score: ChipScore) -> Any:
-    if score.kind == "squared":
+    if score.name == "squared":
         return np.sum(latents * latents, axis=0)
-    dims = score.outputs // 2
-    mean, log_variance = latents[:dims], latents[dims:]
+    dimensions = score.outputs // 2
+    mean, log_variance = latents[:dimensions], latents[dimensions:]
     exponential = quantize(np.exp(log_variance), *_kif(TABLE), "SAT", "TRN")
     return np.sum(mean * mean, axis=0) + np.sum(exponential - log_variance, axis=0)
 
 
 def _signals(names: Sequence[str], intervals: Sequence[Any]) -> tuple[Signal, ...]:
-    """Return the fields of a packed port: the first name in the lowest bits, each as narrow as can.
+    """Return the fields of a packed port, the first name in the lowest bits.
 
-    da4ml leaves out bits that never change, whole inputs among them.
+    da4ml leaves out bits that never change: fields are narrow, and some have no bit at all.
     """
     found, low = [], 0
     for name, interval in zip(names, intervals, strict=True):
-        sign, whole, fraction = (int(v) for v in minimal_kif(interval))
-        bits = sign + whole + fraction
-        found.append(Signal(name, low, FixedPoint(bool(sign), bits, fraction)))
+        sign, before, behind = (int(v) for v in minimal_kif(interval))
+        bits = sign + before + behind
+        found.append(Signal(name, low, FixedPoint(bool(sign), bits, behind)))
         low += bits
     return tuple(found)
 
@@ -163,11 +160,11 @@ def _signals(names: Sequence[str], intervals: Sequence[Any]) -> tuple[Signal, ..
 def interpret(
     circuit: Circuit, encoder: IntegerEncoder, inputs: Int64[np.ndarray, "event constituent port"]
 ) -> dict[str, Int64[np.ndarray, " event"]]:
-    """Return each output's integers from da4ml's interpreter of the very logic that is written."""
+    """Return each output's integers from da4ml's interpreter of the logic that is written."""
     values = encoder.input.real(inputs).reshape(len(inputs), -1)
     found = np.asarray(circuit.logic.predict(values), np.float64)
     return {
-        signal.name: whole(found[:, column], signal.type.fraction, signal.name)
+        signal.name: exact_integers(found[:, column], signal.type.fraction, signal.name)
         for column, signal in enumerate(circuit.outputs)
     }
 
@@ -176,14 +173,14 @@ def write(circuit: Circuit, directory: Path, part: str, clock_ns: float) -> None
     """Write complete projects verilog/ and vhdl/ into a directory, and ports.json beside them."""
     for flavour, writer in WRITERS.items():
         with warnings.catch_warnings():
-            # da4ml leaves files to the garbage collector
+            # da4ml does not close the files that it writes
             warnings.simplefilter("ignore", ResourceWarning)
             writer(
                 circuit.pipeline, NAME, directory / flavour, part_name=part, clock_period=clock_ns
             ).write()
         _forbid_dsps(directory / flavour / "src" / "static")
         for table in (directory / flavour / "src" / "memfiles").iterdir():
-            # Verilator 5.006 does not read a last word that no line end follows
+            # Verilator 5.006 does not read the last word unless a line end follows it
             table.write_text(table.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     fields = {
         side: [
@@ -197,12 +194,12 @@ def write(circuit: Circuit, directory: Path, part: str, clock_ns: float) -> None
         ]
         for side, signals in (("model_inp", circuit.inputs), ("model_out", circuit.outputs))
     }
-    text = json.dumps(fields | {"latency_in_clocks": circuit.stages}, indent=1)
+    text = json.dumps(fields | {"latency_in_clocks": circuit.latency}, indent=1)
     (directory / "ports.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _forbid_dsps(directory: Path) -> None:
-    """Ask Vivado to make the squares of logic cells: their number is what the estimate counts."""
+    """Ask Vivado to make the squares of logic cells, which is what the estimates count."""
     changes = {
         "multiplier.v": ("module multiplier", '(* use_dsp = "no" *) module multiplier'),
         "multiplier.vhd": (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
@@ -22,7 +21,7 @@ from anomaly_hep.evaluate.roc import ScoreDistribution
 class Stage:
     """What one implementation gave for the first events: scores, decisions, integers if it has any.
 
-    `integers` holds, by the name of an output, integers in units of that output's last bit.
+    `integers` are those of each output, in units of its last bit.
     """
 
     implementation: str
@@ -36,32 +35,47 @@ class Stage:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a stage compares: with the quantised model where both are integers, else with the row
-    above it, whose decisions alone can be compared.
+    """How a stage compares with the quantised model, in integers of the same outputs.
+
+    Of a stage that is not in integers the decisions alone are compared, with the stage before it.
+    What was not compared is None. `efficiency` is by signal, at the rejection that was asked for;
+    signals that cannot be measured are left out.
     """
 
-    stage: Stage
+    implementation: str
+    events: int
     equal: int | None
     max_difference_lsb: int | None
     decision_flips: int | None
+    efficiency: Mapping[str, Interval]
+    mean_efficiency: Interval | None
 
     @property
     def exact(self) -> bool:
         """Whether nothing differs that had to be equal."""
-        return self.equal is None or (self.equal == len(self.stage) and not self.decision_flips)
+        return self.equal is None or (self.equal == self.events and not self.decision_flips)
 
 
-def compare(stages: Sequence[Stage]) -> list[Comparison]:
-    """Return the comparison of each stage; the first with integers is the reference."""
+def compare(
+    stages: Sequence[Stage],
+    labels: Shaped[np.ndarray, " event"],
+    background: str,
+    rejection: float,
+) -> list[Comparison]:
+    """Return the comparison of each stage; the first one in integers is the reference."""
     reference = next((stage for stage in stages if stage.integers), None)
     found: list[Comparison] = []
     before: Stage | None = None
     for stage in stages:
-        if reference is None or stage is reference or not stage.integers:
-            flips = None if before is None else _flips(before, stage)
-            found.append(Comparison(stage, None, None, flips))
-        else:
-            found.append(_integers(reference, stage))
+        equal = worst = None
+        other = before
+        if reference is not None and stage is not reference and stage.integers:
+            other = reference
+            differences = _differences(reference, stage)
+            equal, worst = int((differences == 0).sum()), int(differences.max())
+        flips = None if other is None else _flips(other, stage)
+        measured = _efficiencies(stage, labels[: len(stage)], background, rejection)
+        found.append(Comparison(stage.implementation, len(stage), equal, worst, flips, *measured))
         before = stage
     return found
 
@@ -71,7 +85,8 @@ def _flips(one: Stage, other: Stage) -> int:
     return int((one.fires[:count] != other.fires[:count]).sum())
 
 
-def _integers(reference: Stage, stage: Stage) -> Comparison:
+def _differences(reference: Stage, stage: Stage) -> Int64[np.ndarray, " event"]:
+    """Return the largest difference of any output that both have, by event."""
     shared = [name for name in stage.integers if name in reference.integers]
     if not shared:
         raise ExportError(
@@ -88,66 +103,35 @@ def _integers(reference: Stage, stage: Stage) -> Comparison:
         np.abs(stage.integers[name] - reference.integers[name][:count]).reshape(count, -1)
         for name in shared
     ]
-    worst = np.concatenate(differences, axis=1).max(axis=1)
-    return Comparison(stage, int((worst == 0).sum()), int(worst.max()), _flips(reference, stage))
+    return np.concatenate(differences, axis=1).max(axis=1)
+
+
+def _efficiencies(
+    stage: Stage, labels: Shaped[np.ndarray, " event"], background: str, rejection: float
+) -> tuple[dict[str, Interval], Interval | None]:
+    """Return each signal's efficiency from the stage's own ROC curve, and their mean."""
+    samples = {
+        str(label): ScoreDistribution.of(stage.scores[labels == label], name=stage.implementation)
+        for label in dict.fromkeys(labels.tolist())
+    }
+    tail = samples.pop(background, None)
+    if tail is None:
+        return {}, None
+    found = {label: efficiency_interval(tail, s, rejection) for label, s in samples.items()}
+    known = {label: interval for label, interval in found.items() if interval is not None}
+    return known, mean_efficiency_interval(tail, list(samples.values()), rejection)
 
 
 def refuse_differences(comparisons: Sequence[Comparison]) -> None:
-    """Raise ExportError that names every stage which does not equal the quantised model."""
+    """Raise ExportError that names every implementation that does not equal the model."""
     wrong = [
-        f"{c.stage.implementation}: {len(c.stage) - (c.equal or 0):,} of {len(c.stage):,} events "
-        f"differ, by up to {c.max_difference_lsb} LSB, {c.decision_flips} decisions"
+        f"{c.implementation}: {c.events - (c.equal or 0):,} of {c.events:,} events differ, by up "
+        f"to {c.max_difference_lsb} LSB, {c.decision_flips} decisions"
         for c in comparisons
         if not c.exact
     ]
     if wrong:
         raise ExportError(
             f"{'; '.join(wrong)}. The export does not compute what the model computes. Cure: do "
-            "not use it; report it with the run directory, unless fpga.corrupt asked for it"
+            "not use it; report it with the run directory"
         )
-
-
-def efficiencies(
-    stage: Stage, labels: Shaped[np.ndarray, " event"], background: str, rejection: float
-) -> dict[str, Interval]:
-    """Return each signal's efficiency at a rejection, from the stage's own ROC curve.
-
-    Signals whose efficiency the compared background is too small for are left out.
-    """
-    samples = _samples(stage, labels)
-    tail = samples.pop(background, None)
-    if tail is None:
-        return {}
-    found = {label: efficiency_interval(tail, s, rejection) for label, s in samples.items()}
-    return {label: interval for label, interval in found.items() if interval is not None}
-
-
-def mean_efficiency(
-    stage: Stage, labels: Shaped[np.ndarray, " event"], background: str, rejection: float
-) -> Interval | None:
-    """Return the mean over the signals of their efficiencies at a rejection."""
-    samples = _samples(stage, labels)
-    tail = samples.pop(background, None)
-    if tail is None:
-        return None
-    return mean_efficiency_interval(tail, list(samples.values()), rejection)
-
-
-def _samples(stage: Stage, labels: Shaped[np.ndarray, " event"]) -> dict[str, ScoreDistribution]:
-    labels = labels[: len(stage)]
-    return {
-        str(label): ScoreDistribution.of(stage.scores[labels == label], name=stage.implementation)
-        for label in dict.fromkeys(labels.tolist())
-    }
-
-
-def as_json(comparison: Comparison, efficiency: Mapping[str, Interval]) -> dict[str, Any]:
-    """Return a comparison as fpga.json has it."""
-    return {
-        "implementation": comparison.stage.implementation,
-        "events": len(comparison.stage),
-        "equal": comparison.equal,
-        "max_difference_lsb": comparison.max_difference_lsb,
-        "decision_flips": comparison.decision_flips,
-        "efficiency": {label: list(interval) for label, interval in efficiency.items()},
-    }

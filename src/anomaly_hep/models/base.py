@@ -12,17 +12,20 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
-from anomaly_hep.errors import ConfigError
+from anomaly_hep.models.optimization import configured
 from anomaly_hep.models.outputs import EventOutputs, Reconstruction, ScoreDescription
+from anomaly_hep.models.phase import Phase, phases_of
 from anomaly_hep.models.stepping import SteppedModule
 
-SCHEDULES = ("one_cycle", "constant")
+# an odd multiplier that keeps the seeds of the phases of a training apart: 2^64 / golden ratio
+_BETWEEN_PHASES = 0x9E3779B97F4A7C15
 
 
 class AnomalyModel(SteppedModule):
     """A network that learns the background and scores how badly each event fits it.
 
     A subclass gives `loss` and `outputs`; training, validation and the non-finite guard are here.
+    phases: {name: keys of `Phase`}, in the order in which they train.
     Hyper-parameters are plain numbers, strings, lists and dicts, so that checkpoints load with
     `weights_only=True`.
     """
@@ -33,22 +36,37 @@ class AnomalyModel(SteppedModule):
     score_names: tuple[str, ...]
     event_columns: tuple[str, ...] = ()  # what `outputs` says of each event besides the scores
     embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors that fitted scores may take
-    # the validation term that chooses the checkpoint, and whether the best is its min or max
-    checkpoint_term: ClassVar[tuple[str, str]] = ("loss", "min")
     # particles per event at which the paper counts FLOPs; None: images, all of one size
     reference_multiplicity: ClassVar[float | None] = None
-    supervised: ClassVar[bool] = False  # whether labels of signal enter the training
+    # why the encoder cannot become firmware; None where it can, see fpga/source.py
+    firmware_refusal: ClassVar[str | None] = "no integer form of its encoder is known"
 
-    def __init__(self, optimizer: Mapping[str, Any], seed: int) -> None:
+    def __init__(self, phases: Mapping[str, Mapping[str, Any]], seed: int) -> None:
         super().__init__()
-        self.optimizer_settings, self.seed = dict(optimizer), seed
-        if self.optimizer_settings["schedule"] not in SCHEDULES:
-            raise ConfigError(
-                f"model.optimizer.schedule={self.optimizer_settings['schedule']} does not exist. "
-                f"Cure: choose one of {', '.join(SCHEDULES)}"
-            )
-        self.phase = "train"
+        self.phases, self.seed = phases_of(phases), seed
+        self.phase = self.phases[0]
         self.validation_means: dict[str, MeanMetric] = {}
+        self._frozen: list[torch.nn.Parameter] = []  # by the phase, not by the model itself
+
+    @property
+    def supervised(self) -> bool:
+        """Whether labels of signal enter the training."""
+        return any(phase.labels for phase in self.phases)
+
+    def begin(self, phase: Phase) -> None:
+        """Enter a phase: what learns in it is in training mode, the rest frozen in eval mode."""
+        self.phase = phase
+        for parameter in self._frozen:
+            parameter.requires_grad_(True)
+        self._frozen = [
+            p for n, p in self.named_parameters() if p.requires_grad and not phase.learns(n)
+        ]
+        for parameter in self._frozen:
+            parameter.requires_grad_(False)
+        self.train()
+        for name, module in self.named_modules():
+            if not phase.is_active(name):
+                module.eval()
 
     @classmethod
     @abstractmethod
@@ -97,30 +115,27 @@ class AnomalyModel(SteppedModule):
         }
 
     def rng(self) -> torch.Generator:
-        """Return the random number generator of this step.
+        """Return the random number generator of this step of this phase.
 
         So a run that was killed and resumed draws what the unbroken run would have drawn.
         """
-        generator = torch.Generator()
+        number = [phase.name for phase in self.phases].index(self.phase.name)
         # odd multipliers keep the seeds of neighbouring steps and ranks apart
-        generator.manual_seed(
-            (self.seed * 1_000_003 + self.global_step) * 1_000_033 + self.global_rank
-        )
-        return generator
+        seed = (self.seed * 1_000_003 + self.global_step) * 1_000_033 + self.global_rank
+        return torch.Generator().manual_seed((seed + number * _BETWEEN_PHASES) % 2**64)
 
-    def training_step(self, batch: Any, batch_index: int) -> Tensor:
-        """Return the loss of one batch; a NaN or an infinity stops the run."""
-        terms = self.terms(batch, self.phase)
+    def training_step(self, batch: Any, batch_index: int) -> dict[str, Any]:
+        """Return the loss of one batch, and its terms; a NaN or an infinity stops the run."""
+        # dropout and whatever else draws from torch's own generator draws the same in a run that
+        # was killed and resumed
+        torch.manual_seed(self.rng().initial_seed())
+        terms = self.terms(batch, self.phase.name)
         self._watch(terms, "training", batch_index)
-        self.log_dict(
-            {f"train/{name}": value.detach() for name, value in terms.items()},
-            batch_size=batch.events,
-        )
-        return terms["loss"]
+        return {"loss": terms["loss"], "terms": {n: v.detach() for n, v in terms.items()}}
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Add one batch of background to the validation means."""
-        terms = self.loss(batch, self.phase)
+        terms = self.loss(batch, self.phase.name)
         self._watch(terms, "validation", batch_index)
         for name, value in terms.items():
             if name not in self.validation_means:
@@ -131,59 +146,40 @@ class AnomalyModel(SteppedModule):
         """Log the means over all events of all ranks."""
         self.guard.look()
         for name, mean in self.validation_means.items():
-            self.log(f"val/{name}", mean.compute(), prog_bar=name == "loss")
+            self.log(f"val/{name}", mean.compute(), prog_bar=name == "loss", logger=False)
             mean.reset()
 
     def _watch(self, terms: Mapping[str, Tensor], stage: str, batch_index: int) -> None:
         self.guard.watch(
             terms,
             f"{stage} {{}} is not finite at step {self.global_step}, epoch {self.current_epoch}, "
-            f"batch {batch_index}. Cure: a lower model.optimizer.learning_rate, a smaller "
-            "trainer.gradient_clip_val, or trainer.precision=32-true",
+            f"batch {batch_index}. Cure: a lower model.phases.{self.phase.name}.optimizer.lr, a "
+            "smaller trainer.gradient_clip_val, or trainer.precision=32-true",
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the class, so that scoring needs the checkpoint alone; weights are finite."""
+        """Name the class, so that scoring needs the checkpoint alone, and the phase.
+
+        Weights behind a step that was not finite are not saved.
+        """
         self.guard.look()
         kind = type(self)
-        checkpoint["anomaly_hep"] = {"model": f"{kind.__module__}.{kind.__qualname__}"}
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        checkpoint["anomaly_hep"] = {"model": name, "phase": self.phase.name}
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW with the schedule that `optimizer.schedule` names."""
-        settings = self.optimizer_settings
-        rate, warmup = settings["learning_rate"], settings["warmup_steps"]
-        optimizer = torch.optim.AdamW(
-            self.parameters(),
-            lr=rate,
-            weight_decay=settings["weight_decay"],
-            eps=settings["epsilon"],
-            amsgrad=settings["amsgrad"],
-            # one pass over all weights, and no value that the host would wait for
-            fused=True if self.device.type == "cuda" else None,
-        )
-        schedule: torch.optim.lr_scheduler.LRScheduler
-        if settings["schedule"] == "one_cycle":
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, rate, total_steps=int(self.trainer.estimated_stepping_batches)
-            )
-        else:
-            schedule = torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda step: min(1.0, (step + 1) / max(warmup, 1))
-            )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        """Return the optimiser and the schedule of the phase."""
+        return configured(self.phase, self, int(self.trainer.estimated_stepping_batches))
 
     def clip(
         self, optimizer: torch.optim.Optimizer, value: float | None, algorithm: str | None
     ) -> None:
         """Bound the norm of the gradients: of all together, or of each tensor by itself.
 
-        `optimizer.clip_each_tensor` is what Keras calls clipnorm; trainer.gradient_clip_val bounds
-        the norm of all.
+        The phase's `clip_each_tensor` is what Keras calls clipnorm; trainer.gradient_clip_val
+        bounds the norm of all.
         """
-        each = self.optimizer_settings["clip_each_tensor"]
+        each = self.phase.clip_each_tensor
         if each is None:
             self.clip_gradients(
                 optimizer, gradient_clip_val=value, gradient_clip_algorithm=algorithm

@@ -70,9 +70,11 @@ class SteppedModule(lightning.LightningModule):
         return self.compiled(batch, phase)
 
     def on_train_start(self) -> None:
-        """Compile the step, on one device alone: among several, gradients are summed in between."""
-        if self.compile_steps is not False and self.trainer.world_size == 1:
-            (optimizer,), trainer = self.trainer.optimizers, self.trainer
+        """Compile the step, unless several devices or batches sum their gradients in it."""
+        trainer = self.trainer
+        one = trainer.world_size == 1 and trainer.accumulate_grad_batches == 1
+        if self.compile_steps is not False and one:
+            (optimizer,) = trainer.optimizers
             clip = partial(
                 self.clip, optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm
             )

@@ -52,6 +52,7 @@ class TriggerEncoder(nn.Module):
                 "Cure: choose at least one of each"
             )
         self.constituents, self.precision = constituents, dict(precision) if precision else None
+        self.phi_widths, self.rho_widths = list(phi), list(rho)
         self.ranges: Tensor
         self.register_buffer("ranges", torch.tensor(ranges, dtype=torch.float32), persistent=False)
         if precision is None:
@@ -133,7 +134,7 @@ class TriggerPosterior(nn.Module):
                 f"model.encoder.ranges.{unknown[0]} is no feature of a particle. Cure: choose "
                 f"from data.features: {', '.join(names)}"
             )
-        self.ranges = dict(ranges)
+        self.ranges, self.latent_dim = dict(ranges), latent_dim
         self.columns = [list(names).index(name) for name in ranges]
         self.columns += range(len(names), len(names) + flags)
         limits = [*ranges.values(), *[FLAG_RANGE] * flags]

@@ -1,0 +1,189 @@
+"""Published archives: fetched, verified, unpacked, and marked as published."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pooch
+import requests
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from anomaly_hep.errors import ConfigError, DownloadError
+from anomaly_hep.formats.published.marks import marks, write_marks
+from anomaly_hep.formats.published.resume import ResumingDownloader, remote_size
+
+WORK = ".fetching"
+LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class Archives:
+    """Where archives are published, and for each its MD5 and the directory its files belong in."""
+
+    record: str
+    url: str
+    files: Mapping[str, tuple[str, str]]
+
+
+def archives_of(data: Mapping[str, Any]) -> Archives:
+    """Return the published archives of a data set's configuration; raises ConfigError for none."""
+    if not (found := data["download"]):
+        raise ConfigError(
+            f"data={data['name']} names no published archives. Cure: get the files by hand and "
+            "give data.dir, or list archives in data.download"
+        )
+    files = {name: (md5, place) for name, (md5, place) in found["archives"].items()}
+    return Archives(found["record"], found["url"], files)
+
+
+def fetch(
+    published: Archives,
+    directory: Path,
+    *,
+    base_url: str | None = None,
+    archives: Sequence[str] | None = None,
+) -> list[Path]:
+    """Fetch the archives of a data set (all, or those named) and return the files they hold.
+
+    What is complete is skipped, what was interrupted is continued. Archives are verified by their
+    MD5, unpacked, and removed; published.json in `directory` then says which files are published.
+    Raises DownloadError: unknown name, no space, no connection, wrong MD5, unsafe archive.
+    """
+    wanted = list(published.files) if archives is None else list(archives)
+    for archive in wanted:
+        if archive not in published.files:
+            known = ", ".join(published.files)
+            raise DownloadError(
+                f"no archive '{archive}' in {published.record}: choose from {known}"
+            )
+    url = (base_url or published.url).rstrip("/") + "/"
+    with _working(directory, list(published.files)), _progress() as progress:
+        missing = [archive for archive in wanted if not _complete(directory, archive)]
+        sizes = {archive: remote_size(url + archive) for archive in missing}
+        _check_space(directory, sizes)
+        for archive in missing:
+            _fetch_one(published, archive, directory, url, progress)
+        known_files = marks(directory)
+        return sorted(directory / f for archive in wanted for f in known_files[archive]["files"])
+
+
+def _complete(directory: Path, archive: str) -> bool:
+    files = marks(directory).get(archive, {}).get("files", {})
+    return bool(files) and all(
+        (directory / file).is_file() and (directory / file).stat().st_size == size
+        for file, size in files.items()
+    )
+
+
+def _check_space(directory: Path, sizes: dict[str, int]) -> None:
+    """Refuse when the files and the largest archive, there until it is unpacked, do not fit."""
+    if not sizes:
+        return
+    begun = sum(
+        path.stat().st_size
+        for archive in sizes
+        for path in (directory / WORK / archive, directory / WORK / f"{archive}.part")
+        if path.is_file()
+    )
+    needed = sum(sizes.values()) + max(sizes.values()) - begun
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise DownloadError(
+            f"{directory}: {needed / 1e9:.1f} GB are needed (archives and what they unpack to),"
+            f" {free / 1e9:.1f} GB are free. Cure: free some space, choose another directory"
+            " (to), or fetch fewer archives"
+        )
+
+
+def _fetch_one(
+    published: Archives, archive: str, directory: Path, url: str, progress: Progress
+) -> None:
+    md5, place = published.files[archive]
+    downloaded = _download(url, archive, md5, directory / WORK, progress)
+    files = _unpack(downloaded, directory / place)
+    mark = {
+        "md5": md5,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": {str(file.relative_to(directory)): file.stat().st_size for file in files},
+    }
+    write_marks(directory, published.record, {**marks(directory), archive: mark})
+    downloaded.unlink()
+
+
+def _download(url: str, archive: str, md5: str, work: Path, progress: Progress) -> Path:
+    part = work / f"{archive}.part"
+    source = pooch.create(path=work, base_url=url, registry={archive: f"md5:{md5}"})
+    try:
+        source.fetch(archive, downloader=ResumingDownloader(part, progress))
+    except requests.RequestException as error:
+        raise DownloadError(
+            f"{url}{archive}: {error}. Cure: check the connection and run the same command again,"
+            f" it continues from {part}"
+        ) from error
+    except OSError as error:
+        raise DownloadError(f"{part}: {error}. Cure: free some space and run it again") from error
+    except ValueError as error:  # pooch found another hash
+        part.unlink(missing_ok=True)
+        raise DownloadError(
+            f"{url}{archive}: the MD5 is not {md5}, the file was removed. Cure: fetch it again"
+        ) from error
+    if part.exists():
+        part.replace(work / archive)  # in place of the link that pooch was given
+    return work / archive
+
+
+def _unpack(archive: Path, target: Path) -> list[Path]:
+    """Move the ROOT files of the archive to `target`, wherever the archive has them."""
+    scratch = archive.with_suffix(".unpacked")
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(scratch, filter="data")
+        found = sorted(scratch.rglob("*.root"))
+        if not found:
+            raise DownloadError(f"{archive} holds no ROOT file. Cure: report it to its publishers")
+        target.mkdir(parents=True, exist_ok=True)
+        return [path.replace(target / path.name) for path in found]
+    except (tarfile.TarError, OSError) as error:
+        raise DownloadError(
+            f"{archive} cannot be unpacked ({error}). Cure: see to the space, or remove the archive"
+            " and fetch it again"
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _working(directory: Path, archives: Sequence[str]) -> Iterator[None]:
+    """Hold the working directory alone, free of what a killed fetch left but cannot be used."""
+    work = directory / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DownloadError(
+                f"another process is fetching into {directory}. Cure: wait for it"
+            ) from error
+        useful = {LOCK, *archives, *(f"{archive}.part" for archive in archives)}
+        for leftover in work.iterdir():
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            elif leftover.name not in useful:
+                leftover.unlink()
+        yield
+        if {path.name for path in work.iterdir()} == {LOCK}:
+            shutil.rmtree(work)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    )

@@ -1,0 +1,85 @@
+"""What the command fpga is asked for: conf/fpga, with types and bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import MinLen
+
+from anomaly_hep.bounds import Count, Positive
+
+# squared: the sum of mu^2, without exponential and variances, as CMS's AXOL1TL has it;
+# kl: the whole KL divergence, with the exponential as a table.
+ScoreName = Literal["squared", "kl"]
+Output = Literal["score", "decision"]
+
+
+@dataclass(frozen=True)
+class RTLSettings:
+    """`fpga.rtl`: conf/fpga/rtl.yaml."""
+
+    delay_per_stage: Positive
+    simulated_events: Count
+    synthesis: bool
+
+
+@dataclass(frozen=True)
+class HLS4MLSettings:
+    """`fpga.hls4ml`: conf/fpga/hls4ml.yaml."""
+
+    backends: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FINNSettings:
+    """`fpga.finn`: conf/fpga/finn.yaml."""
+
+    environment: str
+    make_environment: bool
+    events_per_second: Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChipSettings:
+    """The network on the chip, its score, its numbers, and the device."""
+
+    constituents: Count
+    phi: tuple[Count, ...]
+    rho: tuple[Count, ...]
+    latent_dim: Count
+    score: ScoreName
+    outputs: Annotated[tuple[Output, ...], MinLen(1)]
+    rejection: Positive
+    weight_bits: int
+    activation_bits: int
+    input_bits: int
+    output_bits: int
+    part: str
+    clock_ns: Positive
+
+    @property
+    def precision(self) -> dict[str, int]:
+        """Bits of the quantised encoder, as `TriggerEncoder` takes them."""
+        names = ("weight_bits", "activation_bits", "input_bits", "output_bits")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignSettings(ChipSettings):
+    """`fpga`: conf/fpga/design.yaml, and each export that is asked for."""
+
+    inputs: Mapping[str, Positive]
+    types: bool
+    float_starts: Count
+    float_steps: Count
+    float_learning_rate: Positive
+    quantized_steps: Count
+    quantized_learning_rate: Positive
+    batch_size: Count
+    training_events: Count
+    test_events: Count
+    rtl: RTLSettings | None = None
+    hls4ml: HLS4MLSettings | None = None
+    finn: FINNSettings | None = None

@@ -1,0 +1,151 @@
+"""Small encoders for a trigger, distilled from a trained model: students of its score.
+
+A student sees background events only, and of its teacher only the score: no label enters.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from anomaly_hep.errors import NonFiniteError
+from anomaly_hep.fpga.chipscore import float_score
+from anomaly_hep.fpga.design_settings import ScoreName
+from anomaly_hep.models.layers.trigger import TriggerEncoder
+
+# How often the student is compared with its teacher on validation events.
+_VALIDATIONS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Background events: the inputs of the student, and the teacher's scores as its targets."""
+
+    inputs: Float[Tensor, "event constituent input"]
+    targets: Float[Tensor, " event"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a student is trained: steps, peak of the one-cycle rate, batch size, seed."""
+
+    steps: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+
+
+def distillation_loss(
+    score: Float[Tensor, " event"], targets: Float[Tensor, " event"], scale: float | Tensor
+) -> Float[Tensor, ""]:
+    """Return the mean squared difference of log(score + scale) between student and teacher.
+
+    Logarithms, because a rejection depends on the order of events in the tail alone; `scale`, the
+    median of the targets, keeps the many small scores from dominating.
+    """
+    return (((score + scale) / (targets + scale)).log().square()).mean()
+
+
+def distil(
+    student: TriggerEncoder,
+    score: ScoreName,
+    examples: Examples,
+    validation: Examples,
+    schedule: Schedule,
+) -> tuple[TriggerEncoder, float]:
+    """Train a student; return it as it was at its lowest validation loss, and this loss."""
+    optimizer = torch.optim.AdamW(student.parameters(), schedule.learning_rate, weight_decay=1e-3)
+    one_cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, schedule.learning_rate, total_steps=schedule.steps
+    )
+    scale = examples.targets.median()
+    best, lowest = copy.deepcopy(student.state_dict()), float("inf")
+    every = max(schedule.steps // _VALIDATIONS, 1)
+    for step, rows in zip(
+        range(1, schedule.steps + 1), _batches(len(examples.targets), schedule), strict=False
+    ):
+        student.train()
+        values = float_score(score, student(examples.inputs[rows]))
+        loss = distillation_loss(values, examples.targets[rows], scale)
+        _refuse_non_finite(loss.item(), "training", step)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimizer.step()
+        one_cycle.step()
+        # Brevitas sets its scales from the first batches, so early losses are not final
+        if step % every == 0 and step > schedule.steps // 2:
+            values = scores(student, score, validation.inputs)
+            found = distillation_loss(values, validation.targets, scale).item()
+            _refuse_non_finite(found, "validation", step)
+            if found < lowest:
+                lowest, best = found, copy.deepcopy(student.state_dict())
+    student.load_state_dict(best)
+    return student.eval(), lowest
+
+
+def _refuse_non_finite(loss: float, where: str, step: int) -> None:
+    if not math.isfinite(loss):
+        raise NonFiniteError(
+            f"the {where} loss of the trigger's encoder is {loss} at step {step}. "
+            "Cure: a lower learning rate in fpga, unless the model's own scores are not finite"
+        )
+
+
+def _batches(count: int, schedule: Schedule) -> Iterator[Int64[Tensor, " row"]]:
+    """Yield rows of batches without end: every event comes once before any comes again."""
+    shuffle, size = torch.Generator().manual_seed(schedule.seed), schedule.batch_size
+    while True:
+        order = torch.randperm(count, generator=shuffle)
+        yield from order[: max(count // size, 1) * size].split(size)
+
+
+@torch.no_grad()
+def outputs(
+    encoder: TriggerEncoder, inputs: Float[Tensor, "event constituent input"]
+) -> Float[Tensor, "event output"]:
+    """Return the outputs of a trained encoder."""
+    encoder.eval()
+    return torch.cat([encoder(part).detach() for part in inputs.split(4096)])
+
+
+def scores(
+    encoder: TriggerEncoder, score: ScoreName, inputs: Float[Tensor, "event constituent input"]
+) -> Float[Tensor, " event"]:
+    """Return the float score of a trained encoder's outputs."""
+    return float_score(score, outputs(encoder, inputs))
+
+
+def quantized_copy(
+    encoder: TriggerEncoder, shape: Mapping[str, Any], precision: Mapping[str, int]
+) -> TriggerEncoder:
+    """Return a quantised encoder of the same shape that starts from the weights of a float one."""
+    result = TriggerEncoder(**shape, precision=precision)
+    missing, unexpected = result.load_state_dict(_weights(encoder), strict=False)
+    assert not unexpected
+    assert not [name for name in missing if name.endswith(("weight", "bias"))]
+    return result
+
+
+def float_copy(encoder: TriggerEncoder, shape: Mapping[str, Any]) -> TriggerEncoder:
+    """Return a float encoder with the weights of any other one and the outputs that `shape` asks.
+
+    These are the first: the means stand before the log-variances.
+    """
+    result = TriggerEncoder(**shape, precision=None)
+    weights, count = _weights(encoder), shape["outputs"]
+    result.load_state_dict(
+        {n: t[:count] if n.startswith("head.") else t for n, t in weights.items()}
+    )
+    return result.eval()
+
+
+def _weights(encoder: TriggerEncoder) -> dict[str, Tensor]:
+    return {n: t for n, t in encoder.state_dict().items() if n.endswith(("weight", "bias"))}

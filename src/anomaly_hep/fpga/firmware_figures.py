@@ -1,0 +1,122 @@
+"""Figures of firmware: efficiencies, agreement of chip and float scores, and cost in logic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64, Shaped
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from anomaly_hep.evaluate.figures.style import DENSITY_COLOURS, all_colours, house_style
+from anomaly_hep.evaluate.paper import load_paper
+from anomaly_hep.fpga.summary import FirmwareSummary
+from anomaly_hep.fpga.verify import Stage
+
+
+def efficiencies(summary: FirmwareSummary) -> Figure:
+    """Return the signal efficiencies of the float models and of the chip, with intervals."""
+    # all others have to be equal to the last of these
+    shown = [stage for stage in summary.stages if stage.equal is None]
+    paper = load_paper(summary.model.paper)
+    labels = paper.ordered(shown[0].efficiency)
+    with house_style():
+        figure = Figure(figsize=(9, 4.5), layout="constrained")
+        axes = figure.subplots()
+        for number, (stage, colour) in enumerate(zip(shown, all_colours(), strict=False)):
+            _draw(
+                axes,
+                np.arange(len(labels)) + 0.14 * (number - (len(shown) - 1) / 2),
+                np.array([stage.efficiency[label] for label in labels]),
+                color=colour,
+                label="integers: the chip"
+                if stage is shown[-1]
+                else stage.implementation.split(": ")[0],
+            )
+        axes.set_xticks(range(len(labels)), [paper.math(label) for label in labels])
+        axes.set_yscale("log")
+        axes.set_ylabel(f"signal efficiency at rejection {summary.design.rejection:g} [%]")
+        figure.legend(fontsize="small", frameon=False, loc="outside lower center", ncols=2)
+    return figure
+
+
+def agreement(
+    chip: Stage, reference: Stage, labels: Shaped[np.ndarray, " event"], summary: FirmwareSummary
+) -> Figure:
+    """Return the chip's score against the float encoder's, of background and of signals."""
+    background = labels == summary.background
+    with house_style():
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        chosen = {"background": background, "signals": ~background}
+        for axes, (title, rows) in zip(panels, chosen.items(), strict=True):
+            low, high = 0.0, float(np.quantile(reference.scores, 0.99))
+            axes.hist2d(
+                reference.scores[rows],
+                chip.scores[rows],
+                bins=np.linspace(low, high, 80),
+                norm="log",
+                cmap=DENSITY_COLOURS,
+            )
+            axes.plot([low, high], [low, high], color="#888888", linewidth=0.8)
+            axes.axhline(
+                summary.design.threshold_value,
+                color="#bd1f01",
+                linewidth=1.0,
+                label="the chip's threshold",
+            )
+            axes.set_title(title, fontsize="medium")
+            axes.set_xlabel("score of the float trigger encoder")
+        figure.axes[0].set_ylabel("score of the chip")
+        figure.axes[0].legend(fontsize="small", frameon=False)
+    return figure
+
+
+def trade_off(points: pd.DataFrame) -> Figure:
+    """Return mean signal efficiency against LUTs, one point a design, the Pareto front drawn.
+
+    `points` has the columns constituents, weight_bits, lut, efficiency, low, high.
+    """
+    with house_style():
+        figure = Figure(figsize=(7, 4.8), layout="constrained")
+        axes = figure.subplots()
+        for (size, some), colour in zip(
+            points.groupby("constituents"), all_colours(), strict=False
+        ):
+            intervals = some[["efficiency", "low", "high"]].to_numpy()
+            _draw(axes, some["lut"], intervals, color=colour, label=f"{size} constituents")
+            for lut, value, bits in zip(
+                some["lut"], intervals[:, 0], some["weight_bits"], strict=True
+            ):
+                axes.annotate(
+                    f"{bits} bit",
+                    (lut, 100 * value),
+                    xytext=(4, 4),
+                    textcoords="offset points",
+                    fontsize="x-small",
+                )
+        front = pareto(list(zip(points["lut"], 100 * points["efficiency"], strict=True)))
+        axes.step(*zip(*front, strict=True), where="post", color="#888888", zorder=0)
+        axes.set_xscale("log")
+        axes.set_xlabel("LUTs, da4ml's estimate")
+        axes.set_ylabel("signal efficiency at the rejection, mean over signals [%]")
+        axes.legend(fontsize="small", frameon=False, loc="upper left")
+    return figure
+
+
+def _draw(axes: Axes, x: Any, intervals: Float64[np.ndarray, "point 3"], **how: Any) -> None:
+    """Draw efficiencies, given as value, low and high, in % with their intervals."""
+    value, low, high = 100 * intervals.T
+    axes.errorbar(x, value, yerr=[value - low, high - value], fmt="o", markersize=5, **how)
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points (cost, gain) that no other beats in both, by rising cost."""
+    front: list[tuple[float, float]] = []
+    for cost, gain in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or gain > front[-1][1]:
+            front.append((cost, gain))
+    return front

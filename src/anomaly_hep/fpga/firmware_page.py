@@ -1,0 +1,49 @@
+"""report.html of a firmware run: a page that loads nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anomaly_hep.evaluate.cells import Cell, percent
+from anomaly_hep.evaluate.render import page
+from anomaly_hep.fpga import proof_tables
+from anomaly_hep.fpga.summary import FirmwareSummary
+
+_CAPTIONS = {
+    "efficiencies.png": "Signal efficiency where 1 in 100 background events fires, float models "
+    "beside the chip. Bars: central 68 % interval.",
+    "agreement.png": "Score of the chip against that of the float trigger encoder, event by event.",
+}
+
+
+def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
+    """Return the page of a run directory, its figures inside."""
+    figures = {directory / "figures" / name: caption for name, caption in _CAPTIONS.items()}
+    return page(
+        "firmware.html.j2",
+        title=f"{summary.model.title} in firmware",
+        subtitle=f"From {summary.model.checkpoint}; {summary.measured_on}.",
+        summary=summary,
+        compared=[stage for stage in summary.stages if stage.equal is not None],
+        cards=_cards(summary),
+        proof=proof_tables.proof(summary),
+        efficiencies=proof_tables.efficiencies(summary),
+        resources=proof_tables.resources(summary),
+        figures={path: caption for path, caption in figures.items() if path.exists()},
+        json=summary.to_json(),
+    )
+
+
+def _cards(summary: FirmwareSummary) -> dict[str, str | Cell]:
+    design = summary.design
+    values: dict[str, str | Cell] = {
+        "constituents × inputs": f"{design.constituents} × {len(design.ports)}",
+        "weights / activations": f"{design.weight_bits} / {design.activation_bits} bits",
+        "score": f"{design.score}, {design.score_type}",
+        "fires above": f"{design.threshold:,}",
+        "background that fires [%]": percent(*summary.background_firing),
+        "events with a clipped input": f"{100 * summary.inputs_beyond_range.events:.2f} %",
+    }
+    for row in summary.resources[:1]:
+        values[f"LUT ({row.tool})"] = f"{row.lut:,}"
+    return values

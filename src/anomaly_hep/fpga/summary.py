@@ -1,0 +1,124 @@
+"""fpga.json: the proof, the resources, and what a firmware engineer needs to know of the design."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from anomaly_hep.errors import ScoreTableError
+from anomaly_hep.evaluate.intervals import Interval
+from anomaly_hep.fpga.design_settings import ChipSettings
+from anomaly_hep.fpga.resources import Resources
+from anomaly_hep.fpga.verify import Comparison
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """The model, the events that it is compared on, and the paper that names their classes."""
+
+    checkpoint: str
+    name: str
+    encoder_parameters: int
+    events: str
+    origin: str
+    generator: str | None
+    title: str = ""
+    paper: str | None = None
+
+
+@dataclass(frozen=True)
+class PortSummary:
+    """An input of a constituent; its last bit is lsb / scale in physical units."""
+
+    name: str
+    type: str
+    lsb: float
+    center: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """The shape and the types of a layer, and the share of its weights that are zero."""
+
+    name: str
+    shape: tuple[int, int]
+    zero_weights: float
+    input: str
+    accumulator: str
+    output: str
+
+
+@dataclass(frozen=True)
+class SumSummary:
+    """The type that the sum over constituents needs, and that in which it is kept."""
+
+    exact: str
+    kept: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignSummary(ChipSettings):
+    """The network on the chip; the threshold as an integer and on the scale of the float score."""
+
+    threshold: int
+    score_type: str
+    threshold_value: float
+    ports: tuple[PortSummary, ...]
+    layers: tuple[LayerSummary, ...]
+    sum: SumSummary
+
+
+@dataclass(frozen=True)
+class ClippedSummary:
+    """Shares of events with a value beyond the range of any port, and of each port."""
+
+    events: float
+    ports: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class FirmwareSummary:
+    """The content of fpga.json: `exact` says whether nothing differs that had to be equal."""
+
+    stages: tuple[Comparison, ...]
+    resources: tuple[Resources, ...]
+    seconds: Mapping[str, float]
+    exact: bool
+    model: ModelSummary
+    events: Mapping[str, int]
+    background: str
+    design: DesignSummary
+    background_firing: Interval
+    inputs_beyond_range: ClippedSummary
+    remarks: tuple[str, ...]
+
+    @property
+    def measured_on(self) -> str:
+        """What events the numbers are of: simulated ones are called so."""
+        signals = sum(self.events.values()) - self.events[self.background]
+        return (
+            f"measured on {self.model.origin} events: {self.events[self.background]:,} "
+            f"{self.background} and {signals:,} signal"
+        )
+
+    def to_json(self) -> str:
+        """Return the text of fpga.json."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @staticmethod
+    def read(path: Path) -> FirmwareSummary:
+        """Read fpga.json; raises ScoreTableError for another file."""
+        try:
+            return TypeAdapter(FirmwareSummary).validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise ScoreTableError(
+                f"{path} is not what the command fpga writes "
+                f"({'.'.join(map(str, first['loc']))}: {first['msg']}). Cure: make this run anew, "
+                "or remove it"
+            ) from error

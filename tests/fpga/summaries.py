@@ -1,0 +1,77 @@
+"""A summary of a firmware run, made up: every kind of row, names of any kind."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from anomaly_hep.evaluate.intervals import Interval
+from anomaly_hep.fpga.resources import Resources
+from anomaly_hep.fpga.summary import (
+    ClippedSummary,
+    DesignSummary,
+    FirmwareSummary,
+    LayerSummary,
+    ModelSummary,
+    PortSummary,
+    SumSummary,
+)
+from anomaly_hep.fpga.verify import Comparison
+
+FLOATS = ("float model, all constituents: torch", "float model, 16 hardest constituents: torch",
+          "float trigger encoder, 16 hardest constituents: torch",
+          "quantisation-aware model: Brevitas")  # fmt: skip
+INTEGERS = ("integer reference: numpy", "QONNX graph: qonnx execution",
+            "hls4ml C simulation: Vitis, g++", "generated RTL: da4ml's interpreter",
+            "FINN's graph: thresholds, onnx execution")  # fmt: skip
+
+
+def make_summary(
+    *, wrong: int = 0, name: str = "", signals: Sequence[str] = ("Hbb", "Tbl")
+) -> FirmwareSummary:
+    """A summary in which `wrong` events of each export differ, and `name` is in every text."""
+    draw = random.Random(4)
+
+    def interval() -> Interval:
+        value = draw.uniform(0.05, 0.6)
+        return Interval(value, value - draw.uniform(0.001, 0.04), value + draw.uniform(0.001, 0.04))
+
+    efficiencies = {signal + name: interval() for signal in signals}
+    stages = [
+        Comparison(stage + name, 13000, None, None, 876 if number else None,
+                   {signal: interval() for signal in efficiencies}, interval())
+        for number, stage in enumerate(FLOATS)
+    ]  # fmt: skip
+    stages += [
+        Comparison(stage + name, 13000, 13000 - wrong, 2 * wrong, wrong, efficiencies, interval())
+        for stage in INTEGERS
+    ]
+    costs = (("da4ml estimate", 51498, 11635, 9, 1), ("yosys synth_xilinx -family xcup", 48074,
+             9578, 9, 1), ("FINN estimate (1.6.1)", 4638, None, 868, 136))  # fmt: skip
+    return FirmwareSummary(
+        stages=tuple(stages),
+        resources=tuple(
+            Resources(tool=tool + name, lut=lut, ff=ff, dsp=30, bram=9, pipeline_stages=clocks,
+                      initiation_interval=interval_)
+            for tool, lut, ff, clocks, interval_ in costs
+        ),
+        seconds={f"train float encoder{name}": 31.25},
+        exact=not wrong,
+        model=ModelSummary(f"runs/best.ckpt{name}", "toy", 9, f"data{name}", "simulated", None,
+                           f"Toy{name}", "liu2023"),
+        events={"QCD": 4000, **dict.fromkeys(efficiencies, 1000)},
+        background="QCD",
+        design=DesignSummary(
+            constituents=16, phi=(16, 8), rho=(16,), latent_dim=4, score="squared",
+            outputs=("score", "decision"), rejection=100.0, weight_bits=6, activation_bits=8,
+            input_bits=8, output_bits=10, part="xcvu13p-flga2577-2-e", clock_ns=2.5,
+            threshold=5123, score_type="ufixed<20,8>", threshold_value=2.5,
+            ports=(PortSummary(f"pt_rel{name}", "fixed<8,4>", 0.0625, 0.0, 10.0),),
+            layers=(LayerSummary("phi.0", (16, 12), 0.125, "fixed<8,1>", "fixed<17,5>",
+                                 "ufixed<8,3>"),),
+            sum=SumSummary("ufixed<12,4>", "ufixed<10,4>"),
+        ),
+        background_firing=Interval(0.0088, 0.007, 0.0105),
+        inputs_beyond_range=ClippedSummary(0.0003, {f"pt_rel{name}": 0.0003}),
+        remarks=(f"Nothing was placed.{name}",),
+    )  # fmt: skip

@@ -1,0 +1,45 @@
+"""Settings of the command fpga: types and bounds, each refused by its key."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from anomaly_hep.errors import ConfigError
+from tests.fpga.models import read_fpga_settings
+
+
+def test_every_export_has_its_settings() -> None:
+    found = read_fpga_settings()
+    assert found.rtl is not None
+    assert found.hls4ml is not None
+    assert found.finn is not None
+    assert found.phi == (16, 8)
+    assert found.inputs == {"pt_rel": 8, "delta_eta": 1, "delta_phi": 1, "log_pt": 4}
+    assert found.precision == {
+        "weight_bits": 6, "activation_bits": 8, "input_bits": 8, "output_bits": 10,
+    }  # fmt: skip
+    alone = read_fpga_settings("fpga=rtl")
+    assert (alone.hls4ml, alone.finn) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+fpga.corrupt=one_weight", "fpga.corrupt does not exist. Keys of fpga: activation_bits"),
+        ("+fpga.rtl.stages=3", "fpga.rtl.stages does not exist. Keys of fpga.rtl: delay_per_stage"),
+        ("fpga.score=chamfer", "fpga.score=chamfer. Cure: it should be 'squared' or 'kl'"),
+        ("fpga.outputs=[]", "fpga.outputs=[]. Cure: it should be a list that has at least 1 item"),
+        ("fpga.outputs=[score,latent]", "fpga.outputs.1=latent. Cure: it should be 'score' or 'd"),
+        ("fpga.float_steps=many", "fpga.float_steps=many. Cure: it should be a valid integer"),
+        ("fpga.constituents=0", "fpga.constituents=0. Cure: it should be greater than or equal to"),
+        ("fpga.weight_bits=3.5", "fpga.weight_bits=3.5. Cure: it should be a valid integer"),
+        ("fpga.phi=[8,0]", "fpga.phi.1=0. Cure: it should be greater than or equal to 1"),
+        ("fpga.clock_ns=0", "fpga.clock_ns=0. Cure: it should be greater than 0"),
+        ("fpga.rtl.simulated_events=0", "fpga.rtl.simulated_events=0. Cure: it should be greater"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_expected(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        read_fpga_settings(override)

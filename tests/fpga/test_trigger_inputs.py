@@ -1,0 +1,149 @@
+"""What a trigger sees of jets, against a slow reading of one jet at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from anomaly_hep.data.features import PARTICLE_TYPES
+from anomaly_hep.data.plan import Slice
+from anomaly_hep.data.reading import JetReading
+from anomaly_hep.errors import ConfigError
+from anomaly_hep.evaluate.scores import load_model
+from anomaly_hep.fpga.integers import Port
+from anomaly_hep.fpga.trigger_inputs import Jets, input_ports, read_jets, with_hardest
+from anomaly_hep.models.setvae import SetVAE
+from tests.data.files import write_toys
+from tests.fpga.models import write_checkpoint
+from tests.models.jets import random_batch, rows_of
+
+RANGES = {"log_pt": 4.0, "pt_rel": 8.0}
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[SetVAE, JetReading, Path]:
+    """A model, its reading, and a file of 60 jets of which some are too small."""
+    directory = write_toys(tmp_path_factory.mktemp("toys"), train=60, test=10, files=1)
+    write_checkpoint(
+        directory / "best.ckpt", directory, "model.encoder.layers=1",
+        "data.selection.jet_nparticles.min=9",
+    )  # fmt: skip
+    model, reading = load_model(directory / "best.ckpt")
+    assert isinstance(model, SetVAE)
+    assert isinstance(reading, JetReading)
+    return model, reading, next((directory / "train").iterdir())
+
+
+def test_ports_are_the_chosen_features_and_a_flag_for_each_type(
+    loaded: tuple[SetVAE, JetReading, Path],
+) -> None:
+    _, reading, _ = loaded
+    found = input_ports(reading, RANGES, types=True)
+    # conf/data/jetclass.yaml: center 1.7, scale 0.7; no center, scale 10
+    assert found[:2] == (
+        Port("log_pt", 4.0, False, 1.7, 0.7),
+        Port("pt_rel", 8.0, False, 0.0, 10.0),
+    )
+    assert [port.name for port in found[2:]] == list(PARTICLE_TYPES)
+    assert all(port.flag and port.range == 2.0 for port in found[2:])
+    assert input_ports(reading, RANGES, types=False) == found[:2]
+
+
+def test_a_feature_that_the_model_never_saw_is_refused(
+    loaded: tuple[SetVAE, JetReading, Path],
+) -> None:
+    with pytest.raises(ConfigError, match=r"fpga\.inputs\.mass is no input.*Cure: .*pt_rel, delta"):
+        input_ports(loaded[1], RANGES | {"mass": 1.0}, types=True)
+
+
+def test_jets_are_collected_as_if_one_by_one(loaded: tuple[SetVAE, JetReading, Path]) -> None:
+    model, reading, path = loaded
+    chosen = input_ports(reading, RANGES, types=True)
+    jets = read_jets(model, reading, [("QCD", Slice(path, 5, 55, 0))], chosen, 4)
+    events = reading.read(Slice(path, 0, 60, 0))
+    row = 0
+    for event in range(5, 55):
+        one = events.take(np.array([event]))
+        if one.lengths[0] < 9:
+            continue
+        batch, _ = reading.batch(one, np.array([event]), path)
+        order = sorted(range(len(batch.types)), key=lambda i: -float(batch.features[i, 0]))[:4]
+        for place, particle in enumerate(order):
+            features = batch.features[particle]
+            flags = [float(kind == batch.types[particle]) for kind in range(len(PARTICLE_TYPES))]
+            expected = [float(features[3]), float(features[0]), *flags]
+            np.testing.assert_array_equal(jets.inputs[row, place], np.float32(expected))
+        few = replace(
+            batch,
+            lengths=torch.tensor([4]),
+            features=batch.features[sorted(order)],
+            types=batch.types[sorted(order)],
+        )
+        with torch.inference_mode():
+            assert jets.score[row] == pytest.approx(float(model.encoder_score(batch)), rel=1e-4)
+            few_score = float(model.encoder_score(few))
+        assert jets.score_of_hardest[row] == pytest.approx(few_score, rel=1e-4)
+        row += 1
+    assert 5 < row == len(jets) < 50
+    assert set(jets.labels) == {"QCD"}
+
+
+def test_parts_keep_their_labels_and_their_order(
+    loaded: tuple[SetVAE, JetReading, Path],
+) -> None:
+    model, reading, path = loaded
+    chosen = input_ports(reading, RANGES, types=False)
+    parts = [("QCD", Slice(path, 0, 20, 0)), ("Hbb", Slice(path, 20, 60, 0))]
+    jets = read_jets(model, reading, parts, chosen, 3)
+    whole = read_jets(model, reading, [("any", Slice(path, 0, 60, 0))], chosen, 3)
+    np.testing.assert_array_equal(jets.inputs, whole.inputs)
+    lengths = reading.read(Slice(path, 0, 60, 0)).lengths
+    first = int((lengths[:20] >= 9).sum())
+    assert jets.labels.tolist() == ["QCD"] * first + ["Hbb"] * (len(jets) - first)
+    assert jets.inputs.shape[1:] == (3, 2)
+
+
+def test_no_events_are_refused(loaded: tuple[SetVAE, JetReading, Path]) -> None:
+    model, reading, _ = loaded
+    with pytest.raises(
+        ConfigError, match=r"Cure: fpga\.training_events and fpga\.test_events above"
+    ):
+        read_jets(model, reading, [], input_ports(reading, RANGES, types=True), 4)
+
+
+def test_the_hardest_keep_their_order_in_the_jet() -> None:
+    lengths = [2, 0, 5, 3]
+    batch = random_batch(lengths, seed=4)
+    found = with_hardest(batch, 3)
+    assert found.lengths.tolist() == [2, 0, 3, 3]
+    kept = []
+    for rows in rows_of(lengths):
+        momenta = batch.features[rows, 0].tolist()
+        least = sorted(momenta, reverse=True)[:3]
+        kept += [rows.start + place for place, value in enumerate(momenta) if value in least]
+    assert torch.equal(found.features, batch.features[kept])
+    assert torch.equal(found.types, batch.types[kept])
+    assert torch.equal(found.index, batch.index)
+
+
+def test_shuffling_keeps_events_together() -> None:
+    number = np.arange(300)
+    jets = Jets(
+        np.where(number < 200, "QCD", "Hbb"),
+        np.tile(number[:, None, None], (1, 2, 3)).astype(np.float32),
+        number * 2.0,
+        number * 3.0,
+    )
+    found = jets.shuffled()
+    order = found.score / 2
+    assert sorted(order) == number.tolist() != order.tolist()
+    np.testing.assert_array_equal(found.score_of_hardest, order * 3)
+    np.testing.assert_array_equal(found.inputs[:, 1, 2], order)
+    np.testing.assert_array_equal(found.labels == "QCD", order < 200)
+    # always the same order, and any first part has both classes
+    np.testing.assert_array_equal(jets.shuffled().score, found.score)
+    assert 50 < (found.labels[:100] == "QCD").sum() < 85
