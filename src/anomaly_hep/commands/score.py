@@ -18,11 +18,17 @@ from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.scores import Scorer, load_fitted, load_model
 from anomaly_hep.formats.files import format_of
+from anomaly_hep.models.execution import Execution
 
 
 def run(config: Mapping[str, Any]) -> None:
     """Score every event of every input file; labels are not read."""
-    scorer = open_scorer(Path(config["checkpoint"]), config["batch_size"], config["precision"])
+    scorer = open_scorer(
+        Path(config["checkpoint"]),
+        config["batch_size"],
+        config["precision"],
+        config["accelerator"],
+    )
     paths = input_files(config["input"])
     output = output_file(config["output"], paths)
     writer = None
@@ -38,10 +44,13 @@ def run(config: Mapping[str, Any]) -> None:
         Console().print(line)
 
 
-def open_scorer(checkpoint: Path, batch_size: int, precision: str) -> Scorer:
+def open_scorer(
+    checkpoint: Path, batch_size: int, precision: str, accelerator: str = "auto"
+) -> Scorer:
     """Return a checkpoint's model with the scores that were fitted beside it, ready to score."""
     model, reading = load_model(checkpoint)
-    return Scorer(model, reading, batch_size, precision, load_fitted(checkpoint.parent))
+    fitted, execution = load_fitted(checkpoint.parent), Execution.of(accelerator)
+    return Scorer(model, reading, batch_size, precision, fitted, execution)
 
 
 def tables(scorer: Scorer, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:

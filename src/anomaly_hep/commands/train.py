@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from anomaly_hep.evaluate.scores import (
 from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.fitting import Training
 from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.execution import Execution
 from anomaly_hep.models.loading import fitted_scores
 from anomaly_hep.run import RunDirectory, claim, default_path
 from anomaly_hep.runtime import Termination, keep_freed_memory
@@ -51,6 +52,7 @@ def run(config: Mapping[str, Any]) -> Path:
     keep_freed_memory()
     if config["threads"]:
         torch.set_num_threads(config["threads"])
+    execution_of(config)  # refuses a device that is not there before anything is begun
     console = Console()
     named = config["run_dir"]
     path = default_path(config, OUTPUTS) if named is None else Path(str(named))
@@ -78,7 +80,8 @@ def _make(
     path = directory.path
     lightning.seed_everything(config["seed"], verbose=False)
     console.print(f"run directory: {path}")
-    module, model = make_data(config), make_model(config)
+    module, model, execution = make_data(config), make_model(config), execution_of(config)
+    module.slotted, model.compile_steps = execution.slotted, execution.compiled
     module.check(model)
     check_fitted(model, fitted_scores(config["fitted_scores"]))
     ensure(config["data"], console)
@@ -92,6 +95,14 @@ def _make(
     results = finish(config, path, module, scorer, training_speed)
     close_dashboards(config, path, results)
     directory.finish({"default_score": results.default_score})
+
+
+def execution_of(config: Mapping[str, Any]) -> Execution:
+    """Return where and how a run's networks compute; raises ConfigError where they cannot."""
+    settings = config["trainer"]
+    devices = settings["devices"]
+    number = devices[0] if isinstance(devices, Sequence) and not isinstance(devices, str) else 0
+    return Execution.of(settings["accelerator"], settings.get("compile", "auto"), number)
 
 
 def make_data(config: Mapping[str, Any]) -> EventDataModule:
@@ -139,7 +150,10 @@ def score(
 ) -> Scorer:
     """Score the test files of every class with the best checkpoint into scores.parquet."""
     model, reading = load_model(path / "checkpoints" / "best.ckpt")
-    scorer = Scorer(model, reading, config["score_batch_size"], config["trainer"]["precision"])
+    precision = config["trainer"]["precision"]
+    scorer = Scorer(
+        model, reading, config["score_batch_size"], precision, execution=execution_of(config)
+    )
     if fitted := config["fitted_scores"]:
         scorer.fit(fitted, module.background_parts())
         write_fitted(scorer, fitted, path / "checkpoints")
