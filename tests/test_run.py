@@ -17,7 +17,7 @@ from anomaly_hep.atomic import atomic_path, write_text
 from anomaly_hep.errors import RunDirectoryError
 from anomaly_hep.models.layers import operators
 from anomaly_hep.processor import processor
-from anomaly_hep.run import claim, default_path
+from anomaly_hep.run import _git_revision, claim, default_path
 
 CONFIG: dict[str, Any] = {
     "model": {"name": "setvae", "beta": 0.1},
@@ -129,3 +129,23 @@ def test_an_exhausted_disk_leaves_the_old_file_and_no_remains(tmp_path: Path) ->
         fill_the_disk()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_revision_is_that_of_the_source_and_of_no_repository_around_it(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        own = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        command = ["git", "-C", str(tmp_path), *own, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet")
+    tracked, installed = tmp_path / "tracked.py", tmp_path / "installed.py"
+    tracked.touch()
+    installed.touch()
+    git("add", "tracked.py")
+    git("commit", "--quiet", "--message", "one file")
+    revision = git("rev-parse", "HEAD")
+    assert _git_revision(tracked) == f"{revision} with changes"
+    installed.unlink()
+    assert _git_revision(tracked) == revision
+    installed.touch()
+    assert _git_revision(installed) is None

@@ -22,7 +22,7 @@ def _finished(toys: Path) -> set[Path]:
 def test_a_failed_job_keeps_its_traceback_and_the_sweep_again_runs_what_is_missing(
     toys: Path,
 ) -> None:
-    rates = "model.optimizer.learning_rate=1e-3,1e30,2e-3"
+    rates = "model.phases.train.optimizer.lr=1e-3,1e30,2e-3"
     sweep = runs.train_command("-m", "data.dir=.", rates, *runs.TWO_CLASSES)
     runs.train_here(sweep, toys, expect=1)
     good = _finished(toys)

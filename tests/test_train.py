@@ -26,7 +26,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(toys: Path) -> Path:
     printed = runs.train(toys, "data.dir=.", "run_dir=run", "logger=wandb", "logger.mode=offline")
-    assert "H → bb" in printed
+    assert "H -> bb" in printed
     return toys / "run"
 
 
@@ -34,7 +34,7 @@ def test_the_run_directory_is_what_the_house_promises(run: Path) -> None:
     for name in (
         "config.yaml", "provenance.json", "ledger.json", "metrics.csv", "metrics.json",
         "scores.parquet", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "report.html",
-        "done.json", "figures/roc.png", "figures/losses.png", "figures/jets.png",
+        "done.json", "figures/roc.png", "figures/losses.png", "figures/particles.png",
     ):  # fmt: skip
         assert (run / name).stat().st_size > 0, name
     assert not (run / "error.txt").exists()
@@ -171,7 +171,7 @@ def test_a_run_can_be_evaluated_again(toys: Path, run: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_never_finishes_it(toys: Path) -> None:
     printed = runs.train(
-        toys, "data.dir=.", "run_dir=diverged", "model.optimizer.learning_rate=1e30", expect=1
+        toys, "data.dir=.", "run_dir=diverged", "model.phases.train.optimizer.lr=1e30", expect=1
     )
     assert "is not finite at step" in printed
     assert "batch" in printed

@@ -29,8 +29,9 @@ def test_a_supervised_run_is_stamped_and_shows_no_reconstruction(images: Path) -
     printed = _run(images, "cct")
     assert "SUPERVISED" in printed
     metrics = json.loads((images / "cct" / "metrics.json").read_text())
-    assert metrics["data"]["signal_in_training"] == "all"
+    assert "signal_in_training" not in metrics["data"]
     assert metrics["model"]["supervised"] is True
+    assert metrics["model"]["labels"] == {"train": ["*"]}
     assert metrics["model"]["parameters"] == 406_084
     assert set(metrics["scores"]) == {"signal_probability"}
     assert not (images / "cct" / "reconstructions.npz").exists()
@@ -40,7 +41,7 @@ def test_a_supervised_run_is_stamped_and_shows_no_reconstruction(images: Path) -
     assert ledger["streams"]["val"]["events"] == 10 + 9 * 2
     # scoring needs no label
     content = torch.load(images / "cct" / "checkpoints" / "best.ckpt", weights_only=True)
-    assert content["datamodule_hyper_parameters"]["signal_in_training"] == "all"
+    assert content["hyper_parameters"]["phases"]["train"]["labels"] == ["*"]
     runs.command(
         images, "score", "checkpoint=cct/checkpoints/best.ckpt", "input=test/svj_2100_0_7.npz",
         "output=svj.parquet",
@@ -71,9 +72,9 @@ def test_a_training_may_start_from_another_and_test_elsewhere(images: Path, weak
     assert (images / "started" / "done.json").exists()
 
 
-def test_labels_for_an_unsupervised_model_are_refused_before_any_file_is_made(
+def test_a_supervised_model_without_labels_is_refused_before_any_file_is_made(
     tmp_path: Path,
 ) -> None:
-    printed = _run(tmp_path, "imageae", "data.signal_in_training=all", expect=1)
-    assert "ImageAE learns without labels" in printed
-    assert {path.name for path in tmp_path.iterdir()} <= {"imageae", "outputs"}
+    printed = _run(tmp_path, "cct", "model.phases.train.labels=[]", expect=1)
+    assert "CCT is supervised, but model.phases.train.labels is empty" in printed
+    assert {path.name for path in tmp_path.iterdir()} <= {"cct", "outputs"}

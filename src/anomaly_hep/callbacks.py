@@ -1,89 +1,242 @@
-"""Checkpoints that a kill cannot harm, an orderly end on SIGTERM, and the speed of training."""
+"""What a training does beside its steps: checkpoints, rows of losses, milestones, its speed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import Callback
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from anomaly_hep.atomic import atomic_path
-from anomaly_hep.record import CSVRecord
-from anomaly_hep.runtime import Termination
+from anomaly_hep.errors import ConfigError
+from anomaly_hep.metrics_csv import MetricsCSV
+from anomaly_hep.models.phase import Phase
+from anomaly_hep.resuming import LAST, CheckpointFiles, Position
+from anomaly_hep.runtime import TERMINATED, Termination
 
 
 class Checkpoints(Callback):
-    """Write last.ckpt every `every_seconds` and best.ckpt at the best validation, each in one step.
+    """Keep last.ckpt every `every_seconds`, and at `best` the weights of the best validation.
 
-    The model's `checkpoint_term` says what is compared, on background alone. As long as the model's
-    objective still changes, the newest validated model is the best. After SIGTERM, last.ckpt is
-    written at the end of the running step, and the process ends with status 143 before the next.
+    The phase says which validation is best, on background alone unless it sees labels. As long as
+    the model's objective still changes, the newest validated weights are the best. The last epoch
+    ends with a validation whatever the others do, and so does a training that is stopped by
+    trainer.max_steps or max_time. After SIGTERM, last.ckpt is written behind the running batch, of
+    training or of validation, and the process ends with status 143.
     """
 
-    def __init__(self, directory: Path, *, every_seconds: float, termination: Termination) -> None:
-        self.directory, self.every_seconds = directory, every_seconds
-        self.termination = termination
-        self.best = float("inf")  # of the term, its sign turned where larger is better
+    def __init__(
+        self,
+        best: Path,
+        phase: Phase,
+        files: CheckpointFiles,
+        rows: MetricsCSV,
+        *,
+        every_seconds: float,
+        termination: Termination,
+    ) -> None:
+        self.best, self.phase, self.files, self.rows = best, phase, files, rows
+        self.every_seconds, self.termination = every_seconds, termination
+        self.value = float("inf")  # of the best validation, its sign turned where larger is better
+        self.waited = 0  # validations since then
+        self._ending = False
         self._saved_at = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best validation loss so far."""
-        return {"best": self.best}
+        """Return the value of the best validation so far, and how many were made since."""
+        return {"value": self.value, "waited": self.waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the best validation loss of the checkpoint."""
-        self.best = state_dict["best"]
+        """Go on from the best validation of the checkpoint."""
+        self.value, self.waited = state_dict["value"], state_dict["waited"]
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """From here on a SIGTERM waits for the end of the step."""
+        """From here on a SIGTERM waits for the end of the batch."""
         self.termination.deferred = True
+        trainer.should_stop = False  # max_time is looked at behind a batch, not before the first
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Drop what the record holds of steps that this run makes again."""
-        for logger in trainer.loggers:
-            if isinstance(logger, CSVRecord):
-                logger.forget_after(trainer.global_step)
+        """Answer SIGTERM without Lightning, which would leave behind the step without a word."""
+        self.termination.install()
+        self._saved_at = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save when it is time, or when SIGTERM came: Lightning leaves behind this step."""
-        if self.termination.requested or time.monotonic() - self._saved_at >= self.every_seconds:
-            self._save(trainer, "last.ckpt")
+        """Say where the training stands behind this batch, and save when it is time."""
+        done, batches = batch_idx + 1, int(trainer.num_training_batches)
+        last = done == batches
+        if done % trainer.accumulate_grad_batches and not last:
+            return  # gradients that wait for the step are in no checkpoint
+        self._ending = (
+            trainer.should_stop
+            or trainer.global_step == trainer.max_steps
+            or (last and trainer.current_epoch + 1 == trainer.max_epochs)
+        )
+        if self._ending:
+            # Lightning validates here, whatever the epoch, and leaves
+            trainer.check_val_every_n_epoch, trainer.should_stop = 1, True
+            done = batches
+        self._stand(trainer, done, validates=self._ending or _validates(trainer, done))
+        self._save_in_time(trainer)
+
+    def on_validation_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Leave a validation when SIGTERM came: it is made again from its beginning."""
+        if _any_rank(trainer, self.termination.requested):
+            self._save_in_time(trainer)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Keep the model with the best background validation under the final objective."""
-        term, best = pl_module.checkpoint_term
-        value = float(trainer.callback_metrics[f"val/{term}"])
+        """Keep the weights if they are the best so far, and step a schedule that follows a term."""
+        position = self.files.position
+        self._stand(trainer, position.batch, validates=False)
+        term, best = self.phase.checkpoint
+        value = _validated(trainer, term, f"model.phases.{self.phase.name}.checkpoint")
         value = value if best == "min" else -value
-        if not pl_module.objective_is_final or value < self.best:
-            self.best = value if pl_module.objective_is_final else float("inf")
-            self._save(trainer, "best.ckpt")
+        if not pl_module.objective_is_final or value < self.value:
+            self.value = value if pl_module.objective_is_final else float("inf")
+            self.waited = 0
+            trainer.save_checkpoint(self.best, weights_only=True)
+        else:
+            self.waited += 1
+        for config in trainer.lr_scheduler_configs:
+            schedule = config.scheduler
+            if isinstance(schedule, ReduceLROnPlateau) and pl_module.objective_is_final:
+                key = f"model.phases.{self.phase.name}.scheduler.monitor"
+                schedule.step(_validated(trainer, str(config.monitor).removeprefix("val/"), key))
+        if self._ending or self.waited == self.phase.patience:
+            trainer.should_stop = True
         for logger in trainer.loggers:
             logger.save()
 
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Save the end state, so that a kill while scoring repeats no training."""
-        self._save(trainer, "last.ckpt")
-        self.termination.deferred = False
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Save when it is time: schedules that follow the epoch or a validation have stepped."""
+        if trainer.should_stop:
+            self.files.position = replace(self.files.position, over=True)
+        self._save_in_time(trainer)
 
-    def _save(self, trainer: lightning.Trainer, name: str) -> None:
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Save the end of the phase, so that a kill in the next one or while scoring costs none."""
+        self._stand(trainer, 0, validates=False, over=True)
+        self._save(trainer)
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Answer SIGTERM at once again."""
+        self.termination.deferred = False
+        if self.termination.requested:
+            raise SystemExit(TERMINATED)
+
+    def _stand(
+        self, trainer: lightning.Trainer, batch: int, *, validates: bool, over: bool = False
+    ) -> None:
+        batches = int(trainer.num_training_batches)
+        epoch = trainer.current_epoch
+        if batch == batches and not validates:
+            epoch, batch = epoch + 1, 0
+        self.files.position = Position(
+            phase=self.phase.name,
+            earlier_steps=self.files.position.earlier_steps,
+            epoch=epoch,
+            batch=batch,
+            batches=batches,
+            step=trainer.global_step,
+            rows=len(self.rows.rows),
+            validates=validates,
+            over=over,
+        )
+
+    def _save_in_time(self, trainer: lightning.Trainer) -> None:
+        leaving = _any_rank(trainer, self.termination.requested)
+        due = time.monotonic() - self._saved_at >= self.every_seconds
+        if leaving or _any_rank(trainer, due):
+            self._save(trainer)
+        if leaving:
+            raise SystemExit(TERMINATED)
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        for logger in trainer.loggers:
+            logger.save()  # first: rows of steps that will be made again are dropped, others kept
+        trainer.save_checkpoint(self.best.with_name(LAST), weights_only=False)
         self._saved_at = time.monotonic()
-        content = trainer._checkpoint_connector.dump_checkpoint()
-        if trainer.is_global_zero:
-            with atomic_path(self.directory / name) as temporary:
-                torch.save(content, temporary)
+
+
+def _any_rank(trainer: lightning.Trainer, decision: bool) -> bool:
+    """Whether any rank decided so: all must save and leave together."""
+    return trainer.strategy.reduce_boolean_decision(decision, all=False)
+
+
+def _validates(trainer: lightning.Trainer, done: int) -> bool:
+    """Whether Lightning validates behind batch number `done` of the running epoch."""
+    every = trainer.check_val_every_n_epoch
+    if every is None:
+        done += trainer.current_epoch * int(trainer.num_training_batches)
+    elif (trainer.current_epoch + 1) % every:
+        return False
+    interval = trainer.val_check_batch  # None: by the clock
+    return interval is not None and done % int(interval) == 0
+
+
+def _validated(trainer: lightning.Trainer, term: str, key: str) -> float:
+    terms = {name.removeprefix("val/"): value for name, value in trainer.callback_metrics.items()}
+    if term not in terms:
+        raise ConfigError(
+            f"{key}: the validation has no term '{term}'. Cure: choose one of "
+            f"{', '.join(sorted(terms))}"
+        )
+    return float(terms[term])
+
+
+class LossRows(Callback):
+    """Hand the terms of the loss to the loggers: of every so many steps, and of each validation.
+
+    Rows carry the number of the step, counted from 0 over all phases, epoch and phase.
+    """
+
+    def __init__(self, phase: str, earlier_steps: int, every: int) -> None:
+        self.phase, self.earlier_steps, self.every = phase, earlier_steps, every
+        self._logged = 0  # steps of the phase at the last row
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Count from the step of the checkpoint, where the training goes on from one."""
+        self._logged = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log the step, when it is time."""
+        step = trainer.global_step
+        if step > self._logged and self.every and step % self.every == 0:
+            self._log(trainer, "train", outputs["terms"])
+            self._logged = step
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Log the validation."""
+        terms = {n: v for n, v in trainer.callback_metrics.items() if n.startswith("val/")}
+        self._log(trainer, "val", {n.removeprefix("val/"): v for n, v in terms.items()})
+
+    def _log(self, trainer: lightning.Trainer, stage: str, terms: Any) -> None:
+        row: dict[str, Any] = {f"{stage}/{name}": float(value) for name, value in terms.items()}
+        row |= {"epoch": trainer.current_epoch, "phase": self.phase}
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=self.earlier_steps + trainer.global_step - 1)
 
 
 class Milestones(Callback):
     """Keep the weights at given numbers of events seen, for curves against training size.
 
     An event counts once for each step that sees it; DDP ranks all count. Files are
-    milestone-N.ckpt, N the events seen at the step that reached the mark.
+    milestone-N.ckpt, N the events seen at the step that reached the mark, over all phases.
     """
 
     def __init__(self, directory: Path, marks: Sequence[int]) -> None:
@@ -104,12 +257,10 @@ class Milestones(Callback):
         """Count the step's events, and save when they reach a mark."""
         before = self.presented
         self.presented += len(batch) * trainer.world_size
-        if any(before < mark <= self.presented for mark in self.marks):
-            content = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
-            if trainer.is_global_zero:
-                path = self.directory / f"milestone-{self.presented}.ckpt"
-                with atomic_path(path) as temporary:
-                    torch.save(content, temporary)
+        reached = any(before < mark <= self.presented for mark in self.marks)
+        if self.marks and _any_rank(trainer, reached):
+            path = self.directory / f"milestone-{self.presented}.ckpt"
+            trainer.save_checkpoint(path, weights_only=True)
 
 
 class Speed(Callback):
@@ -121,8 +272,12 @@ class Speed(Callback):
 
     @property
     def events_per_second(self) -> float | None:
-        """Mean over all steps but the first; None when there were no more."""
+        """Mean over all steps but the first of each phase; None when there were no more."""
         return self.events / self.seconds if self.seconds else None
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Start with the first step."""
+        self._since = None
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int

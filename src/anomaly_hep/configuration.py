@@ -51,6 +51,11 @@ def directories() -> list[Path]:
     return [DIRECTORY, *configuration_directories()]
 
 
+def is_folder(key: str) -> bool:
+    """Return whether a key chooses a file of a folder, as model=NAME and model/encoder=NAME do."""
+    return any((place / key).is_dir() for place in directories())
+
+
 def compose(
     name: str, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -138,8 +143,7 @@ def _explain(name: str, overrides: Sequence[str], error: Exception) -> str:
 def _missing(name: str, overrides: Sequence[str], key: str) -> str | None:
     """Return what to say of a key that does not exist; None where it does."""
     # the groups chosen decide which keys there are: model=NAME has other ones than the default
-    rooms = directories()
-    groups = [o for o in overrides if any((d / o.split("=", 1)[0]).is_dir() for d in rooms)]
+    groups = [o for o in overrides if is_folder(o.split("=", 1)[0])]
     with _initialized():
         config: Any = hydra.compose(name, overrides=groups)
     parts = key.split(".")

@@ -9,6 +9,11 @@ class AnomalyHepError(Exception):
     """Base of all errors raised on purpose."""
 
 
+def in_one_line(error: BaseException) -> str:
+    """Return the kind of an error and the first line of what it says, for a message of ours."""
+    return f"{type(error).__name__}: {error}".split("\n", 1)[0]
+
+
 class ConfigError(AnomalyHepError):
     """A choice that does not exist, or two that contradict each other."""
 

@@ -74,12 +74,6 @@ class RunDirectory:
         """Whether the run is complete: then nothing in it is written again."""
         return (self.path / "done.json").exists()
 
-    @property
-    def last_checkpoint(self) -> Path | None:
-        """The checkpoint to go on from, if there is one."""
-        path = self.path / "checkpoints" / "last.ckpt"
-        return path if path.exists() else None
-
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Mark the run as complete."""
         (self.path / "error.txt").unlink(missing_ok=True)
@@ -196,15 +190,23 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _git_revision() -> str | None:
-    """Return the revision of the source, marked when files differ from it; None outside git."""
-    here = Path(__file__).resolve().parent
+def _git_revision(source: Path = Path(__file__)) -> str | None:
+    """Return the revision of the source, marked when files differ from it; None where git has none.
+
+    An installed package may lie in somebody else's repository, whose revision says nothing of it.
+    """
+    questions = (
+        ["ls-files", "--error-unmatch", source.name],
+        ["rev-parse", "HEAD"],
+        ["status", "--porcelain", "--", "."],
+    )
+    here = str(source.resolve().parent)
     try:
-        revision, status = (
+        _, revision, status = (
             subprocess.run(
-                ["git", "-C", str(here), *arguments], check=True, capture_output=True, text=True
+                ["git", "-C", here, *question], check=True, capture_output=True, text=True
             ).stdout.strip()
-            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "."])
+            for question in questions
         )
     except (OSError, subprocess.CalledProcessError):
         return None

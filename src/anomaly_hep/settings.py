@@ -42,7 +42,7 @@ class RunSettings:
 class TrainerSettings:
     """`trainer`: conf/trainer. What else `lightning.Trainer` takes may stand beside these."""
 
-    max_epochs: Count
+    max_epochs: Count | None
     precision: Precision
     gradient_clip_val: Positive | None
     log_every_n_steps: Count
@@ -185,9 +185,10 @@ def settings_of(command: str, config: Mapping[str, Any]) -> Any:
 def _check_trainer(values: Section) -> None:
     import lightning
 
-    # these are the product's own
+    # these are the product's own; a phase ends early by its own patience
     own = ("logger", "callbacks", "default_root_dir", "enable_checkpointing", "plugins",
-           "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler")  # fmt: skip
+           "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler",
+           "min_epochs", "min_steps", "fast_dev_run")  # fmt: skip
     checked([TrainerSettings, lightning.Trainer], values, "trainer", without=own)
 
 
@@ -200,8 +201,11 @@ def _check_data(values: Section) -> None:
 
 def _check_model(values: Section) -> None:
     from anomaly_hep.models.loading import model_class
+    from anomaly_hep.models.phase import Phase
 
     checked([model_class(str(values.get("_target_")))], _arguments(values), "model")
+    for name, choices in values["phases"].items():
+        checked([Phase], choices, f"model.phases.{name}", without=("name",))
 
 
 def _check_fitted(values: Section) -> None:

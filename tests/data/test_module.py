@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,15 @@ from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import reading_of
 from anomaly_hep.errors import ConfigError, MissingDataError
-from anomaly_hep.formats import darkshowers
-from tests.data.files import write_toy_images
+from anomaly_hep.formats import darkshowers, jetclass
+from tests.data.files import write_toy_images, write_toys
+from tests.toys import toy_jets
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SUEP = ["SUEP125", "SUEP200", "SUEP300", "SUEP400", "SUEP700", "SUEP1000"]
 SVJ = ["SVJ2100", "SVJ3100", "SVJ4100"]
 TRAIN, SIGNAL = 200, 12
+ALL = ("*",)
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +39,16 @@ def without_validation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_toy_images(tmp_path_factory.mktemp("images"), train=40, signal=8, test=2)
 
 
-def _module(directory: Path, signal: Any, **choices: Any) -> EventDataModule:
+def _module(
+    directory: Path, signal: Any = 0, labels: tuple[str, ...] = (), **choices: Any
+) -> EventDataModule:
     data = yaml.safe_load((CONF / "data" / "darkshowers.yaml").read_text())
     del data["defaults"]
     chosen = {"dir": str(directory), "signal_in_training": signal, "batch_size": 8}
     data |= chosen | {"chunk_events": 4, "simulation": {}} | choices
-    return make_data({"data": data, "seed": 1})
+    module = make_data({"data": data, "seed": 1})
+    module.begin(labels, 0)
+    return module
 
 
 def _by_file(parts: list[Slice]) -> dict[str, list[tuple[int, int]]]:
@@ -96,7 +101,7 @@ def test_a_share_counts_training_background_alone(without_validation: Path) -> N
 
 
 @pytest.mark.parametrize("signal", [0, 0.04])
-def test_no_label_is_in_a_batch_of_an_unsupervised_model(images: Path, signal: float) -> None:
+def test_no_label_is_in_a_batch_of_a_phase_without_labels(images: Path, signal: float) -> None:
     module = _module(images, signal)
     module.setup("fit")
     for stream in (module.train_dataloader(), module.val_dataloader()):
@@ -106,7 +111,7 @@ def test_no_label_is_in_a_batch_of_an_unsupervised_model(images: Path, signal: f
 
 
 def test_all_gives_every_class_with_the_number_of_its_group(images: Path) -> None:
-    module = _module(images, "all")
+    module = _module(images, labels=ALL)
     module.setup("fit")
     labels = Counter()
     for batch in module.train_dataloader():
@@ -119,10 +124,10 @@ def test_all_gives_every_class_with_the_number_of_its_group(images: Path) -> Non
     assert Counter(validated.tolist()) == {0: 20, 1: 6 * 3, 2: 3 * 3}
 
 
-def test_validation_of_a_supervised_model_is_no_part_of_its_training(
+def test_labelled_validation_is_no_part_of_the_training(
     without_validation: Path,
 ) -> None:
-    module = _module(without_validation, "all")
+    module = _module(without_validation, labels=ALL)
     train, val = _by_file(module.parts("train")), _by_file(module.parts("val"))
     assert train["svj_2100_0_7"] == [(0, 6)]
     assert val["svj_2100_0_7"] == [(6, 8)]
@@ -131,7 +136,7 @@ def test_validation_of_a_supervised_model_is_no_part_of_its_training(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_labels_stay_with_their_images(images: Path, workers: int) -> None:
-    module = _module(images, "all", augmentation=False, num_workers=workers)
+    module = _module(images, labels=ALL, augmentation=False, num_workers=workers)
     module.setup("fit")
     # every image by its energies, with the label that its file says
     known = {}
@@ -153,34 +158,63 @@ def test_labels_stay_with_their_images(images: Path, workers: int) -> None:
 
 
 def test_events_are_numbered_once(images: Path) -> None:
-    module = _module(images, "all")
+    module = _module(images, labels=ALL)
     module.setup("fit")
     index = np.concatenate([batch.index.numpy() for batch in module.train_dataloader()])
     assert len(np.unique(index)) == len(index)
 
 
 def test_scoring_reads_no_label_whatever_trained(images: Path) -> None:
-    module = _module(images, "all")
+    module = _module(images, labels=ALL)
     reading = reading_of(dict(module.hparams))
     assert "label" not in reading.columns
     assert type(module.reading) is type(reading)
 
 
-def _trained_by(module: EventDataModule, *, supervised: bool) -> None:
-    module.check(SimpleNamespace(supervised=supervised, accepts=ImageBatch))
+def test_labels_of_some_classes_are_seen_and_no_others(images: Path) -> None:
+    module = _module(images, labels=("SVJ2100", "SUEP400"))
+    module.setup("fit")
+    labels = torch.cat([batch.label for batch in module.train_dataloader()])
+    assert Counter(labels.tolist()) == {0: TRAIN, 1: 9, 2: 9}
+    assert {label for _, label in module._files} == {"QCD", "SUEP400", "SVJ2100"}
 
 
-def test_a_supervised_model_needs_all_and_all_needs_a_supervised_model(images: Path) -> None:
-    _trained_by(_module(images, "all"), supervised=True)
-    _trained_by(_module(images, 0.01), supervised=False)
-    for signal in (0, 0.01):
-        with pytest.raises(ConfigError, match=r"supervised.*Cure: set data.signal_in_training=all"):
-            _trained_by(_module(images, signal), supervised=True)
-    with pytest.raises(ConfigError, match=r"learns without labels.*Cure: set it to 0"):
-        _trained_by(_module(images, "all"), supervised=False)
+def test_the_next_phase_sees_labels_no_more_and_shuffles_otherwise(images: Path) -> None:
+    module = _module(images, labels=ALL)
+    orders = []
+    for number, labels in enumerate((ALL, (), ())):
+        module.begin(labels, number)
+        module.setup("fit")
+        batches = list(module.train_dataloader())
+        assert all((batch.label is None) == (not labels) for batch in batches)
+        orders.append(torch.cat([batch.index for batch in batches]).tolist())
+    assert sorted(orders[1]) == sorted(orders[2]) == list(range(TRAIN))
+    assert orders[1] != orders[2]
 
 
-@pytest.mark.parametrize("signal", ["some", -0.1, 1.5])
+def test_labelled_jets_without_groups_have_a_number_for_each_class(tmp_path: Path) -> None:
+    """data.signal_in_training=all trained on jets without any label, and did not say so."""
+    directory = write_toys(tmp_path, train=30, test=12)
+    for label in ("Hbb", "Tbl"):
+        events = toy_jets(5, label=label, seed=9)
+        for split in ("train", "val"):
+            jetclass.write(directory / split / f"{jetclass.PREFIXES[label]}_000.root", [events])
+    data = yaml.safe_load((CONF / "data" / "jetclass.yaml").read_text())
+    del data["defaults"]
+    module = make_data({"data": data | {"dir": str(directory), "simulation": {}}, "seed": 1})
+    module.begin(("Tbl", "Hbb"), 0)
+    module.setup("fit")
+    for loader, background in ((module.train_dataloader(), 30), (module.val_dataloader(), 12)):
+        labels = torch.cat([batch.label for batch in loader])
+        assert Counter(labels.tolist()) == {0: background, 1: 5, 2: 5}
+
+
+def test_labels_of_no_class_are_refused(images: Path) -> None:
+    with pytest.raises(ConfigError, match="SVJ1, which is no class"):
+        _module(images, labels=("SVJ1",))
+
+
+@pytest.mark.parametrize("signal", ["some", "all", -0.1, 1.5, True])
 def test_other_values_are_refused(images: Path, signal: Any) -> None:
     with pytest.raises(ConfigError, match=r"signal_in_training=.*Cure"):
         _module(images, signal)
@@ -195,7 +229,7 @@ def test_signals_without_a_group_are_refused(images: Path) -> None:
     with pytest.raises(ConfigError, match=r"needs data\.groups"):
         _module(images, 0.01, groups=None).parts("train")
     with pytest.raises(ConfigError, match=r"SUEP125.* in none of data\.groups"):
-        _module(images, "all", groups={"SVJ": SVJ}).parts("train")
+        _module(images, labels=ALL, groups={"SVJ": SVJ}).setup("fit")
     with pytest.raises(ConfigError, match="is no class"):
         _module(images, 0.01, groups={"SVJ": ["SVJ1"]}).parts("train")
     with pytest.raises(ConfigError, match="another group"):

@@ -17,7 +17,6 @@ from anomaly_hep.evaluate.figures.histograms import joint_density, score_histogr
 from anomaly_hep.evaluate.figures.reconstructions import reconstructed_particles
 from anomaly_hep.evaluate.figures.roccurves import roc_by_signal, roc_of_runs, roc_of_score
 from anomaly_hep.evaluate.figures.training import loss_curves, loss_terms
-from anomaly_hep.evaluate.metrics import EFFICIENCY_AT_100
 from anomaly_hep.evaluate.roc import ScoreDistribution
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.models.outputs import ParticleReconstruction
@@ -49,7 +48,7 @@ def figures(run, pairs):
     scores, results = run.distributions, run.results
     jets = run.reconstructions(ParticleReconstruction)
     return {
-        "efficiencies": efficiency_summary(results, EFFICIENCY_AT_100, PAPER.rows[5:6]),
+        "efficiencies": efficiency_summary(results, 100, PAPER.rows[5:6]),
         "roc": roc_by_signal(scores, results),
         "roc_kl": roc_of_score("kl", scores["kl"], results),
         "comparison": roc_of_runs({"a": scores["kl"], "b": scores["total"]}, results, "kl"),
@@ -100,7 +99,7 @@ def test_every_figure_says_how_many_events(figures, run):
 )
 def test_only_published_files_go_by_the_data_sets_plain_name(run, origin, title):
     results = replace(run.results, data=replace(run.results.data, origin=origin))
-    found = texts(efficiency_summary(results, EFFICIENCY_AT_100))
+    found = texts(efficiency_summary(results, 100))
     assert title in found
     assert not any("simulated" in text for text in found)
 

@@ -9,7 +9,7 @@ from tests.evaluate.fake_image_run import GROUPS, PAPER, image_results, image_sc
 from tests.evaluate.test_tables import keys, printed
 
 from anomaly_hep.evaluate.cells import Cell, plain
-from anomaly_hep.evaluate.metrics import SignalEfficiency
+from anomaly_hep.evaluate.metrics import signal_efficiency_at
 from anomaly_hep.evaluate.render import to_markdown
 from anomaly_hep.evaluate.tables import reconstruction_table, result_table
 
@@ -61,7 +61,7 @@ def test_the_trap_of_the_papers_bce_is_said(table):
 
 
 def test_other_metrics_have_no_means_and_no_published_rows(results):
-    table = result_table(results, metric=SignalEfficiency(10), published=PUBLISHED)
+    table = result_table(results, metric=signal_efficiency_at(10), published=PUBLISHED)
     assert keys(table) == [*GROUPS["SUEP"], *GROUPS["SVJ"]]
     assert not any(row.section == "published" for row in table.rows)
 

@@ -347,3 +347,19 @@ def test_mean_and_deviation_by_hand():
     assert deviation == pytest.approx(np.std([1, 2, 3, 6], ddof=1))
     assert (high - value, value - low) == pytest.approx((deviation / 2, deviation / 2))
     assert mean_interval(np.array([1.0]), np.array([2.0])) is None
+
+
+@given(st.integers(20, 400), st.integers(2, 200), st.floats(3, 300), st.booleans())
+def test_one_event_of_any_weight_leaves_an_interval(background, signal, power, in_signal):
+    rng = np.random.default_rng(background)
+    weights = [np.ones(background), np.ones(signal)]
+    weights[in_signal][0] = 10.0**power
+    values = rng.normal(size=background), rng.normal(1, 1, signal)
+    samples = [ScoreDistribution.of(v, w) for v, w in zip(values, weights, strict=True)]
+    for found in (
+        auc_interval(*samples),
+        efficiency_interval(*samples, 100),
+        efficiency_interval(*samples, 10),
+        fpr_interval(*samples, 0.4),
+    ):
+        assert found is None or 0 <= found.low <= found.value <= found.high <= 1

@@ -12,7 +12,7 @@ from rich.text import Text
 from tests.evaluate.fake_run import DATA, PAPER, jet_results, score_table
 
 from anomaly_hep.evaluate.cells import Cell, percent
-from anomaly_hep.evaluate.metrics import AREA, SignalEfficiency
+from anomaly_hep.evaluate.metrics import AREA, signal_efficiency_at
 from anomaly_hep.evaluate.render import to_markdown
 from anomaly_hep.evaluate.tables import published_table, result_table
 
@@ -101,7 +101,7 @@ def test_jets_in_groups_keep_the_table_of_jets():
 
 def test_a_metric_that_is_null_is_a_dash():
     results = jet_results(score_table(300))
-    table = result_table(results, metric=SignalEfficiency(1000))
+    table = result_table(results, metric=signal_efficiency_at(1000))
     assert "| **KL divergence** | – |" in to_markdown(table)
     assert any("rejection 1000" in remark for remark in table.remarks)
 

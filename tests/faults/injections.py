@@ -24,8 +24,8 @@ from tests.formats.test_jetclass2 import toy_jets2
 from tests.toys import toy_jets
 
 JETS = 1200  # two baskets
-ROOT_COLUMNS = list(jetclass.BRANCHES)
-PARQUET_COLUMNS = [*jetclass2.WRITTEN.particles, *jetclass2.WRITTEN.events]
+ROOT_COLUMNS = list(jetclass.LAYOUT.names)
+PARQUET_COLUMNS = list(jetclass2.WRITTEN.names)
 PAGE = b"<!DOCTYPE html><html><title>404 Not Found</title></html>"
 
 Columns = dict[str, Any]

@@ -25,12 +25,12 @@ def write_with_root(path: Path, jets: Events, *, basket_bytes: int, compression:
     file = ROOT.TFile(str(path), "RECREATE", "", compression)
     tree = ROOT.TTree(jetclass.TREE, "jets")
     vectors, scalars = {}, {}
-    for name, dtype in jetclass.PARTICLE_BRANCHES.items():
-        vectors[name] = ROOT.std.vector("float" if dtype.kind == "f" else "int")()
+    for name, column in jetclass.LAYOUT.particles.items():
+        vectors[name] = ROOT.std.vector("float" if column.dtype.kind == "f" else "int")()
         tree.Branch(name, vectors[name], basket_bytes)
-    for name, dtype in jetclass.EVENT_BRANCHES.items():
-        scalars[name] = np.zeros(1, dtype)
-        tree.Branch(name, scalars[name], f"{name}/{LEAF[dtype.kind]}", basket_bytes)
+    for name, column in jetclass.LAYOUT.events.items():
+        scalars[name] = np.zeros(1, column.dtype)
+        tree.Branch(name, scalars[name], f"{name}/{LEAF[column.dtype.kind]}", basket_bytes)
     edges = jets.offsets
     for i in range(len(jets)):
         for name, vector in vectors.items():

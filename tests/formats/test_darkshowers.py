@@ -16,10 +16,11 @@ from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats import darkshowers
 from anomaly_hep.formats.darkshowers import as_events, describe, read, write
 from anomaly_hep.formats.files import format_of
-from anomaly_hep.formats.pixels import EVENT_COLUMNS, HIT_COLUMNS
+from anomaly_hep.formats.ledger import file_sha256
+from anomaly_hep.formats.pixels import LAYOUT
 from anomaly_hep.types import Events
 
-COLUMNS = (*HIT_COLUMNS, *EVENT_COLUMNS)
+COLUMNS = LAYOUT.names
 
 
 def _images(number: int = 5, *, seed: int = 0) -> np.ndarray:
@@ -100,7 +101,7 @@ def test_written_files_are_the_published_format(tmp_path: Path) -> None:
     assert write(path, [events.take(np.arange(3)), events.take(np.arange(3, 5))], {"seed": 1}) == 5
     again = read(path, 0, 5, COLUMNS)
     np.testing.assert_array_equal(_dense(again), _images())
-    for name in EVENT_COLUMNS:
+    for name in LAYOUT.events:
         np.testing.assert_array_equal(again.events[name], events.events[name])
     assert describe(path).provenance == {"seed": 1}
     with np.load(path, allow_pickle=False) as content:
@@ -213,8 +214,8 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
 def test_published_files_are_known_by_their_checksum(tmp_path: Path, shared_data: Path) -> None:
     paths = sorted((shared_data / "darkshowers").glob("*/*.npz"))
     assert len(paths) == 12
-    assert all(darkshowers.is_published(path) for path in paths)
-    assert not darkshowers.is_published(_save(tmp_path / "a.npz"))
+    assert all(file_sha256(path) in darkshowers.PUBLISHED for path in paths)
+    assert file_sha256(_save(tmp_path / "a.npz")) not in darkshowers.PUBLISHED
 
 
 def test_the_published_excerpt(shared_data: Path) -> None:

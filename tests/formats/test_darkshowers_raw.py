@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats import darkshowers_raw as raw
-from anomaly_hep.formats.pixels import EVENT_COLUMNS, HIT_COLUMNS, downscale
+from anomaly_hep.formats.pixels import LAYOUT, downscale
 from anomaly_hep.types import Events
 
-EVERYTHING = [*HIT_COLUMNS, *EVENT_COLUMNS]
+EVERYTHING = list(LAYOUT.names)
 SHAPE = (286, 360)
 
 
@@ -117,7 +117,9 @@ def test_energy_and_order_are_kept(seed: int, most: int) -> None:
     event = np.repeat(np.arange(4), lengths).astype(np.int64)
     key = ((event * 3 + small["hit_channel"]) * 72 + small["hit_row"]) * 58
     assert (np.diff(key + small["hit_column"]) > 0).all()
-    assert {n: v.dtype for n, v in small.items()} == dict(HIT_COLUMNS)
+    assert {n: v.dtype for n, v in small.items()} == {
+        name: column.dtype for name, column in LAYOUT.particles.items()
+    }
 
 
 # ---- what is read
@@ -126,7 +128,9 @@ def test_energy_and_order_are_kept(seed: int, most: int) -> None:
 def test_event_columns_are_sums_of_the_hits(path: Path) -> None:
     events, wrote = raw.read(path, 0, 5, EVERYTHING), sparse()
     image = dense(wrote).astype(float)
-    assert {n: v.dtype for n, v in events.events.items()} == dict(EVENT_COLUMNS)
+    assert {n: v.dtype for n, v in events.events.items()} == {
+        name: column.dtype for name, column in LAYOUT.events.items()
+    }
     for channel, name in enumerate(("tracker", "ecal", "hcal")):
         np.testing.assert_allclose(
             events.events[f"energy_{name}"], image[:, channel].sum((1, 2)), rtol=1e-6

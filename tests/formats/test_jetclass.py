@@ -18,7 +18,7 @@ from anomaly_hep.formats import jetclass
 from anomaly_hep.types import Events
 
 BY_ROOT = Path(__file__).with_name("by_root.root")
-ALL = list(jetclass.BRANCHES)
+ALL = list(jetclass.LAYOUT.names)
 
 
 def by_uproot(path: Path, columns: list[str]) -> Events:
@@ -49,15 +49,17 @@ def test_what_is_written_is_read(tmp_path: Path, sizes: list[int]) -> None:
     read = jetclass.read(path, 0, sum(sizes), ALL)
     assert_same(read, Events.concatenate([*parts, toy_jets(0)]))
     columns = {**read.particles, **read.events}
-    assert {name: column.dtype for name, column in columns.items()} == dict(jetclass.BRANCHES)
+    assert {name: column.dtype for name, column in columns.items()} == {
+        name: jetclass.LAYOUT[name].dtype for name in ALL
+    }
 
 
 def test_the_tree_has_the_41_published_branches_and_one_counter(
     two_baskets: tuple[Path, Events],
 ) -> None:
     tree = uproot.open(two_baskets[0])["tree"]
-    assert len(jetclass.BRANCHES) == 41
-    assert set(tree.keys()) == {*jetclass.BRANCHES, "npart"}
+    assert len(jetclass.LAYOUT.names) == 41
+    assert set(tree.keys()) == {*jetclass.LAYOUT.names, "npart"}
     published = uproot.open(BY_ROOT)["tree"]
     for name in ALL:
         assert tree[name].interpretation.numpy_dtype == published[name].interpretation.numpy_dtype

@@ -18,7 +18,7 @@ from anomaly_hep.formats import jetclass
 from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.rootio.tree import Tree
 
-ALL = list(jetclass.BRANCHES)
+ALL = list(jetclass.LAYOUT.names)
 
 
 def test_a_replaced_file_is_read_anew(tmp_path: Path) -> None:

@@ -17,9 +17,7 @@ from anomaly_hep.formats import jetclass, jetclass2
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.types import Events
 
-COMMON = [
-    n for n in jetclass.BRANCHES if n in jetclass2.WRITTEN.particles | jetclass2.WRITTEN.events
-]
+COMMON = [name for name in jetclass.LAYOUT.names if name in jetclass2.WRITTEN.names]
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +109,7 @@ def test_lists_of_the_generator_have_their_own_lengths(parquet: Path) -> None:
 
 def test_every_published_column_is_known_with_its_type(parquet: Path) -> None:
     for prefix in ("part_", "jet_", "genpart_", "genjet_", "aux_genpart_"):
-        names = [name for name in jetclass2.BRANCHES if name.startswith(prefix)]
+        names = [name for name in jetclass2.LAYOUT.names if name.startswith(prefix)]
         events = jetclass2.read(parquet, 0, 100, names)
         assert set(events.particles) | set(events.events) == set(names)
 

@@ -206,5 +206,5 @@ def test_each_tensor_is_clipped_by_itself(model: Any) -> None:
 
 def test_weight_decay_is_the_published_one(model: Any) -> None:
     # TensorFlow Addons subtracts 1e-4 w from every variable; ours is lr x weight_decay
-    settings = model.optimizer_settings
-    assert settings["learning_rate"] * settings["weight_decay"] == pytest.approx(1e-4)
+    settings = model.phase.optimizer
+    assert settings["lr"] * settings["weight_decay"] == pytest.approx(1e-4)

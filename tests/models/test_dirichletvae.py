@@ -12,6 +12,7 @@ from scipy import integrate, stats
 from torch.utils.flop_counter import FlopCounterMode
 
 from anomaly_hep.models.dirichletvae import gaussian_divergence, laplace_prior, pixel_divergence
+from anomaly_hep.models.optimization import configured
 from tests.models.images import random_images
 from tests.models.jets import make_model
 
@@ -166,5 +167,5 @@ def test_training_draws_by_step_and_scoring_does_not(model: Any) -> None:
 
 
 def test_beta2_of_the_optimiser_is_the_models(model: Any) -> None:
-    optimizer = model.configure_optimizers()["optimizer"]
-    assert [group["betas"] for group in optimizer.param_groups] == [(0.9, 0.99)]
+    optimizer = configured(model.phase, model, 1)["optimizer"]
+    assert [tuple(group["betas"]) for group in optimizer.param_groups] == [(0.9, 0.99)]

@@ -186,7 +186,7 @@ def test_an_event_of_twice_the_weight_counts_as_two(case: Case) -> None:
 def test_labels_are_needed_by_supervised_models_alone(case: Case) -> None:
     plain = case.batch(2)
     if case.model.supervised:
-        with pytest.raises(ConfigError, match="signal_in_training=all"):
+        with pytest.raises(ConfigError, match=r"phases\.train\.labels=\['\*'\]"):
             case.model.loss(plain, "train")
     else:
         assert plain.label is None

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from anomaly_hep.errors import ConfigError, SimulationError
 from anomaly_hep.formats import darkshowers_raw as raw
-from anomaly_hep.formats.pixels import EVENT_COLUMNS, HIT_COLUMNS
+from anomaly_hep.formats.pixels import LAYOUT
 from anomaly_hep.simulate.darkshowers import Selection, simulation, with_dark_shower
 from anomaly_hep.simulate.detector import INVISIBLE, Candidates
 from anomaly_hep.simulate.generator import Generator
@@ -43,7 +43,7 @@ def made(quick: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Any
 
 
 def columns(path: Path) -> dict[str, np.ndarray]:
-    events = raw.read(path, 0, raw.describe(path).entries, [*HIT_COLUMNS, *EVENT_COLUMNS])
+    events = raw.read(path, 0, raw.describe(path).entries, LAYOUT.names)
     return {"lengths": events.lengths, **events.particles, **events.events}
 
 

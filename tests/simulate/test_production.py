@@ -31,7 +31,7 @@ SIZES = {"seed": 1, "jets_per_file": 10}
 
 def content(path: Path) -> dict[str, bytes]:
     entries = jetclass.describe(path).entries
-    events = jetclass.read(path, 0, entries, list(jetclass.BRANCHES))
+    events = jetclass.read(path, 0, entries, list(jetclass.LAYOUT.names))
     columns = {**events.particles, **events.events, "lengths": events.lengths}
     return {name: values.tobytes() for name, values in columns.items()}
 
@@ -288,7 +288,7 @@ def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path
 @pytest.mark.parametrize("label", jetclass.LABELS)
 def test_jets_are_consistent(label: str, sample: tuple[Path, ProductionReport]) -> None:
     path = sample[0] / "test" / f"{jetclass.PREFIXES[label]}_000.root"
-    jets = jetclass.read(path, 0, jetclass.describe(path).entries, list(jetclass.BRANCHES))
+    jets = jetclass.read(path, 0, jetclass.describe(path).entries, list(jetclass.LAYOUT.names))
     column = {**jets.particles, **jets.events}
     assert (column[f"label_{label}"] == 1).all()
     assert sum((column[f"label_{name}"] != 0).sum() for name in jetclass.LABELS) == len(jets)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
+from anomaly_hep.data.batch import ParticleBatch
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.evaluate.results import DataDescription, ModelDescription
+from anomaly_hep.evaluate.scores import Scorer
+from anomaly_hep.formats.files import format_of
 from anomaly_hep.formats.origin import origin_of
-from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.loading import score_descriptions
 
 
@@ -29,19 +29,19 @@ def describe_data(config: Mapping[str, Any], module: EventDataModule) -> DataDes
         background=module.background,
         groups=config["data"]["groups"] or {},
         trained_on=trained_on,
-        signal_in_training=module.signal.value or None,
-        event_noun=config["data"]["kind"],
+        signal_in_training=module.signal_share or None,
+        event_noun=format_of(files[0].path).EVENT_NOUN,
     )
 
 
-def describe_model(
-    config: Mapping[str, Any], model: AnomalyModel, table: pd.DataFrame
-) -> ModelDescription:
-    """Return name, size and operations, and where the paper says it the multiplicity of these."""
+def describe_model(config: Mapping[str, Any], scorer: Scorer) -> ModelDescription:
+    """Return name, size and operations, and the numbers of particles that these are for."""
+    model = scorer.model
     counts = model.parameter_counts()
-    known = "jet_nparticles" in table
-    multiplicity = float(table["jet_nparticles"].mean()) if known else 0.0
-    here = model.flops(multiplicity)
+    multiplicity = None
+    if issubclass(model.accepts, ParticleBatch):
+        multiplicity = scorer.rows / (scorer.counts.events - scorer.counts.rejected)
+    here = model.flops(multiplicity or 0.0)
     reference = model.reference_multiplicity
     printed = {} if reference is None else model.flops(reference)
     return ModelDescription(
@@ -51,7 +51,8 @@ def describe_model(
         flops_per_event=here["total"],
         encoder_flops_per_event=here["encoder"],
         supervised=model.supervised,
-        mean_multiplicity=multiplicity if known else None,
+        labels={phase.name: phase.labels for phase in model.phases if phase.labels},
+        mean_multiplicity=multiplicity,
         reference_multiplicity=reference,
         flops_at_reference=printed.get("total"),
         encoder_flops_at_reference=printed.get("encoder"),

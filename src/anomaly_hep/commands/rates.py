@@ -109,7 +109,7 @@ def _training(
     def train() -> None:
         for batch in batches:
             with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-                loss = model.loss(batch, model.phase)["loss"]
+                loss = model.loss(batch, model.phase.name)["loss"]
             optimizer.zero_grad()
             loss.backward()
             if images:

@@ -48,7 +48,7 @@ def tables(scorer: Scorer, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
     """Yield each file's events with their scores and the event columns that all files have."""
     files = [format_of(path).describe(path) for path in paths]
     shared = [c for c in files[0].columns if all(c in file.columns for file in files)]
-    columns = scorer.reading.event_columns(shared)
+    columns = format_of(files[0].path).LAYOUT.measured(shared)
     for file in files:
         yield scorer.score_file(file, columns, keep_rejected=True)
 

@@ -10,10 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from anomaly_hep.errors import ConfigError, MissingDataError
-from anomaly_hep.formats.files import format_of
+from anomaly_hep.formats.files import find_files, format_of
 
 IF_MISSING = ("simulate", "error")
-DATA_FILES = ("*.root", "*.parquet", "*.h5", "*.npz")
 
 
 def run(config: Mapping[str, Any]) -> None:
@@ -52,7 +51,7 @@ def ensure(data: Mapping[str, Any], console: Console) -> None:
             f"{', '.join(IF_MISSING)}"
         )
     directory = Path(data["dir"])
-    if _holds_foreign_files(directory):
+    if _holds_foreign_files(data):
         return
     from anomaly_hep.simulate.kinds import kind_of
     from anomaly_hep.simulate.production import plan, produce
@@ -77,8 +76,13 @@ def ensure(data: Mapping[str, Any], console: Console) -> None:
         console.print(report.summary())
 
 
-def _holds_foreign_files(directory: Path) -> bool:
-    """Return whether the first data file found there was made by something else than us."""
-    files = (p for pattern in DATA_FILES for p in sorted(directory.rglob(pattern)))
-    first = next((path for path in files if not path.name.startswith(".")), None)
-    return first is not None and format_of(first).describe(first).provenance is None
+def _holds_foreign_files(data: Mapping[str, Any]) -> bool:
+    """Return whether the first file of the data set that is there was made by something else."""
+    for split in ("train", "val", "test"):
+        for prefix in data["classes"].values():
+            try:
+                first = find_files(Path(data["dir"]), split, prefix)[0]
+            except MissingDataError:
+                continue
+            return format_of(first).describe(first).provenance is None
+    return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ import torch
 from hydra.utils import instantiate
 from rich.console import Console
 
-from anomaly_hep import tracking
 from anomaly_hep.atomic import atomic_path, write_text
-from anomaly_hep.callbacks import Checkpoints, Milestones, Speed
+from anomaly_hep.callbacks import Speed
 from anomaly_hep.commands.describe import describe_data, describe_model
 from anomaly_hep.commands.simulate import ensure
+from anomaly_hep.dashboards import close_dashboards, open_dashboards
 from anomaly_hep.data.module import EventDataModule
-from anomaly_hep.errors import CheckpointError, ConfigError
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.evaluation import evaluate
 from anomaly_hep.evaluate.figures import write_figures
 from anomaly_hep.evaluate.paper import load_paper
@@ -36,17 +35,17 @@ from anomaly_hep.evaluate.scores import (
     write_reconstructions,
 )
 from anomaly_hep.evaluate.tables import result_table
+from anomaly_hep.fitting import Training
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.loading import fitted_scores
-from anomaly_hep.record import CSVRecord
 from anomaly_hep.run import RunDirectory, claim, default_path
-from anomaly_hep.runtime import TERMINATED, Termination, keep_freed_memory
+from anomaly_hep.runtime import Termination, keep_freed_memory
 
 OUTPUTS = Path("outputs")
 
 
-def run(config: Mapping[str, Any]) -> None:
-    """Make the run that `config` describes, or the part of it that a kill left undone."""
+def run(config: Mapping[str, Any]) -> Path:
+    """Make the run that `config` describes, or the part that a kill left undone; return where."""
     termination = Termination()
     termination.install()
     keep_freed_memory()
@@ -58,13 +57,14 @@ def run(config: Mapping[str, Any]) -> None:
     if _rank():
         # Lightning started this process for a run that rank 0 holds already
         _make(config, RunDirectory(path), termination, console)
-        return
+        return path
     with claim(path, config) as directory:
         if directory.finished:
             console.print(f"{path} is finished; its results:")
         else:
             _make(config, directory, termination, console)
         _show(path, console)
+    return path
 
 
 def _rank() -> int:
@@ -82,38 +82,23 @@ def _make(
     module.check(model)
     check_fitted(model, fitted_scores(config["fitted_scores"]))
     ensure(config["data"], console)
-    trainer, speed = make_trainer(config, path, termination)
-    with warnings.catch_warnings():
-        # the streams read ahead by themselves; Lightning looks for workers of a DataLoader
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
-        last = directory.last_checkpoint
-        if last:
-            console.print(f"going on from {last}")
-        elif config["start_from"]:
-            start_from(model, Path(config["start_from"]))
-            console.print(f"starting with the weights of {config['start_from']}")
-        try:
-            trainer.fit(model, module, ckpt_path=last, weights_only=True)
-        except SystemExit:
-            # Lightning leaves by itself: on SIGTERM with status 0, which says finished, and on
-            # Ctrl-C with 1, which says failed
-            if termination.requested:
-                raise SystemExit(TERMINATED) from None
-            raise KeyboardInterrupt from None
-    if not trainer.is_global_zero:
+    dashboards = open_dashboards(config, path)
+    training = Training(model, module, config["trainer"], path, termination, dashboards)
+    training.fit(Path(config["start_from"]) if config["start_from"] else None, console)
+    if _rank():
         return
-    training_speed = _training_speed(path, speed)
+    training_speed = _training_speed(path, training.speed)
     scorer = score(config, path, module, console)
     results = finish(config, path, module, scorer, training_speed)
-    tracking.finish(config, path, results)
+    close_dashboards(config, path, results)
     directory.finish({"default_score": results.default_score})
 
 
 def make_data(config: Mapping[str, Any]) -> EventDataModule:
     """Return the data module of a configuration."""
     data = config["data"]
-    own = ("name", "title", "paper", "dir", "if_missing", "simulation", "weight", "test_dir")
+    own = ("name", "title", "paper", "dir", "if_missing", "simulation", "weight", "test_dir",
+           "download")  # fmt: skip
     chosen = {name: value for name, value in data.items() if name not in own}
     return EventDataModule(
         directory=data["dir"], test_directory=data["test_dir"], seed=config["seed"], **chosen
@@ -136,53 +121,6 @@ def make_model(config: Mapping[str, Any]) -> AnomalyModel:
             ) from error
         raise
     return model
-
-
-def start_from(model: AnomalyModel, path: Path) -> None:
-    """Give the model the weights of a checkpoint of the same model; raises CheckpointError."""
-    other, _ = load_model(path)
-    try:
-        model.load_state_dict(other.state_dict())
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"start_from={path} holds the weights of another network "
-            f"({str(error).splitlines()[0]}). Cure: give a checkpoint of the same model"
-        ) from error
-
-
-def make_trainer(
-    config: Mapping[str, Any], path: Path, termination: Termination
-) -> tuple[lightning.Trainer, Speed]:
-    """Return the Trainer of a configuration, and its clock."""
-    settings = dict(config["trainer"])
-    every, marks = settings.pop("checkpoint_every_seconds"), settings.pop("milestones")
-    epochs, between = settings["max_epochs"], settings["check_val_every_n_epoch"]
-    if epochs < between:
-        raise ConfigError(
-            f"trainer.max_epochs={epochs} ends before the first validation, which chooses the "
-            f"checkpoint. Cure: set trainer.check_val_every_n_epoch to {epochs} or less"
-        )
-    speed = Speed()
-    checkpoints = Checkpoints(path / "checkpoints", every_seconds=every, termination=termination)
-    milestones = Milestones(path / "checkpoints", marks or ())
-    record = CSVRecord(path / "metrics.csv")
-    loggers = [record, *tracking.loggers(config, path)]
-    try:
-        trainer = lightning.Trainer(
-            **settings,
-            default_root_dir=path,
-            logger=loggers,
-            callbacks=[milestones, checkpoints, speed],
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-        )
-    except TypeError as error:
-        raise ConfigError(
-            f"trainer: {error}. Cure: its keys are those of lightning.Trainer"
-        ) from error
-    return trainer, speed
 
 
 def _training_speed(path: Path, speed: Speed) -> float | None:
@@ -246,7 +184,7 @@ def finish(
     ledger = module.ledger.to_json()
     count_names = module.reading.count_names
     ledger["streams"] = {
-        **{split: count_names(stream.counts) for split, stream in module.streams.items()},
+        **{name: count_names(counts) for name, counts in module.counts.items()},
         "test": count_names(scorer.counts),
     }
     data = describe_data(config, module)
@@ -257,7 +195,7 @@ def finish(
     results = evaluate(
         table,
         data=data,
-        model=describe_model(config, scorer.model, table),
+        model=describe_model(config, scorer),
         default_score=scorer.model.default_score,
         speed=EventRates(training_speed, scored / scorer.seconds),
         paper=load_paper(config["data"]["paper"]),

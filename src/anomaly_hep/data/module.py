@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,29 +11,23 @@ import lightning
 import numpy as np
 
 from anomaly_hep.data.plan import Plan, Slice
-from anomaly_hep.data.reading import Reading, reading_of
-from anomaly_hep.data.signal import (
-    Groups,
-    SignalInTraining,
-    check_all_grouped,
-    class_numbers,
-    drawn,
-)
-from anomaly_hep.data.stream import EventStream
+from anomaly_hep.data.reading import Counts, Reading, reading_of
+from anomaly_hep.data.signal import Groups, check_share, class_numbers, drawn, labelled_classes
+from anomaly_hep.data.stream import EventStream, WholeEpochs
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError
 from anomaly_hep.formats.files import find_files, format_of
 from anomaly_hep.formats.ledger import Ledger
 from anomaly_hep.types import FileDescription
 
 ON_BAD_FILE = ("refuse", "skip")
+_BETWEEN_PHASES = 1_000_003  # keeps the seeds of phases apart from the next seeds of a user
 
 
 class EventDataModule(lightning.LightningDataModule):
     """Background events to train and validate on; which files hold which class for the tests.
 
-    signal_in_training: 0; or the events of each of `groups` that train among the background, as a
-    share of its number, without labels; or 'all', for a supervised model, which trains and
-    validates on all classes with labels.
+    signal_in_training: the events of each of `groups` that train among the background, as a share
+    of its number, without labels. What a phase of the training sees with labels `begin` says.
     test_directory: where the test files are if elsewhere, say published ones of a network that
     trains on simulated ones. kind: 'jets' or 'images', with the settings in `inputs` that its
     reading takes. classes: {label: file prefix}; only files of `background`, and of the signals
@@ -91,11 +85,22 @@ class EventDataModule(lightning.LightningDataModule):
         self.test_directory = Path(test_directory) if test_directory else self.directory
         self.num_workers, self.seed = num_workers, seed
         self.on_bad_file, self.max_bad_fraction = on_bad_file, max_bad_fraction
-        self.signal, self.groups = SignalInTraining(signal_in_training), groups
+        self.signal_share, self.groups = check_share(signal_in_training), groups
         self.reading = reading_of(self.hparams)
         self.ledger = Ledger()
         self.streams: dict[str, EventStream] = {}
+        self.counts: dict[str, Counts] = {}
         self._files: dict[tuple[str, str], list[FileDescription]] = {}
+        self.begin((), 0)
+
+    def begin(self, labels: Sequence[str], number: int) -> None:
+        """Enter a phase: the classes that it sees with labels, and its number among the phases.
+
+        Labelled classes validate too. Each phase shuffles in an order of its own.
+        """
+        self._labelled = labelled_classes(labels, list(self.classes), self.background)
+        self._phase = number
+        self.streams = {}
 
     def files(self, split: str, label: str) -> list[FileDescription]:
         """Return the usable files of one class in 'train', 'val' or 'test', in name order."""
@@ -133,7 +138,6 @@ class EventDataModule(lightning.LightningDataModule):
                 f"{type(model).__name__} takes {model.accepts.__name__}, but these data give "
                 f"{self.reading.makes.__name__}. Cure: choose a model and data that belong together"
             )
-        self.signal.check(model)
 
     def setup(self, stage: str) -> None:
         """Open the files of training and validation."""
@@ -146,17 +150,18 @@ class EventDataModule(lightning.LightningDataModule):
 
     def parts(self, split: str) -> list[Slice]:
         """Return the events of 'train' or 'val' as parts of files: background, then signals."""
-        numbers = self._class_numbers()
         parts, total = self._parts(split, self.background)
-        if self.signal.labelled:
-            for label in [label for label in numbers if label != self.background]:
+        if self._labelled:
+            for label in self._labelled:
                 more, events = self._parts(split, label)
                 parts += [replace(part, first=part.first + total) for part in more]
                 total += events
-        elif self.signal.share and split == "train":
+        elif self.signal_share and split == "train":
+            # refuses groups that contradict each other
+            class_numbers((), list(self.classes), self.background, self.groups)
             events = sum(part.stop - part.start for part in parts)
             parts += drawn(
-                self.signal.share, events, self.groups, lambda c: self.files("train", c), total
+                self.signal_share, events, self.groups, lambda c: self.files("train", c), total
             )
         return parts
 
@@ -190,22 +195,16 @@ class EventDataModule(lightning.LightningDataModule):
             return False
         return True
 
-    def _class_numbers(self) -> dict[str, int]:
-        """Return the number of each class, where signals train; else that of the background."""
-        if not self.signal.value:
-            return {self.background: 0}
-        numbers = class_numbers(list(self.classes), self.background, self.groups)
-        if self.signal.labelled:
-            check_all_grouped(list(self.classes), numbers)
-        return numbers
-
     def _reading(self) -> Reading:
-        """Return how the files of `parts` are read: with labels for a supervised model."""
-        if not self.signal.labelled:
+        """Return how the files of `parts` are read: with labels in a phase that sees them."""
+        if not self._labelled:
             return self.reading
-        numbers = self._class_numbers()
+        numbers = class_numbers(self._labelled, list(self.classes), self.background, self.groups)
         class_of_file = {
-            file.path: numbers[label] for (_, label), files in self._files.items() for file in files
+            file.path: numbers[label]
+            for (_, label), files in self._files.items()
+            for file in files
+            if label in numbers
         }
         return replace(self.reading, class_of_file=class_of_file)
 
@@ -215,7 +214,7 @@ class EventDataModule(lightning.LightningDataModule):
             batch_size=self.batch_size,
             chunk_events=self.chunk_events,
             pool_batches=self.pool_batches,
-            seed=self.seed,
+            seed=self.seed + self._phase * _BETWEEN_PHASES,
             shuffle=split == "train",
             rank=self.trainer.global_rank if self.trainer else 0,
             ranks=self.trainer.world_size if self.trainer else 1,
@@ -228,24 +227,37 @@ class EventDataModule(lightning.LightningDataModule):
         training = split == "train"
         # validation is short: its workers would live through training for nothing
         workers = self.num_workers if training else 0
-        return EventStream(plan, self._reading(), workers=workers, restart=not training)
+        name = f"{split}, phase {self._phase + 1}" if self._phase else split
+        return EventStream(
+            plan,
+            self._reading(),
+            workers=workers,
+            restart=not training,
+            counts=self.counts.setdefault(name, Counts()),
+        )
 
-    def train_dataloader(self) -> EventStream:
-        """Return the shuffled, resumable stream of training background."""
-        return self.streams["train"]
+    def train_dataloader(self) -> WholeEpochs:
+        """Return the shuffled, resumable stream of training events."""
+        return WholeEpochs(self.streams["train"])
 
     def val_dataloader(self) -> EventStream:
         """Return the validation background in file order."""
         return self.streams["val"]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the training stream stands.
+        """Return where the streams stand, and what was counted so far.
 
         Lightning saves this of a stateful loader too, but does not load it when a learning-rate
         schedule asked for the number of steps (seen in 2.6.6: the epoch's data then begin anew).
         """
-        return {"train": self.streams["train"].state_dict()}
+        return {
+            "streams": {split: stream.state_dict() for split, stream in self.streams.items()},
+            "counts": {name: counts.state_dict() for name, counts in self.counts.items()},
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the training stream go on from where it stood."""
-        self.streams["train"].load_state_dict(state_dict["train"])
+        """Let the streams and the counts go on from where they stood."""
+        for name, counts in state_dict["counts"].items():
+            self.counts.setdefault(name, Counts()).load_state_dict(counts)
+        for split, stream in self.streams.items():
+            stream.load_state_dict(state_dict["streams"][split])

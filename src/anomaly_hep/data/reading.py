@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,6 +48,15 @@ class Counts:
         self.rows += other.rows
         self.clipped = self.clipped + other.clipped
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts as plain numbers and lists, for a checkpoint."""
+        return vars(self) | {"clipped": np.asarray(self.clipped).tolist()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the counts that `state_dict` returned."""
+        clipped = np.asarray(state["clipped"], np.int64)
+        vars(self).update({**state, "clipped": clipped if clipped.ndim else int(clipped)})
+
 
 _CLASS = "class_number"  # a column that no file has
 
@@ -68,10 +77,6 @@ class Reading(ABC):
     @abstractmethod
     def columns(self) -> list[str]:
         """Columns to read; no label is among them."""
-
-    @abstractmethod
-    def event_columns(self, columns: Iterable[str]) -> list[str]:
-        """Return those of a file's columns that have one value per event and are no label."""
 
     @abstractmethod
     def batch(
@@ -120,10 +125,6 @@ class JetReading(Reading):
     def columns(self) -> list[str]:
         """Branches to read."""
         return list(dict.fromkeys([*self.features.columns, *self.selection.columns]))
-
-    def event_columns(self, columns: Iterable[str]) -> list[str]:
-        """Return the jet branches."""
-        return [name for name in columns if name.startswith("jet_") and name != "jet_label"]
 
     def batch(
         self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
@@ -182,10 +183,6 @@ class ImageReading(Reading):
     def augment(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the images, each rotated and mirrored by chance (`data.augment`)."""
         return rotated_and_mirrored(events, rng, self.shape[1:]) if self.augmentation else events
-
-    def event_columns(self, columns: Iterable[str]) -> list[str]:
-        """Return the sums over pixels and the number of tracks; label and mass are truth."""
-        return [n for n in columns if not n.startswith("hit_") and n not in ("label", "mass")]
 
     def batch(
         self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str

@@ -1,66 +1,54 @@
-"""Which signal events enter a training: none, a share of the background's number, or all."""
+"""Which signal events enter a training: none, a share without labels, or classes with theirs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.types import FileDescription
 
-ALL = "all"
 Groups = Mapping[str, Sequence[str]]
+EVERY = "*"  # among the labels of a phase: all classes
 
 
-@dataclass(frozen=True)
-class SignalInTraining:
-    """The setting data.signal_in_training: 0, a share up to 1, or 'all'; refuses any other."""
+def check_share(share: Any) -> float:
+    """Return the setting data.signal_in_training; raises ConfigError for what is no share."""
+    if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 1:
+        raise ConfigError(
+            f"data.signal_in_training={share} is no share. Cure: choose 0 (none), or a share of "
+            "the training background such as 0.01. Signals with their labels are for phases that "
+            "ask for them: model.phases.NAME.labels"
+        )
+    return float(share)
 
-    value: float | str
 
-    def __post_init__(self) -> None:
-        given = self.value
-        known = given == ALL if isinstance(given, str) else 0 <= given <= 1
-        if not known:
+def labelled_classes(
+    labels: Sequence[str], classes: Sequence[str], background: str
+) -> tuple[str, ...]:
+    """Return the signals that a phase sees with these labels, in the order of the data set."""
+    for label in labels:
+        if label not in (EVERY, *classes):
             raise ConfigError(
-                f"data.signal_in_training={given} does not exist. Cure: choose 0 (none), a share "
-                "of the training background such as 0.01, or all (for supervised models)"
+                f"model.phases.NAME.labels names {label}, which is no class. Cure: choose among "
+                f"{', '.join(classes)}, or '{EVERY}' for all"
             )
-
-    @property
-    def labelled(self) -> bool:
-        """Whether all signal events train, with their labels."""
-        return self.value == ALL
-
-    @property
-    def share(self) -> float:
-        """Events of each group per background event; 0 where all train."""
-        return 0.0 if isinstance(self.value, str) else float(self.value)
-
-    def check(self, model: Any) -> None:
-        """Refuse a model and a setting that do not belong together."""
-        supervised = bool(getattr(model, "supervised", False))
-        name = type(model).__name__
-        if supervised and not self.labelled:
-            raise ConfigError(
-                f"{name} is supervised: it learns from labelled signal events, but "
-                f"data.signal_in_training={self.value}. Cure: set data.signal_in_training=all, or "
-                "choose an unsupervised model"
-            )
-        if self.labelled and not supervised:
-            raise ConfigError(
-                f"data.signal_in_training=all gives the training every signal event and its label, "
-                f"but {name} learns without labels. Cure: set it to 0, or to a share such as 0.01; "
-                "all is for supervised models such as model=cct"
-            )
+    return tuple(c for c in classes if c != background and (EVERY in labels or c in labels))
 
 
-def class_numbers(classes: Sequence[str], background: str, groups: Groups | None) -> dict[str, int]:
-    """Return the number of each class for a classifier: 0 the background, then group by group."""
+def class_numbers(
+    signals: Sequence[str], classes: Sequence[str], background: str, groups: Groups | None
+) -> dict[str, int]:
+    """Return the number of each class for a classifier: 0 the background, then group by group.
+
+    Without groups each signal has a number of its own.
+    """
     numbers = {background: 0}
-    for number, (group, members) in enumerate((groups or {}).items(), start=1):
+    if not groups:
+        return numbers | {label: number for number, label in enumerate(signals, start=1)}
+    for number, (group, members) in enumerate(groups.items(), start=1):
         for label in members:
             if label not in classes:
                 raise ConfigError(
@@ -73,17 +61,12 @@ def class_numbers(classes: Sequence[str], background: str, groups: Groups | None
                     "group too. Cure: name each signal once"
                 )
             numbers[label] = number
-    return numbers
-
-
-def check_all_grouped(classes: Sequence[str], numbers: Mapping[str, int]) -> None:
-    """Refuse signals that are in no group: a classifier would not know what they are."""
-    without = [label for label in classes if label not in numbers]
-    if without:
+    if without := [label for label in signals if label not in numbers]:
         raise ConfigError(
             f"{', '.join(without)} are in none of data.groups, so they have no class to learn. "
-            "Cure: add them to a group, or take them out of data.classes"
+            "Cure: add them to a group, or leave them out of model.phases.NAME.labels"
         )
+    return numbers
 
 
 def drawn(

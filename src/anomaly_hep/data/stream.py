@@ -79,14 +79,22 @@ class EventStream:
     workers give the same batches. Memory holds `pool_batches` batches per worker, and two more
     pools that wait. A batch that a selection leaves empty is skipped. An iteration that was left
     early is continued by the next one, unless `restart` says that each begins at the first event.
+    `counts` are of the first epoch: later ones read the same events again.
     """
 
     def __init__(
-        self, plan: Plan, reading: Reading, *, workers: int = 0, restart: bool = False
+        self,
+        plan: Plan,
+        reading: Reading,
+        *,
+        workers: int = 0,
+        restart: bool = False,
+        counts: Counts | None = None,
     ) -> None:
         self.plan, self.reading, self.restart = plan, reading, restart
         self.epoch, self.batch = 0, 0
-        self.counts = Counts()
+        self.counts = Counts() if counts is None else counts
+        self._counted = 0  # pools
         self._loader = DataLoader(
             _Pools(plan, reading),
             batch_size=None,
@@ -100,17 +108,17 @@ class EventStream:
 
     def __iter__(self) -> Iterator[JaggedBatch]:
         # a consumer that knows the length stops at the last batch without asking for one more
-        if self.batch >= len(self):
-            self.epoch, self.batch = self.epoch + 1, 0
         if self.restart:
             self.batch = 0
+        elif self.batch >= len(self):
+            self.epoch, self.batch = self.epoch + 1, 0
         for pool in self._loader:
             if isinstance(pool, AnomalyHepError):
                 raise pool
-            # counts are of the first epoch: later ones read the same events again
-            if self.epoch == 0:
-                self.counts.add(pool.counts)
             skip = self.batch % self.plan.pool_batches
+            if self.epoch == 0 and self.batch // self.plan.pool_batches == self._counted:
+                self.counts.add(pool.counts)
+                self._counted += 1
             for number, piece in enumerate(_split(pool)):
                 if number < skip:
                     continue
@@ -121,12 +129,39 @@ class EventStream:
                     yield piece
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch and the number of batches handed out in it."""
-        return {"epoch": self.epoch, "batch": self.batch}
+        """Return the epoch, the number of batches handed out in it, and how much is counted."""
+        return {"epoch": self.epoch, "batch": self.batch, "counted": self._counted}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on behind the batch at which `state` was taken."""
-        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.epoch, self.batch, self._counted = state["epoch"], state["batch"], state["counted"]
+
+
+class WholeEpochs:
+    """A stream as Lightning's Trainer iterates it: an iteration has as many batches as an epoch.
+
+    One that begins in the middle of an epoch of the stream, as with limit_train_batches, goes on
+    with the next: a Trainer whose epoch ends early does not validate.
+    """
+
+    def __init__(self, stream: EventStream) -> None:
+        self.stream = stream
+        self.state_dict, self.load_state_dict = stream.state_dict, stream.load_state_dict
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def __iter__(self) -> Iterator[JaggedBatch]:
+        left = len(self)
+        while left:
+            before = left
+            for batch in self.stream:
+                left -= 1
+                yield batch
+                if not left:
+                    return
+            if left == before:
+                return  # a selection that no event passes
 
 
 def _split(pool: _Pool) -> Iterator[JaggedBatch]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
 
 from anomaly_hep.errors import ConfigError, NonFiniteError, ScoreTableError
-from anomaly_hep.evaluate.intervals import Interval, mean_interval
+from anomaly_hep.evaluate.intervals import mean_interval
 from anomaly_hep.evaluate.metrics import Metric
 from anomaly_hep.evaluate.paired import mean_auc_gain
 from anomaly_hep.evaluate.paper import Paper
@@ -55,27 +55,32 @@ def evaluate(
         raise ConfigError(
             f"default score '{default_score}' is not among the scores: {', '.join(names)}"
         )
-    classes, columns = _Classes.of(table, data.background), score_columns(table, paper)
-    data = replace(data, events={label: len(rows) for label, rows in classes.rows.items()})
+    weights, classes = event_weights(table), events_by_label(table)
+    if data.background not in classes:
+        raise ScoreTableError(
+            f"no event has the label '{data.background}' of the background (labels: "
+            f"{', '.join(sorted(classes)) or 'none'}); evaluate needs background and signals"
+        )
+    data = replace(data, events={label: len(rows) for label, rows in classes.items()})
+    columns = score_columns(table, paper)
     measured: dict[str, Mapping[str, Measured]] = {}
     means: dict[str, dict[str, Measured]] = {}
-    for name, values in columns.items():
-        scores = classes.distributions(values)
+    for name, scores in distributions(table, paper).items():
         tail = scores.pop(data.background)
         measured[name] = {
             label: {metric.key: metric.of(tail, signal) for metric in paper.metrics}
             for label, signal in scores.items()
         }
-        means[name] = {
-            group: {
-                m.key: m.mean(tail, [scores[label] for label in labels]) for m in paper.averaged
-            }
-            for group, labels in data.measured_groups.items()
-        }
-        if paper.reference in columns and name in names:
-            for group, labels in data.measured_groups.items():
-                gain = classes.gain(values, columns[paper.reference], labels)
-                means[name][group] = {**means[name][group], gain_key(paper): gain}
+        means[name] = {}
+        for group, labels in data.measured_groups.items():
+            signals = [scores[label] for label in labels]
+            found = {metric.key: metric.mean(tail, signals) for metric in paper.averaged}
+            if paper.reference in columns and name in names:
+                rows = [classes[label] for label in labels]
+                found[gain_key(paper)] = mean_auc_gain(
+                    columns[name], columns[paper.reference], weights, classes[data.background], rows
+                )
+            means[name][group] = found
     return Results(
         data=data,
         model=model,
@@ -85,7 +90,7 @@ def evaluate(
         scores={name: measured[name] for name in names},
         baselines={name: found for name, found in measured.items() if name not in names},
         means=means if data.groups else None,
-        reconstruction=_quality(table, classes),
+        reconstruction=_quality(table, classes, weights),
         notes=(
             *_left_out(table, data, paper),
             *(note for metric in paper.metrics for note in _absent(metric, measured, data)),
@@ -137,45 +142,31 @@ def events_by_label(table: pd.DataFrame) -> dict[str, Rows]:
     }
 
 
-@dataclass(frozen=True, eq=False)
-class _Classes:
-    """The rows of each class of a table, and the weight of each of its events."""
+def event_weights(table: pd.DataFrame) -> Values:
+    """Return the events' weights, after a look for the columns that every table has."""
+    for column in ("event_id", "label", "weight"):
+        if column not in table:
+            raise ScoreTableError(f"the table of scores has no column '{column}'; score it again")
+    weights: Values = table["weight"].to_numpy(np.float64)
+    check_weights(weights, "weight")
+    return weights
 
-    rows: Mapping[str, Rows]
-    weights: Values
-    background: str
 
-    @staticmethod
-    def of(table: pd.DataFrame, background: str) -> _Classes:
-        for column in ("event_id", "label", "weight"):
-            if column not in table:
-                raise ScoreTableError(
-                    f"the table of scores has no column '{column}'; score it again"
-                )
-        weights = table["weight"].to_numpy(np.float64)
-        check_weights(weights, "weight")
-        rows = events_by_label(table)
-        if background not in rows:
-            raise ScoreTableError(
-                f"no event has the label '{background}' of the background (labels: "
-                f"{', '.join(sorted(rows)) or 'none'}); evaluate needs background and signals"
-            )
-        return _Classes(rows, weights, background)
-
-    def distributions(self, values: Values) -> dict[str, ScoreDistribution]:
-        """Return one score's distribution in every class."""
-        return {
-            label: ScoreDistribution.of(values[rows], self.weights[rows], name=label)
-            for label, rows in self.rows.items()
+def distributions(table: pd.DataFrame, paper: Paper) -> dict[str, dict[str, ScoreDistribution]]:
+    """Return every score and baseline of a table by name and class."""
+    weights, classes = event_weights(table), events_by_label(table)
+    return {
+        name: {
+            label: ScoreDistribution.of(values[rows], weights[rows], name=label)
+            for label, rows in classes.items()
         }
-
-    def gain(self, values: Values, reference: Values, labels: Iterable[str]) -> Interval:
-        """Return how much larger the mean area over `labels` is than that of the reference."""
-        background, signals = self.rows[self.background], [self.rows[s] for s in labels]
-        return mean_auc_gain(values, reference, self.weights, background, signals)
+        for name, values in score_columns(table, paper).items()
+    }
 
 
-def _quality(table: pd.DataFrame, classes: _Classes) -> dict[str, dict[str, Spread | None]] | None:
+def _quality(
+    table: pd.DataFrame, classes: Mapping[str, Rows], weights: Values
+) -> dict[str, dict[str, Spread | None]] | None:
     """Return how well images are reconstructed: mean and deviation by class and quantity.
 
     arXiv:2306.12955 Table 8 gives both for the background. A class of less than two events has
@@ -183,12 +174,12 @@ def _quality(table: pd.DataFrame, classes: _Classes) -> dict[str, dict[str, Spre
     """
     if not set(QUALITIES.values()) <= set(table.columns):
         return None
-    found: dict[str, dict[str, Spread | None]] = {label: {} for label in classes.rows}
+    found: dict[str, dict[str, Spread | None]] = {label: {} for label in classes}
     for name, column in QUALITIES.items():
         values = table[column].to_numpy(np.float64)
         _check_finite(table, column, values)
-        for label, rows in classes.rows.items():
-            measured = mean_interval(values[rows], classes.weights[rows])
+        for label, rows in classes.items():
+            measured = mean_interval(values[rows], weights[rows])
             found[label][name] = None if measured is None else Spread(*measured)
     return found
 

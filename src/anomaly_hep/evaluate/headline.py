@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from anomaly_hep.evaluate.cells import percent
 from anomaly_hep.evaluate.intervals import Interval
-from anomaly_hep.evaluate.metrics import AREA, SignalEfficiency
+from anomaly_hep.evaluate.metrics import AREA, Metric
 from anomaly_hep.evaluate.remarks import SUPERVISED, signal_in_training
 from anomaly_hep.evaluate.results import Results
 
@@ -43,7 +43,7 @@ def best_and_worst_area(results: Results) -> str:
     )
 
 
-def best_and_worst_efficiency(metric: SignalEfficiency) -> Callable[[Results], str]:
+def best_and_worst_efficiency(metric: Metric) -> Callable[[Results], str]:
     """Return a sentence of the signals that a cut keeps most and least of.
 
     It also says for how many signals the score keeps more than the paper's reference does.

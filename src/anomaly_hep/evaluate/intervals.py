@@ -228,7 +228,11 @@ def _mixed_beta_quantile(
     def excess(x: float) -> float:
         return float(share @ np.where(zero, 1.0, betainc(solid, b, x))) - probability
 
-    return float(brentq(excess, edges.min(), edges.max(), xtol=1e-15, rtol=1e-10))
+    low, high = float(edges.min()), float(edges.max())
+    # components of hardly an event have quantiles that no floating-point number is as small as
+    if excess(low) >= 0:
+        return low
+    return high if excess(high) <= 0 else float(brentq(excess, low, high, xtol=1e-15, rtol=1e-10))
 
 
 def _distinct(

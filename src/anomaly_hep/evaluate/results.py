@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from anomaly_hep.atomic import write_text
-from anomaly_hep.errors import ConfigError, RunDirectoryError
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.evaluate.paper import MEAN, Paper
 from anomaly_hep.models.outputs import ScoreDescription
@@ -30,8 +30,8 @@ class DataDescription:
     """The events that a run was tested on.
 
     `events` counts them by label; `groups` are labels of signals that belong together, such as one
-    model at several masses. `signal_in_training` is the share of signal among the training events,
-    or 'all'. `event_noun` is what one calls them: jets, images, events.
+    model at several masses. `signal_in_training` is the share of signal among the training events
+    without labels. `event_noun` is what one calls them: jets, images, events.
     """
 
     name: str
@@ -41,7 +41,7 @@ class DataDescription:
     events: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     trained_on: str | None = None
-    signal_in_training: float | str | None = None
+    signal_in_training: float | None = None
     event_noun: str = _said("events")
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class ModelDescription:
     """A model: its size, its operations per event, and the titles of its scores in their order.
 
     Operations are counted at the mean multiplicity of the test events, and at the one that the
-    paper counts them at.
+    paper counts them at. `labels` are the classes that a phase of the training saw with labels.
     """
 
     name: str
@@ -90,6 +90,7 @@ class ModelDescription:
     flops_per_event: float
     encoder_flops_per_event: float
     supervised: bool = False
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     mean_multiplicity: float | None = None
     reference_multiplicity: float | None = None
     flops_at_reference: float | None = None
@@ -187,7 +188,7 @@ class Results:
             "data": _stored(self.data),
             "model": _stored(self.model),
             "default_score": self.default_score,
-            "speed": _stored(self.speed) | vars(self.speed),
+            "speed": dict(vars(self.speed)),
             "scores": self.scores,
             "baselines": self.baselines,
             "notes": list(self.notes),
@@ -202,13 +203,26 @@ class Results:
         return content
 
     @staticmethod
-    def from_json(content: Any, paper: Paper) -> Results:
-        """Return the results that metrics.json holds; any damage raises some exception."""
+    def from_json(
+        content: Any,
+        paper: Paper,
+        *,
+        title: str,
+        scores: Mapping[str, ScoreDescription],
+        event_noun: str,
+    ) -> Results:
+        """Return the results that metrics.json holds; any damage raises some exception.
+
+        What the file does not hold is given: the model's title, its scores' and the events' noun.
+        """
+        data, default_score = content["data"], content["default_score"]
+        if data["background"] not in data["events"] or default_score not in content["scores"]:
+            raise ValueError("its background or its default score is none that it has")
         means, quality = content.get("means"), content.get("reconstruction")
         return Results(
-            data=DataDescription(**content["data"]),
-            model=ModelDescription(**content["model"]),
-            default_score=str(content["default_score"]),
+            data=DataDescription(**data, event_noun=event_noun),
+            model=ModelDescription(**content["model"], title=title, scores=scores),
+            default_score=default_score,
             speed=EventRates(**content["speed"]),
             paper=paper,
             scores=_measured(content["scores"]),
@@ -226,45 +240,15 @@ def write_results(path: Path, results: Results) -> None:
     write_text(path, text + "\n")
 
 
-def read_results(
-    path: Path, paper: Paper, *, title: str, scores: Mapping[str, ScoreDescription], noun: str
-) -> Results:
-    """Return the results of metrics.json; raises RunDirectoryError for a damaged one.
-
-    What the file does not hold is given: the model's title, its scores' and the events' noun.
-    """
-    try:
-        found = Results.from_json(json.loads(path.read_text("utf-8")), paper)
-        described = replace(found.model, title=title, scores=scores)
-        if found.data.background not in found.data.events:
-            raise ValueError(f"no event of the background '{found.data.background}'")
-        if found.default_score not in found.scores:
-            raise ValueError(f"default score '{found.default_score}' is not among the scores")
-    # whatever the bytes of a damaged file happen to be
-    except Exception as error:
-        raise RunDirectoryError(
-            f"{path} is damaged ({type(error).__name__}: {error}). Cure: remove done.json beside "
-            "it and start the run's own command again, which scores and evaluates once more"
-        ) from error
-    return replace(found, model=described, data=replace(found.data, event_noun=noun))
-
-
 def _stored(described: Any) -> dict[str, Any]:
     """Return the fields that metrics.json holds: optional ones where they say something."""
     return {
-        f.name: getattr(described, f.name)
+        f.name: value
         for f in fields(described)
         if f.metadata.get("stored", True)
-        and (_is_required(f) or getattr(described, f.name) != _default(f))
+        for value in [getattr(described, f.name)]
+        if value or f.default is f.default_factory is MISSING
     }
-
-
-def _is_required(one: Any) -> bool:
-    return one.default is MISSING and one.default_factory is MISSING
-
-
-def _default(one: Any) -> Any:
-    return one.default if one.default is not MISSING else one.default_factory()
 
 
 def _measured(content: Any) -> dict[str, dict[str, Measured]]:

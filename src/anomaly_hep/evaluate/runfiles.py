@@ -13,17 +13,14 @@ import pandas as pd
 import yaml
 
 from anomaly_hep.errors import ConfigError, MissingDataError, RunDirectoryError
-from anomaly_hep.evaluate.evaluation import events_by_label, score_columns
+from anomaly_hep.evaluate.evaluation import distributions
 from anomaly_hep.evaluate.paper import Paper, PublishedRow, paper_of
-from anomaly_hep.evaluate.results import Results, read_results
+from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.roc import ScoreDistribution
 from anomaly_hep.models.loading import model_class, score_descriptions
 from anomaly_hep.models.outputs import Reconstruction, ScoreDescription
 
 _Content = TypeVar("_Content")
-
-# of one score or baseline, by class
-Distributions = dict[str, ScoreDistribution]
 
 
 class RunFiles:
@@ -39,12 +36,14 @@ class RunFiles:
     @cached_property
     def results(self) -> Results:
         """Content of metrics.json, with the words that its model, paper and files say it with."""
-        return read_results(
-            self._existing("metrics.json"),
-            self.paper,
-            title=self._said(lambda: model_class(self.config["model"]["_target_"]).title),
-            scores=self.descriptions,
-            noun=str(self.ledger.get("event_noun", "events")),
+        paper, scores = self.paper, self.descriptions
+        title = self._said(lambda: model_class(self.config["model"]["_target_"]).title)
+        noun = str(self.ledger.get("event_noun", "events"))
+        return self._read(
+            "metrics.json",
+            lambda path: Results.from_json(
+                _json(path), paper, title=title, scores=scores, event_noun=noun
+            ),
         )
 
     @cached_property
@@ -84,16 +83,9 @@ class RunFiles:
         return self._read("scores.parquet", pd.read_parquet)
 
     @cached_property
-    def distributions(self) -> dict[str, Distributions]:
+    def distributions(self) -> dict[str, dict[str, ScoreDistribution]]:
         """Every score and baseline of the table by name and class."""
-        classes, weights = events_by_label(self.table), self.table["weight"].to_numpy(np.float64)
-        return {
-            name: {
-                label: ScoreDistribution.of(values[rows], weights[rows], name=label)
-                for label, rows in classes.items()
-            }
-            for name, values in score_columns(self.table, self.paper).items()
-        }
+        return distributions(self.table, self.paper)
 
     @cached_property
     def losses(self) -> pd.DataFrame | None:
@@ -131,7 +123,8 @@ class RunFiles:
         except Exception as error:  # a damaged file fails in any way its bytes happen to take
             raise RunDirectoryError(
                 f"{path} is damaged ({type(error).__name__}: {' '.join(str(error).split())}). "
-                "Cure: take it from a copy, or make the run anew in another run_dir"
+                "Cure: take it from a copy, or remove done.json beside it and start the run's own "
+                "command again, which writes all but config.yaml once more"
             ) from error
 
     def _existing(self, name: str) -> Path:

@@ -18,10 +18,10 @@ from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import Counts, Reading, reading_of
-from anomaly_hep.errors import CheckpointError, ConfigError, NonFiniteError
+from anomaly_hep.errors import CheckpointError, ConfigError, NonFiniteError, in_one_line
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.fitted import FittedScore
-from anomaly_hep.models.loading import fitted_scores, model_class
+from anomaly_hep.models.loading import fitted_scores, model_class, read_checkpoint
 from anomaly_hep.types import Events, FileDescription
 
 CHUNK = 4096  # events read at a time
@@ -32,19 +32,15 @@ def load_model(path: Path) -> tuple[AnomalyModel, Reading]:
 
     Raises CheckpointError for a file that is missing, damaged or not one of ours.
     """
+    content = read_checkpoint(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
         model = model_class(content["anomaly_hep"]["model"])(**content["hyper_parameters"])
         model.load_state_dict(content["state_dict"])
         reading = reading_of(content["datamodule_hyper_parameters"])
-    except FileNotFoundError as error:
+    except Exception as error:  # whatever it holds, it is none of ours
         raise CheckpointError(
-            f"{path} does not exist. Cure: give checkpoint=RUN/checkpoints/best.ckpt"
-        ) from error
-    except Exception as error:  # a damaged file fails in any way its bytes happen to take
-        raise CheckpointError(
-            f"{path} is not a checkpoint of this package or is damaged "
-            f"({type(error).__name__}: {error}). Cure: use one written by train.py"
+            f"{path} is no checkpoint of this version of the package "
+            f"({in_one_line(error)}). Cure: use one written by train.py"
         ) from error
     return model.eval(), reading
 
@@ -92,6 +88,7 @@ class Scorer:
 
     def __post_init__(self) -> None:
         self.counts = Counts()
+        self.rows = 0  # particles or pixels of the scored events
         self.seconds = 0.0
         check_fitted(self.model, self.fitted)
 
@@ -140,6 +137,7 @@ class Scorer:
             full[chosen] = values
             table[name] = full[rows]
         self.counts.events += len(events)
+        self.rows += int(events.lengths[chosen].sum())
         self.counts.rejected += int((~passed).sum())
         return pd.DataFrame(table)
 

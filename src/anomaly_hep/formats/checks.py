@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int64
 
 from anomaly_hep.errors import BadFileError
-from anomaly_hep.types import Events
 
 FETCH_AGAIN = "fetch or simulate the file again, or leave it out (data.on_bad_file=skip)"
 FIX_VALUES = "leave the file out (data.on_bad_file=skip) or mend the entry where it was made"
@@ -81,59 +80,3 @@ def check_lengths(
             problem = f"{own[row]} particles here, {other[row]} in '{names[0]}'"
             entry = first_entry + row
             raise BadFileError(path, problem, branch=name, entry=entry, cure=FETCH_AGAIN)
-
-
-def check_events(path: Path, events: Events, first_entry: int) -> None:
-    """Refuse values that no jet can have; `first_entry` is where `events` begin in the file.
-
-    Refused are non-finite values anywhere, part_energy < 0, jet_pt <= 0 (GeV), and a jet_nparticles
-    that is not positive or not the number of particles.
-    """
-    for name, column in events.particles.items():
-        row = _first_bad_value(name, column)
-        if row is not None:
-            entry = int(np.searchsorted(events.offsets, row, side="right")) - 1
-            raise _bad_value(path, name, column, row, first_entry + entry)
-    for name, column in events.events.items():
-        row = _first_bad_value(name, column)
-        if row is not None:
-            raise _bad_value(path, name, column, row, first_entry + row)
-    if "jet_nparticles" in events.events:
-        _check_multiplicity(path, events, first_entry)
-
-
-def _first_bad_value(name: str, column: Shaped[np.ndarray, " row"]) -> int | None:
-    if column.dtype.kind == "f":
-        finite = np.isfinite(column)
-        if not finite.all():
-            return int(np.argmin(finite))
-    if name == "part_energy" and column.size and column.min() < 0:
-        return int(np.argmax(column < 0))
-    if name in {"jet_pt", "jet_nparticles"} and column.size and column.min() <= 0:
-        return int(np.argmax(column <= 0))
-    return None
-
-
-def _bad_value(
-    path: Path, name: str, column: Shaped[np.ndarray, " row"], row: int, entry: int
-) -> BadFileError:
-    value = column[row]
-    bound = "not below 0" if name == "part_energy" else "above 0"
-    problem = (
-        f"the value {value} must be {bound}" if np.isfinite(value) else f"the value is {value}"
-    )
-    return BadFileError(path, problem, branch=name, entry=entry, cure=FIX_VALUES)
-
-
-def _check_multiplicity(path: Path, events: Events, first_entry: int) -> None:
-    said = events.events["jet_nparticles"]
-    if np.array_equal(said, events.lengths):
-        return
-    row = int(np.flatnonzero(said != events.lengths)[0])
-    raise BadFileError(
-        path,
-        f"says {said[row]:g} particles, the particle branches hold {events.lengths[row]}",
-        branch="jet_nparticles",
-        entry=first_entry + row,
-        cure=FIX_VALUES,
-    )

@@ -29,11 +29,14 @@ from anomaly_hep.formats.checks import (
 )
 from anomaly_hep.formats.chunks import cut, nbytes
 from anomaly_hep.formats.kept import Kept
-from anomaly_hep.formats.ledger import file_sha256
-from anomaly_hep.formats.pixels import CHANNELS, COLUMNS, EVENT_COLUMNS, HIT_COLUMNS, ROWS, sums
+from anomaly_hep.formats.pixels import CHANNELS, COLUMNS, LAYOUT, ROWS, sums
 from anomaly_hep.types import Events, FileDescription
 
 FORMAT = "dark-shower npz"
+SIGN = "an array 'images'"
+EVENT_NOUN = "images"
+SUFFIXES = (".npz",)
+MAGIC = b"PK\x03\x04"
 KEYS = ("images", "labels", "masses", "n_tracks")
 PROVENANCE = "anomaly_hep_provenance"
 # GeV by (label, mass code): codes 5 and 6 mean one thing for SUEP (1) and another for SVJ (2)
@@ -44,7 +47,7 @@ MASSES: Mapping[tuple[int, int], float] = {
 }
 _IMAGE = (ROWS, COLUMNS, len(CHANNELS))
 # files of the authors' public repository (Luca96/dark-autoencoders) by their SHA-256
-_PUBLISHED = {
+PUBLISHED = frozenset({
     "152d61a9ed0703c6a79a7b002e206bdcb89b02c0cbb6eb839b6c2884cf94891c",
     "1f9056196ecf2ba2cdfc88225e8e513b3c8acc199628df914e936e4a596b5693",
     "35ebbdb108cc507f5299de5d254245a4bc80ca398da61470ecc6337ab874c9f3",
@@ -57,9 +60,17 @@ _PUBLISHED = {
     "e11364f5bc2b32e1887551e41d79b533a85027e48de3f6254a09818dac2114d7",
     "ee1e477cb0458c0ea59f9de66b753183200f386ff18e1b309287bcf9e7b172cf",
     "fe6d9ae717e12d11e494791722c83796f1c27a228dcfc29ed02fd57add28726a",
-}
+})  # fmt: skip
 _READ_AT_ONCE = 256  # dense images, 50 kB each
 _decoded = Kept[Events](2**30, size=nbytes)  # whole files; an image takes 3 kB
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Return whether this is an npz with images; raises BadFileError for a broken one."""
+    if not head.startswith(MAGIC):
+        return False
+    with _opened(path) as archive:
+        return "images.npy" in archive.namelist()
 
 
 def describe(path: Path) -> FileDescription:
@@ -68,12 +79,7 @@ def describe(path: Path) -> FileDescription:
         shape, dtype, _ = _header(path, archive, "images")
         _check_images(path, shape, dtype)
         provenance = _provenance(path, archive)
-    return FileDescription(path, FORMAT, shape[0], provenance, (*HIT_COLUMNS, *EVENT_COLUMNS))
-
-
-def is_published(path: Path) -> bool:
-    """Return whether this is one of the authors' published files, unchanged."""
-    return file_sha256(path) in _PUBLISHED
+    return FileDescription(path, FORMAT, shape[0], provenance, LAYOUT.names)
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
@@ -83,8 +89,8 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     the process uses few files. Raises BadFileError for whatever cannot be trusted.
     """
     for name in columns:
-        if name not in (*HIT_COLUMNS, *EVENT_COLUMNS):
-            raise missing_branch(path, name, (*HIT_COLUMNS, *EVENT_COLUMNS))
+        if name not in LAYOUT.names:
+            raise missing_branch(path, name, LAYOUT.names)
     with _decoded.use(path, make=lambda: _decode(path)) as events:
         check_range(path, start, stop, len(events))
         part = cut(events, start, stop)
@@ -145,17 +151,24 @@ def as_events(dense: Float32[np.ndarray, "image 72 58 3"]) -> Events:
     channel, row, column = place
     energy = dense[image, row, column, channel]
     lengths = np.bincount(image, minlength=len(dense))
+    found = (*place, energy)
     particles = {
-        name: values.astype(dtype)
-        for (name, dtype), values in zip(HIT_COLUMNS.items(), (*place, energy), strict=True)
+        name: values.astype(column.dtype)
+        for (name, column), values in zip(LAYOUT.particles.items(), found, strict=True)
     }
     return Events(lengths, particles, sums(lengths, channel, energy))
 
 
 @contextmanager
-def _members(path: Path) -> Iterator[zipfile.ZipFile]:
-    check_file(path, b"PK", "npz")
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    check_file(path, MAGIC, "npz")
     with refusing(path, "cannot be read", cure=FETCH_AGAIN), zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+@contextmanager
+def _members(path: Path) -> Iterator[zipfile.ZipFile]:
+    with _opened(path) as archive:
         names = {name.removesuffix(".npy") for name in archive.namelist()}
         for key in KEYS:
             if key not in names:

@@ -15,7 +15,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-from jaxtyping import Bool
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import BadFileError
@@ -29,12 +28,11 @@ from anomaly_hep.formats.checks import (
 )
 from anomaly_hep.formats.chunks import nbytes
 from anomaly_hep.formats.kept import Kept
-from anomaly_hep.formats.layout import Layout
+from anomaly_hep.formats.layout import Column, Layout
 from anomaly_hep.formats.pixels import (
     CHANNELS,
     ETA_PIXELS,
-    EVENT_COLUMNS,
-    HIT_COLUMNS,
+    LAYOUT,
     PHI_PIXELS,
     downscale,
     sums,
@@ -42,6 +40,10 @@ from anomaly_hep.formats.pixels import (
 from anomaly_hep.types import Events, FileDescription
 
 FORMAT = "dark-shower HDF5 (raw)"
+SIGN = "keys such as 'ImageTrk_PUcorr'"
+EVENT_NOUN = "images"
+SUFFIXES = (".h5",)
+PUBLISHED: frozenset[str] = frozenset()
 MAGIC = b"\x89HDF\r\n\x1a\n"
 PROVENANCE = "anomaly_hep_provenance"
 
@@ -55,18 +57,26 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
 # what only our own files say, once for all events
 ATTRIBUTES = ("label", "mass")
 # what `write` takes: pixels of the full images
-RAW_LAYOUT = Layout(
-    {
-        "hit_channel": HIT_COLUMNS["hit_channel"],
-        "hit_eta": np.dtype(np.int16),
-        "hit_phi": np.dtype(np.int16),
-        "hit_energy": HIT_COLUMNS["hit_energy"],
+WRITTEN = Layout(
+    particles={
+        "hit_channel": LAYOUT["hit_channel"],
+        "hit_eta": Column(np.dtype(np.int16), least=0, most=ETA_PIXELS - 1),
+        "hit_phi": Column(np.dtype(np.int16), least=0, most=PHI_PIXELS - 1),
+        "hit_energy": LAYOUT["hit_energy"],
     },
-    {name: EVENT_COLUMNS[name] for name in (*ATTRIBUTES, "n_tracks")},
+    events={name: LAYOUT[name] for name in (*ATTRIBUTES, "n_tracks")},
 )
 
 # a thousand QCD events take 3 MB
 _reduced = Kept[Events](512 * 2**20, size=nbytes)
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Return whether this is HDF5 with such images; raises BadFileError for a broken one."""
+    if not head.startswith(MAGIC):
+        return False
+    with _opened(path) as file:
+        return any(key in file for key in SHAPES)
 
 
 def describe(path: Path) -> FileDescription:
@@ -77,7 +87,7 @@ def describe(path: Path) -> FileDescription:
     """
     with _opened(path) as file:
         lacking = {name for name in ATTRIBUTES if name not in file.attrs}
-        columns = (*HIT_COLUMNS, *(name for name in EVENT_COLUMNS if name not in lacking))
+        columns = tuple(name for name in LAYOUT.names if name not in lacking)
         return FileDescription(path, FORMAT, _entries(path, file), _provenance(path, file), columns)
 
 
@@ -105,19 +115,18 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
 def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
     """Write full-resolution images in the published layout and return how many; all or nothing.
 
-    The parts hold RAW_LAYOUT: hit_channel (0 tracker, 1 ECAL, 2 HCAL), hit_eta in 0..285 and
+    The parts hold WRITTEN: hit_channel (0 tracker, 1 ECAL, 2 HCAL), hit_eta in 0..285 and
     hit_phi in 0..359 from the lowest, hit_energy (GeV, > 0; two hits in one pixel add up), and
     label, mass (GeV), n_tracks of each event. Label and mass are the same for all and become
     attributes. Raises BadFileError for columns or values that do not fit, and leaves `path` as it
     was. A pixel that is zero costs nothing: each image is a compressed chunk of its own.
     """
-    checked = RAW_LAYOUT.checked(path, parts)
+    checked = WRITTEN.checked(path, parts)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         images = [_new_images(file, key) for key in KEYS]
         tracks = file.create_dataset(TRACKS, (0,), np.float32, maxshape=(None,), chunks=(1024,))
         entries = 0
         for part in checked:
-            _check_hits(path, part, entries)
             _keep_attributes(path, file, part, entries)
             for dataset in (*images, tracks):
                 dataset.resize(entries + len(part), axis=0)
@@ -228,7 +237,7 @@ def _attribute(path: Path, file: Any, name: str) -> Any:
     if value.shape != () or value.dtype.kind not in "fiu" or not np.isfinite(value) or value < 0:
         problem = f"the attribute is {file.attrs[name]!r}, not a number from 0"
         raise BadFileError(path, problem, branch=name, cure=FETCH_AGAIN)
-    return value.astype(EVENT_COLUMNS[name])
+    return value.astype(LAYOUT[name].dtype)
 
 
 # ---- writing
@@ -256,25 +265,6 @@ def _write_images(images: Sequence[Any], part: Events, first_entry: int) -> None
         for channel, dataset in enumerate(images):
             dataset[first_entry + i] = image[channel]
         image[here] = 0
-
-
-def _check_hits(path: Path, part: Events, first_entry: int) -> None:
-    bounds = {"hit_channel": len(CHANNELS), "hit_eta": ETA_PIXELS, "hit_phi": PHI_PIXELS}
-    for name, end in bounds.items():
-        values = part.particles[name]
-        _refuse(path, part, first_entry, name, (values < 0) | (values >= end), f"0 to {end - 1}")
-    energy = part.particles["hit_energy"]
-    _refuse(path, part, first_entry, "hit_energy", energy <= 0, "above 0")
-
-
-def _refuse(
-    path: Path, part: Events, first_entry: int, name: str, bad: Bool[np.ndarray, " hit"], of: str
-) -> None:
-    if bad.any():
-        row = int(bad.argmax())
-        entry = first_entry + int(np.searchsorted(part.offsets, row, side="right")) - 1
-        problem = f"the value {part.particles[name][row]} must be {of}"
-        raise BadFileError(path, problem, branch=name, entry=entry, cure=FIX_VALUES)
 
 
 def _keep_attributes(path: Path, file: Any, part: Events, first_entry: int) -> None:

@@ -14,13 +14,18 @@ import numpy as np
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.formats.chunks import rechunk
-from anomaly_hep.formats.layout import Layout
+from anomaly_hep.formats.layout import Column, Layout, alike
 from anomaly_hep.formats.rootio import read as rootio
+from anomaly_hep.formats.rootio.tree import MAGIC
 from anomaly_hep.formats.rootio.write import write_tree
 from anomaly_hep.types import Events, FileDescription
 
-FORMAT = "JetClass ROOT"
 TREE = "tree"
+FORMAT = "JetClass ROOT"
+SIGN = f"a TTree '{TREE}'"
+EVENT_NOUN = "jets"
+SUFFIXES = (".root",)
+PUBLISHED: frozenset[str] = frozenset()  # known by what `fetch` has verified, not one by one
 PROVENANCE = "anomaly_hep_provenance"
 ENTRIES_PER_BASKET = 1000
 
@@ -39,63 +44,56 @@ PREFIXES = {
 }
 
 _F32, _I32, _BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)
-PARTICLE_BRANCHES: Mapping[str, np.dtype[Any]] = {
-    "part_px": _F32,
-    "part_py": _F32,
-    "part_pz": _F32,
-    "part_energy": _F32,
-    "part_deta": _F32,
-    "part_dphi": _F32,
-    "part_d0val": _F32,
-    "part_d0err": _F32,
-    "part_dzval": _F32,
-    "part_dzerr": _F32,
-    "part_charge": _F32,
-    "part_isChargedHadron": _I32,
-    "part_isNeutralHadron": _I32,
-    "part_isPhoton": _I32,
-    "part_isElectron": _I32,
-    "part_isMuon": _I32,
-}
-# The labels' mixed types are those of the published files.
-LABEL_BRANCHES: Mapping[str, np.dtype[Any]] = {
-    "label_QCD": _F32,
-    "label_Hbb": _BOOL,
-    "label_Hcc": _BOOL,
-    "label_Hgg": _BOOL,
-    "label_H4q": _BOOL,
-    "label_Hqql": _BOOL,
-    "label_Zqq": _I32,
-    "label_Wqq": _I32,
-    "label_Tbqq": _I32,
-    "label_Tbl": _I32,
-}
-JET_BRANCHES: Mapping[str, np.dtype[Any]] = {
-    "jet_pt": _F32,
-    "jet_eta": _F32,
-    "jet_phi": _F32,
-    "jet_energy": _F32,
-    "jet_nparticles": _F32,
-    "jet_sdmass": _F32,
-    "jet_tau1": _F32,
-    "jet_tau2": _F32,
-    "jet_tau3": _F32,
-    "jet_tau4": _F32,
-    "aux_genpart_eta": _F32,
-    "aux_genpart_phi": _F32,
-    "aux_genpart_pid": _F32,
-    "aux_genpart_pt": _F32,
-    "aux_truth_match": _F32,
-}
-EVENT_BRANCHES: Mapping[str, np.dtype[Any]] = {**LABEL_BRANCHES, **JET_BRANCHES}
-BRANCHES: Mapping[str, np.dtype[Any]] = {**PARTICLE_BRANCHES, **EVENT_BRANCHES}
-LAYOUT = Layout(PARTICLE_BRANCHES, EVENT_BRANCHES)
+LAYOUT = Layout(
+    particles={
+        **alike(_F32, "GeV", "part_px", "part_py", "part_pz"),
+        "part_energy": Column(_F32, "GeV", least=0),
+        **alike(_F32, "rad", "part_deta", "part_dphi"),
+        **alike(_F32, "mm", "part_d0val", "part_d0err", "part_dzval", "part_dzerr"),
+        **alike(_F32, "e", "part_charge"),
+        **alike(
+            _I32,
+            "",
+            "part_isChargedHadron",
+            "part_isNeutralHadron",
+            "part_isPhoton",
+            "part_isElectron",
+            "part_isMuon",
+        ),
+    },
+    events={
+        # the labels' mixed types are those of the published files
+        **alike(_F32, "", "label_QCD", truth=True),
+        **alike(
+            _BOOL, "", *(f"label_{n}" for n in ("Hbb", "Hcc", "Hgg", "H4q", "Hqql")), truth=True
+        ),
+        **alike(_I32, "", *(f"label_{n}" for n in ("Zqq", "Wqq", "Tbqq", "Tbl")), truth=True),
+        "jet_pt": Column(_F32, "GeV", above=0),
+        **alike(_F32, "", "jet_eta"),
+        **alike(_F32, "rad", "jet_phi"),
+        **alike(_F32, "GeV", "jet_energy"),
+        "jet_nparticles": Column(_F32, above=0),
+        **alike(_F32, "GeV", "jet_sdmass"),
+        **alike(_F32, "", "jet_tau1", "jet_tau2", "jet_tau3", "jet_tau4"),
+        **alike(_F32, "", "aux_genpart_eta", truth=True),
+        **alike(_F32, "rad", "aux_genpart_phi", truth=True),
+        **alike(_F32, "", "aux_genpart_pid", truth=True),
+        **alike(_F32, "GeV", "aux_genpart_pt", truth=True),
+        **alike(_F32, "", "aux_truth_match", truth=True),
+    },
+    multiplicity="jet_nparticles",
+)
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Return whether this is a ROOT file with the tree; raises BadFileError for a broken one."""
+    return head.startswith(MAGIC) and rootio.holds(path, TREE)
 
 
 def describe(path: Path) -> FileDescription:
     """Return what the file says of itself; raises BadFileError when it is no JetClass file."""
-    entries, provenance, columns = rootio.describe(path, TREE, PROVENANCE)
-    return FileDescription(path, FORMAT, entries, provenance, columns)
+    entries, provenance, names = rootio.describe(path, TREE, PROVENANCE)
+    return FileDescription(path, FORMAT, entries, provenance, names)
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:

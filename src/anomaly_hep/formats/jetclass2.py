@@ -18,92 +18,92 @@ from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats import parquetio
 from anomaly_hep.formats.chunks import rechunk
-from anomaly_hep.formats.layout import Layout
+from anomaly_hep.formats.layout import Column, Layout, alike
 from anomaly_hep.types import Events, FileDescription
 
 FORMAT = "JetClass-II Parquet"
+SIGN = "a column 'part_px'"
+EVENT_NOUN = "jets"
+SUFFIXES = (".parquet",)
+PUBLISHED: frozenset[str] = frozenset()
 PROVENANCE = "anomaly_hep_provenance"
 ROWS_PER_GROUP = 10_000
 
 _F32, _I32, _BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)
-PARTICLE_BRANCHES: Mapping[str, np.dtype[Any]] = {
-    "part_px": _F32,
-    "part_py": _F32,
-    "part_pz": _F32,
-    "part_energy": _F32,
-    "part_deta": _F32,
-    "part_dphi": _F32,
-    "part_d0val": _F32,
-    "part_d0err": _F32,
-    "part_dzval": _F32,
-    "part_dzerr": _F32,
-    "part_charge": _I32,
-    "part_isElectron": _BOOL,
-    "part_isMuon": _BOOL,
-    "part_isPhoton": _BOOL,
-    "part_isChargedHadron": _BOOL,
-    "part_isNeutralHadron": _BOOL,
-}
-EVENT_BRANCHES: Mapping[str, np.dtype[Any]] = {
-    "jet_pt": _F32,
-    "jet_eta": _F32,
-    "jet_phi": _F32,
-    "jet_energy": _F32,
-    "jet_sdmass": _F32,
-    "jet_nparticles": _I32,
-    "jet_tau1": _F32,
-    "jet_tau2": _F32,
-    "jet_tau3": _F32,
-    "jet_tau4": _F32,
-    "jet_label": _I32,
-}
-GENERATOR_JET_BRANCHES: Mapping[str, np.dtype[Any]] = {
-    "genjet_pt": _F32,
-    "genjet_eta": _F32,
-    "genjet_phi": _F32,
-    "genjet_energy": _F32,
-    "genjet_sdmass": _F32,
-    "genjet_nparticles": _I32,
-}
+WRITTEN = Layout(
+    particles={
+        **alike(_F32, "GeV", "part_px", "part_py", "part_pz"),
+        "part_energy": Column(_F32, "GeV", least=0),
+        **alike(_F32, "rad", "part_deta", "part_dphi"),
+        **alike(_F32, "mm", "part_d0val", "part_d0err", "part_dzval", "part_dzerr"),
+        **alike(_I32, "e", "part_charge"),
+        **alike(
+            _BOOL,
+            "",
+            "part_isElectron",
+            "part_isMuon",
+            "part_isPhoton",
+            "part_isChargedHadron",
+            "part_isNeutralHadron",
+        ),
+    },
+    events={
+        "jet_pt": Column(_F32, "GeV", above=0),
+        **alike(_F32, "", "jet_eta"),
+        **alike(_F32, "rad", "jet_phi"),
+        **alike(_F32, "GeV", "jet_energy", "jet_sdmass"),
+        "jet_nparticles": Column(_I32, above=0),
+        **alike(_F32, "", "jet_tau1", "jet_tau2", "jet_tau3", "jet_tau4"),
+        **alike(_I32, "", "jet_label", truth=True),
+    },
+    multiplicity="jet_nparticles",
+)
 # The generator's lists have other lengths than the particles': they are read separately.
 LIST_PREFIXES = ("part_", "genpart_", "aux_genpart_")
-GENERATOR_PARTICLE_BRANCHES: Mapping[str, np.dtype[Any]] = {
-    "genpart_px": _F32,
-    "genpart_py": _F32,
-    "genpart_pz": _F32,
-    "genpart_energy": _F32,
-    "genpart_jet_deta": _F32,
-    "genpart_jet_dphi": _F32,
-    "genpart_x": _F32,
-    "genpart_y": _F32,
-    "genpart_z": _F32,
-    "genpart_t": _F32,
-    "genpart_pid": _I32,
+_GENERATED = {
+    **alike(_F32, "GeV", *(f"genpart_{n}" for n in ("px", "py", "pz", "energy")), truth=True),
+    **alike(_F32, "rad", "genpart_jet_deta", "genpart_jet_dphi", truth=True),
+    **alike(_F32, "mm", *(f"genpart_{n}" for n in "xyzt"), truth=True),
+    **alike(_I32, "", "genpart_pid", truth=True),
 }
-RESONANCE_BRANCHES: Mapping[str, np.dtype[Any]] = {
-    "aux_genpart_pt": _F32,
-    "aux_genpart_eta": _F32,
-    "aux_genpart_phi": _F32,
-    "aux_genpart_mass": _F32,
-    "aux_genpart_pid": _I32,
-    "aux_genpart_isResX": _BOOL,
-    "aux_genpart_isResY": _BOOL,
-    "aux_genpart_isResDecayProd": _BOOL,
-    "aux_genpart_isTauDecayProd": _BOOL,
-    "aux_genpart_isQcdParton": _BOOL,
+_RESONANCES = {
+    **alike(_F32, "GeV", "aux_genpart_pt", "aux_genpart_mass", truth=True),
+    **alike(_F32, "", "aux_genpart_eta", truth=True),
+    **alike(_F32, "rad", "aux_genpart_phi", truth=True),
+    **alike(_I32, "", "aux_genpart_pid", truth=True),
+    **alike(
+        _BOOL,
+        "",
+        "aux_genpart_isResX",
+        "aux_genpart_isResY",
+        "aux_genpart_isResDecayProd",
+        "aux_genpart_isTauDecayProd",
+        "aux_genpart_isQcdParton",
+        truth=True,
+    ),
 }
 LAYOUT = Layout(
-    {**PARTICLE_BRANCHES, **GENERATOR_PARTICLE_BRANCHES, **RESONANCE_BRANCHES},
-    {**EVENT_BRANCHES, **GENERATOR_JET_BRANCHES},
+    particles={**WRITTEN.particles, **_GENERATED, **_RESONANCES},
+    events={
+        **WRITTEN.events,
+        **alike(_F32, "GeV", "genjet_pt", "genjet_energy", "genjet_sdmass", truth=True),
+        **alike(_F32, "", "genjet_eta", truth=True),
+        **alike(_F32, "rad", "genjet_phi", truth=True),
+        **alike(_I32, "", "genjet_nparticles", truth=True),
+    },
+    multiplicity="jet_nparticles",
 )
-WRITTEN = Layout(PARTICLE_BRANCHES, EVENT_BRANCHES)
-BRANCHES: Mapping[str, np.dtype[Any]] = {**LAYOUT.particles, **LAYOUT.events}
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Return whether this is Parquet with particles; raises BadFileError for a broken one."""
+    return head.startswith(parquetio.MAGIC) and "part_px" in describe(path).columns
 
 
 def describe(path: Path) -> FileDescription:
     """Return what the file says of itself; raises BadFileError when it is no Parquet file."""
-    rows, provenance, columns = parquetio.describe(path, PROVENANCE)
-    return FileDescription(path, FORMAT, rows, provenance, columns)
+    rows, provenance, names = parquetio.describe(path, PROVENANCE)
+    return FileDescription(path, FORMAT, rows, provenance, names)
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:

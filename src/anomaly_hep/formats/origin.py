@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.formats.darkshowers import is_published
-from anomaly_hep.formats.download import published_files
+from anomaly_hep.formats.files import format_of
+from anomaly_hep.formats.ledger import file_sha256
+from anomaly_hep.formats.published.marks import published_files
 from anomaly_hep.types import FileDescription
 
 
@@ -20,5 +21,10 @@ def origin_of(files: Sequence[FileDescription], directory: Path) -> tuple[str, s
         raise ConfigError(f"{directory} mixes simulated files with others. Cure: keep them apart")
     # only what `fetch` has verified, or is known by its checksum, is called published
     verified = published_files(directory)
-    published = all(file.path in verified or is_published(file.path) for file in files)
+    published = all(file.path in verified or _is_known(file.path) for file in files)
     return ("published" if published else "user"), None
+
+
+def _is_known(path: Path) -> bool:
+    known = format_of(path).PUBLISHED
+    return bool(known) and file_sha256(path) in known

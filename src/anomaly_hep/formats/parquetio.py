@@ -16,7 +16,6 @@ from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats.checks import (
     FETCH_AGAIN,
     FIX_VALUES,
-    check_events,
     check_file,
     check_lengths,
     check_range,
@@ -135,7 +134,7 @@ def read_events(
     result = Events(
         next(iter(lengths.values())), {n: v for n, v in particles.items() if n in columns}, events
     )
-    check_events(path, result, start)
+    layout.check(path, result, start)
     return result
 
 
@@ -185,10 +184,12 @@ def write_events(
     """Write each part as one row group, with page checksums; return the number of rows."""
     fields = [
         pa.field(
-            name, pa.list_(pa.field("item", pa.from_numpy_dtype(dtype), nullable=False)), False
+            name, pa.list_(pa.field("item", pa.from_numpy_dtype(c.dtype), nullable=False)), False
         )
-        for name, dtype in layout.particles.items()
-    ] + [pa.field(n, pa.from_numpy_dtype(t), nullable=False) for n, t in layout.events.items()]
+        for name, c in layout.particles.items()
+    ] + [
+        pa.field(n, pa.from_numpy_dtype(c.dtype), nullable=False) for n, c in layout.events.items()
+    ]
     schema = pa.schema(fields, metadata=dict(metadata))
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
@@ -196,10 +197,10 @@ def write_events(
             edges = pa.array(part.offsets.astype(np.int32))
             columns = [
                 pa.ListArray.from_arrays(
-                    edges, pa.array(part.particles[n].astype(t)), type=schema.field(n).type
+                    edges, pa.array(part.particles[n].astype(c.dtype)), type=schema.field(n).type
                 )
-                for n, t in layout.particles.items()
-            ] + [pa.array(part.events[n].astype(t)) for n, t in layout.events.items()]
+                for n, c in layout.particles.items()
+            ] + [pa.array(part.events[n].astype(c.dtype)) for n, c in layout.events.items()]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             rows += len(part)
     return rows

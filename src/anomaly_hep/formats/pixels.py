@@ -6,11 +6,10 @@ eta; tracker, ECAL and HCAL are its channels. Units: GeV.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
+
+from anomaly_hep.formats.layout import Column, Layout
 
 CHANNELS = ("tracker", "ecal", "hcal")
 ETA_PIXELS, PHI_PIXELS = 286, 360
@@ -19,22 +18,24 @@ ROWS, COLUMNS, BLOCK = 72, 58, 5
 PADDING = 2
 
 _F32, _I64 = np.dtype(np.float32), np.dtype(np.int64)
-HIT_COLUMNS: Mapping[str, np.dtype[Any]] = {
-    "hit_channel": np.dtype(np.int8),
-    "hit_row": np.dtype(np.int16),
-    "hit_column": np.dtype(np.int16),
-    "hit_energy": _F32,
-}
-EVENT_COLUMNS: Mapping[str, np.dtype[Any]] = {
-    "label": _I64,
-    "mass": _F32,
-    "n_tracks": _F32,
-    "hits": _I64,
-    "energy_tracker": _F32,
-    "energy_ecal": _F32,
-    "energy_hcal": _F32,
-    "energy": _F32,
-}
+LAYOUT = Layout(
+    particles={
+        "hit_channel": Column(np.dtype(np.int8), least=0, most=len(CHANNELS) - 1),
+        "hit_row": Column(np.dtype(np.int16), least=0, most=ROWS - 1),
+        "hit_column": Column(np.dtype(np.int16), least=0, most=COLUMNS - 1),
+        "hit_energy": Column(_F32, "GeV", above=0),
+    },
+    events={
+        "label": Column(_I64, truth=True),
+        "mass": Column(_F32, "GeV", truth=True),
+        "n_tracks": Column(_F32, least=0),
+        "hits": Column(_I64, least=0),
+        "energy_tracker": Column(_F32, "GeV", least=0),
+        "energy_ecal": Column(_F32, "GeV", least=0),
+        "energy_hcal": Column(_F32, "GeV", least=0),
+        "energy": Column(_F32, "GeV", least=0),
+    },
+)
 
 
 def downscale(
@@ -58,8 +59,8 @@ def downscale(
     event, channel = np.divmod(place, len(CHANNELS))
     values = (channel, row, column, sums)
     columns = {
-        name: value.astype(dtype)
-        for (name, dtype), value in zip(HIT_COLUMNS.items(), values, strict=True)
+        name: value.astype(column.dtype)
+        for (name, column), value in zip(LAYOUT.particles.items(), values, strict=True)
     }
     return np.bincount(event, minlength=entries).astype(np.int64), columns
 
@@ -80,4 +81,4 @@ def sums(
         **{f"energy_{name}": by_channel[:, i] for i, name in enumerate(CHANNELS)},
         "energy": by_channel.sum(axis=1),
     }
-    return {name: values.astype(EVENT_COLUMNS[name]) for name, values in columns.items()}
+    return {name: values.astype(LAYOUT.events[name].dtype) for name, values in columns.items()}

@@ -13,17 +13,21 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
-from anomaly_hep.errors import ConfigError, NonFiniteError
+from anomaly_hep.errors import NonFiniteError
 from anomaly_hep.models.noise import Noise
+from anomaly_hep.models.optimization import configured
 from anomaly_hep.models.outputs import EventOutputs, Reconstruction, ScoreDescription
+from anomaly_hep.models.phase import Phase, phases_of
 
-SCHEDULES = ("one_cycle", "constant")
+# an odd multiplier that keeps the seeds of the phases of a training apart: 2^64 / golden ratio
+_BETWEEN_PHASES = 0x9E3779B97F4A7C15
 
 
 class AnomalyModel(lightning.LightningModule):
     """A network that learns the background and scores how badly each event fits it.
 
     A subclass gives `loss` and `outputs`; training, validation and the non-finite guard are here.
+    phases: {name: keys of `Phase`}, in the order in which they train.
     Hyper-parameters are plain numbers, strings, lists and dicts, so that checkpoints load with
     `weights_only=True`.
     """
@@ -34,27 +38,40 @@ class AnomalyModel(lightning.LightningModule):
     score_names: tuple[str, ...]
     event_columns: tuple[str, ...] = ()  # what `outputs` says of each event besides the scores
     embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors that fitted scores may take
-    # the validation term that chooses the checkpoint, and whether the best is its min or max
-    checkpoint_term: ClassVar[tuple[str, str]] = ("loss", "min")
     # particles per event at which the paper counts FLOPs; None: images, all of one size
     reference_multiplicity: ClassVar[float | None] = None
-    supervised: ClassVar[bool] = False  # whether labels of signal enter the training
     # why the encoder cannot become firmware; None where it can, see fpga/source.py
     firmware_refusal: ClassVar[str | None] = "no integer form of its encoder is known"
 
-    def __init__(self, optimizer: Mapping[str, Any], seed: int) -> None:
+    def __init__(self, phases: Mapping[str, Mapping[str, Any]], seed: int) -> None:
         super().__init__()
-        self.optimizer_settings, self.seed = dict(optimizer), seed
-        if self.optimizer_settings["schedule"] not in SCHEDULES:
-            raise ConfigError(
-                f"model.optimizer.schedule={self.optimizer_settings['schedule']} does not exist. "
-                f"Cure: choose one of {', '.join(SCHEDULES)}"
-            )
-        self.phase = "train"
+        self.phases, self.seed = phases_of(phases), seed
+        self.phase = self.phases[0]
         self.validation_means: dict[str, MeanMetric] = {}
+        self._frozen: list[torch.nn.Parameter] = []  # by the phase, not by the model itself
         self.noise = Noise(self.rng)
         self.steps_done: Tensor
         self.register_buffer("steps_done", torch.zeros(()), persistent=False)
+
+    @property
+    def supervised(self) -> bool:
+        """Whether labels of signal enter the training."""
+        return any(phase.labels for phase in self.phases)
+
+    def begin(self, phase: Phase) -> None:
+        """Enter a phase: what learns in it is in training mode, the rest frozen in eval mode."""
+        self.phase = phase
+        for parameter in self._frozen:
+            parameter.requires_grad_(True)
+        self._frozen = [
+            p for n, p in self.named_parameters() if p.requires_grad and not phase.learns(n)
+        ]
+        for parameter in self._frozen:
+            parameter.requires_grad_(False)
+        self.train()
+        for name, module in self.named_modules():
+            if not phase.is_active(name):
+                module.eval()
 
     @classmethod
     @abstractmethod
@@ -103,11 +120,11 @@ class AnomalyModel(lightning.LightningModule):
         }
 
     def noise_like(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
-        """Return standard normal noise that depends on seed, step and rank alone."""
+        """Return standard normal noise that depends on seed, phase, step and rank alone."""
         return self.noise(torch.randn, values.shape, values.device).to(values.dtype)
 
     def uniform(self, shape: Sequence[int]) -> Float[Tensor, ...]:
-        """Return uniform noise between 0 and 1 that depends on seed, step and rank alone."""
+        """Return uniform noise between 0 and 1 that depends on seed, phase, step and rank alone."""
         return self.noise(torch.rand, shape, self.device)
 
     def ramp(self, steps: int) -> Float[Tensor, ""]:
@@ -118,31 +135,28 @@ class AnomalyModel(lightning.LightningModule):
         return (self.steps_done / max(steps, 1)).clamp(max=1.0)
 
     def rng(self) -> torch.Generator:
-        """Return the random number generator of this step.
+        """Return the random number generator of this step of this phase.
 
         So a run that was killed and resumed draws what the unbroken run would have drawn.
         """
-        generator = torch.Generator()
+        number = [phase.name for phase in self.phases].index(self.phase.name)
         # odd multipliers keep the seeds of neighbouring steps and ranks apart
-        generator.manual_seed(
-            (self.seed * 1_000_003 + self.global_step) * 1_000_033 + self.global_rank
-        )
-        return generator
+        seed = (self.seed * 1_000_003 + self.global_step) * 1_000_033 + self.global_rank
+        return torch.Generator().manual_seed((seed + number * _BETWEEN_PHASES) % 2**64)
 
-    def training_step(self, batch: Any, batch_index: int) -> Tensor:
-        """Return the loss of one batch; a NaN or an infinity stops the run."""
+    def training_step(self, batch: Any, batch_index: int) -> dict[str, Any]:
+        """Return the loss of one batch, and its terms; a NaN or an infinity stops the run."""
         self.steps_done.fill_(self.global_step)
-        terms = self.loss(batch, self.phase)
+        # dropout and whatever else draws from torch's own generator draws the same in a run that
+        # was killed and resumed
+        torch.manual_seed(self.rng().initial_seed())
+        terms = self.loss(batch, self.phase.name)
         self._refuse_non_finite(terms, "training", batch_index)
-        self.log_dict(
-            {f"train/{name}": value.detach() for name, value in terms.items()},
-            batch_size=len(batch),
-        )
-        return terms["loss"]
+        return {"loss": terms["loss"], "terms": {n: v.detach() for n, v in terms.items()}}
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Add one batch of background to the validation means."""
-        terms = self.loss(batch, self.phase)
+        terms = self.loss(batch, self.phase.name)
         self._refuse_non_finite(terms, "validation", batch_index)
         for name, value in terms.items():
             if name not in self.validation_means:
@@ -152,7 +166,7 @@ class AnomalyModel(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the means over all events of all ranks."""
         for name, mean in self.validation_means.items():
-            self.log(f"val/{name}", mean.compute(), prog_bar=name == "loss")
+            self.log(f"val/{name}", mean.compute(), prog_bar=name == "loss", logger=False)
             mean.reset()
 
     def _refuse_non_finite(self, terms: Mapping[str, Tensor], stage: str, batch_index: int) -> None:
@@ -161,39 +175,19 @@ class AnomalyModel(lightning.LightningModule):
             raise NonFiniteError(
                 f"{stage} {', '.join(bad)} is not finite at step {self.global_step}, epoch "
                 f"{self.current_epoch}, batch {batch_index}. Cure: a lower "
-                "model.optimizer.learning_rate, a smaller trainer.gradient_clip_val, or "
-                "trainer.precision=32-true"
+                f"model.phases.{self.phase.name}.optimizer.lr, a smaller "
+                "trainer.gradient_clip_val, or trainer.precision=32-true"
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the class, so that scoring needs the checkpoint alone."""
+        """Name the class, so that scoring needs the checkpoint alone, and the phase."""
         kind = type(self)
-        checkpoint["anomaly_hep"] = {"model": f"{kind.__module__}.{kind.__qualname__}"}
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        checkpoint["anomaly_hep"] = {"model": name, "phase": self.phase.name}
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW with the schedule that `optimizer.schedule` names."""
-        settings = self.optimizer_settings
-        rate, warmup = settings["learning_rate"], settings["warmup_steps"]
-        optimizer = torch.optim.AdamW(
-            self.parameters(),
-            lr=rate,
-            weight_decay=settings["weight_decay"],
-            eps=settings["epsilon"],
-            amsgrad=settings["amsgrad"],
-        )
-        schedule: torch.optim.lr_scheduler.LRScheduler
-        if settings["schedule"] == "one_cycle":
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, rate, total_steps=int(self.trainer.estimated_stepping_batches)
-            )
-        else:
-            schedule = torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda step: min(1.0, (step + 1) / max(warmup, 1))
-            )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        """Return the optimiser and the schedule of the phase."""
+        return configured(self.phase, self, int(self.trainer.estimated_stepping_batches))
 
     def configure_gradient_clipping(
         self,
@@ -203,10 +197,10 @@ class AnomalyModel(lightning.LightningModule):
     ) -> None:
         """Bound the norm of the gradients: of all together, or of each tensor by itself.
 
-        `optimizer.clip_each_tensor` is what Keras calls clipnorm; trainer.gradient_clip_val bounds
-        the norm of all.
+        The phase's `clip_each_tensor` is what Keras calls clipnorm; trainer.gradient_clip_val
+        bounds the norm of all.
         """
-        each = self.optimizer_settings["clip_each_tensor"]
+        each = self.phase.clip_each_tensor
         if each is None:
             self.clip_gradients(
                 optimizer,

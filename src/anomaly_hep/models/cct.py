@@ -107,8 +107,8 @@ class Block(nn.Module):
 class CCT(AnomalyModel):
     """Classify images into background and groups of signals: what labels would allow.
 
-    Trained on labelled signal events (data.signal_in_training=all), which also validate: its
-    results are a bound, not anomaly detection. The paper chooses the checkpoint by area under the
+    Trained on labelled signal events (`labels` of its phase), which also validate: its results are
+    a bound, not anomaly detection. The paper chooses the checkpoint by area under the
     ROC of the validation events, this by their loss.
 
     classes: background and groups of signals. maximum: GeV; sums of the three channels are clipped
@@ -125,12 +125,11 @@ class CCT(AnomalyModel):
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: ClassVar[str] = "signal_probability"
     score_names = ("signal_probability",)
-    supervised: ClassVar[bool] = True
 
     def __init__(
         self,
         *,
-        optimizer: Mapping[str, Any],
+        phases: Mapping[str, Any],
         classes: int,
         maximum: float,
         blocks: int,
@@ -142,8 +141,14 @@ class CCT(AnomalyModel):
         legacy_skips: bool,
         seed: int,
     ) -> None:
-        super().__init__(optimizer, seed)
+        super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)
+        for phase in self.phases:
+            if not phase.labels:
+                raise ConfigError(
+                    f"CCT is supervised, but model.phases.{phase.name}.labels is empty. Cure: set "
+                    "it to ['*'], or choose an unsupervised model"
+                )
         self.classes, self.maximum, self.label_smoothing = classes, maximum, label_smoothing
         self.tokenizer = Tokenizer()
         self.positions: Tensor
@@ -190,25 +195,17 @@ class CCT(AnomalyModel):
 
     def loss(self, batch: ImageBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
         """Return the cross-entropy with smoothed labels, and the share of right classes."""
-        del phase  # there is one
         if batch.label is None:
             raise ConfigError(
                 "this model is supervised, but its training events have no label. Cure: set "
-                "data.signal_in_training=all, or choose an unsupervised model"
+                f"model.phases.{phase}.labels=['*'], or choose an unsupervised model"
             )
         if len(batch) and int(batch.label.max()) >= self.classes:
             raise ConfigError(
                 f"a training event is of class {int(batch.label.max())}, but the model has "
                 f"{self.classes} classes. Cure: set model.classes to the number of data.groups + 1"
             )
-        images = self.images(batch)
-        if self.training:
-            # dropout draws what depends on seed, step and rank alone, and leaves all else alone
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.rng().initial_seed())
-                logits = self(images)
-        else:
-            logits = self(images)
+        logits = self(self.images(batch))
         entropy = functional.cross_entropy(
             logits, batch.label, label_smoothing=self.label_smoothing, reduction="none"
         )

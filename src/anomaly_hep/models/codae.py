@@ -156,22 +156,20 @@ def he_start(layer: nn.Conv2d | nn.Linear) -> None:
 class CoDAE(AnomalyModel):
     """Encode a mask image twice, large and in `latent_dim` numbers; decode both into the image.
 
-    The mask is 1 where the tracker has energy. clip_each_tensor of the optimiser bounds the
-    gradient norm of each parameter by itself, as the published training does.
+    The mask is 1 where the tracker has energy.
     """
 
     title: ClassVar[str] = "CoDAE"
     embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: ClassVar[str] = "sse"
-    checkpoint_term: ClassVar[tuple[str, str]] = ("ssim", "max")
     firmware_refusal: ClassVar[str | None] = (
         "its mask encoder divides by each image's own standard deviation (InstanceNorm), which no "
         "fixed integer weights repeat"
     )
 
-    def __init__(self, *, optimizer: Mapping[str, Any], latent_dim: int, seed: int) -> None:
-        super().__init__(optimizer, seed)
+    def __init__(self, *, phases: Mapping[str, Any], latent_dim: int, seed: int) -> None:
+        super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)
         self.latent_dim = latent_dim
         latent = (f"latent_{i + 1}" for i in range(latent_dim))

@@ -85,7 +85,7 @@ class CoDVAE(CoDAE):
     def __init__(
         self,
         *,
-        optimizer: Mapping[str, Any],
+        phases: Mapping[str, Any],
         latent_dim: int,
         seed: int,
         beta: float,
@@ -94,7 +94,7 @@ class CoDVAE(CoDAE):
         score_draws: int,
         base_temperature: float,
     ) -> None:
-        super().__init__(optimizer=optimizer, latent_dim=latent_dim, seed=seed)
+        super().__init__(phases=phases, latent_dim=latent_dim, seed=seed)
         self.save_hyperparameters(logger=False)
         self.beta, self.kl_weight = beta, kl_weight
         self.kl_samples, self.score_draws = kl_samples, score_draws

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -103,14 +103,14 @@ class DirichletVAE(AnomalyModel):
     def __init__(
         self,
         *,
-        optimizer: Mapping[str, Any],
+        phases: Mapping[str, Any],
         concentration: Sequence[float],
         hidden: int,
         beta: float,
         normalise: bool,
         seed: int,
     ) -> None:
-        super().__init__(optimizer, seed)
+        super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)
         self.beta, self.normalise, topics = beta, normalise, range(len(concentration))
         self.score_names = (*(f"latent_{i + 1}" for i in topics), "reconstruction_kl", "latent_kl")
@@ -212,10 +212,3 @@ class DirichletVAE(AnomalyModel):
             for network in (self.encoder, self.decoder)
         )
         return {"encoder": encoder, "total": encoder + decoder}
-
-    def configure_optimizers(self) -> Any:
-        """Return the optimiser of every model with the beta2 of this one."""
-        configured = super().configure_optimizers()
-        for group in cast(torch.optim.Optimizer, configured["optimizer"]).param_groups:
-            group["betas"] = (0.9, self.optimizer_settings["beta2"])
-        return configured

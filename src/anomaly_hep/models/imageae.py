@@ -124,8 +124,8 @@ class ImageAE(AnomalyModel):
     score_names = RECONSTRUCTION_SCORES
     event_columns = RECONSTRUCTION_COLUMNS
 
-    def __init__(self, *, optimizer: Mapping[str, Any], latent_dim: int, seed: int) -> None:
-        super().__init__(optimizer, seed)
+    def __init__(self, *, phases: Mapping[str, Any], latent_dim: int, seed: int) -> None:
+        super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)
         self.encoder, self.decoder = encoder(latent_dim), decoder(latent_dim)
         _start(self.encoder)

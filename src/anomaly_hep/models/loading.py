@@ -1,4 +1,4 @@
-"""Classes named in configurations and checkpoints, imported only from rooms that hold such classes.
+"""Checkpoints, and the classes named in them and in configurations.
 
 A checkpoint is a file that somebody sent: what it names is looked up among the modules of this
 package and of installed ones that announce themselves (`anomaly_hep.plugins`), never elsewhere.
@@ -7,14 +7,41 @@ package and of installed ones that announce themselves (`anomaly_hep.plugins`), 
 from __future__ import annotations
 
 import importlib
+import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from anomaly_hep.errors import ConfigError
+import torch
+
+from anomaly_hep.errors import CheckpointError, ConfigError, in_one_line
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.fitted import FittedScore
 from anomaly_hep.models.outputs import ScoreDescription
 from anomaly_hep.plugins import is_ours
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint, on the CPU; raises CheckpointError.
+
+    Every record is compared with its checksum, which torch itself does not do: one flipped bit
+    would be other weights. Nothing but plain values and tensors is read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"the checksum of {damaged} does not fit")
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path} does not exist. Cure: give checkpoint=RUN/checkpoints/best.ckpt"
+        ) from error
+    except Exception as error:  # a damaged file fails in any way its bytes happen to take
+        raise CheckpointError(
+            f"{path} is no checkpoint of this package, or it is damaged ({in_one_line(error)}). "
+            "Cure: use a whole one, written by train.py"
+        ) from error
+    return content
 
 
 def class_of(path: str) -> type:

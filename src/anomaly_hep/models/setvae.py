@@ -57,7 +57,7 @@ class SetVAE(AnomalyModel):
         *,
         features: Sequence[str],
         encoder: Mapping[str, Any],
-        optimizer: Mapping[str, Any],
+        phases: Mapping[str, Any],
         latent_dim: int,
         max_particles: int,
         beta: float,
@@ -69,7 +69,7 @@ class SetVAE(AnomalyModel):
         seed: int,
         quantization: Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(optimizer, seed)
+        super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)
         if tuple(features[:3]) != TARGET:
             raise ConfigError(

@@ -15,7 +15,7 @@ import numpy as np
 from anomaly_hep.errors import MissingDataError, SimulationError
 from anomaly_hep.formats import darkshowers, darkshowers_raw
 from anomaly_hep.formats.files import find_files
-from anomaly_hep.formats.pixels import CHANNELS, HIT_COLUMNS
+from anomaly_hep.formats.pixels import CHANNELS, LAYOUT
 from anomaly_hep.simulate.darkprocesses import CLASSES, PREFIXES, QCD
 from anomaly_hep.simulate.imagefigure import draw
 from anomaly_hep.simulate.imagequantities import CORE, summary, tracks_by_momentum
@@ -123,4 +123,4 @@ def _read(directory: Path, label: str, simulated: bool, most: int) -> Iterator[E
                 )
             stop = min(most, description.entries)
             most -= stop
-            yield reader.read(path, 0, stop, [*HIT_COLUMNS, *_EVENT_COLUMNS])
+            yield reader.read(path, 0, stop, [*LAYOUT.particles, *_EVENT_COLUMNS])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from anomaly_hep.formats.jetclass import LABEL_BRANCHES, LABELS
+from anomaly_hep.formats.jetclass import LABELS, LAYOUT
 from anomaly_hep.simulate import jets as fast_jets
 from anomaly_hep.simulate import truth
 from anomaly_hep.simulate.detector import Candidates, Detector
@@ -192,7 +192,7 @@ def as_events(
         **auxiliary,
     }
     labels = {
-        f"label_{name}": np.full(len(jets.event), name == label, LABEL_BRANCHES[f"label_{name}"])
+        f"label_{name}": np.full(len(jets.event), name == label, LAYOUT[f"label_{name}"].dtype)
         for name in LABELS
     }
     return Events(

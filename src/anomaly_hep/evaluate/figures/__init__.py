@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -16,7 +16,6 @@ from anomaly_hep.evaluate.figures.reconstructions import (
 from anomaly_hep.evaluate.figures.roccurves import roc_by_signal, roc_of_score, rocs_by_group
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.figures.training import loss_curves, loss_terms
-from anomaly_hep.evaluate.metrics import EFFICIENCY_AT_100
 from anomaly_hep.evaluate.paper import Plot
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.models.outputs import ImageReconstruction, ParticleReconstruction
@@ -40,9 +39,7 @@ def write_figures(run_directory: Path) -> list[Path]:
 
 
 def _efficiencies(run: RunFiles) -> Figures:
-    if not run.results.signals:
-        return {}
-    return {"": efficiency_summary(run.results, EFFICIENCY_AT_100, run.published)}
+    return {"": efficiency_summary(run.results, 100, run.published)} if run.results.signals else {}
 
 
 def _roc(run: RunFiles) -> Figures:
@@ -52,30 +49,19 @@ def _roc(run: RunFiles) -> Figures:
 
 
 def _roc_of_scores(run: RunFiles) -> Figures:
-    if not run.results.signals:
-        return {}
-    return {n: roc_of_score(n, run.distributions[n], run.results) for n in run.results.scores}
-
-
-def _histograms(run: RunFiles) -> Figures:
-    names = (*run.results.scores, *run.results.baselines)
-    return {name: score_histogram(name, run.distributions[name], run.results) for name in names}
-
-
-def _histogram_of_default(run: RunFiles) -> Figures:
-    name = run.results.default_score
-    return {name: score_histogram(name, run.distributions[name], run.results)}
+    names = run.results.scores if run.results.signals else ()
+    return {name: roc_of_score(name, run.distributions[name], run.results) for name in names}
 
 
 def _rocs_by_group(run: RunFiles) -> Figures:
+    name = run.results.default_score
     if not run.results.data.measured_groups:
         return {}
-    name = run.results.default_score
     return {"": rocs_by_group(name, run.distributions[name], run.results)}
 
 
-def _all_histograms(run: RunFiles) -> Figures:
-    return {"": score_histograms(run.distributions, run.results)}
+def _histograms(run: RunFiles, names: Iterable[str]) -> Figures:
+    return {name: score_histogram(name, run.distributions[name], run.results) for name in names}
 
 
 def _particles(run: RunFiles) -> Figures:
@@ -114,11 +100,17 @@ ALL_HISTOGRAMS = Plot(
     "distributions",
     "Distribution of every score and baseline in the background and in each group of signals, "
     "which count alike in it. The outermost bins hold what lies beyond.",
-    _all_histograms,
+    lambda run: {"": score_histograms(run.distributions, run.results)},
 )
 _BEYOND = "Distribution of one score in each class. The outermost bins hold what lies beyond."
-HISTOGRAMS = Plot("histogram_", _BEYOND, _histograms)
-HISTOGRAM_OF_DEFAULT = Plot("histogram_", _BEYOND, _histogram_of_default)
+HISTOGRAMS = Plot(
+    "histogram_",
+    _BEYOND,
+    lambda run: _histograms(run, (*run.results.scores, *run.results.baselines)),
+)
+HISTOGRAM_OF_DEFAULT = Plot(
+    "histogram_", _BEYOND, lambda run: _histograms(run, [run.results.default_score])
+)
 PARTICLES = Plot(
     "particles",
     "Particles before (above) and after (below) the autoencoder; the area of a disc is the "

@@ -16,7 +16,7 @@ from anomaly_hep.evaluate.figures.style import (
     score_colours,
     stamp,
 )
-from anomaly_hep.evaluate.metrics import SignalEfficiency
+from anomaly_hep.evaluate.metrics import signal_efficiency_at
 from anomaly_hep.evaluate.paper import Paper, PublishedRow
 from anomaly_hep.evaluate.results import Results
 
@@ -33,33 +33,31 @@ class _Series(NamedTuple):
 
 
 def efficiency_summary(
-    results: Results, metric: SignalEfficiency, published: Sequence[PublishedRow] = ()
+    results: Results, rejection: float, published: Sequence[PublishedRow] = ()
 ) -> Figure:
     """Return the efficiencies at a rejection of every score, baseline and published row.
 
     Bars are central 68 % intervals, for published rows the spread of several trainings. Smaller
     efficiencies than the axis shows stand at its lower edge, zero included.
     """
-    signals = results.signals
-    rows = [row for row in published if row.metric == metric.key]
-    series = [*_measured(results, metric, signals), *_published(rows, signals)]
+    signals, key = results.signals, signal_efficiency_at(rejection).key
+    rows = [row for row in published if row.metric == key]
+    series = [*_measured(results, key, signals), *_published(rows, signals)]
     with house_style():
         figure = Figure(figsize=(9.6, 5.0))
         axes = figure.subplots()
         for i, one in enumerate(series):
             offset = (i + 0.5) / len(series) - 0.5
             _draw(axes, np.arange(len(signals)) + 0.8 * offset, one)
-        _finish(axes, metric.rejection, signals, results.paper)
+        _finish(axes, rejection, signals, results.paper)
         figure.legend(loc="outside lower center", ncols=4, columnspacing=1.4)
         stamp(axes, results, right=results.data.counts)
     return figure
 
 
-def _measured(
-    results: Results, metric: SignalEfficiency, signals: Sequence[str]
-) -> Iterator[_Series]:
+def _measured(results: Results, key: str, signals: Sequence[str]) -> Iterator[_Series]:
     for name, colour in score_colours(results).items():
-        cells = results.cells(name, metric.key)
+        cells = results.cells(name, key)
         points = [cells.get(signal, (np.nan, np.nan, np.nan)) for signal in signals]
         marker: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 6}
         if name in results.baselines:

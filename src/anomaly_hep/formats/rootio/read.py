@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from anomaly_hep.formats.checks import check_events, check_lengths, check_range
+from anomaly_hep.formats.checks import check_lengths, check_range
 from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.layout import Layout
 from anomaly_hep.formats.rootio.basket import Basket, Branch
-from anomaly_hep.formats.rootio.tree import Tree
+from anomaly_hep.formats.rootio.tree import MissingTreeError, Tree
 from anomaly_hep.types import Events
 
 # An open tree takes 1 MB and 10 ms to make; a class of the published training set has 100 files.
@@ -22,6 +22,15 @@ _trees = Kept[Tree](limit=128, close=Tree.close)
 # A chunk that ends within a basket leaves the rest of it to the next, and files that ROOT wrote may
 # have baskets of more than 10 000 jets. Bytes.
 _baskets = Kept[Basket](limit=64 * 2**20, size=lambda basket: basket.nbytes)
+
+
+def holds(path: Path, tree: str) -> bool:
+    """Return whether the file has a TTree of this name; raises BadFileError where it is damaged."""
+    try:
+        with _trees.use(path, tree, make=lambda: Tree(path, tree)):
+            return True
+    except MissingTreeError:
+        return False
 
 
 def describe(path: Path, tree: str, key: str) -> tuple[int, dict[str, Any] | None, tuple[str, ...]]:
@@ -53,7 +62,7 @@ def read_events(
                 particles |= {branch.name: values} if branch.name in columns else {}
     check_lengths(path, lengths, start)
     result = Events(next(iter(lengths.values())), particles, events)
-    check_events(path, result, start)
+    layout.check(path, result, start)
     return result
 
 

@@ -19,6 +19,10 @@ MAGIC = b"root"
 CHECKSUMS = "anomaly_hep_checksums"
 
 
+class MissingTreeError(BadFileError):
+    """A file that is whole but holds no tree of the name."""
+
+
 class Tree:
     """The tree `name` of the file `path`; refuses a file that is not whole."""
 
@@ -96,7 +100,7 @@ class Tree:
         if kinds.get(name) == "TTree":
             return self._file[name]
         held = ", ".join(f"{kind} '{key}'" for key, kind in sorted(kinds.items())) or "nothing"
-        raise BadFileError(
+        raise MissingTreeError(
             self.path,
             f"there is no TTree '{name}'; the file holds {held}",
             cure=f"give a file whose jets are in a TTree '{name}'",

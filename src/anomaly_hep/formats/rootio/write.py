@@ -27,16 +27,17 @@ def write_tree(
     """
     prefix = next(iter(layout.particles)).partition("_")[0]
     fields = {branch.removeprefix(f"{prefix}_"): branch for branch in layout.particles}
-    record = ", ".join(f'"{field}": {layout.particles[b]}' for field, b in fields.items())
-    checksums: dict[str, list[int]] = {b: [] for b in (*layout.particles, *layout.events)}
+    record = ", ".join(f'"{field}": {layout[b].dtype}' for field, b in fields.items())
+    checksums: dict[str, list[int]] = {b: [] for b in layout.names}
     entries = 0
     with uproot.recreate(path, compression=uproot.LZ4(4)) as file:
         for key, text in texts.items():
             file[key] = text
-        tree = file.mktree(name, {prefix: f"var * {{{record}}}", **layout.events})
+        scalars = {name: column.dtype for name, column in layout.events.items()}
+        tree = file.mktree(name, {prefix: f"var * {{{record}}}", **scalars})
         for part in parts:
-            particles = {b: part.particles[b].astype(t) for b, t in layout.particles.items()}
-            events = {b: part.events[b].astype(t) for b, t in layout.events.items()}
+            particles = {b: part.particles[b].astype(c.dtype) for b, c in layout.particles.items()}
+            events = {b: part.events[b].astype(c.dtype) for b, c in layout.events.items()}
             records = ak.contents.RecordArray(
                 [ak.contents.NumpyArray(particles[b]) for b in fields.values()], list(fields)
             )

@@ -10,16 +10,19 @@ import tarfile
 import threading
 from collections import namedtuple
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
+import yaml
 
-from anomaly_hep.errors import DownloadError
-from anomaly_hep.formats import download, resume
+from anomaly_hep.errors import ConfigError, DownloadError
+from anomaly_hep.formats.published import download, resume
+from anomaly_hep.formats.published.download import Archives, archives_of
+from anomaly_hep.formats.published.marks import published_files
 
+JETCLASS = Path(__file__).resolve().parents[3] / "conf" / "data" / "jetclass.yaml"
 NAMES = ("part0.tar", "test.tar")
 
 
@@ -93,32 +96,32 @@ def server() -> Iterator[Server]:
         http.shutdown()
 
 
-@pytest.fixture(autouse=True)
-def toy_set(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def toy_set(server: Server, monkeypatch: pytest.MonkeyPatch) -> Archives:
     places = ("train_100M", "test_20M")
     archives = {
         name: (hashlib.md5(server.files[name]).hexdigest(), place)
         for name, place in zip(NAMES, places, strict=True)
     }
-    monkeypatch.setitem(
-        download.DATA_SETS, "toy", download.DataSet("Zenodo 0", server.url, archives)
-    )
     monkeypatch.setattr(resume, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(resume, "BLOCK_BYTES", 2**14)
+    return Archives("Zenodo 0", server.url, archives)
 
 
 def assert_complete(directory: Path, server: Server) -> None:
     files = {directory / "train_100M" / "ZToQQ_000.root", directory / "test_20M" / "a.root"}
-    assert download.published_files(directory) == files
+    assert published_files(directory) == files
     for file in files:
         assert file.read_bytes() == hashlib.sha256(file.name.encode()).digest() * 10_000
     here = {path for path in directory.rglob("*") if path.is_file()}
     assert here == files | {directory / "published.json"}, "nothing else may stay"
 
 
-def test_archives_are_fetched_verified_unpacked_and_marked(tmp_path: Path, server: Server) -> None:
-    files = download.fetch("toy", tmp_path)
-    assert files == sorted(download.published_files(tmp_path))
+def test_archives_are_fetched_verified_unpacked_and_marked(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
+    files = download.fetch(toy_set, tmp_path)
+    assert files == sorted(published_files(tmp_path))
     assert_complete(tmp_path, server)
     mark = json.loads((tmp_path / "published.json").read_text())
     assert mark["record"] == "Zenodo 0"
@@ -127,45 +130,49 @@ def test_archives_are_fetched_verified_unpacked_and_marked(tmp_path: Path, serve
     )
 
 
-def test_what_is_complete_is_not_fetched_again(tmp_path: Path, server: Server) -> None:
-    download.fetch("toy", tmp_path, archives=["test.tar"])
+def test_what_is_complete_is_not_fetched_again(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
+    download.fetch(toy_set, tmp_path, archives=["test.tar"])
     server.served.clear()
-    download.fetch("toy", tmp_path)
+    download.fetch(toy_set, tmp_path)
     assert server.served == [("part0.tar", 0)]
     assert_complete(tmp_path, server)
 
 
-def test_a_lost_file_is_fetched_again(tmp_path: Path, server: Server) -> None:
-    download.fetch("toy", tmp_path)
+def test_a_lost_file_is_fetched_again(tmp_path: Path, toy_set: Archives, server: Server) -> None:
+    download.fetch(toy_set, tmp_path)
     (tmp_path / "test_20M" / "a.root").unlink()
     server.served.clear()
-    download.fetch("toy", tmp_path)
+    download.fetch(toy_set, tmp_path)
     assert server.served == [("test.tar", 0)]
     assert_complete(tmp_path, server)
 
 
-def test_a_dropped_connection_is_continued(tmp_path: Path, server: Server) -> None:
+def test_a_dropped_connection_is_continued(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
     server.drop_after = 100_000
-    download.fetch("toy", tmp_path, base_url=server.url.rstrip("/"))
+    download.fetch(toy_set, tmp_path, base_url=server.url.rstrip("/"))
     starts = [first for name, first in server.served if name == "part0.tar"]
     assert len(starts) == -(-len(server.files["part0.tar"]) // 100_000)
     assert starts == sorted(set(starts)), "no byte may be fetched twice"
     assert_complete(tmp_path, server)
 
 
-def test_a_killed_fetch_is_continued(tmp_path: Path, server: Server) -> None:
+def test_a_killed_fetch_is_continued(tmp_path: Path, toy_set: Archives, server: Server) -> None:
     part = tmp_path / ".fetching" / "part0.tar.part"
     part.parent.mkdir()
     part.write_bytes(server.files["part0.tar"][:70_001])
     (part.parent / "tmp_of_a_killed_run").symlink_to(part)
-    download.fetch("toy", tmp_path)
+    download.fetch(toy_set, tmp_path)
     assert server.served == [("part0.tar", 70_001), ("test.tar", 0)]
     assert_complete(tmp_path, server)
 
 
 @pytest.mark.parametrize("linked", [False, True])
 def test_a_fetch_killed_before_unpacking_fetches_nothing_more(
-    tmp_path: Path, server: Server, linked: bool
+    tmp_path: Path, toy_set: Archives, server: Server, linked: bool
 ) -> None:
     work = tmp_path / ".fetching"
     work.mkdir()
@@ -175,63 +182,69 @@ def test_a_fetch_killed_before_unpacking_fetches_nothing_more(
         (work / "part0.tar").symlink_to(held)
     (work / "part0.unpacked").mkdir()
     (work / "part0.unpacked" / "half.root").touch()
-    download.fetch("toy", tmp_path)
+    download.fetch(toy_set, tmp_path)
     assert server.served == [("test.tar", 0)]
     assert_complete(tmp_path, server)
 
 
-def test_a_server_without_ranges_starts_again(tmp_path: Path, server: Server) -> None:
+def test_a_server_without_ranges_starts_again(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
     server.knows_ranges = False
     part = tmp_path / ".fetching" / "part0.tar.part"
     part.parent.mkdir()
     part.write_bytes(b"?" * 70_001)
-    download.fetch("toy", tmp_path)
+    download.fetch(toy_set, tmp_path)
     assert_complete(tmp_path, server)
 
 
-def test_a_server_that_never_gets_further_is_given_up(tmp_path: Path, server: Server) -> None:
+def test_a_server_that_never_gets_further_is_given_up(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
     server.drop_after = 0
     with pytest.raises(DownloadError, match="run the same command again"):
-        download.fetch("toy", tmp_path)
+        download.fetch(toy_set, tmp_path)
     assert len(server.served) == resume.FRUITLESS_ATTEMPTS
 
 
 @pytest.mark.parametrize("extra", [b"", b"more"])
 def test_another_md5_is_refused_and_the_file_removed(
-    tmp_path: Path, server: Server, extra: bytes
+    tmp_path: Path, toy_set: Archives, server: Server, extra: bytes
 ) -> None:
     server.files["part0.tar"] = server.files["part0.tar"][:-5] + b"wrong" + extra
     with pytest.raises(DownloadError, match=r"the MD5 is not [0-9a-f]{32}, the file was removed"):
-        download.fetch("toy", tmp_path)
-    assert download.published_files(tmp_path) == set()
+        download.fetch(toy_set, tmp_path)
+    assert published_files(tmp_path) == set()
     assert not list(tmp_path.rglob("*.tar*"))
 
 
-def test_a_part_longer_than_the_archive_is_dropped(tmp_path: Path, server: Server) -> None:
+def test_a_part_longer_than_the_archive_is_dropped(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
     part = tmp_path / ".fetching" / "part0.tar.part"
     part.parent.mkdir()
     part.write_bytes(server.files["part0.tar"] + b"more")
-    download.fetch("toy", tmp_path)
+    download.fetch(toy_set, tmp_path)
     assert_complete(tmp_path, server)
 
 
 def test_too_little_space_is_said_before_anything_is_fetched(
-    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, toy_set: Archives, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = sum(map(len, server.files.values())) + max(map(len, server.files.values()))
     usage = namedtuple("usage", "total used free")
     for free, enough in ((needed - 1, False), (needed, True)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage(0, 0, free))
         if enough:
-            download.fetch("toy", tmp_path)
+            download.fetch(toy_set, tmp_path)
             continue
         with pytest.raises(DownloadError, match=r"GB are needed .* GB are free"):
-            download.fetch("toy", tmp_path)
+            download.fetch(toy_set, tmp_path)
         assert server.served == []
 
 
 def test_what_is_already_there_counts_as_space(
-    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, toy_set: Archives, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
     size = len(server.files["test.tar"])
@@ -239,49 +252,55 @@ def test_what_is_already_there_counts_as_space(
     part = tmp_path / ".fetching" / "test.tar.part"
     part.parent.mkdir()
     part.write_bytes(server.files["test.tar"][:1000])
-    download.fetch("toy", tmp_path, archives=["test.tar"])
+    download.fetch(toy_set, tmp_path, archives=["test.tar"])
 
 
-def test_an_archive_that_reaches_outside_is_refused(tmp_path: Path, server: Server) -> None:
+def test_an_archive_that_reaches_outside_is_refused(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
     evil = archive("../../", "evil.root")
     server.files["part0.tar"] = evil
-    data_set = download.DATA_SETS["toy"]
-    data_set.archives["part0.tar"] = (hashlib.md5(evil).hexdigest(), "train_100M")
+    toy_set = replace(
+        toy_set,
+        files={**toy_set.files, "part0.tar": (hashlib.md5(evil).hexdigest(), "train_100M")},
+    )
     with pytest.raises(DownloadError, match="cannot be unpacked"):
-        download.fetch("toy", tmp_path / "data")
+        download.fetch(toy_set, tmp_path / "data")
     assert not list(tmp_path.rglob("evil.root"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"name": "lhco"}, "choose from .*jetclass"),
-        ({"name": "toy", "archives": ["val"]}, "choose from part0.tar, test.tar"),
-    ],
-)
-def test_unknown_names_are_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(DownloadError, match=message):
-        download.fetch(directory=tmp_path, **arguments)
+def test_unknown_archives_are_refused(tmp_path: Path, toy_set: Archives) -> None:
+    with pytest.raises(DownloadError, match=r"Zenodo 0: choose from part0.tar, test.tar"):
+        download.fetch(toy_set, tmp_path, archives=["val"])
 
 
-def test_a_missing_file_on_the_server_is_said(tmp_path: Path, server: Server) -> None:
+def test_data_without_published_archives_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data=mine names no published archives\. Cure"):
+        archives_of({"name": "mine", "download": None})
+
+
+def test_a_missing_file_on_the_server_is_said(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
     del server.files["test.tar"]
     with pytest.raises(DownloadError, match="404"):
-        download.fetch("toy", tmp_path)
+        download.fetch(toy_set, tmp_path)
 
 
-def test_two_fetches_into_one_directory_are_refused(tmp_path: Path, server: Server) -> None:
+def test_two_fetches_into_one_directory_are_refused(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
     with (
         download._working(tmp_path, NAMES),
         pytest.raises(DownloadError, match="another process is fetching"),
     ):
-        download.fetch("toy", tmp_path)
+        download.fetch(toy_set, tmp_path)
 
 
 def test_the_published_archives_cover_the_three_splits() -> None:
     """Zenodo record 6619768: ten training parts, one archive each to validate and test."""
-    places = [place for _, place in download.DATA_SETS["jetclass"].archives.values()]
-    assert places == ["train_100M"] * 10 + ["val_5M", "test_20M"]
-    hashes = {md5 for md5, _ in download.DATA_SETS["jetclass"].archives.values()}
+    files = archives_of(yaml.safe_load(JETCLASS.read_text())).files
+    assert [place for _, place in files.values()] == ["train_100M"] * 10 + ["val_5M", "test_20M"]
+    hashes = {md5 for md5, _ in files.values()}
     assert len(hashes) == 12
     assert all(len(md5) == 32 for md5 in hashes)

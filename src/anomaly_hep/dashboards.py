@@ -1,4 +1,4 @@
-"""Dashboards on top of the record: Weights & Biases, where `logger=wandb` asks for it."""
+"""Dashboards beside metrics.csv: Weights & Biases, where `logger=wandb` asks for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anomaly_hep.run import default_path, identity
 MODES = ("online", "offline", "disabled")
 
 
-def loggers(config: Mapping[str, Any], path: Path) -> list[Logger]:
+def open_dashboards(config: Mapping[str, Any], path: Path) -> list[Logger]:
     """Return the loggers that the configuration asks for besides metrics.csv."""
     settings = config["logger"]
     if settings["kind"] == "none":
@@ -48,7 +48,7 @@ def loggers(config: Mapping[str, Any], path: Path) -> list[Logger]:
     return [logger]
 
 
-def finish(config: Mapping[str, Any], path: Path, results: Results) -> None:
+def close_dashboards(config: Mapping[str, Any], path: Path, results: Results) -> None:
     """Log efficiencies, figures and the best checkpoint to the run's dashboard, if it has one."""
     if config["logger"]["kind"] != "wandb":
         return

@@ -1,12 +1,11 @@
-"""The published JetClass archives: fetched, verified, unpacked, and marked as published."""
+"""Published archives: fetched, verified, unpacked, and marked as published."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,54 +16,36 @@ import pooch
 import requests
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from anomaly_hep.atomic import write_text
-from anomaly_hep.errors import DownloadError
-from anomaly_hep.formats.resume import ResumingDownloader, remote_size
+from anomaly_hep.errors import ConfigError, DownloadError
+from anomaly_hep.formats.published.marks import marks, write_marks
+from anomaly_hep.formats.published.resume import ResumingDownloader, remote_size
 
-MARK = "published.json"
 WORK = ".fetching"
 LOCK = "lock"
 
 
 @dataclass(frozen=True)
-class DataSet:
+class Archives:
     """Where archives are published, and for each its MD5 and the directory its files belong in."""
 
     record: str
-    base_url: str
-    archives: dict[str, tuple[str, str]]
+    url: str
+    files: Mapping[str, tuple[str, str]]
 
 
-_TRAIN_MD5 = (
-    "de4fd2dca2e68ab3c85d5cfd3bcc65c3",
-    "9722a359c5ef697bea0fbf79bf50f003",
-    "1e9f66cd1f915f9d10e90ae1d7761720",
-    "47348fc8985319fa4806da87500482fa",
-    "6b0ce16bd93b442a8d51914466990279",
-    "416e347512e716de51d392bee327b8e9",
-    "e9b9c1557b1b39bf0a16e4ab631ae451",
-    "5bfc6cb285ccb7680cefa9ac82ad1a2e",
-    "540c1a0d66dfad78d2b363c5740ccf86",
-    "668f40b3275167ff7104c48317c0ae2a",
-)
-DATA_SETS = {
-    "jetclass": DataSet(
-        record="Zenodo 6619768",
-        base_url="https://zenodo.org/records/6619768/files/",
-        archives={
-            **{
-                f"JetClass_Pythia_train_100M_part{i}.tar": (md5, "train_100M")
-                for i, md5 in enumerate(_TRAIN_MD5)
-            },
-            "JetClass_Pythia_val_5M.tar": ("7235ccb577ed85023ea3ab4d5e6160cf", "val_5M"),
-            "JetClass_Pythia_test_20M.tar": ("64e5156d26d101adeb43b8388207d767", "test_20M"),
-        },
-    )
-}
+def archives_of(data: Mapping[str, Any]) -> Archives:
+    """Return the published archives of a data set's configuration; raises ConfigError for none."""
+    if not (found := data["download"]):
+        raise ConfigError(
+            f"data={data['name']} names no published archives. Cure: get the files by hand and "
+            "give data.dir, or list archives in data.download"
+        )
+    files = {name: (md5, place) for name, (md5, place) in found["archives"].items()}
+    return Archives(found["record"], found["url"], files)
 
 
 def fetch(
-    name: str,
+    published: Archives,
     directory: Path,
     *,
     base_url: str | None = None,
@@ -76,48 +57,26 @@ def fetch(
     MD5, unpacked, and removed; published.json in `directory` then says which files are published.
     Raises DownloadError: unknown name, no space, no connection, wrong MD5, unsafe archive.
     """
-    data_set = _data_set(name)
-    wanted = list(data_set.archives) if archives is None else list(archives)
+    wanted = list(published.files) if archives is None else list(archives)
     for archive in wanted:
-        if archive not in data_set.archives:
-            known = ", ".join(data_set.archives)
-            raise DownloadError(f"no archive '{archive}' in {name}: choose from {known}")
-    url = (base_url or data_set.base_url).rstrip("/") + "/"
-    with _working(directory, list(data_set.archives)), _progress() as progress:
+        if archive not in published.files:
+            known = ", ".join(published.files)
+            raise DownloadError(
+                f"no archive '{archive}' in {published.record}: choose from {known}"
+            )
+    url = (base_url or published.url).rstrip("/") + "/"
+    with _working(directory, list(published.files)), _progress() as progress:
         missing = [archive for archive in wanted if not _complete(directory, archive)]
         sizes = {archive: remote_size(url + archive) for archive in missing}
         _check_space(directory, sizes)
         for archive in missing:
-            _fetch_one(data_set, archive, directory, url, progress)
-        marks = _marks(directory)
-        return sorted(directory / file for archive in wanted for file in marks[archive]["files"])
-
-
-def published_files(directory: Path) -> set[Path]:
-    """Return the files in `directory` that came out of a verified published archive."""
-    return {directory / file for mark in _marks(directory).values() for file in mark["files"]}
-
-
-def _data_set(name: str) -> DataSet:
-    if name not in DATA_SETS:
-        raise DownloadError(f"nothing to fetch for '{name}': choose from {', '.join(DATA_SETS)}")
-    return DATA_SETS[name]
-
-
-def _marks(directory: Path) -> dict[str, Any]:
-    path = directory / MARK
-    if not path.exists():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["archives"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DownloadError(
-            f"{path} is damaged ({error}). Cure: remove it and fetch again"
-        ) from error
+            _fetch_one(published, archive, directory, url, progress)
+        known_files = marks(directory)
+        return sorted(directory / f for archive in wanted for f in known_files[archive]["files"])
 
 
 def _complete(directory: Path, archive: str) -> bool:
-    files = _marks(directory).get(archive, {}).get("files", {})
+    files = marks(directory).get(archive, {}).get("files", {})
     return bool(files) and all(
         (directory / file).is_file() and (directory / file).stat().st_size == size
         for file, size in files.items()
@@ -145,19 +104,17 @@ def _check_space(directory: Path, sizes: dict[str, int]) -> None:
 
 
 def _fetch_one(
-    data_set: DataSet, archive: str, directory: Path, url: str, progress: Progress
+    published: Archives, archive: str, directory: Path, url: str, progress: Progress
 ) -> None:
-    md5, place = data_set.archives[archive]
+    md5, place = published.files[archive]
     downloaded = _download(url, archive, md5, directory / WORK, progress)
     files = _unpack(downloaded, directory / place)
-    marks = _marks(directory)
-    marks[archive] = {
+    mark = {
         "md5": md5,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {str(file.relative_to(directory)): file.stat().st_size for file in files},
     }
-    content = {"record": data_set.record, "archives": marks}
-    write_text(directory / MARK, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    write_marks(directory, published.record, {**marks(directory), archive: mark})
     downloaded.unlink()
 
 

@@ -1,4 +1,4 @@
-"""metrics.csv: the record of a training, whatever other logger is on."""
+"""metrics.csv: the losses of a training by step, whatever dashboard is on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from anomaly_hep.atomic import write_text
 
 
-class CSVRecord(Logger):
+class MetricsCSV(Logger):
     """Rows of metrics, one file, written whole; a resumed run keeps the rows before its checkpoint.
 
     Lightning's own CSVLogger deletes the rows of the part that was killed.
@@ -31,7 +31,7 @@ class CSVRecord(Logger):
     @property
     def name(self) -> str:
         """Name that Lightning asks of a logger."""
-        return "record"
+        return "metrics.csv"
 
     @property
     def version(self) -> str:
@@ -46,9 +46,9 @@ class CSVRecord(Logger):
     def log_hyperparams(self, *arguments: Any, **keywords: Any) -> None:
         """Do nothing: config.yaml holds them."""
 
-    def forget_after(self, step: int) -> None:
-        """Drop rows of steps that will be made again."""
-        self.rows = [row for row in self.rows if int(row["step"]) < step]
+    def keep(self, number: int) -> None:
+        """Keep so many rows: the others are of steps that will be made again."""
+        del self.rows[number:]
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:

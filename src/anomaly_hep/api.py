@@ -1,0 +1,104 @@
+"""The package in three lines of Python: train, load a run and score files, read events.
+
+Everything is what the commands do, with their configuration and their results.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import pandas as pd
+
+from anomaly_hep.commands import train as training
+from anomaly_hep.commands.score import input_files, open_scorer, tables
+from anomaly_hep.configuration import compose, is_folder
+from anomaly_hep.evaluate.results import Results
+from anomaly_hep.evaluate.runfiles import RunFiles
+from anomaly_hep.evaluate.scores import Scorer
+from anomaly_hep.formats.files import format_of
+from anomaly_hep.settings import settings_of
+
+Files = str | Path | Sequence[str | Path]  # paths or patterns
+
+
+class TrainedModel:
+    """A trained model that scores files."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The names of its scores; the columns of a table are called score_NAME."""
+        return self._scorer.score_names
+
+    @property
+    def default_score(self) -> str:
+        """The score that the model is made for."""
+        return self._scorer.model.default_score
+
+    def score(
+        self, files: Files, *, batch_size: int = 1024, precision: str = "32-true"
+    ) -> pd.DataFrame:
+        """Return the events of the files with every score, one row per event in file order.
+
+        The table is that of `python -m anomaly_hep score`. Events that fail the selection of the
+        training keep their row, with missing scores; `table.attrs` counts them ("rejected") and
+        jets that were cut to the model's largest number of particles ("cut").
+        """
+        scorer = replace(self._scorer, batch_size=batch_size, precision=precision)
+        table = pd.concat(list(tables(scorer, input_files(files))), ignore_index=True)
+        table.attrs = {"rejected": scorer.counts.rejected, "cut": scorer.counts.truncated}
+        return table
+
+
+def load(path: str | Path) -> TrainedModel:
+    """Return the model of a run directory, with its best weights, or of a checkpoint."""
+    place = Path(path).expanduser()
+    checkpoint = place / "checkpoints" / "best.ckpt" if place.is_dir() else place
+    return TrainedModel(open_scorer(checkpoint, 1024, "32-true"))
+
+
+def events(files: Files) -> ak.Array:
+    """Return the events of the files, one record each, in the columns that all files have.
+
+    Names and units are the file format's; what an event has many of (particles, pixels) is a list.
+    """
+    found = [format_of(path).describe(path) for path in input_files(files)]
+    shared = [c for c in found[0].columns if all(c in file.columns for file in found)]
+    parts = []
+    for file in found:
+        read = format_of(file.path).read(file.path, 0, file.entries, shared)
+        lists = {n: ak.unflatten(v, read.lengths) for n, v in read.particles.items()}
+        parts.append(ak.zip({**lists, **read.events}, depth_limit=1))
+    return ak.concatenate(parts)
+
+
+def train(model: str, data: str | Mapping[str, Any] | None = None, **overrides: Any) -> Results:
+    """Train, score and evaluate a model as `python -m anomaly_hep train` does; return its results.
+
+    model, data: as `list` names them; without `data` it is what the model is made for. `overrides`
+    are keys of the configuration: `seed=2`, sections as mappings, `trainer={"max_epochs": 5}`, and
+    dotted keys in a dictionary, `**{"model.beta": 0.1, "model/encoder": "transformer"}`. Each value
+    replaces what the configuration says. A run that is finished is read, not made again.
+    """
+    given = {"model": model, **({} if data is None else {"data": data}), **overrides}
+    choices = [f"{k}={v}" for k, v in given.items() if is_folder(k) and isinstance(v, str)]
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        if isinstance(value, Mapping) and is_folder(key):
+            values |= {f"{key}.{name}": inner for name, inner in value.items()}
+        elif not (is_folder(key) and isinstance(value, str)):
+            values[key] = value
+    config = compose("train", choices, values)
+    settings_of("train", config)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return RunFiles(training.run(config)).results
+    finally:
+        signal.signal(signal.SIGTERM, before)

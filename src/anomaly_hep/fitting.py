@@ -1,0 +1,158 @@
+"""The training of a run: one Lightning Trainer for each phase, resumable at every step."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, Timer
+from lightning.pytorch.loggers.logger import Logger
+from rich.console import Console
+
+from anomaly_hep.callbacks import Checkpoints, LossRows, Milestones, Speed
+from anomaly_hep.data.module import EventDataModule
+from anomaly_hep.errors import CheckpointError, ConfigError, in_one_line
+from anomaly_hep.evaluate.scores import load_model
+from anomaly_hep.metrics_csv import MetricsCSV
+from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.loading import read_checkpoint
+from anomaly_hep.models.phase import Phase, scaled
+from anomaly_hep.resuming import CheckpointFiles, Position, newest
+from anomaly_hep.runtime import TERMINATED, Termination
+
+
+class Training:
+    """The training of one run: `fit` makes it, or the part of it that a kill left undone."""
+
+    def __init__(
+        self,
+        model: AnomalyModel,
+        module: EventDataModule,
+        trainer: Mapping[str, Any],
+        path: Path,
+        termination: Termination,
+        dashboards: Sequence[Logger] = (),
+    ) -> None:
+        """`trainer` are the settings of that name, `path` is the run directory."""
+        self.model, self.module, self.termination = model, module, termination
+        self.settings = dict(trainer)
+        self.phases = scaled(model.phases, self.settings.pop("max_epochs"))
+        self.every_seconds = self.settings.pop("checkpoint_every_seconds")
+        self.directory = path / "checkpoints"
+        self.rows = MetricsCSV(path / "metrics.csv")
+        self.loggers = [self.rows, *dashboards]
+        self.milestones = Milestones(self.directory, self.settings.pop("milestones") or ())
+        self.speed = Speed()
+        if self.settings.get("limit_val_batches", 1) == 0:
+            raise ConfigError(
+                "trainer.limit_val_batches=0 leaves no validation to choose the weights that are "
+                "scored. Cure: 1 or more batches, or a share of them such as 0.5"
+            )
+
+    def fit(self, start_from: Path | None, console: Console) -> None:
+        """Train the phases that are not over.
+
+        start_from: a checkpoint of the same model, whose weights a training starts with.
+        """
+        found, remark = newest(self.directory)
+        position = found.position if found else Position(self.phases[0].name)
+        if remark:
+            where = f"goes on from {found.path}" if found else "starts anew"
+            console.print(f"{remark}: the training {where}")
+        elif found:
+            console.print(f"going on from {found.path}")
+        if found:
+            self.milestones.load_state_dict(found.content["callbacks"]["Milestones"])
+            self.module.load_state_dict(found.content[type(self.module).__qualname__])
+        elif start_from:
+            take_weights(self.model, start_from)
+            console.print(f"starting with the weights of {start_from}")
+        self.rows.keep(position.rows)
+        reached = [phase.name for phase in self.phases].index(position.phase)
+        for number, phase in enumerate(self.phases):
+            self.module.begin(phase.labels, number)
+            self.model.begin(phase)
+            if number < reached or (number == reached and position.over):
+                self.module.setup("fit")  # the ledger names its files, whatever is left to do
+                continue
+            if number > reached:
+                before = self.best(self.phases[number - 1])
+                self.model.load_state_dict(read_checkpoint(before)["state_dict"])
+                position = Position(phase.name, earlier_steps=position.steps, rows=position.rows)
+            resumed = found.path if found and number == reached else None
+            position = self._fit_phase(phase, position, resumed)
+
+    def best(self, phase: Phase) -> Path:
+        """Return where the best weights of a phase are kept: those of the last are scored."""
+        last = phase is self.phases[-1]
+        return self.directory / ("best.ckpt" if last else f"best-{phase.name}.ckpt")
+
+    def _fit_phase(self, phase: Phase, position: Position, resumed: Path | None) -> Position:
+        """Train one phase from `position`; return where it ended."""
+        files = CheckpointFiles(position)
+        trainer = self._trainer(phase, files)
+        with warnings.catch_warnings():
+            # the streams read ahead by themselves; Lightning looks for workers of a DataLoader
+            warnings.filterwarnings("ignore", ".*does not have many workers.*")
+            warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+            warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
+            try:
+                trainer.fit(self.model, self.module, ckpt_path=resumed, weights_only=True)
+            except BaseException as error:
+                if self.termination.requested:
+                    # whatever a SIGTERM has broken, say a reading process that got it too
+                    raise SystemExit(TERMINATED) from error
+                if isinstance(error, SystemExit):
+                    # what Lightning makes of Ctrl-C: status 1, which says failed
+                    raise KeyboardInterrupt from None
+                raise
+        return files.position
+
+    def _trainer(self, phase: Phase, files: CheckpointFiles) -> lightning.Trainer:
+        checkpoints = Checkpoints(
+            self.best(phase),
+            phase,
+            files,
+            self.rows,
+            every_seconds=self.every_seconds,
+            termination=self.termination,
+        )
+        every = self.settings["log_every_n_steps"]
+        losses = LossRows(phase.name, files.position.earlier_steps, every)
+        callbacks: list[Callback] = [self.milestones, losses, checkpoints, self.speed]
+        settings = dict(self.settings)
+        try:
+            if limit := settings.pop("max_time", None):
+                callbacks.insert(0, Timer(limit))
+            return lightning.Trainer(
+                **settings,
+                max_epochs=phase.epochs,
+                default_root_dir=self.directory.parent,
+                logger=self.loggers,
+                callbacks=callbacks,
+                plugins=[files],
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+            )
+        except (TypeError, ValueError, MisconfigurationException) as error:
+            raise ConfigError(
+                f"trainer: {in_one_line(error)}. Cure: its keys are those of lightning.Trainer"
+            ) from error
+
+
+def take_weights(model: AnomalyModel, path: Path) -> None:
+    """Give the model the weights of a checkpoint of the same model; raises CheckpointError."""
+    other, _ = load_model(path)
+    try:
+        model.load_state_dict(other.state_dict())
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"start_from={path} holds the weights of another network ({in_one_line(error)}). "
+            "Cure: give a checkpoint of the same model"
+        ) from error

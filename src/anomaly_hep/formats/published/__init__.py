@@ -1,0 +1,1 @@
+"""Published archives: fetched, verified, unpacked, and marked as published."""

@@ -1,0 +1,37 @@
+"""published.json: which files of a directory came out of a verified published archive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from anomaly_hep.atomic import write_text
+from anomaly_hep.errors import DownloadError
+
+MARK = "published.json"
+
+
+def published_files(directory: Path) -> set[Path]:
+    """Return the files in `directory` that came out of a verified published archive."""
+    return {directory / file for mark in marks(directory).values() for file in mark["files"]}
+
+
+def marks(directory: Path) -> dict[str, Any]:
+    """Return what is known of each archive by its name: md5, date, and {file: size}."""
+    path = directory / MARK
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["archives"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DownloadError(
+            f"{path} is damaged ({error}). Cure: remove it and fetch again"
+        ) from error
+
+
+def write_marks(directory: Path, record: str, archives: Mapping[str, Any]) -> None:
+    """Write what is known of the archives of a record."""
+    content = {"record": record, "archives": archives}
+    write_text(directory / MARK, json.dumps(content, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,146 @@
+"""A training killed anywhere and started again ends as the unbroken one does, bit by bit.
+
+A SIGKILL leaves the files as they are, and every file of a run is written under another name and
+renamed. So what the renames of an unbroken training leave, one after the other, is all that any
+kill can leave: each is copied aside, and gone on from.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+
+from tests.trainings import BATCHES, SCHEDULES, fit, toy_data, two_phases
+
+STEPS = 2 * 2 * BATCHES  # of two phases of two epochs
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_data(tmp_path_factory.mktemp("toys"))
+
+
+@contextmanager
+def every_state(run: Path, aside: Path) -> Iterator[list[Path]]:
+    """Copy `run` after each rename inside it; yield the growing list of copies."""
+    states: list[Path] = []
+    replace = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        done = replace(self, target)
+        states.append(aside / str(len(states)))
+        shutil.copytree(run, states[-1], ignore=shutil.ignore_patterns(".*.part"))
+        return done
+
+    with mock.patch.object(Path, "replace", watched), mock.patch("os.fsync"):
+        yield states
+
+
+def content(path: Path) -> Any:
+    found = torch.load(path, weights_only=True)
+    del found["datamodule_hyper_parameters"]["num_workers"]
+    return found
+
+
+def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
+    """Yield where two contents of checkpoints differ, in any bit."""
+    if type(one) is not type(other):
+        yield where
+    elif isinstance(one, dict):
+        if one.keys() != other.keys():
+            yield f"{where}: {one.keys() ^ other.keys()}"
+        for key in one.keys() & other.keys():
+            yield from differences(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list | tuple):
+        if len(one) != len(other):
+            yield where
+        for number, (left, right) in enumerate(zip(one, other, strict=False)):
+            yield from differences(left, right, f"{where}.{number}")
+    elif isinstance(one, torch.Tensor):
+        if not torch.equal(one, other):
+            yield where
+    elif one != other:
+        yield f"{where}: {one} and {other}"
+
+
+def assert_same(whole: Path, resumed: Path) -> None:
+    names = {path.name for path in (whole / "checkpoints").iterdir()}
+    assert names >= {"best-first.ckpt", "best.ckpt", "last.ckpt"}
+    for name in names - {"previous.ckpt"}:
+        one, other = (content(run / "checkpoints" / name) for run in (whole, resumed))
+        assert list(differences(one, other)) == [], name
+    assert (whole / "metrics.csv").read_bytes() == (resumed / "metrics.csv").read_bytes()
+
+
+def position(run: Path) -> tuple[str, int, bool] | None:
+    """Return phase, step and whether a validation is due of what a run goes on from."""
+    for name in ("last.ckpt", "previous.ckpt"):
+        if (path := run / "checkpoints" / name).exists():
+            found = content(path)["position"]
+            return found["phase"], found["step"], found["validates"]
+    return None
+
+
+CASES = {
+    **{name: (two_phases(name), {}) for name in SCHEDULES},
+    "patience": (two_phases("plateau", patience=1), {"check_val_every_n_epoch": 1}),
+    "validated in mid-epoch": (
+        two_phases(), {"val_check_interval": 1, "check_val_every_n_epoch": 1}
+    ),
+    "accumulated": (two_phases("one-cycle"), {"accumulate_grad_batches": 2}),
+    "milestones": (two_phases(), {"milestones": [20, 70], "limit_train_batches": 2}),
+}  # fmt: skip
+
+
+def last_of_each_position(states: list[Path]) -> list[Path]:
+    """Return of all states with one last.ckpt the last, whose other files are the newest."""
+    return list({position(state): state for state in states}.values())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_kill_at_any_moment_costs_nothing(tmp_path: Path, data: Path, case: str) -> None:
+    phases, choices = CASES[case]
+    whole = tmp_path / "whole"
+    with every_state(whole, tmp_path / "states") as states:
+        fit(whole, data, phases, **choices)
+    if case in SCHEDULES:
+        # behind each step, before and after the validation of each phase, and before the first
+        assert len({position(state) for state in states}) == STEPS + 2 + 1
+    with mock.patch("os.fsync"):
+        for state in states if case == "constant" else last_of_each_position(states):
+            fit(state, data, phases, **choices)
+            assert_same(whole, state)
+
+
+@pytest.mark.parametrize("case", ["one-cycle", "plateau"])
+def test_two_kills_cost_nothing(tmp_path: Path, data: Path, case: str) -> None:
+    phases, choices = CASES[case]
+    whole = tmp_path / "whole"
+    with every_state(whole, tmp_path / "states") as states:
+        fit(whole, data, phases, **choices)
+    for number, first in enumerate(last_of_each_position(states)[1::4]):
+        with every_state(first, tmp_path / f"again{number}") as later:
+            fit(first, data, phases, **choices)
+        assert_same(whole, first)
+        for second in last_of_each_position(later)[1 + number % 3 :: 4]:
+            with mock.patch("os.fsync"):
+                fit(second, data, phases, **choices)
+            assert_same(whole, second)
+
+
+def test_reading_processes_make_no_difference(tmp_path: Path, data: Path) -> None:
+    phases, choices = CASES["one-cycle"]
+    fit(tmp_path / "whole", data, phases, **choices)
+    with every_state(tmp_path / "with", tmp_path / "states") as states:
+        fit(tmp_path / "with", data, phases, workers=2, **choices)
+    assert_same(tmp_path / "whole", tmp_path / "with")
+    for state in last_of_each_position(states)[1::5]:
+        fit(state, data, phases, workers=2, **choices)
+        assert_same(tmp_path / "whole", state)
