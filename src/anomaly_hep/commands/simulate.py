@@ -10,34 +10,33 @@ from rich.console import Console
 
 from anomaly_hep.errors import ConfigError, MissingDataError, SimulationError
 from anomaly_hep.formats.files import find_files
+from anomaly_hep.settings import SimulateSettings
 
-IF_MISSING = ("simulate", "error")
 
-
-def run(config: Mapping[str, Any]) -> None:
+def run(settings: SimulateSettings) -> None:
     """Simulate every file that is not there yet, and draw what the jets or events look like."""
     from anomaly_hep.simulate.production import produce
     from anomaly_hep.simulate.simulator import simulator_of
 
     console = Console()
-    data, directory = config["data"], Path(config["data"]["dir"])
+    data, directory = settings.data, Path(settings.data["dir"])
     if not data.get("simulation"):
         raise ConfigError(
             f"data={data['name']} cannot be simulated. Cure: choose a data set that can, such as "
             "data=jetclass"
         )
     simulator = simulator_of(data["simulation"])
-    published = None if config["compare"] is None else Path(config["compare"])
+    published = None if settings.compare is None else Path(settings.compare)
     simulator.check_published(published)
     report = produce(
         data["simulation"],
         directory,
-        workers=config["workers"],
-        part=config["part"],
-        parts=config["parts"],
+        workers=settings.workers,
+        part=settings.part,
+        parts=settings.parts,
     )
     console.print(report.summary())
-    if config["parts"] == 1:
+    if settings.parts == 1:
         for line in simulator.report(directory, directory / "physics.png", published):
             console.print(line, highlight=False, soft_wrap=True)
 
@@ -48,11 +47,6 @@ def ensure(data: Mapping[str, Any], console: Console) -> None:
     Files that are there are used. Only a directory that is a production is continued, up to what
     its own plan says, and gets the classes that this plan does not know.
     """
-    if data["if_missing"] not in IF_MISSING:
-        raise ConfigError(
-            f"data.if_missing={data['if_missing']} does not exist. Cure: choose one of "
-            f"{', '.join(IF_MISSING)}"
-        )
     directory, asked = Path(data["dir"]), data.get("simulation")
     from anomaly_hep.simulate import plan
     from anomaly_hep.simulate.production import produce
