@@ -154,12 +154,15 @@ class BenchmarkSettings:
     """`benchmark`: conf/benchmark.yaml."""
 
     data: Section
+    trainer: Section
     output: Name
     batch_size: Count | None
     seconds: Positive
     repeats: Count
     threads: Count | None
+    busy: bool
     stream_gigabytes: NonNegative
+    measured: Section | None = None
 
 
 COMMANDS: Mapping[str, type[Any]] = {

@@ -34,6 +34,18 @@ class Execution:
         return Execution(device, False if setting is None and device.type != "cuda" else setting)
 
     @property
+    def kind(self) -> str:
+        """'cpu', or 'accelerator' for every other device."""
+        return "cpu" if self.device.type == "cpu" else "accelerator"
+
+    @property
+    def name(self) -> str | None:
+        """What the accelerator calls itself; None for a CPU."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return None if self.device.type == "cpu" else self.device.type
+
+    @property
     def slotted(self) -> bool:
         """Whether batches are slotted."""
         return self.device.type != "cpu" or self.compiled is not False
