@@ -11,31 +11,32 @@ from rich.console import Console
 
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.formats.files import find_files, format_of
+from anomaly_hep.settings import SimulateSettings
 
 IF_MISSING = ("simulate", "error")
 
 
-def run(config: Mapping[str, Any]) -> None:
+def run(settings: SimulateSettings) -> None:
     """Simulate every file that is not there yet, and draw what the jets or events look like."""
     from anomaly_hep.simulate.kinds import kind_of
     from anomaly_hep.simulate.production import produce
 
     console = Console()
-    data, directory = config["data"], Path(config["data"]["dir"])
+    data, directory = settings.data, Path(settings.data["dir"])
     validation = importlib.import_module(
         f"anomaly_hep.simulate.{kind_of(data['simulation']).validation}"
     )
-    published = None if config["compare"] is None else Path(config["compare"])
+    published = None if settings.compare is None else Path(settings.compare)
     validation.check_published(published)
     report = produce(
         data["simulation"],
         directory,
-        workers=config["workers"],
-        part=config["part"],
-        parts=config["parts"],
+        workers=settings.workers,
+        part=settings.part,
+        parts=settings.parts,
     )
     console.print(report.summary())
-    if config["parts"] == 1:
+    if settings.parts == 1:
         for line in validation.report(directory, directory / "physics.png", published):
             console.print(line, highlight=False, soft_wrap=True)
 
