@@ -174,6 +174,16 @@ def test_a_refusal_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "override",
+    ["+model.encoder.width=3", "data=darkshowers", "model.clip_fraction=2", "data.background=Hbc"],
+)
+def test_choices_that_do_not_go_together_leave_no_directory(tmp_path: Path, override: str) -> None:
+    printed = runs.train_here(runs.train_command(override, "run_dir=run"), tmp_path, expect=1)
+    assert printed.startswith("ConfigError: ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("arguments", "options", "overrides"),
     [
         (["a=1", "-m", "b=2"], ["-m"], ["a=1", "b=2"]),
