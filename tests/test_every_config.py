@@ -15,6 +15,7 @@ from anomaly_hep.evaluate.paper import paper_of
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.flows import FLOWS
 from anomaly_hep.models.layers.trigger import FLAG_RANGE, TriggerEncoder
+from anomaly_hep.settings import settings_of
 from anomaly_hep.signatures import built
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -43,7 +44,7 @@ def _compose(name: str, *overrides: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ROOTS)
 def test_every_command_composes(name: str) -> None:
-    assert _compose(name, *REQUIRED.get(name, []))
+    assert settings_of(name, _compose(name, *REQUIRED.get(name, [])))
 
 
 @pytest.mark.parametrize(("group", "option"), GROUPS)
@@ -51,6 +52,7 @@ def test_every_option_composes_and_its_model_can_be_built(group: str, option: st
     # data of images need a model of images
     beside = {"data=darkshowers": ["model=codae"]}.get(f"{group}={option}", [])
     config = _compose("train", f"{group}={option}", *beside)
+    assert settings_of("train", config)
     assert make_model(config).parameter_counts()["total"] > 0
     assert make_data(config).reading.columns
 

@@ -96,9 +96,9 @@ def train(model: str, data: str | Mapping[str, Any] | None = None, **overrides: 
         elif not (is_folder(key) and isinstance(value, str)):
             values[key] = value
     config = compose("train", choices, values)
-    settings_of("train", config)
+    settings = settings_of("train", config)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        return RunFiles(training.run(config)).results
+        return RunFiles(training.run(settings)).results
     finally:
         signal.signal(signal.SIGTERM, before)

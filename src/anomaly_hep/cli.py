@@ -78,22 +78,22 @@ def run(name: str) -> None:
                 return
 
             def job(config: DictConfig) -> Any:
-                return _command(name).run(_checked(name, overrides, config))
+                return _command(name).run(_settings(name, overrides, config))
 
             _hydra(name, job, options, overrides)
-        elif (values := _composed(name, options, overrides)) is not None:
-            _command(name).run(values)
+        elif (settings := _composed(name, options, overrides)) is not None:
+            _command(name).run(settings)
 
 
-def _composed(name: str, options: list[str], overrides: list[str]) -> dict[str, Any] | None:
-    """Return the checked configuration; None where Hydra was asked to show something instead."""
+def _composed(name: str, options: list[str], overrides: list[str]) -> Any:
+    """Return the settings of the command; None where Hydra was asked to show something instead."""
     found: list[DictConfig] = []
 
     def take(config: DictConfig) -> None:
         found.append(config)
 
     _hydra(name, take, options, overrides)
-    return _checked(name, overrides, found[0]) if found else None
+    return _settings(name, overrides, found[0]) if found else None
 
 
 def _hydra(
@@ -106,11 +106,10 @@ def _hydra(
         hydra.main(version_base="1.3", config_path=str(DIRECTORY), config_name=name)(task)()
 
 
-def _checked(name: str, overrides: list[str], config: DictConfig) -> dict[str, Any]:
+def _settings(name: str, overrides: list[str], config: DictConfig) -> Any:
     with explained(name, overrides):
         values = plain(config)
-    settings_of(name, values)
-    return values
+    return settings_of(name, values)
 
 
 def _command(name: str) -> ModuleType:

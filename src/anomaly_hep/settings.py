@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
@@ -66,6 +66,7 @@ class DataSettings:
     if_missing: Literal["simulate", "error"]
     weight: str | None
     simulation: Section | None = None
+    download: Section | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class BenchmarkSettings:
     stream_gigabytes: NonNegative
 
 
-COMMANDS: Mapping[str, type] = {
+COMMANDS: Mapping[str, type[Any]] = {
     "train": RunSettings,
     "simulate": SimulateSettings,
     "fetch": FetchSettings,
@@ -175,7 +176,9 @@ def settings_of(command: str, config: Mapping[str, Any]) -> Any:
 
     Sections are checked too, and stay mappings.
     """
-    settings = built(COMMANDS[command], config, "")
+    # JSON, which is checked, has no numbers as keys: sections stay as they were given
+    given = {name: value for name, value in config.items() if isinstance(value, Mapping)}
+    settings = replace(built(COMMANDS[command], config, ""), **given)
     for name, check in _SECTIONS.items():
         if name in config:
             check(config[name])
@@ -200,12 +203,19 @@ def _check_data(values: Section) -> None:
 
 
 def _check_model(values: Section) -> None:
+    import torch
+
     from anomaly_hep.models.loading import model_class
+    from anomaly_hep.models.optimization import class_of_torch
     from anomaly_hep.models.phase import Phase
 
     checked([model_class(str(values.get("_target_")))], _arguments(values), "model")
     for name, choices in values["phases"].items():
-        checked([Phase], choices, f"model.phases.{name}", without=("name",))
+        key = f"model.phases.{name}"
+        checked([Phase], choices, key, without=("name",))
+        how, key = choices["optimizer"], f"{key}.optimizer"
+        taker = class_of_torch(how.get("_target_"), torch.optim.Optimizer, key)
+        checked([taker], _arguments(how), key, without=("params",))
 
 
 def _check_fitted(values: Section) -> None:
@@ -221,12 +231,19 @@ def _check_logger(values: Section) -> None:
     checked([kinds.get(values.get("kind", ""), WandbSettings)], values, "logger")
 
 
+def _check_firmware(values: Section) -> None:
+    from anomaly_hep.fpga.design_settings import DesignSettings
+
+    checked([DesignSettings], values, "fpga")
+
+
 _SECTIONS: Mapping[str, Callable[[Section], None]] = {
     "trainer": _check_trainer,
     "data": _check_data,
     "model": _check_model,
     "logger": _check_logger,
     "fitted_scores": _check_fitted,
+    "fpga": _check_firmware,
 }
 
 

@@ -80,8 +80,9 @@ def _said(
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = fields if len(path) == 1 else set(parent) - {path[-1]}
         return unknown(key, ".".join(filter(None, (place, *path[:-1]))), known)
-    # each alternative of a union says what it would take
-    expected = [e["msg"] for e in errors if _follow(e["loc"], values)[0] == path]
+    # each alternative of a union says what it would take, but for those that no text can be
+    here = [e for e in errors if _follow(e["loc"], values)[0] == path]
+    expected = [e["msg"] for e in here if e["type"] != "needs_python_object"]
     words = " or ".join(sorted({m.removeprefix("Input should be ") for m in expected}))
     for word, ours in _JSON_WORDS.items():
         words = words.replace(word, ours)

@@ -118,7 +118,11 @@ def fake_run(
         "files": [{"path": "train/ZJetsToNuNu_000.root", "events": 900, "sha256": "0" * 64}],
         "refused": [{"path": "train/ZJetsToNuNu_001.root", "problem": "truncated <after> 7 %"}],
     }
-    provenance = {"git": "0123abc", "starts": [{"command": ["train.py", f"model={model}"]}]}
+    start = {
+        "command": ["train.py", f"model={model}"],
+        "arithmetic": {"processor": "Z80", "threads": 3},
+    }
+    provenance = {"git": "0123abc", "starts": [start]}
     (directory / "provenance.json").write_text(json.dumps(provenance))
     (directory / "ledger.json").write_text(json.dumps(ledger))
     _losses().to_csv(directory / "metrics.csv", index=False)

@@ -1,1 +1,1 @@
-"""One module per command: `run(config)` does it, config being plain values."""
+"""One module per command: `run(settings)` does it; those without a configuration take words."""

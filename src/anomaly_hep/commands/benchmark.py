@@ -27,6 +27,7 @@ from anomaly_hep.formats.files import find_files, format_of
 from anomaly_hep.models.arithmetic import arithmetic
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.runtime import keep_freed_memory
+from anomaly_hep.settings import BenchmarkSettings
 
 BATCH_SIZES = {"jets": 270, "images": 64}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -34,18 +35,18 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MODELS = {"jets": (("setvae", "clipvae"), 8), "images": (("codae", "codvae"), 2)}
 
 
-def run(config: Mapping[str, Any]) -> None:
+def run(settings: BenchmarkSettings) -> None:
     """Measure, print and write bench.json."""
     keep_freed_memory()
-    if config["threads"]:
-        torch.set_num_threads(config["threads"])
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     torch.manual_seed(0)
     console = Console()
-    ensure(config["data"], console)
-    clock = Clock(config["seconds"], config["repeats"])
-    reading = reading_of(config["data"])
-    stream = _stream(config, reading)
-    names, number = MODELS[config["data"]["kind"]]
+    ensure(settings.data, console)
+    clock = Clock(settings.seconds, settings.repeats)
+    reading = reading_of(settings.data)
+    stream = _stream(settings, reading)
+    names, number = MODELS[settings.data["kind"]]
     batches = [batch for batch, _ in zip(stream, range(number), strict=False)]
     products = {p: product_rate(clock, batches[0], t) for p, t in PRECISIONS.items()}
     result: dict[str, Any] = {
@@ -56,26 +57,26 @@ def run(config: Mapping[str, Any]) -> None:
         },
         "batch": _describe(batches),
         "matrix_products": products,
-        "reading": _reading_rate(config, reading),
+        "reading": _reading_rate(settings, reading),
         "models": {
             name: {
-                p: model_rates(_model(name, config), batches, clock, t, products[p]["best"])
+                p: model_rates(_model(name, settings), batches, clock, t, products[p]["best"])
                 for p, t in PRECISIONS.items()
             }
             for name in names
         },
     }
     result["machine"] |= arithmetic()  # once the models ran, it knows how
-    if config["stream_gigabytes"]:
-        result["memory"] = _memory(config, reading)
-    write_text(Path(config["output"]), json.dumps(result, indent=2) + "\n")
+    if settings.stream_gigabytes:
+        result["memory"] = _memory(settings, reading)
+    write_text(Path(settings.output), json.dumps(result, indent=2) + "\n")
     for table in _tables(result):
         console.print(table)
-    console.print(f"written to {config['output']}")
+    console.print(f"written to {settings.output}")
 
 
-def _stream(config: Mapping[str, Any], reading: Reading) -> EventStream:
-    data = config["data"]
+def _stream(settings: BenchmarkSettings, reading: Reading) -> EventStream:
+    data = settings.data
     paths = find_files(Path(data["dir"]), "train", data["classes"][data["background"]])
     files, first = [], 0
     for path in paths:
@@ -84,7 +85,7 @@ def _stream(config: Mapping[str, Any], reading: Reading) -> EventStream:
         first += entries
     plan = Plan(
         files=files,
-        batch_size=config["batch_size"] or BATCH_SIZES[data["kind"]],
+        batch_size=settings.batch_size or BATCH_SIZES[data["kind"]],
         chunk_events=data["chunk_events"],
         pool_batches=data["pool_batches"],
         seed=1,
@@ -99,28 +100,28 @@ def _describe(batches: list[JaggedBatch]) -> dict[str, float]:
     return {"events": events / len(batches), "mean_rows": rows / events}
 
 
-def _model(name: str, config: Mapping[str, Any]) -> AnomalyModel:
-    return make_model(compose("train", [f"model={name}", f"data={config['data']['name']}"]))
+def _model(name: str, settings: BenchmarkSettings) -> AnomalyModel:
+    return make_model(compose("train", [f"model={name}", f"data={settings.data['name']}"]))
 
 
-def _reading_rate(config: Mapping[str, Any], reading: Reading) -> dict[str, float]:
+def _reading_rate(settings: BenchmarkSettings, reading: Reading) -> dict[str, float]:
     """Return events per CPU-second from file to batch, the whole training set once per repeat."""
     rates = []
-    for _ in range(config["repeats"]):
-        stream = _stream(config, reading)
+    for _ in range(settings.repeats):
+        stream = _stream(settings, reading)
         begin = time.process_time()
         events = sum(len(batch) for batch in stream)
         rates.append(events / (time.process_time() - begin))
     return {"best": max(rates), "median": statistics.median(rates), "worst": min(rates)}
 
 
-def _memory(config: Mapping[str, Any], reading: Reading) -> dict[str, Any]:
+def _memory(settings: BenchmarkSettings, reading: Reading) -> dict[str, Any]:
     """Stream until so many bytes of columns were read; return the resident memory on the way."""
-    wanted = config["stream_gigabytes"] * 1e9
+    wanted = settings.stream_gigabytes * 1e9
     # columns are single precision numbers of particles or pixels; what events have is negligible
     per_row = 4 * sum(name.startswith(("part_", "hit_")) for name in reading.columns)
     resident: list[dict[str, float]] = []
-    stream, read = _stream(config, reading), 0
+    stream, read = _stream(settings, reading), 0
     while read < wanted:
         for batch in stream:
             read += int(batch.lengths.sum()) * per_row

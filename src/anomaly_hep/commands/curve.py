@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +18,32 @@ from anomaly_hep.evaluate.paper import Paper, paper_of
 from anomaly_hep.evaluate.results import DataDescription, EventRates, ModelDescription
 from anomaly_hep.evaluate.scores import Scorer, load_model
 from anomaly_hep.runtime import keep_freed_memory
+from anomaly_hep.settings import CurveSettings
 
 COLUMNS = ("events_seen", "score", "group", "auc", "auc_low", "auc_high", "gain", "gain_low",
            "gain_high")  # fmt: skip
 
 
-def run(config: Mapping[str, Any]) -> None:
+def run(settings: CurveSettings) -> None:
     """Score the test files with every milestone's weights into curve.csv; it chooses nothing.
 
     Rows that are there already are kept, so the command can follow a run that still trains.
     """
     keep_freed_memory()
-    path = Path(config["run_dir"])
+    path = Path(settings.run_dir)
     file = path / "config.yaml"
     if not file.exists():
         raise MissingDataError(f"{path} holds no run. Cure: give run_dir a directory of train.py")
-    settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if config["test_dir"] is not None:
-        settings["data"]["test_dir"] = config["test_dir"]
-    groups = settings["data"]["groups"]
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if settings.test_dir is not None:
+        config["data"]["test_dir"] = settings.test_dir
+    groups = config["data"]["groups"]
     if not groups:
         raise ConfigError(
-            f"data={settings['data']['name']} has no groups of signals to average over. "
+            f"data={config['data']['name']} has no groups of signals to average over. "
             "Cure: list them in data.groups"
         )
-    paper, module = paper_of(settings), make_data(settings)
+    paper, module = paper_of(config), make_data(config)
     tested = DataDescription("curve", "user", None, module.background, groups=groups)
     output = path / "curve.csv"
     done = pd.read_csv(output) if output.exists() else pd.DataFrame(columns=list(COLUMNS))
@@ -51,9 +51,9 @@ def run(config: Mapping[str, Any]) -> None:
     for number, checkpoint in _milestones(path):
         if number in set(done["events_seen"]):
             continue
-        precision = settings["trainer"]["precision"]
-        scorer = Scorer(*load_model(checkpoint), settings["score_batch_size"], precision)
-        table = score_table(settings, module, scorer)
+        precision = config["trainer"]["precision"]
+        scorer = Scorer(*load_model(checkpoint), config["score_batch_size"], precision)
+        table = score_table(config, module, scorer)
         rows = pd.DataFrame(_rows(number, table, tested, paper, scorer))
         done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
         with atomic_path(output) as temporary:

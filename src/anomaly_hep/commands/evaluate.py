@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -15,11 +13,12 @@ from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.results import write_results
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.tables import result_table
+from anomaly_hep.settings import EvaluateSettings
 
 
-def run(config: Mapping[str, Any]) -> None:
+def run(settings: EvaluateSettings) -> None:
     """Evaluate a finished run again."""
-    files = RunFiles(Path(config["run_dir"]))
+    files = RunFiles(Path(settings.run_dir))
     if not files.finished:
         raise RunDirectoryError(
             f"{files.directory} holds no finished run. Cure: give run_dir a directory with "

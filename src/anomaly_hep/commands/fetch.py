@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from anomaly_hep.formats.published.download import archives_of, fetch
+from anomaly_hep.settings import FetchSettings
 
 
-def run(config: Mapping[str, Any]) -> None:
+def run(settings: FetchSettings) -> None:
     """Download, verify and unpack; a second call continues."""
-    choices = {k: config[k] for k in ("archives", "base_url") if config[k] is not None}
-    fetch(archives_of(config["data"]), Path(config["to"]), **choices)
+    fetch(
+        archives_of(settings.data),
+        Path(settings.to),
+        archives=settings.archives,
+        base_url=settings.base_url,
+    )

@@ -24,24 +24,25 @@ from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import claim, digest
 from anomaly_hep.runtime import Termination, keep_freed_memory
+from anomaly_hep.settings import FirmwareSettings, settings_of
 from anomaly_hep.signatures import built
 
 PACKAGES = ("brevitas", "da4ml", "hls4ml", "onnx", "onnxruntime", "qonnx")
 SMALL = ["experiment=trigger"]  # trained where there is no run to start from
 
 
-def run(config: Mapping[str, Any]) -> None:
-    """Make the firmware that `config` describes, or the part of it that a kill left undone."""
+def run(settings: FirmwareSettings) -> None:
+    """Make the firmware that is asked for, or the part of it that a kill left undone."""
     Termination().install()
     keep_freed_memory()
     _check_packages()
-    settings = built(DesignSettings, config["fpga"], "fpga")
+    design = built(DesignSettings, settings.fpga, "fpga")
     console = Console()
-    checkpoint = _checkpoint(config, console)
-    torch.set_num_threads(config["threads"])
+    checkpoint = _checkpoint(settings, console)
+    torch.set_num_threads(settings.threads)
     # which checkpoint it is decides the results: the newest run may be another one tomorrow
-    config = {**config, "checkpoint": str(checkpoint)}
-    path = Path(config["run_dir"] or _default_path(config, checkpoint))
+    config = {**vars(settings), "checkpoint": str(checkpoint)}
+    path = Path(settings.run_dir or _default_path(config, checkpoint))
     with claim(path, config) as directory:
         if directory.finished:
             console.print(f"{path} is finished; its results:")
@@ -51,7 +52,7 @@ def run(config: Mapping[str, Any]) -> None:
             from anomaly_hep.fpga.build import build
 
             steps = Steps(path, console)
-            build(config, settings, path, steps.timed, steps.seconds)
+            build(config, design, path, steps.timed, steps.seconds)
             directory.finish({})
         for part in console_tables(FirmwareSummary.read(path / "fpga.json"), console.width):
             console.print(part)
@@ -68,16 +69,16 @@ def _check_packages() -> None:
         )
 
 
-def _checkpoint(config: Mapping[str, Any], console: Console) -> Path:
+def _checkpoint(settings: FirmwareSettings, console: Console) -> Path:
     """Return the checkpoint to start from; without any run a small model is trained."""
-    if config["checkpoint"] is not None:
-        return Path(config["checkpoint"])
+    if settings.checkpoint is not None:
+        return Path(settings.checkpoint)
     newest = _newest(train.OUTPUTS)
     if newest is None:
         console.print(
             "no finished run in outputs/ has a model that can become firmware: training a small one"
         )
-        train.run(compose("train", [*SMALL, f"seed={config['seed']}"]))
+        train.run(settings_of("train", compose("train", [*SMALL, f"seed={settings.seed}"])))
         newest = _newest(train.OUTPUTS)
         assert newest is not None
     console.print(f"from {newest}")

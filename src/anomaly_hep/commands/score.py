@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -18,13 +17,14 @@ from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.scores import Scorer, load_fitted, load_model
 from anomaly_hep.formats.files import format_of
+from anomaly_hep.settings import ScoreSettings
 
 
-def run(config: Mapping[str, Any]) -> None:
+def run(settings: ScoreSettings) -> None:
     """Score every event of every input file; labels are not read."""
-    scorer = open_scorer(Path(config["checkpoint"]), config["batch_size"], config["precision"])
-    paths = input_files(config["input"])
-    output = output_file(config["output"], paths)
+    scorer = open_scorer(Path(settings.checkpoint), settings.batch_size, settings.precision)
+    paths = input_files(settings.input)
+    output = output_file(settings.output, paths)
     writer = None
     with atomic_path(output) as temporary:
         for scored in tables(scorer, paths):

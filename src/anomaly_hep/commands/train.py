@@ -40,20 +40,21 @@ from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.loading import fitted_scores
 from anomaly_hep.run import RunDirectory, claim, default_path
 from anomaly_hep.runtime import Termination, keep_freed_memory
+from anomaly_hep.settings import RunSettings
 
 OUTPUTS = Path("outputs")
 
 
-def run(config: Mapping[str, Any]) -> Path:
-    """Make the run that `config` describes, or the part that a kill left undone; return where."""
+def run(settings: RunSettings) -> Path:
+    """Make the run that is asked for, or the part that a kill left undone; return where."""
+    config = dict(vars(settings))
     termination = Termination()
     termination.install()
     keep_freed_memory()
-    if config["threads"]:
-        torch.set_num_threads(config["threads"])
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     console = Console()
-    named = config["run_dir"]
-    path = default_path(config, OUTPUTS) if named is None else Path(str(named))
+    path = Path(settings.run_dir) if settings.run_dir else default_path(config, OUTPUTS)
     if _rank():
         # Lightning started this process for a run that rank 0 holds already
         _make(config, RunDirectory(path), termination, console)

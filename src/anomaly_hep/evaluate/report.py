@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.evaluate.headline import banners
@@ -39,7 +39,7 @@ def write_report(run_directory: Path) -> Path:
         f"{run.config.get('seed', 'unknown')}; measured on {results.data.counts}.",
         notes=banners(results),
         headline=paper.sentence(results),
-        cards=_cards(results),
+        cards=_cards(results) | _measured_on(run.provenance or {}),
         tables=[
             result_table(results, published=run.published),
             *([quality] if quality else []),
@@ -75,6 +75,15 @@ def _cards(results: Results) -> dict[str, str]:
         "scoring, events/s": _number(speed.score_events_per_second),
         "default score": results.title(results.default_score),
     }
+
+
+def _measured_on(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return the processor of the last start, whose rates stand beside it."""
+    start = (provenance.get("starts") or [{}])[-1]
+    if "arithmetic" not in start:
+        return {}
+    said = start["arithmetic"]
+    return {"measured on": f"{said['processor']}, threads: {said['threads']}"}
 
 
 def _number(value: float | int | None) -> str:

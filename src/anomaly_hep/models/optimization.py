@@ -48,7 +48,9 @@ def configured(phase: Phase, model: nn.Module, steps: int) -> dict[str, Any]:
 def _optimizer(phase: Phase, model: nn.Module) -> torch.optim.Optimizer:
     key = f"model.phases.{phase.name}"
     settings = dict(phase.optimizer)
-    found = _class(settings.pop("_target_", None), torch.optim.Optimizer, f"{key}.optimizer")
+    found = class_of_torch(
+        settings.pop("_target_", None), torch.optim.Optimizer, f"{key}.optimizer"
+    )
     named = {n: p for n, p in model.named_parameters() if phase.learns(n) and p.requires_grad}
     for prefix in (*phase.trains, *phase.learning_rates):
         if not any(name.startswith(prefix) for name in named):
@@ -71,7 +73,7 @@ def _scheduler(
 ) -> lr_scheduler.LRScheduler:
     """Return a schedule; those that one is made of, as SequentialLR's, are made first."""
     chosen = dict(settings)
-    found = _class(chosen.pop("_target_", None), lr_scheduler.LRScheduler, key)
+    found = class_of_torch(chosen.pop("_target_", None), lr_scheduler.LRScheduler, key)
     if issubclass(found, lr_scheduler.OneCycleLR):
         peaks = [group["lr"] for group in optimizer.param_groups]
         chosen = {"max_lr": peaks, "total_steps": times} | chosen
@@ -83,7 +85,7 @@ def _scheduler(
     return _make(found, chosen | {"optimizer": optimizer}, key)
 
 
-def _class(path: Any, base: type[_Class], key: str) -> type[_Class]:
+def class_of_torch(path: Any, base: type[_Class], key: str) -> type[_Class]:
     """Return the class of a dotted path below torch.optim; nothing else is ever imported."""
     room, _, name = str(path).rpartition(".")
     found = getattr(_ROOMS.get(room), name, None)
