@@ -59,7 +59,11 @@ def test_what_does_not_exist_is_refused_with_the_list_of_what_does(
         ("train", "+model.phases.train.optimizer.learning_rate=1", r"Keys of .*optimizer: .*lr"),
         ("fpga", "+fpag.score=kl", r"fpag does not exist. Did you mean fpga\?"),
         ("fpga", "+fpga.weigth_bits=3", r"Did you mean weight_bits\? Keys of fpga: .*rejection"),
-        ("fpga", "+fpga.rtl.delay_per_stages=3", r"Did you mean delay_per_stage\? Keys of fpga.rtl"),
+        (
+            "fpga",
+            "+fpga.rtl.delay_per_stages=3",
+            r"Did you mean delay_per_stage\? Keys of fpga.rtl",
+        ),
         ("simulate", "+part_s=1", r"part_s does not exist. Did you mean parts\?"),
         ("benchmark", "+second=1", r"second does not exist. Did you mean seconds\?"),
     ],
@@ -166,6 +170,16 @@ def test_a_bad_value_of_a_sweep_is_refused_before_the_first_job(tmp_path: Path) 
 def test_a_refusal_is_one_line(tmp_path: Path) -> None:
     printed = runs.train_here(runs.train_command("data.batch_size=abc"), tmp_path, expect=1)
     assert printed == "ConfigError: data.batch_size=abc. Cure: it should be a valid integer\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["+model.encoder.width=3", "data=darkshowers", "model.clip_fraction=2", "data.background=Hbc"],
+)
+def test_choices_that_do_not_go_together_leave_no_directory(tmp_path: Path, override: str) -> None:
+    printed = runs.train_here(runs.train_command(override, "run_dir=run"), tmp_path, expect=1)
+    assert printed.startswith("ConfigError: ")
     assert not list(tmp_path.iterdir())
 
 

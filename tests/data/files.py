@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.formats import darkshowers, jetclass
+from anomaly_hep.simulate.jetclass import PREFIXES
 from anomaly_hep.types import Events
 from tests.toys import CLASSES, toy_jets
 
@@ -24,14 +26,20 @@ def write_toys(
     jobs = [("train", "QCD", i, train // files) for i in range(files)]
     jobs += [("val", "QCD", 0, test), *(("test", label, 0, test) for label in CLASSES)]
     for seed, (split, label, number, jets) in enumerate(jobs):
-        path = directory / split / f"{jetclass.PREFIXES[label]}_{number:03d}.root"
+        path = directory / split / f"{PREFIXES[label]}_{number:03d}.root"
         events = toy_jets(jets, label=label, seed=seed, mean_particles=mean_particles)
         jetclass.write(path, [events])
     return directory
 
 
 def write_toy_images(
-    directory: Path, *, train: int = 40, test: int = 8, signal: int = 0, val: int = 0
+    directory: Path,
+    *,
+    train: int = 40,
+    test: int = 8,
+    signal: int = 0,
+    val: int = 0,
+    provenance: dict[str, Any] | None = None,
 ) -> Path:
     """Write QCD images to train and one file of each class to test, as published; return it.
 
@@ -60,7 +68,8 @@ def write_toy_images(
         }
         path = directory / split / f"{prefix}_{part}_7.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        darkshowers.write(path, [Events(events.lengths, events.particles, events.events | own)])
+        images = Events(events.lengths, events.particles, events.events | own)
+        darkshowers.write(path, [images], provenance)
     return directory
 
 

@@ -18,6 +18,7 @@ from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import reading_of
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.formats import darkshowers, jetclass
+from anomaly_hep.simulate.jetclass import PREFIXES
 from tests.data.files import write_toy_images, write_toys
 from tests.toys import toy_jets
 
@@ -198,7 +199,7 @@ def test_labelled_jets_without_groups_have_a_number_for_each_class(tmp_path: Pat
     for label in ("Hbb", "Tbl"):
         events = toy_jets(5, label=label, seed=9)
         for split in ("train", "val"):
-            jetclass.write(directory / split / f"{jetclass.PREFIXES[label]}_000.root", [events])
+            jetclass.write(directory / split / f"{PREFIXES[label]}_000.root", [events])
     data = yaml.safe_load((CONF / "data" / "jetclass.yaml").read_text())
     del data["defaults"]
     module = make_data({"data": data | {"dir": str(directory), "simulation": {}}, "seed": 1})

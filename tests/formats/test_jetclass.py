@@ -221,9 +221,3 @@ class TestWriteRefuses:
         eta[2] = np.nan
         error = self.refused(path, [toy_jets(7), self.changed("jet_eta", eta)])
         assert (error.branch, error.entry) == ("jet_eta", 9)
-
-
-class TestLabels:
-    def test_every_class_has_a_file_prefix(self) -> None:
-        assert tuple(jetclass.PREFIXES) == jetclass.LABELS
-        assert len(set(jetclass.PREFIXES.values())) == 10

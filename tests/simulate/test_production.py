@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 
 from anomaly_hep.errors import ConfigError, SimulationError
 from anomaly_hep.formats import jetclass
+from anomaly_hep.simulate import jetclass as jetclass_simulator
 from anomaly_hep.simulate import pool
 from anomaly_hep.simulate.generator import MAX_SEED
-from anomaly_hep.simulate.production import (
-    MAX_BASE_SEED,
-    ProductionReport,
-    plan,
-    produce,
-)
+from anomaly_hep.simulate.jetclass import PREFIXES
+from anomaly_hep.simulate.plan import FILE, max_base_seed, shards
+from anomaly_hep.simulate.production import ProductionReport, produce
 
-SIZES = {"seed": 1, "jets_per_file": 10}
+NAME = "anomaly_hep.simulate.jetclass"
+MAX_BASE_SEED = max_base_seed(jetclass_simulator)
+SIZES = {"simulator": NAME, "seed": 1, "jets_per_file": 10}
 
 
 def content(path: Path) -> dict[str, bytes]:
@@ -37,15 +37,16 @@ def content(path: Path) -> dict[str, bytes]:
 
 
 def names(directory: Path) -> list[str]:
-    return sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file())
+    files = (p for p in directory.rglob("*") if p.is_file() and p.name != FILE)
+    return sorted(str(p.relative_to(directory)) for p in files)
 
 
 # ---- plans
 
 
 def test_files_are_named_like_the_published_ones(tmp_path: Path) -> None:
-    shards = plan({**SIZES, "sizes": {"train": {"QCD": 25}, "test": {"Tbl": 10}}}, tmp_path)
-    assert [(str(s.path.relative_to(tmp_path)), s.entries) for s in shards] == [
+    found = shards({**SIZES, "sizes": {"train": {"QCD": 25}, "test": {"Tbl": 10}}}, tmp_path)
+    assert [(str(s.path.relative_to(tmp_path)), s.entries) for s in found] == [
         ("train/ZJetsToNuNu_000.root", 10),
         ("train/ZJetsToNuNu_001.root", 10),
         ("train/ZJetsToNuNu_002.root", 5),
@@ -58,7 +59,7 @@ def test_no_two_files_share_a_seed(tmp_path: Path) -> None:
     seeds = [
         shard.seed
         for base in (0, 1, 2, MAX_BASE_SEED)
-        for shard in plan({**SIZES, "seed": base, "sizes": sizes}, tmp_path)
+        for shard in shards({**SIZES, "seed": base, "sizes": sizes}, tmp_path)
     ]
     assert len(set(seeds)) == len(seeds) == 4 * 3 * 10 * 30
     assert min(seeds) > 0
@@ -69,15 +70,15 @@ def test_no_two_files_share_a_seed(tmp_path: Path) -> None:
 def test_parts_are_a_partition(parts: int, signal_jets: int, background_jets: int) -> None:
     config = {**SIZES, "sizes": {"train": {"QCD": background_jets}, "test": {"Hbb": signal_jets}}}
     directory = Path("somewhere")
-    whole = plan(config, directory)
-    shares = [plan(config, directory, part=i, parts=parts) for i in range(parts)]
+    whole = shards(config, directory)
+    shares = [shards(config, directory, part=i, parts=parts) for i in range(parts)]
     assert sorted((s for share in shares for s in share), key=str) == sorted(whole, key=str)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_seeds_of_the_same_file_do_not_depend_on_sizes(tmp_path: Path) -> None:
-    few = plan({**SIZES, "sizes": {"train": {"QCD": 10}}}, tmp_path)
-    more = plan({**SIZES, "sizes": {"val": {"Hbb": 90}, "train": {"QCD": 50}}}, tmp_path)
+    few = shards({**SIZES, "sizes": {"train": {"QCD": 10}}}, tmp_path)
+    more = shards({**SIZES, "sizes": {"val": {"Hbb": 90}, "train": {"QCD": 50}}}, tmp_path)
     assert few[0] in more
 
 
@@ -95,12 +96,12 @@ def test_seeds_of_the_same_file_do_not_depend_on_sizes(tmp_path: Path) -> None:
 )
 def test_impossible_plans_are_refused(change: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
-        plan({**SIZES, "sizes": {"test": {"QCD": 1}}, **change}, tmp_path)
+        shards({**SIZES, "sizes": {"test": {"QCD": 1}}, **change}, tmp_path)
 
 
 def test_a_part_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no part 2 of 2"):
-        plan({**SIZES, "sizes": {}}, tmp_path, part=2, parts=2)
+        shards({**SIZES, "sizes": {}}, tmp_path, part=2, parts=2)
 
 
 # ---- productions
@@ -151,17 +152,18 @@ def test_the_same_seed_gives_the_same_content(quick: dict[str, Any], tmp_path: P
 def test_complete_files_are_kept_and_strange_ones_refused(
     quick: dict[str, Any], tmp_path: Path
 ) -> None:
-    produce(quick, tmp_path, workers=2, classes=["Wqq"])
+    quick["sizes"] = {"test": {"Wqq": 4}}
+    produce(quick, tmp_path, workers=2)
     assert names(tmp_path) == ["test/WToQQ_000.root"]
     before = (tmp_path / "test" / "WToQQ_000.root").stat().st_mtime_ns
-    again = produce(quick, tmp_path, classes=["Wqq"], splits=["test"])
+    again = produce(quick, tmp_path)
     assert len(again.complete) == 1
     assert again.made == []
     assert again.summary() == "1 files were complete, 0 made now."
     assert (tmp_path / "test" / "WToQQ_000.root").stat().st_mtime_ns == before
     changed = {**quick, "selection": {**quick["selection"], "min_pt": 510.0}, "seed": 2}
     with pytest.raises(SimulationError, match=r"WToQQ_000.*seed, selection.*another directory"):
-        produce(changed, tmp_path, classes=["Wqq"])
+        produce(changed, tmp_path)
 
 
 def test_a_setting_that_pythia_refuses_is_named(quick: dict[str, Any], tmp_path: Path) -> None:
@@ -287,7 +289,7 @@ def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path
 
 @pytest.mark.parametrize("label", jetclass.LABELS)
 def test_jets_are_consistent(label: str, sample: tuple[Path, ProductionReport]) -> None:
-    path = sample[0] / "test" / f"{jetclass.PREFIXES[label]}_000.root"
+    path = sample[0] / "test" / f"{PREFIXES[label]}_000.root"
     jets = jetclass.read(path, 0, jetclass.describe(path).entries, list(jetclass.LAYOUT.names))
     column = {**jets.particles, **jets.events}
     assert (column[f"label_{label}"] == 1).all()
@@ -336,7 +338,7 @@ def test_jets_are_consistent(label: str, sample: tuple[Path, ProductionReport]) 
 def test_truth_is_that_of_the_class(
     label: str, pid: set[int], codes: set[int], sample: tuple[Path, ProductionReport]
 ) -> None:
-    path = sample[0] / "test" / f"{jetclass.PREFIXES[label]}_000.root"
+    path = sample[0] / "test" / f"{PREFIXES[label]}_000.root"
     columns = ["aux_genpart_pid", "aux_truth_match", "aux_genpart_eta", "aux_genpart_phi",
                "jet_eta", "jet_phi"]  # fmt: skip
     column = jetclass.read(path, 0, jetclass.describe(path).entries, columns).events

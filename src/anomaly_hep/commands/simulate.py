@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from anomaly_hep.errors import ConfigError, MissingDataError
-from anomaly_hep.formats.files import find_files, format_of
+from anomaly_hep.errors import ConfigError, MissingDataError, SimulationError
+from anomaly_hep.formats.files import find_files
 from anomaly_hep.settings import SimulateSettings
-
-IF_MISSING = ("simulate", "error")
 
 
 def run(settings: SimulateSettings) -> None:
     """Simulate every file that is not there yet, and draw what the jets or events look like."""
-    from anomaly_hep.simulate.kinds import kind_of
     from anomaly_hep.simulate.production import produce
+    from anomaly_hep.simulate.simulator import simulator_of
 
     console = Console()
     data, directory = settings.data, Path(settings.data["dir"])
-    validation = importlib.import_module(
-        f"anomaly_hep.simulate.{kind_of(data['simulation']).validation}"
-    )
+    if not data.get("simulation"):
+        raise ConfigError(
+            f"data={data['name']} cannot be simulated. Cure: choose a data set that can, such as "
+            "data=jetclass"
+        )
+    simulator = simulator_of(data["simulation"])
     published = None if settings.compare is None else Path(settings.compare)
-    validation.check_published(published)
+    simulator.check_published(published)
     report = produce(
         data["simulation"],
         directory,
@@ -37,53 +37,71 @@ def run(settings: SimulateSettings) -> None:
     )
     console.print(report.summary())
     if settings.parts == 1:
-        for line in validation.report(directory, directory / "physics.png", published):
+        for line in simulator.report(directory, directory / "physics.png", published):
             console.print(line, highlight=False, soft_wrap=True)
 
 
 def ensure(data: Mapping[str, Any], console: Console) -> None:
-    """Simulate the files of `data` that are missing, or refuse, as `data.if_missing` says.
+    """Simulate what `data` lacks, or refuse, as `data.if_missing` says.
 
-    A directory that holds files of other origin is never added to.
+    Files that are there are used. Only a directory that is a production is continued, up to what
+    its own plan says, and gets the classes that this plan does not know.
     """
-    if data["if_missing"] not in IF_MISSING:
-        raise ConfigError(
-            f"data.if_missing={data['if_missing']} does not exist. Cure: choose one of "
-            f"{', '.join(IF_MISSING)}"
-        )
-    directory = Path(data["dir"])
-    if _holds_foreign_files(data):
-        return
-    from anomaly_hep.simulate.kinds import kind_of
-    from anomaly_hep.simulate.production import plan, produce
+    directory, asked = Path(data["dir"]), data.get("simulation")
+    from anomaly_hep.simulate import plan
+    from anomaly_hep.simulate.production import produce
+    from anomaly_hep.simulate.simulator import simulator_of
 
-    kind = kind_of(data["simulation"])
-    missing = [shard for shard in plan(data["simulation"], directory) if not shard.path.exists()]
-    if missing and data["if_missing"] == "error":
+    planned = plan.read_plan(directory)
+    if planned is None:
+        if _has_files(data):
+            return
+        if not asked:
+            raise MissingDataError(
+                f"there are no files of data={data['name']} in {directory}, and they cannot be "
+                "simulated. Cure: give data.dir a directory with files"
+            )
+        wanted = {**asked, "sizes": _needed(data)}
+    else:
+        if asked and (different := plan.other_values(asked, planned)):
+            raise SimulationError(
+                f"{directory} was simulated with other values of {', '.join(different)} than "
+                "data.simulation has. Cure: give its values, another data.dir, or ~data.simulation "
+                "to use its files as they are"
+            )
+        more = _needed(data) if asked else {}
+        wanted = {**planned, "sizes": plan.added(planned["sizes"], more)}
+    missing = [shard for shard in plan.shards(wanted, directory) if not shard.path.exists()]
+    if not missing:
+        return
+    if data["if_missing"] == "error":
         raise MissingDataError(
             f"{directory} lacks {len(missing)} files, {missing[0].path.name} first, and "
             "data.if_missing=error. Cure: give data.dir a directory with files, run "
             "`python -m anomaly_hep simulate` or `fetch`, or set data.if_missing=simulate"
         )
-    if missing:
-        entries = sum(shard.entries for shard in missing)
-        console.print(
-            f"[bold]{directory} lacks {len(missing)} files: SIMULATING {entries:,} {kind.unit} "
-            f"with Pythia 8.[/bold] They are not the published {kind.title} and are called "
-            "simulated."
-        )
-    report = produce(data["simulation"], directory)
-    if missing:
-        console.print(report.summary())
+    simulator = simulator_of(wanted)
+    entries = sum(shard.entries for shard in missing)
+    console.print(
+        f"[bold]{directory} lacks {len(missing)} files: SIMULATING {entries:,} {simulator.UNIT} "
+        f"with Pythia 8.[/bold] They are not the published {simulator.TITLE} and are called "
+        "simulated."
+    )
+    console.print(produce(wanted, directory).summary())
 
 
-def _holds_foreign_files(data: Mapping[str, Any]) -> bool:
-    """Return whether the first file of the data set that is there was made by something else."""
+def _needed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sizes to simulate: without tests where these are elsewhere."""
+    sizes = data["simulation"]["sizes"]
+    return {s: of for s, of in sizes.items() if s != "test" or not data["test_dir"]}
+
+
+def _has_files(data: Mapping[str, Any]) -> bool:
+    """Return whether there is any file of the data set."""
     for split in ("train", "val", "test"):
         for prefix in data["classes"].values():
             try:
-                first = find_files(Path(data["dir"]), split, prefix)[0]
+                return bool(find_files(Path(data["dir"]), split, prefix))
             except MissingDataError:
                 continue
-            return format_of(first).describe(first).provenance is None
     return False

@@ -30,18 +30,6 @@ PROVENANCE = "anomaly_hep_provenance"
 ENTRIES_PER_BASKET = 1000
 
 LABELS = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
-PREFIXES = {
-    "QCD": "ZJetsToNuNu",
-    "Hbb": "HToBB",
-    "Hcc": "HToCC",
-    "Hgg": "HToGG",
-    "H4q": "HToWW4Q",
-    "Hqql": "HToWW2Q1L",
-    "Zqq": "ZToQQ",
-    "Wqq": "WToQQ",
-    "Tbqq": "TTBar",
-    "Tbl": "TTBarLep",
-}
 
 _F32, _I32, _BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)
 LAYOUT = Layout(

@@ -22,11 +22,11 @@ from anomaly_hep.simulate.progress import Progress
 
 @dataclass(frozen=True)
 class Job:
-    """A file to make: where, what to call it in messages, its kind, and the worker's task."""
+    """A file to make: where, what to call it in messages, what simulates it, the worker's task."""
 
     path: Path
     title: str
-    kind: str
+    simulator: str
     task: Mapping[str, Any]
 
 
@@ -88,7 +88,7 @@ class Worker:
         self.job = job
         remove_leftovers(job.path)
         assert self._process.stdin is not None
-        what = {"path": str(job.path), "kind": job.kind, "task": dict(job.task)}
+        what = {"path": str(job.path), "simulator": job.simulator, "task": dict(job.task)}
         line = json.dumps(what) + "\n"
         try:
             self._process.stdin.write(line.encode())

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from anomaly_hep.simulate.processes import Process
+from anomaly_hep.simulate.jetclass_processes import Process
 
 _NEUTRINOS = (12, 14, 16)
 _UNSTABLE = (6, 23, 24, 25)

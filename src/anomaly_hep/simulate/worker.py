@@ -6,60 +6,47 @@ neither torch nor the caller's script is loaded and memory stays small.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from anomaly_hep import __version__
-from anomaly_hep.simulate.generator import Generator
-from anomaly_hep.simulate.kinds import KINDS, Kind
+from anomaly_hep.simulate.simulator import Simulation, Simulator, load_simulator
 from anomaly_hep.types import Events
 
 
-class Simulation(Protocol):
-    """What makes the jets or events of one file: simulate/jetclass.py and darkshowers.py."""
-
-    counts: Any
-    generator: Generator
-
-    def parts(self, number: int, batch: int) -> Iterator[Events]:
-        """Yield `number` jets or events in parts, from batches of at most `batch` events."""
-
-
 def make_file(
-    path: Path, kind: Kind, task: Mapping[str, Any], report: Callable[[int], None]
+    path: Path, simulator: Simulator, task: Mapping[str, Any], report: Callable[[int], None]
 ) -> Simulation:
     """Simulate what `task` says and write it to `path`; `report` is told of each part's size.
 
-    `task` is what production.task returns. It goes into the file's provenance, so that the file
+    `task` is what plan.task returns. It goes into the file's provenance, so that the file
     says how to make it again. Returns the finished simulation, for its counts and its CPU time.
     """
-    module = importlib.import_module(f"anomaly_hep.simulate.{kind.module}")
-    simulation: Simulation = module.simulation(task)
+    simulation = simulator.simulation(task)
     parts = []
-    for events in simulation.parts(task[kind.unit], task["batch"]):
+    for events in simulation.parts(task[simulator.UNIT], task["batch"]):
         parts.append(events)
         report(len(events))
     # the counts are known only now; they are the same for the same seed, times are not
-    provenance = {**origin(kind), "task": dict(task), "counts": asdict(simulation.counts)}
-    kind.format.write(path, [Events.concatenate(parts)], provenance)
+    provenance = {**origin(simulator), "task": dict(task), "counts": asdict(simulation.counts)}
+    simulator.FORMAT.write(path, [Events.concatenate(parts)], provenance)
     return simulation
 
 
-def origin(kind: Kind) -> dict[str, Any]:
+def origin(simulator: Simulator) -> dict[str, Any]:
     """Return what is the same in every file: what made it, and that no experiment did."""
     libraries = ("pythia8mc", "fastjet", "numpy")
     return {
         "origin": "simulated",
-        "note": kind.note,
+        "note": simulator.NOTE,
         "generator": "Pythia 8",
         "versions": {"anomaly_hep": __version__} | {name: version(name) for name in libraries},
     }
@@ -87,8 +74,9 @@ def main() -> None:
     spent = 0.0
     for line in sys.stdin:
         job = json.loads(line)
+        simulator = load_simulator(job["simulator"])
         simulation = make_file(
-            Path(job["path"]), KINDS[job["kind"]], job["task"], lambda n: report({"entries": n})
+            Path(job["path"]), simulator, job["task"], lambda n: report({"entries": n})
         )
         before, spent = spent, time.process_time()
         report({

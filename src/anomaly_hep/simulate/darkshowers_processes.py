@@ -28,20 +28,20 @@ _PSEUDOSCALARS, _VECTORS = (4900111, 4900211), (4900113, 4900213)
 _INVISIBLE = {**dict.fromkeys(_PSEUDOSCALARS, 51), **dict.fromkeys(_VECTORS, 53)}
 
 
-def kind_of(name: str) -> tuple[str, int]:
-    """Return which kind of process a class is, and the mediator's mass (GeV, 0 for QCD)."""
-    for kind in (SUEP, SVJ):
-        if name.startswith(kind):
-            return kind, int(name.removeprefix(kind))
+def process_of(name: str) -> tuple[str, int]:
+    """Return the process of a class, and the mediator's mass (GeV, 0 for QCD)."""
+    for process in (SUEP, SVJ):
+        if name.startswith(process):
+            return process, int(name.removeprefix(process))
     return QCD, 0
 
 
 def settings(name: str, config: Mapping[str, Any]) -> list[str]:
     """Return Pythia's settings of a class; `config` is the configuration of the simulation."""
-    kind, mass = kind_of(name)
-    if kind == SUEP:
+    process, mass = process_of(name)
+    if process == SUEP:
         return _suep(mass)
-    if kind == SVJ:
+    if process == SVJ:
         return _svj(mass, config["svj"])
     return ["HardQCD:all = on", f"PhaseSpace:pTHatMin = {config['qcd']['min_pt_hat']}"]
 

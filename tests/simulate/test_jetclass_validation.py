@@ -9,8 +9,8 @@ import pytest
 
 from anomaly_hep.errors import MissingDataError, SimulationError
 from anomaly_hep.formats import jetclass
+from anomaly_hep.simulate.jetclass_validation import physics_figure, physics_summary, soft_drop_peak
 from anomaly_hep.simulate.production import ProductionReport
-from anomaly_hep.simulate.validation import physics_figure, physics_summary, soft_drop_peak
 from tests.toys import toy_jets
 
 

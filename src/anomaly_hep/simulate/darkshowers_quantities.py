@@ -14,7 +14,7 @@ from jaxtyping import Float64, Int64, Shaped
 from scipy.stats import rankdata
 
 from anomaly_hep.formats.pixels import BLOCK, CHANNELS, COLUMNS, ROWS
-from anomaly_hep.simulate.darkprocesses import QCD
+from anomaly_hep.simulate.darkshowers_processes import QCD
 from anomaly_hep.simulate.images import PIXEL
 from anomaly_hep.types import Events
 

@@ -11,15 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from anomaly_hep.atomic import atomic_path
-from anomaly_hep.simulate.darkprocesses import CLASSES, QCD
-from anomaly_hep.simulate.imagequantities import (
+from anomaly_hep.simulate.darkshowers_processes import CLASSES, QCD
+from anomaly_hep.simulate.darkshowers_quantities import (
     RADII,
     Value,
     auc,
     hit_counts,
     profile,
 )
-from anomaly_hep.simulate.validation import style
+from anomaly_hep.simulate.figurestyle import style
 from anomaly_hep.types import Events
 
 Classes = Mapping[str, Events]

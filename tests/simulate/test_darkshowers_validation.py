@@ -11,9 +11,9 @@ from sklearn.metrics import roc_auc_score
 
 from anomaly_hep.errors import ConfigError, MissingDataError, SimulationError
 from anomaly_hep.formats import darkshowers_raw as raw
-from anomaly_hep.simulate import validation
-from anomaly_hep.simulate.darkprocesses import PREFIXES
-from anomaly_hep.simulate.imagequantities import (
+from anomaly_hep.simulate import jetclass
+from anomaly_hep.simulate.darkshowers_processes import PREFIXES
+from anomaly_hep.simulate.darkshowers_quantities import (
     Value,
     auc,
     columns_hit,
@@ -21,7 +21,7 @@ from anomaly_hep.simulate.imagequantities import (
     profile,
     summary,
 )
-from anomaly_hep.simulate.imagevalidation import (
+from anomaly_hep.simulate.darkshowers_validation import (
     check_published,
     momentum_table,
     read_classes,
@@ -194,5 +194,5 @@ def test_directories_without_images_are_refused(tmp_path: Path) -> None:
 
 
 def test_jets_have_nothing_to_compare_with(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="leave compare out, or choose data=darkshowers"):
-        validation.report(tmp_path, tmp_path / "physics.png", tmp_path)
+    with pytest.raises(ConfigError, match="leave compare out"):
+        jetclass.report(tmp_path, tmp_path / "physics.png", tmp_path)

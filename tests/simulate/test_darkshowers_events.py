@@ -13,11 +13,12 @@ from omegaconf import OmegaConf
 from anomaly_hep.errors import ConfigError, SimulationError
 from anomaly_hep.formats import darkshowers_raw as raw
 from anomaly_hep.formats.pixels import LAYOUT
-from anomaly_hep.simulate.darkshowers import Selection, simulation, with_dark_shower
+from anomaly_hep.simulate import darkshowers
+from anomaly_hep.simulate.darkshowers_events import Selection, simulation, with_dark_shower
 from anomaly_hep.simulate.detector import INVISIBLE, Candidates
 from anomaly_hep.simulate.generator import Generator
-from anomaly_hep.simulate.kinds import KINDS, kind_of
-from anomaly_hep.simulate.production import ProductionReport, plan, produce, task
+from anomaly_hep.simulate.plan import shards, task
+from anomaly_hep.simulate.production import ProductionReport, produce
 from anomaly_hep.simulate.thermal import Dark
 
 CONFIG = Path(__file__).parents[2] / "conf" / "simulation" / "darkshowers.yaml"
@@ -85,7 +86,7 @@ def test_ht_is_the_sum_of_central_jets() -> None:
 
 def test_events_below_the_cut_are_left_out_and_counted(quick: dict[str, Any]) -> None:
     config = {**quick, "selection": {**quick["selection"], "min_ht": 800.0}, "veto": None}
-    job = {"seed": 4, "settings": quick["settings"], **KINDS["darkshowers"].task(config, "QCD")}
+    job = {"seed": 4, "settings": quick["settings"], **darkshowers.task(config, "QCD")}
     made = simulation(job)
     events = list(made.parts(2, 20))
     assert sum(map(len, events)) == 2
@@ -99,7 +100,7 @@ def test_invisible_mesons_leave_nothing_in_the_detector(quick: dict[str, Any]) -
         config = deepcopy(quick)
         config["svj"]["invisible_fraction"] = fraction
         job = {"seed": 4, "settings": [*quick["settings"], "PartonLevel:ISR = off"],
-               **KINDS["darkshowers"].task(config, "SVJ2100")}  # fmt: skip
+               **darkshowers.task(config, "SVJ2100")}  # fmt: skip
         made = simulation(job)
         particles = made.generator.batch(10)
         seen = made.detector.read_out(particles, np.random.default_rng(1))
@@ -114,7 +115,7 @@ def test_invisible_mesons_leave_nothing_in_the_detector(quick: dict[str, Any]) -
 
 
 def test_files_are_named_like_the_published_ones(quick: dict[str, Any], tmp_path: Path) -> None:
-    names = [str(s.path.relative_to(tmp_path)) for s in plan(quick, tmp_path)]
+    names = [str(s.path.relative_to(tmp_path)) for s in shards(quick, tmp_path)]
     assert names == [
         "test/qcd_gensim_000.h5",
         "test/qcd_gensim_001.h5",
@@ -122,16 +123,9 @@ def test_files_are_named_like_the_published_ones(quick: dict[str, Any], tmp_path
         "test/svj_2100_000.h5",
     ]
     with pytest.raises(ConfigError, match=r"No class 'SUEP126'.*SVJ4100"):
-        plan({**quick, "sizes": {"test": {"SUEP126": 1}}}, tmp_path)
+        shards({**quick, "sizes": {"test": {"SUEP126": 1}}}, tmp_path)
     with pytest.raises(ConfigError, match=r"events_per_file=5001. Cure: choose 1 to 5000"):
-        plan({**quick, "events_per_file": 5001}, tmp_path)
-
-
-def test_the_kind_is_checked(quick: dict[str, Any]) -> None:
-    assert kind_of(quick).name == "darkshowers"
-    assert kind_of({}).name == "jetclass"
-    with pytest.raises(ConfigError, match=r"No kind 'lhco'.*jetclass, darkshowers"):
-        kind_of({"kind": "lhco"})
+        shards({**quick, "events_per_file": 5001}, tmp_path)
 
 
 def test_files_hold_what_they_say(made: tuple[Path, ProductionReport]) -> None:
@@ -171,7 +165,7 @@ def test_files_say_what_made_them(made: tuple[Path, ProductionReport]) -> None:
 def test_the_same_seed_gives_the_same_bytes(
     quick: dict[str, Any], made: tuple[Path, ProductionReport], tmp_path: Path
 ) -> None:
-    produce(quick, tmp_path, workers=2, classes=["QCD"])
+    produce({**quick, "sizes": {"test": {"QCD": 12}}}, tmp_path, workers=2)
     for path in sorted(tmp_path.rglob("*.h5")):
         assert path.read_bytes() == (made[0] / "test" / path.name).read_bytes()
     first, second = (columns(tmp_path / "test" / f"qcd_gensim_00{i}.h5") for i in (0, 1))
@@ -184,15 +178,17 @@ def test_only_what_concerns_a_class_decides_its_files(
     changed = deepcopy(quick)
     changed["svj"]["invisible_fraction"] = 0.6
     changed["suep"]["temperature"] = 3.0
-    again = produce(changed, made[0], classes=["QCD"])
-    assert len(again.complete) == 2
-    for label, name in (("SVJ2100", "process"), ("SUEP1000", "dark")):
-        with pytest.raises(SimulationError, match=f"other values of {name}"):
-            produce(changed, made[0], classes=[label])
+    for shard in shards(quick, made[0]):
+        before, after = task(quick, shard), task(changed, shard)
+        different = [name for name in before if before[name] != after[name]]
+        expected = {"QCD": [], "SVJ2100": ["process"], "SUEP1000": ["dark"]}
+        assert different == expected[shard.label]
+    with pytest.raises(SimulationError, match="other values of dark"):
+        produce(changed, made[0])
 
 
 def test_a_task_is_json_of_the_configuration(quick: dict[str, Any], tmp_path: Path) -> None:
-    shard = plan(quick, tmp_path)[0]
+    shard = shards(quick, tmp_path)[0]
     job = task(quick, shard)
     assert (job["label"], job["events"], job["seed"]) == ("QCD", 6, shard.seed)
     off = task({**quick, "pile_up": {**quick["pile_up"], "mean": 0}}, shard)

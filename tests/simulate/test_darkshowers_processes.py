@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from anomaly_hep.simulate.darkprocesses import CLASSES, PREFIXES, kind_of, settings
+from anomaly_hep.simulate.darkshowers_processes import CLASSES, PREFIXES, process_of, settings
 
 CONF = Path(__file__).parents[2] / "conf"
 CONFIG: dict[str, Any] = OmegaConf.to_container(
@@ -26,10 +26,11 @@ def test_published_names_begin_so(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("QCD", ("QCD", 0)), ("SUEP125", ("SUEP", 125)), ("SVJ4100", ("SVJ", 4100))]
+    ("name", "process"),
+    [("QCD", ("QCD", 0)), ("SUEP125", ("SUEP", 125)), ("SVJ4100", ("SVJ", 4100))],
 )
-def test_names_hold_kind_and_mass(name: str, kind: tuple[str, int]) -> None:
-    assert kind_of(name) == kind
+def test_names_hold_process_and_mass(name: str, process: tuple[str, int]) -> None:
+    assert process_of(name) == process
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 1.0])

@@ -6,21 +6,20 @@ Units: GeV, mm.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import mplhep
 import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from anomaly_hep.atomic import atomic_path
-from anomaly_hep.errors import ConfigError, MissingDataError, SimulationError
+from anomaly_hep.errors import MissingDataError, SimulationError
 from anomaly_hep.formats import jetclass as jetclass_format
-from anomaly_hep.simulate.production import SPLITS
+from anomaly_hep.simulate.figurestyle import style
+from anomaly_hep.simulate.jetclass import PREFIXES
+from anomaly_hep.simulate.plan import SPLITS
 from anomaly_hep.types import Events
 
 # enough for every number and curve here; more would only take time
@@ -84,21 +83,6 @@ def soft_drop_peak(mass: Float64[np.ndarray, " jet"]) -> float:
     grid = np.arange(50.0, 250.0, 0.25)
     density = np.exp(-0.5 * ((grid[:, None] - mass) / PEAK_WIDTH) ** 2).sum(axis=1)
     return float(grid[density.argmax()])
-
-
-def check_published(published: Path | None) -> None:
-    """Refuse a directory to compare with: jets are compared with numbers only."""
-    if published is not None:
-        raise ConfigError(
-            f"compare={published}: jets are not compared with published files. "
-            "Cure: leave compare out, or choose data=darkshowers"
-        )
-
-
-def report(directory: Path, path: Path, published: Path | None = None) -> list[str]:
-    """Draw the figure and return lines to print."""
-    check_published(published)
-    return [f"figure: {physics_figure(directory, path)}"]
 
 
 def physics_figure(directory: Path, path: Path) -> Path:
@@ -179,7 +163,7 @@ def _significance(jets: Events) -> np.ndarray:
 
 def _all_jets(directory: Path) -> dict[str, Events]:
     jets = {}
-    for label, prefix in jetclass_format.PREFIXES.items():
+    for label, prefix in PREFIXES.items():
         # the test split has all classes
         paths = [
             p for s in reversed(SPLITS) for p in sorted((directory / s).glob(f"{prefix}_*.root"))
@@ -208,13 +192,3 @@ def _read(paths: list[Path]) -> Iterator[Events]:
         stop = min(left, description.entries)
         left -= stop
         yield jetclass_format.read(path, 0, stop, _COLUMNS)
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Set the look of figures for a while."""
-    with mpl.rc_context():
-        style = {**mplhep.style.ROOT, "font.size": 12, "legend.fontsize": 11, "savefig.dpi": 130}
-        # the style has a few aliases that rcParams does not know
-        mpl.rcParams.update({key: value for key, value in style.items() if key in mpl.rcParams})
-        yield

@@ -8,23 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
 from anomaly_hep.errors import MissingDataError, SimulationError
-from anomaly_hep.formats import darkshowers, darkshowers_raw
-from anomaly_hep.formats.files import find_files
+from anomaly_hep.formats.files import format_of
 from anomaly_hep.formats.pixels import CHANNELS, LAYOUT
-from anomaly_hep.simulate.darkprocesses import CLASSES, PREFIXES, QCD
-from anomaly_hep.simulate.imagefigure import draw
-from anomaly_hep.simulate.imagequantities import CORE, summary, tracks_by_momentum
-from anomaly_hep.simulate.production import SPLITS
+from anomaly_hep.simulate.darkshowers_figure import draw
+from anomaly_hep.simulate.darkshowers_processes import CLASSES, PREFIXES, QCD
+from anomaly_hep.simulate.darkshowers_quantities import CORE, summary, tracks_by_momentum
+from anomaly_hep.simulate.plan import SPLITS
 from anomaly_hep.types import Events
 
 # of each class: enough for every number and curve here
 MAX_EVENTS = 4000
-_READERS: Mapping[str, ModuleType] = {".h5": darkshowers_raw, ".npz": darkshowers}
 _EVENT_COLUMNS = ("n_tracks", "hits", *(f"energy_{name}" for name in CHANNELS))
 
 
@@ -102,25 +99,23 @@ def read_classes(directory: Path, *, simulated: bool, most: int = MAX_EVENTS) ->
 
 
 def _read(directory: Path, label: str, simulated: bool, most: int) -> Iterator[Events]:
-    for split in reversed(SPLITS):
-        try:
-            paths = find_files(directory, split, PREFIXES[label])
-        except MissingDataError:
-            continue
-        for path in paths:
-            if not most:
-                return
-            reader = _READERS.get(path.suffix)
-            if reader is None:
-                continue
-            description = reader.describe(path)
-            ours = (description.provenance or {}).get("origin") == "simulated"
-            if ours != simulated:
-                said, place = ("was not", "their own") if simulated else ("was", "another")
-                raise SimulationError(
-                    f"{path} {said} simulated here, and its images cannot be shown as the other "
-                    f"kind. Cure: keep published files in a directory of {place}"
-                )
-            stop = min(most, description.entries)
-            most -= stop
-            yield reader.read(path, 0, stop, [*LAYOUT.particles, *_EVENT_COLUMNS])
+    paths = [
+        path
+        for split in reversed(SPLITS)
+        for path in sorted((directory / split).glob(f"{PREFIXES[label]}_*"))
+    ]
+    for path in paths:
+        if not most:
+            return
+        reader = format_of(path)
+        description = reader.describe(path)
+        ours = (description.provenance or {}).get("origin") == "simulated"
+        if ours != simulated:
+            said, place = ("was not", "their own") if simulated else ("was", "another")
+            raise SimulationError(
+                f"{path} {said} simulated here, and its images cannot be shown as the other "
+                f"kind. Cure: keep published files in a directory of {place}"
+            )
+        stop = min(most, description.entries)
+        most -= stop
+        yield reader.read(path, 0, stop, [*LAYOUT.particles, *_EVENT_COLUMNS])

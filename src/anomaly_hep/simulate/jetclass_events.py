@@ -1,0 +1,203 @@
+"""JetClass-like jets: selection, truth labels and the 41 branches.
+
+Leading-order Pythia for what JetClass made with MadGraph; the rest follows JetClass's published
+production (jet-universe/jetclass_generation). Units: GeV, mm, radians.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from anomaly_hep.formats.jetclass import LABELS, LAYOUT
+from anomaly_hep.simulate import jets as fast_jets
+from anomaly_hep.simulate import truth
+from anomaly_hep.simulate.detector import Candidates, Detector
+from anomaly_hep.simulate.generator import Generator, Particles
+from anomaly_hep.simulate.jetclass_processes import PROCESSES
+from anomaly_hep.simulate.jets import Jets
+from anomaly_hep.simulate.vectors import direction, transverse, wrap
+from anomaly_hep.simulate.veto import KinematicVeto, Margins
+from anomaly_hep.types import Events, members
+
+_KINDS = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")  # detector.py's order
+# JetClass's codes of what a jet was matched to, and those of decays with heavier quarks or muons
+_TRUTH_MATCH = {"QCD": 50, "Hbb": 41, "Hcc": 42, "Hgg": 44, "H4q": 45, "Hqql": 46,
+                "Zqq": 33, "Wqq": 22, "Tbqq": 12, "Tbl": 15}  # fmt: skip
+_REFINED = {"Zqq": ((4, 32), (5, 31)), "Wqq": ((4, 21),), "Tbqq": ((4, 11),), "Tbl": ((13, 16),)}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which jets are kept: radius of the anti-kT jets, bounds on pT and |eta|."""
+
+    radius: float
+    min_pt: float
+    max_pt: float
+    max_abs_eta: float
+
+
+@dataclass
+class Counts:
+    """What happened on the way from events to jets."""
+
+    events_vetoed: int = 0
+    events_generated: int = 0
+    events_skipped: int = 0
+    jets_in_acceptance: int = 0
+    jets_matched: int = 0
+
+
+class Simulation:
+    """Jets of one class, batch after batch, from one seed."""
+
+    def __init__(
+        self,
+        label: str,
+        seed: int,
+        settings: Sequence[str],
+        detector: Detector,
+        selection: Selection,
+        *,
+        veto: Margins | None,
+    ) -> None:
+        self.label, self.detector, self.selection = label, detector, selection
+        self.counts = Counts()
+        process = PROCESSES[label]
+        self.generator = Generator(
+            [*process.settings, *settings], seed, veto=KinematicVeto(process, veto)
+        )
+        self._rng = np.random.default_rng(seed)
+
+    def parts(self, number: int, batch: int) -> Iterator[Events]:
+        """Yield `number` jets in parts, from batches of at most `batch` events."""
+        while number > 0:
+            # towards the end no more events than what is left to do needs
+            found = max(self.counts.jets_matched, 1)
+            needed = -(-number * self.counts.events_generated // found) or batch
+            events = self._jets_of(self.generator.batch(min(batch, needed)))
+            self.counts.events_vetoed = self.generator.vetoed
+            self.counts.events_generated = self.generator.generated
+            self.counts.events_skipped = self.generator.skipped
+            yield events.take(np.arange(min(number, len(events))))
+            number -= len(events)
+
+    def _jets_of(self, particles: Particles) -> Events:
+        candidates = self.detector.measure(particles, self._rng)
+        lengths = np.bincount(candidates.event, minlength=len(particles.lengths))
+        found = fast_jets.cluster(
+            candidates.momentum, lengths, radius=self.selection.radius, min_pt=self.selection.min_pt
+        )
+        accepted = np.flatnonzero(
+            (transverse(found.momentum) < self.selection.max_pt)
+            & (np.abs(direction(found.momentum).eta) < self.selection.max_abs_eta)
+        )
+        chosen, auxiliary = matched(self.label, particles, found, accepted, self.selection.radius)
+        self.counts.jets_in_acceptance += len(accepted)
+        self.counts.jets_matched += len(chosen)
+        size, rows = members(found.lengths, chosen)
+        jets = Jets(found.event[chosen], found.momentum[:, chosen], size, found.constituents[rows])
+        return as_events(self.label, jets, candidates, auxiliary, self.selection.radius)
+
+
+def simulation(task: Mapping[str, Any]) -> Simulation:
+    """Return the simulation that a production's task describes."""
+    return Simulation(
+        task["label"],
+        task["seed"],
+        task["settings"],
+        Detector(**task["detector"]),
+        Selection(**task["selection"]),
+        veto=None if task["veto"] is None else Margins(**task["veto"]),
+    )
+
+
+def matched(
+    label: str,
+    particles: Particles,
+    found: Jets,
+    accepted: Int64[np.ndarray, " jet"],
+    radius: float,
+) -> tuple[Int64[np.ndarray, " chosen"], dict[str, np.ndarray]]:
+    """Return which of the accepted jets hold their class's decay, and their truth branches.
+
+    The class without a resonance keeps every jet; its truth is empty, as in JetClass.
+    """
+    resonance = PROCESSES[label].resonance
+    if resonance is None:
+        names = ("pt", "eta", "phi", "pid")
+        code = np.full(len(accepted), _TRUTH_MATCH[label])
+        return accepted, {"aux_truth_match": code} | {
+            f"aux_genpart_{name}": np.zeros(len(accepted)) for name in names
+        }
+    decays = truth.find_decays(particles, resonance)
+    codes = np.full(len(decays.row), _TRUTH_MATCH[label])
+    for pid, refined in _REFINED.get(label, ()):
+        codes[truth.holds(decays, particles, pid)] = refined
+    axis = direction(found.momentum[:, accepted])
+    match = truth.match(decays, particles, found.event[accepted], axis, radius)
+    chosen, decay = accepted[match >= 0], match[match >= 0]
+    momentum = particles.momentum[:, decays.row[decay]]
+    eta, phi = direction(momentum)
+    return chosen, {
+        "aux_genpart_pt": transverse(momentum),
+        "aux_genpart_eta": eta,
+        "aux_genpart_phi": phi,
+        "aux_genpart_pid": particles.pid[decays.row[decay]],
+        "aux_truth_match": codes[decay],
+    }
+
+
+def as_events(
+    label: str,
+    jets: Jets,
+    candidates: Candidates,
+    auxiliary: Mapping[str, np.ndarray],
+    radius: float,
+) -> Events:
+    """Return jets in the 41 branches of JetClass, constituents by descending pT."""
+    jet = np.repeat(np.arange(len(jets.event)), jets.lengths)
+    pt = transverse(candidates.momentum)[jets.constituents]
+    parts = candidates.take(jets.constituents[np.lexsort((-pt, jet))])
+    axis, (eta, phi) = direction(jets.momentum), direction(parts.momentum)
+    px, py, pz, energy = parts.momentum
+    d0, d0_error, dz, dz_error = parts.impact
+    particles = {
+        "part_px": px,
+        "part_py": py,
+        "part_pz": pz,
+        "part_energy": energy,
+        "part_deta": np.where(axis.eta > 0, 1.0, -1.0)[jet] * (eta - axis.eta[jet]),
+        "part_dphi": wrap(phi - axis.phi[jet]),
+        "part_d0val": d0,
+        "part_d0err": d0_error,
+        "part_dzval": dz,
+        "part_dzerr": dz_error,
+        "part_charge": parts.charge,
+    }
+    kinds = {f"part_is{kind}": parts.kind == i for i, kind in enumerate(_KINDS)}
+    tau, mass = fast_jets.substructure(parts.momentum, jets.lengths, radius=radius)
+    events = {
+        "jet_pt": transverse(jets.momentum),
+        "jet_eta": axis.eta,
+        "jet_phi": axis.phi,
+        "jet_energy": jets.momentum[3],
+        "jet_nparticles": jets.lengths,
+        "jet_sdmass": mass,
+        **{f"jet_tau{i + 1}": tau[:, i] for i in range(4)},
+        **auxiliary,
+    }
+    labels = {
+        f"label_{name}": np.full(len(jets.event), name == label, LAYOUT[f"label_{name}"].dtype)
+        for name in LABELS
+    }
+    return Events(
+        jets.lengths,
+        {name: values.astype(np.float32) for name, values in particles.items()}
+        | {name: values.astype(np.int32) for name, values in kinds.items()},
+        {name: np.asarray(values).astype(np.float32) for name, values in events.items()} | labels,
+    )

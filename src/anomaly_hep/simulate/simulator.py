@@ -1,0 +1,85 @@
+"""What a module that simulates a data set says of itself, and which one a configuration names.
+
+Nothing heavy is imported here, nor by such modules: Pythia and FastJet live in the workers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+from anomaly_hep import plugins
+from anomaly_hep.errors import ConfigError
+from anomaly_hep.formats.files import Format
+from anomaly_hep.types import Events
+
+Config = Mapping[str, Any]
+
+
+@runtime_checkable
+class Simulation(Protocol):
+    """What makes the events of one file, in a worker; `generator` has the CPU `seconds` it took."""
+
+    counts: Any
+    generator: Any
+
+    def parts(self, number: int, batch: int) -> Iterator[Events]:
+        """Yield `number` events in parts, from batches of at most `batch` generated ones."""
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """A module that simulates a data set, such as anomaly_hep.simulate.jetclass.
+
+    TITLE: the data set that it imitates. UNIT: what its files hold, in the plural. FORMAT, SUFFIX:
+    of its files. PREFIXES: beginnings of their names by class. MAX_PER_FILE: events that a worker
+    may keep in memory. NOTE: what every file says of itself.
+    """
+
+    TITLE: str
+    UNIT: str
+    FORMAT: Format
+    SUFFIX: str
+    PREFIXES: Mapping[str, str]
+    MAX_PER_FILE: int
+    NOTE: str
+
+    def task(self, config: Config, label: str) -> dict[str, Any]:
+        """Return what decides the content of a class's files besides their seed and size."""
+
+    def simulation(self, task: Mapping[str, Any]) -> Simulation:
+        """Return the simulation that a production's task describes; workers alone call it."""
+
+    def counted(self, counts: Mapping[str, int]) -> str:
+        """Say what became of the events of a class."""
+
+    def check_published(self, published: Path | None) -> None:
+        """Refuse a directory of published files that cannot be compared with."""
+
+    def report(self, directory: Path, path: Path, published: Path | None) -> list[str]:
+        """Draw the physics of a production into `path`; return lines to print."""
+
+
+def simulator_of(config: Config) -> Simulator:
+    """Return the module that `simulator` of a configuration names; raises ConfigError."""
+    return load_simulator(str(config["simulator"]))
+
+
+def load_simulator(path: str) -> Simulator:
+    """Return the module at a dotted path in this room or in an experiment's own package."""
+    ours = path.startswith("anomaly_hep.simulate.") or plugins.is_ours(path, "formats")
+    found = importlib.util.find_spec(path) if ours else None
+    module = importlib.import_module(path) if found else None
+    if not hasattr(module, "simulation"):
+        raise ConfigError(
+            f"data.simulation.simulator={path} simulates nothing. Cure: name a module such as "
+            "anomaly_hep.simulate.jetclass"
+        )
+    return cast(Simulator, module)
+
+
+def floats(section: Config) -> dict[str, float]:
+    """Return a section of numbers as a task holds it."""
+    return {name: float(value) for name, value in section.items()}
