@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from anomaly_hep.evaluate.scores import (
 from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.fitting import Training
 from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.execution import Execution
 from anomaly_hep.models.loading import fitted_scores, model_class
 from anomaly_hep.run import RunDirectory, claim, default_path
 from anomaly_hep.runtime import Termination, keep_freed_memory
@@ -53,11 +54,13 @@ def run(settings: RunSettings) -> Path:
     keep_freed_memory()
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    execution = execution_of(config)  # refuses a device that is not there
     console = Console()
     path = Path(settings.run_dir) if settings.run_dir else default_path(config, OUTPUTS)
     lightning.seed_everything(settings.seed, verbose=False)
     # choices that do not go together are refused before the directory is theirs
     module, model = make_data(config), make_model(config)
+    module.slotted, model.compile_steps = execution.slotted, execution.compiled
     module.check(model)
     check_fitted(model, fitted_scores(settings.fitted_scores))
     make = partial(_make, config, module, model, termination, console)
@@ -102,6 +105,14 @@ def _make(
     directory.finish({"default_score": results.default_score})
 
 
+def execution_of(config: Mapping[str, Any]) -> Execution:
+    """Return where and how a run's networks compute; raises ConfigError where they cannot."""
+    settings = config["trainer"]
+    devices = settings["devices"]
+    number = devices[0] if isinstance(devices, Sequence) and not isinstance(devices, str) else 0
+    return Execution.of(settings["accelerator"], settings.get("compile", "auto"), number)
+
+
 def make_data(config: Mapping[str, Any]) -> EventDataModule:
     """Return the data module of a configuration."""
     data = config["data"]
@@ -141,7 +152,10 @@ def score(
 ) -> Scorer:
     """Score the test files of every class with the best checkpoint into scores.parquet."""
     model, reading = load_model(path / "checkpoints" / "best.ckpt")
-    scorer = Scorer(model, reading, config["score_batch_size"], config["trainer"]["precision"])
+    precision = config["trainer"]["precision"]
+    scorer = Scorer(
+        model, reading, config["score_batch_size"], precision, execution=execution_of(config)
+    )
     if fitted := config["fitted_scores"]:
         scorer.fit(fitted, module.background_parts())
         write_fitted(scorer, fitted, path / "checkpoints")
