@@ -74,8 +74,8 @@ def load_simulator(path: str) -> Simulator:
     module = importlib.import_module(path) if found else None
     if not hasattr(module, "simulation"):
         raise ConfigError(
-            f"data.simulation.simulator={path} simulates nothing. Cure: name a module such as "
-            "anomaly_hep.simulate.jetclass"
+            f"data.simulation.simulator={path} simulates nothing. Cure: name a module of "
+            "anomaly_hep.simulate that simulates a data set, as conf/simulation does"
         )
     return cast(Simulator, module)
 
