@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from anomaly_hep.atomic import atomic_path
-from anomaly_hep.commands.train import make_data, score_table
+from anomaly_hep.commands.train import execution_of, make_data, score_table
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.evaluation import evaluate, gain_key
 from anomaly_hep.evaluate.metrics import AREA
@@ -19,6 +19,7 @@ from anomaly_hep.evaluate.results import DataDescription, EventRates, ModelDescr
 from anomaly_hep.evaluate.scores import Scorer, load_model
 from anomaly_hep.runtime import keep_freed_memory
 from anomaly_hep.settings import CurveSettings
+from anomaly_hep.sharing import share_cores
 
 COLUMNS = ("events_seen", "score", "group", "auc", "auc_low", "auc_high", "gain", "gain_low",
            "gain_high")  # fmt: skip
@@ -30,6 +31,7 @@ def run(settings: CurveSettings) -> None:
     Rows that are there already are kept, so the command can follow a run that still trains.
     """
     keep_freed_memory()
+    share_cores()
     path = Path(settings.run_dir)
     file = path / "config.yaml"
     if not file.exists():
@@ -51,8 +53,12 @@ def run(settings: CurveSettings) -> None:
     for number, checkpoint in _milestones(path):
         if number in set(done["events_seen"]):
             continue
-        precision = config["trainer"]["precision"]
-        scorer = Scorer(*load_model(checkpoint), config["score_batch_size"], precision)
+        scorer = Scorer(
+            *load_model(checkpoint),
+            config["score_batch_size"],
+            config["trainer"]["precision"],
+            execution=execution_of(config),
+        )
         table = score_table(config, module, scorer)
         rows = pd.DataFrame(_rows(number, table, tested, paper, scorer))
         done = pd.concat([done, rows], ignore_index=True) if len(done) else rows

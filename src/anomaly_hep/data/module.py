@@ -9,7 +9,10 @@ from typing import Any
 
 import lightning
 import numpy as np
+import torch
 
+from anomaly_hep.bounds import Count, Natural, Seed, Share
+from anomaly_hep.data.feed import Feed
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.reading import Counts, Reading, reading_of
 from anomaly_hep.data.signal import Groups, check_share, class_numbers, drawn, labelled_classes
@@ -47,13 +50,13 @@ class EventDataModule(lightning.LightningDataModule):
         kind: str,
         selection: Mapping[str, Mapping[str, float]],
         validation_fraction: float | None,
-        batch_size: int,
-        chunk_events: int,
-        pool_batches: int,
-        num_workers: int,
+        batch_size: Count,
+        chunk_events: Count,
+        pool_batches: Count,
+        num_workers: Natural,
         on_bad_file: str,
-        max_bad_fraction: float,
-        seed: int,
+        max_bad_fraction: Share,
+        seed: Seed,
         signal_in_training: float | str = 0,
         groups: Groups | None = None,
         **inputs: Any,
@@ -90,6 +93,7 @@ class EventDataModule(lightning.LightningDataModule):
         self.ledger = Ledger()
         self.streams: dict[str, EventStream] = {}
         self.counts: dict[str, Counts] = {}
+        self.slotted = False  # whether batches come in the layout that accelerators take
         self._files: dict[tuple[str, str], list[FileDescription]] = {}
         self.begin((), 0)
 
@@ -228,12 +232,14 @@ class EventDataModule(lightning.LightningDataModule):
         # validation is short: its workers would live through training for nothing
         workers = self.num_workers if training else 0
         name = f"{split}, phase {self._phase + 1}" if self._phase else split
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return EventStream(
             plan,
             self._reading(),
             workers=workers,
             restart=not training,
             counts=self.counts.setdefault(name, Counts()),
+            feed=Feed(device, self.slotted, self.batch_size),
         )
 
     def train_dataloader(self) -> WholeEpochs:

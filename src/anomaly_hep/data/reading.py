@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
+from anomaly_hep.bounds import Count
 from anomaly_hep.data.augment import rotated_and_mirrored
 from anomaly_hep.data.batch import (
     ImageBatch,
@@ -211,14 +213,30 @@ class ImageReading(Reading):
 
 def reading_of(settings: Mapping[str, Any]) -> Reading:
     """Return how events are read under a module's hyper-parameters, as a checkpoint keeps them."""
-    selection = Selection(settings["selection"])
-    kind = settings["kind"]
-    if kind == "jets":
-        return JetReading(
-            selection=selection,
-            features=FeatureList(settings["features"]),
-            max_particles=settings["max_particles"],
-        )
-    if kind == "images":
-        return ImageReading(selection=selection, augmentation=settings["augmentation"])
-    raise ConfigError(f"data.kind={kind} does not exist. Cure: choose jets or images")
+    make = reading_maker(settings["kind"])
+    return make(**{name: settings[name] for name in inspect.signature(make).parameters})
+
+
+def reading_maker(kind: str) -> Callable[..., Reading]:
+    """Return what makes a reading; its parameters are what `data` has of this kind alone."""
+    if kind not in _MAKERS:
+        raise ConfigError(f"data.kind={kind} does not exist. Cure: choose {' or '.join(_MAKERS)}")
+    return _MAKERS[kind]
+
+
+def _jets(
+    *,
+    selection: Mapping[str, Mapping[str, float]],
+    features: Mapping[str, Mapping[str, Any] | None],
+    max_particles: Count,
+) -> JetReading:
+    return JetReading(
+        selection=Selection(selection), features=FeatureList(features), max_particles=max_particles
+    )
+
+
+def _images(*, selection: Mapping[str, Mapping[str, float]], augmentation: bool) -> ImageReading:
+    return ImageReading(selection=Selection(selection), augmentation=augmentation)
+
+
+_MAKERS: Mapping[str, Callable[..., Reading]] = {"jets": _jets, "images": _images}
