@@ -6,8 +6,10 @@ import json
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tests import runs
 from tests.data.files import write_toys
@@ -60,3 +62,30 @@ def test_an_accelerator_that_is_not_there_ends_in_one_line_before_anything_is_be
     assert f"finds no accelerator '{accelerator}'" in printed
     assert "Cure: accelerator=auto" in printed
     assert not (toys / "nothing").exists()
+
+
+def test_a_compiled_run_makes_the_steps_of_a_plain_one(toys: Path) -> None:
+    """Everything around a compiled step, which is left as it is here: compiling takes a minute.
+
+    tests/models/one_graph.py compiles. The fused optimiser is that of an accelerator.
+    """
+    choices = (*runs.TWO_CLASSES, *ONE_EPOCH, "trainer.precision=bf16-mixed",
+               "+model.phases.train.optimizer.fused=true")  # fmt: skip
+    with torch.compiler.set_stance("force_eager"):
+        runs.train_here(
+            runs.train_command(*choices, "run_dir=compiled", "trainer.compile=on"), toys
+        )
+    runs.train_here(runs.train_command(*choices, "run_dir=plain"), toys)
+    compiled, plain = (
+        pd.read_csv(toys / name / "metrics.csv").set_index("step") for name in ("compiled", "plain")
+    )
+    assert list(compiled.columns) == list(plain.columns)
+    assert len(compiled) == len(plain) > 10
+    # the same batches and noise; the sums of a step are taken in another order
+    for column in ("train/loss", "train/kl"):
+        one, other = (table[column].dropna().to_numpy() for table in (compiled, plain))
+        np.testing.assert_allclose(one[:3], other[:3], rtol=0.02)
+    np.testing.assert_allclose(compiled["val/loss"].dropna(), plain["val/loss"].dropna(), rtol=0.1)
+    scores = [pd.read_parquet(toys / name / "scores.parquet") for name in ("compiled", "plain")]
+    assert list(scores[0]["event_id"]) == list(scores[1]["event_id"])
+    assert scores[0]["score_chamfer"].corr(scores[1]["score_chamfer"]) > 0.9

@@ -22,7 +22,7 @@ def _with_gpus(count: int) -> Any:
 def test_the_device_is_what_is_there_or_what_was_asked_for(
     accelerator: str, gpus: int, device: str
 ) -> None:
-    with _with_gpus(gpus), mock.patch("torch.backends.mps.is_available", return_value=False):
+    with _with_gpus(gpus):
         execution = Execution.of(accelerator)
     assert execution.device == torch.device(device)
     # accelerators take static shapes; what is compiled by itself is so on CUDA
@@ -31,12 +31,11 @@ def test_the_device_is_what_is_there_or_what_was_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("accelerator", "gpus", "number"), [("gpu", 0, 0), ("cuda", 1, 1), ("tpu", 1, 0), ("", 0, 0)]
+    ("accelerator", "gpus", "number"), [("gpu", 0, 0), ("cuda", 1, 1), ("tpu", 1, 0), ("mps", 1, 0)]
 )
 def test_what_is_not_there_is_refused(accelerator: str, gpus: int, number: int) -> None:
     with (
         _with_gpus(gpus),
-        mock.patch("torch.backends.mps.is_available", return_value=False),
         pytest.raises(ConfigError, match=r"finds no accelerator.*Cure: accelerator=auto"),
     ):
         Execution.of(accelerator, number=number)

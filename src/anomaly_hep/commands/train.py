@@ -101,7 +101,9 @@ def _make(
         )
     ensure(config["data"], console)
     dashboards = open_dashboards(config, path)
-    training = Training(model, module, config["trainer"], path, termination, dashboards)
+    # Lightning's auto would take accelerators that nothing else here is made for
+    trainer = config["trainer"] | {"accelerator": execution_of(config).device.type}
+    training = Training(model, module, trainer, path, termination, dashboards)
     training.fit(Path(config["start_from"]) if config["start_from"] else None, console)
     if _rank():
         return

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
@@ -180,10 +180,12 @@ class AnomalyModel(SteppedModule):
         bounds the norm of all.
         """
         each = self.phase.clip_each_tensor
+        if each is None and value:
+            # Lightning's own clipping refuses the fused optimisers in bf16-mixed
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            clip = nn.utils.clip_grad_value_ if algorithm == "value" else nn.utils.clip_grad_norm_
+            clip(parameters, value)
         if each is None:
-            self.clip_gradients(
-                optimizer, gradient_clip_val=value, gradient_clip_algorithm=algorithm
-            )
             return
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         norms = torch._foreach_norm(gradients)

@@ -119,7 +119,7 @@ class Replayed(Generic[T]):
             shape.graph = torch.cuda.CUDAGraph()
             # records what is launched and computes nothing; graphs never run side by side, so
             # they may share their memory
-            with torch.cuda.graph(shape.graph, pool=self._pool):
+            with torch.cuda.graph(shape.graph, pool=self._pool, capture_error_mode="thread_local"):
                 shape.result = self._run(shape.batch, shape.numbers)
             self._pool = shape.graph.pool()
         shape.graph.replay()

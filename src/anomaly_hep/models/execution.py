@@ -40,10 +40,8 @@ class Execution:
 
     @property
     def name(self) -> str | None:
-        """What the accelerator calls itself; None for a CPU."""
-        if self.device.type == "cuda":
-            return torch.cuda.get_device_name(self.device)
-        return None if self.device.type == "cpu" else self.device.type
+        """What the GPU calls itself; None for a CPU."""
+        return None if self.kind == "cpu" else torch.cuda.get_device_name(self.device)
 
     @property
     def slotted(self) -> bool:
@@ -56,18 +54,14 @@ class Execution:
 
 
 def _device(accelerator: str, number: int) -> torch.device:
-    """Return the device of an accelerator by Lightning's names; raises ConfigError without one."""
-    there = {
-        "cuda": torch.cuda.device_count() > number,
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    several = {"auto": tuple(there), "gpu": ("cuda", "mps")}
-    for name in several.get(accelerator, (accelerator,)):
-        if there.get(name, False):
-            return torch.device(name, number) if name == "cuda" else torch.device(name)
+    """Return the device of an accelerator: auto, cpu, gpu or cuda; raises ConfigError."""
+    wanted = {"auto": ("cuda", "cpu"), "gpu": ("cuda",)}.get(accelerator, (accelerator,))
+    if "cuda" in wanted and torch.cuda.device_count() > number:
+        return torch.device("cuda", number)
+    if "cpu" in wanted:
+        return torch.device("cpu")
     raise ConfigError(
         f"torch {torch.__version__} finds no accelerator '{accelerator}' on this machine"
-        f"{f', or not as many as {number + 1}' if number else ''}. Cure: accelerator=auto takes "
-        "what is there, cpu always works"
+        f"{f', or not as many as {number + 1}' if number else ''}. Cure: accelerator=auto takes an "
+        "NVIDIA GPU where there is one, cpu always works"
     )
