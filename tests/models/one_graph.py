@@ -19,7 +19,7 @@ from tests.models.images import random_images
 from tests.models.jets import make_model, random_batch
 from tests.models.test_layouts import VARIANTS, small_model
 
-IMAGES = ("codae", "imageae", "dirichletvae")
+IMAGES = ("codae", "codvae", "imageae", "dirichletvae")
 # what dynamo makes of the code is checked; what inductor makes of that is torch's business
 one_graph = partial(torch.compile, fullgraph=True, backend="eager", dynamic=False)
 

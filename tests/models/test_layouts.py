@@ -183,5 +183,5 @@ def test_every_model_compiles_as_one_graph_on_slots() -> None:
         cwd=root, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    images = ["codae", "imageae", "dirichletvae"]
+    images = ["codae", "codvae", "imageae", "dirichletvae"]
     assert done.stdout.split() == [*map("-".join, VARIANTS), *images]

@@ -80,6 +80,12 @@ def test_gradients_of_sum_mean_and_spread_are_right() -> None:
         assert torch.autograd.gradcheck(segments.sum, (flat,))
         assert torch.autograd.gradcheck(segments.mean, (flat,))
         assert torch.autograd.gradcheck(segments.spread, (events,))
+        # and theirs, which a penalty on gradients takes
+        assert torch.autograd.gradgradcheck(
+            lambda v, s=segments: s.sum(0.1 * v.square()),
+            (flat.detach().clamp(max=2).requires_grad_(),),
+        )
+        assert torch.autograd.gradgradcheck(lambda v, s=segments: s.spread(v.exp()), (events,))
 
 
 def test_what_is_not_finite_in_a_row_without_a_particle_reaches_nothing() -> None:

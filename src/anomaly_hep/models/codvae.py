@@ -101,6 +101,13 @@ class CoDVAE(CoDAE):
         self.score_names = (*self.score_names, "kl_forward", "kl_reverse")
         self.residual_encoder = CategoricalEncoder(base_temperature)
         self.to(memory_format=torch.channels_last)
+        # noise that is fixed is laid out once: a step that drew it would wait for it on a device
+        categories, rows, columns = LATENT
+        self.fixed_noise: Tensor
+        number = max(1 + kl_samples, score_draws)
+        self._fix("fixed_noise", (number, 1, rows, columns, categories))
+        self.fixed_prior_noise: Tensor
+        self._fix("fixed_prior_noise", (score_draws, *self.residual_encoder.prior_logits.shape))
 
     @classmethod
     def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
@@ -146,9 +153,12 @@ class CoDVAE(CoDAE):
         """Return uniform noise: by seed and step in training, fixed for all events otherwise."""
         if self.training:
             return self.uniform((number, *shape))
+        return self.fixed_noise[:number].expand(number, *shape)
+
+    def _fix(self, name: str, shape: tuple[int, ...]) -> None:
+        """Register uniform noise of the scoring seed; more draws begin with those of fewer."""
         generator = torch.Generator().manual_seed(_SCORING_SEED)
-        noise = torch.rand((number, 1, *shape[1:]), generator=generator)
-        return noise.to(self.device).expand(number, *shape)
+        self.register_buffer(name, torch.rand(shape, generator=generator), persistent=False)
 
     def reverse_divergence(
         self,
@@ -165,9 +175,8 @@ class CoDVAE(CoDAE):
     ) -> Float[Tensor, "image row column"]:
         """Return KL(p || q) of each position over fixed draws of each of the prior's components."""
         encoder = self.residual_encoder
-        generator = torch.Generator().manual_seed(_SCORING_SEED)
-        noise = torch.rand((draws, *encoder.prior_logits.shape), generator=generator)
-        value = sample(encoder.prior_logits, encoder.prior_temperature, noise.to(self.device))
+        noise = self.fixed_prior_noise[:draws]
+        value = sample(encoder.prior_logits, encoder.prior_temperature, noise)
         # (draw x component, row, column, category): equal shares of the mixture, less noise
         value = value.permute(0, 3, 1, 2, 4).flatten(0, 1)
         prior = self._prior(value)[:, None]
