@@ -56,7 +56,7 @@ class TrainerSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """`data`: conf/data. What `EventDataModule` takes stands beside these."""
+    """`data`: conf/data. What `EventDataModule` and its reading take stands beside these."""
 
     name: str
     title: str
@@ -64,7 +64,6 @@ class DataSettings:
     dir: Name
     test_dir: Name | None
     if_missing: Literal["simulate", "error"]
-    weight: str | None
     simulation: Section | None = None
     download: Section | None = None
 
@@ -197,9 +196,11 @@ def _check_trainer(values: Section) -> None:
 
 def _check_data(values: Section) -> None:
     from anomaly_hep.data.module import EventDataModule
+    from anomaly_hep.data.reading import reading_class
 
-    given = ("directory", "test_directory", "seed")
-    checked([DataSettings, EventDataModule], values, "data", without=given)
+    given = ("directory", "test_directory", "inputs", "seed")
+    takers = [DataSettings, EventDataModule, reading_class(str(values.get("reading")))]
+    checked(takers, values, "data", without=given)
 
 
 def _check_model(values: Section) -> None:

@@ -17,22 +17,25 @@ from rich.table import Table
 from anomaly_hep.atomic import write_text
 from anomaly_hep.commands.rates import Clock, model_rates, product_rate
 from anomaly_hep.commands.simulate import ensure
-from anomaly_hep.commands.train import make_model
+from anomaly_hep.commands.train import make_data, make_model
 from anomaly_hep.configuration import compose
-from anomaly_hep.data.batch import JaggedBatch
+from anomaly_hep.data.batch import ImageBatch, JaggedBatch, ParticleBatch
+from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.data.plan import Plan, Slice
-from anomaly_hep.data.reading import Reading, reading_of
 from anomaly_hep.data.stream import EventStream
-from anomaly_hep.formats.files import find_files, format_of
+from anomaly_hep.formats.files import format_of
 from anomaly_hep.models.arithmetic import arithmetic
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.runtime import keep_freed_memory
 from anomaly_hep.settings import BenchmarkSettings
 
-BATCH_SIZES = {"jets": 270, "images": 64}
+BATCH_SIZES: Mapping[type, int] = {ParticleBatch: 270, ImageBatch: 64}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# by kind of data: the models measured and how many of their batches; images cost more each
-MODELS = {"jets": (("setvae", "clipvae"), 8), "images": (("codae", "codvae"), 2)}
+# by what the data give: the models measured and how many of their batches; images cost more each
+MODELS: Mapping[type, tuple[tuple[str, ...], int]] = {
+    ParticleBatch: (("setvae", "clipvae"), 8),
+    ImageBatch: (("codae", "codvae"), 2),
+}
 
 
 def run(settings: BenchmarkSettings) -> None:
@@ -44,10 +47,9 @@ def run(settings: BenchmarkSettings) -> None:
     console = Console()
     ensure(settings.data, console)
     clock = Clock(settings.seconds, settings.repeats)
-    reading = reading_of(settings.data)
-    stream = _stream(settings, reading)
-    names, number = MODELS[settings.data["kind"]]
-    batches = [batch for batch, _ in zip(stream, range(number), strict=False)]
+    module = make_data({"data": settings.data, "seed": 1})
+    names, number = MODELS[module.reading.makes]
+    batches = [batch for batch, _ in zip(_stream(settings, module), range(number), strict=False)]
     products = {p: product_rate(clock, batches[0], t) for p, t in PRECISIONS.items()}
     result: dict[str, Any] = {
         "machine": {
@@ -57,7 +59,7 @@ def run(settings: BenchmarkSettings) -> None:
         },
         "batch": _describe(batches),
         "matrix_products": products,
-        "reading": _reading_rate(settings, reading),
+        "reading": _reading_rate(settings, module),
         "models": {
             name: {
                 p: model_rates(_model(name, settings), batches, clock, t, products[p]["best"])
@@ -68,30 +70,27 @@ def run(settings: BenchmarkSettings) -> None:
     }
     result["machine"] |= arithmetic()  # once the models ran, it knows how
     if settings.stream_gigabytes:
-        result["memory"] = _memory(settings, reading)
+        result["memory"] = _memory(settings, module)
     write_text(Path(settings.output), json.dumps(result, indent=2) + "\n")
     for table in _tables(result):
         console.print(table)
     console.print(f"written to {settings.output}")
 
 
-def _stream(settings: BenchmarkSettings, reading: Reading) -> EventStream:
-    data = settings.data
-    paths = find_files(Path(data["dir"]), "train", data["classes"][data["background"]])
-    files, first = [], 0
-    for path in paths:
-        entries = format_of(path).describe(path).entries
-        files.append(Slice(path, 0, entries, first))
-        first += entries
+def _stream(settings: BenchmarkSettings, module: EventDataModule) -> EventStream:
+    parts, first = [], 0
+    for file in module.files("train", module.background):
+        parts.append(Slice(file, 0, len(file), first))
+        first += len(file)
     plan = Plan(
-        files=files,
-        batch_size=settings.batch_size or BATCH_SIZES[data["kind"]],
-        chunk_events=data["chunk_events"],
-        pool_batches=data["pool_batches"],
+        files=parts,
+        batch_size=settings.batch_size or BATCH_SIZES[module.reading.makes],
+        chunk_events=module.chunk_events,
+        pool_batches=module.pool_batches,
         seed=1,
         shuffle=True,
     )
-    return EventStream(plan, reading)
+    return EventStream(plan, module.reading)
 
 
 def _describe(batches: list[JaggedBatch]) -> dict[str, float]:
@@ -104,24 +103,25 @@ def _model(name: str, settings: BenchmarkSettings) -> AnomalyModel:
     return make_model(compose("train", [f"model={name}", f"data={settings.data['name']}"]))
 
 
-def _reading_rate(settings: BenchmarkSettings, reading: Reading) -> dict[str, float]:
+def _reading_rate(settings: BenchmarkSettings, module: EventDataModule) -> dict[str, float]:
     """Return events per CPU-second from file to batch, the whole training set once per repeat."""
     rates = []
     for _ in range(settings.repeats):
-        stream = _stream(settings, reading)
+        stream = _stream(settings, module)
         begin = time.process_time()
         events = sum(len(batch) for batch in stream)
         rates.append(events / (time.process_time() - begin))
     return {"best": max(rates), "median": statistics.median(rates), "worst": min(rates)}
 
 
-def _memory(settings: BenchmarkSettings, reading: Reading) -> dict[str, Any]:
+def _memory(settings: BenchmarkSettings, module: EventDataModule) -> dict[str, Any]:
     """Stream until so many bytes of columns were read; return the resident memory on the way."""
     wanted = settings.stream_gigabytes * 1e9
     # columns are single precision numbers of particles or pixels; what events have is negligible
-    per_row = 4 * sum(name.startswith(("part_", "hit_")) for name in reading.columns)
+    layout = format_of(module.files("train", module.background)[0].path).LAYOUT
+    per_row = 4 * sum(name in layout.particles for name in module.reading.columns)
     resident: list[dict[str, float]] = []
-    stream, read = _stream(settings, reading), 0
+    stream, read = _stream(settings, module), 0
     while read < wanted:
         for batch in stream:
             read += int(batch.lengths.sum()) * per_row
