@@ -55,6 +55,15 @@ def test_what_does_not_exist_is_refused_with_the_list_of_what_does(
         ("train", "+trainer.logger=false", r"trainer.logger does not exist"),
         ("train", "+trainer.min_epochs=2", r"trainer.min_epochs does not exist"),
         ("train", "+model.phases.train.epoch=2", r"Did you mean epochs\?"),
+        ("train", "+data.batchsize=2", r"data.batchsize does not exist. Did you mean batch_size\?"),
+        ("train", "+data.augmentation=true", r"data.augmentation does not exist"),
+        (
+            "train",
+            "+data.features.pt_rel.centre=1",
+            r"Did you mean center\? Keys of .*: center",
+        ),
+        ("train", "+data.simulation.veto.min_pT=1", r"Did you mean min_pt\?"),
+        ("simulate", "+data.simulation.events_per_file=9", r"Did you mean jets_per_file\?"),
         ("train", "+logger.tag=a", r"logger.tag does not exist. Keys of logger: kind"),
         ("train", "+sead=1", r"sead does not exist. Did you mean seed\?"),
         ("score", "+batchsize=1", r"batchsize does not exist. Did you mean batch_size\?"),
@@ -93,6 +102,10 @@ def test_a_key_that_is_added_is_refused_where_nothing_takes_it(
         ("train", "trainer.milestones=[1,a]", "a valid integer"),
         ("train", "+trainer.limit_val_batches=few", "a valid integer or a valid number"),
         ("train", "data.batch_size=abc", "a valid integer"),
+        ("train", "data.max_particles=many", "a valid integer"),
+        ("train", "data.features.pt_rel.clip=0", "greater than 0"),
+        ("train", "data.simulation.sizes.train.QCD=lots", "a valid integer"),
+        ("simulate", "data.simulation.detector.smear_momenta=yes please", "a valid boolean"),
         ("train", "data.if_missing=maybe", "'simulate' or 'error'"),
         ("train", "data.selection.jet_nparticles.min=two", "a valid number"),
         ("train", "model.beta=foo", "a valid number"),
@@ -173,6 +186,16 @@ def test_a_bad_value_of_a_sweep_is_refused_before_the_first_job(tmp_path: Path) 
 def test_a_refusal_is_one_line(tmp_path: Path) -> None:
     printed = runs.train_here(runs.train_command("data.batch_size=abc"), tmp_path, expect=1)
     assert printed == "ConfigError: data.batch_size=abc. Cure: it should be a valid integer\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["+model.encoder.width=3", "data=darkshowers", "model.clip_fraction=2", "data.background=Hbc"],
+)
+def test_choices_that_do_not_go_together_leave_no_directory(tmp_path: Path, override: str) -> None:
+    printed = runs.train_here(runs.train_command(override, "run_dir=run"), tmp_path, expect=1)
+    assert printed.startswith("ConfigError: ")
     assert not list(tmp_path.iterdir())
 
 

@@ -23,7 +23,8 @@ ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 GROUPS = sorted(
     (str(path.parent.relative_to(CONF)), path.stem)
     for path in CONF.glob("*/**/*.yaml")
-    if path.parent.name not in ("simulation", "fpga", "phase")  # phases are parts of the models
+    # phases are parts of the models, and what is measured is the benchmark's
+    if path.parent.name not in ("simulation", "fpga", "phase", "measured")
 )
 FIRMWARE = sorted(path.stem for path in (CONF / "fpga").glob("*.yaml"))
 REQUIRED = {

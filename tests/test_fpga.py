@@ -220,10 +220,10 @@ def test_many_designs_make_one_figure(toys: Path) -> None:
         (["fpga.outputs=[latent]"], "ConfigError: fpga.outputs.0=latent. Cure: it should be 'sc"),
         (["fpga.inputs.pt_rel=6"], "ConfigError: the range 6.* is not a power of two. Cure"),
         (["+fpga.inputs.charge=1"], "ConfigError: fpga.inputs.charge is no input of the trained"),
-        (["fpga.weight_bits=9"], "ConfigError: weight_bits=9. Cure: choose 2 to 8 bits"),
+        (["fpga.weight_bits=9"], "ConfigError: fpga.weight_bits=9. Cure: it should be less"),
         (["fpga.rejection=1000"], "ConfigError: fpga.rejection=1000 cannot be set with .* Cure"),
         (["checkpoint=none.ckpt"], "CheckpointError: none.ckpt does not exist. Cure: give"),
-        (["checkpoint=cut.ckpt"], "CheckpointError: cut.ckpt is not a checkpoint .* Cure: use"),
+        (["checkpoint=cut.ckpt"], "CheckpointError: cut.ckpt is no checkpoint .* Cure: use"),
     ],
 )
 def test_bad_input_is_one_error_with_its_cure(

@@ -29,7 +29,7 @@ BLOCKED = ("pythia8mc", "fastjet", "vector", "wandb", "brevitas", "da4ml", "hls4
            "onnxruntime", "qonnx", "joblib_launcher", "submitit", "beartype", "hypothesis",
            "pytest", "skimage")  # fmt: skip
 # where packages of extras are imported
-EXTRAS = {"sim": "simulate/", "wandb": "tracking.py", "fpga": "fpga/"}
+EXTRAS = {"sim": "simulate/", "wandb": "dashboards.py", "fpga": "fpga/"}
 
 
 def _pip(*arguments: str, cwd: Path = ROOT) -> None:

@@ -256,7 +256,7 @@ class Milestones(Callback):
     ) -> None:
         """Count the step's events, and save when they reach a mark."""
         before = self.presented
-        self.presented += len(batch) * trainer.world_size
+        self.presented += batch.events * trainer.world_size
         reached = any(before < mark <= self.presented for mark in self.marks)
         if self.marks and _any_rank(trainer, reached):
             path = self.directory / f"milestone-{self.presented}.ckpt"
@@ -285,7 +285,7 @@ class Speed(Callback):
         """Count the events of a step and the time since the one before."""
         now = time.perf_counter()
         if self._since is not None:
-            self.events += len(batch) * trainer.world_size
+            self.events += batch.events * trainer.world_size
             self.seconds += now - self._since
         self._since = now
 

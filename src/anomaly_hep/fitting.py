@@ -42,6 +42,7 @@ class Training:
         self.settings = dict(trainer)
         self.phases = scaled(model.phases, self.settings.pop("max_epochs"))
         self.every_seconds = self.settings.pop("checkpoint_every_seconds")
+        self.settings.pop("compile", None)  # `model.compile_steps` says it
         self.directory = path / "checkpoints"
         self.rows = MetricsCSV(path / "metrics.csv")
         self.loggers = [self.rows, *dashboards]

@@ -20,6 +20,7 @@ def _text(value: Any) -> Any:
 Name = Annotated[str, BeforeValidator(_text)]  # of a file or a directory
 Section = Mapping[str, Any]
 Precision = Literal["32-true", "bf16-mixed"]
+Compile = Literal["auto", "on", "off"] | bool  # yaml reads on and off as true and false
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class TrainerSettings:
     log_every_n_steps: Count
     check_val_every_n_epoch: Count
     accelerator: str
+    compile: Compile
     devices: Count | Sequence[Natural] | str
     enable_progress_bar: bool
     checkpoint_every_seconds: NonNegative
@@ -116,6 +118,7 @@ class ScoreSettings:
     output: Name
     batch_size: Count
     precision: Precision
+    accelerator: str
 
 
 @dataclass(frozen=True)
@@ -150,12 +153,15 @@ class BenchmarkSettings:
     """`benchmark`: conf/benchmark.yaml."""
 
     data: Section
+    trainer: Section
     output: Name
     batch_size: Count | None
     seconds: Positive
     repeats: Count
     threads: Count | None
+    busy: bool
     stream_gigabytes: NonNegative
+    measured: Section | None = None
 
 
 COMMANDS: Mapping[str, type[Any]] = {
@@ -195,12 +201,20 @@ def _check_trainer(values: Section) -> None:
 
 
 def _check_data(values: Section) -> None:
+    from anomaly_hep.data.features import Scaling
     from anomaly_hep.data.module import EventDataModule
     from anomaly_hep.data.reading import reading_class
+    from anomaly_hep.simulate.simulator import simulator_of
 
-    given = ("directory", "test_directory", "inputs", "seed")
-    takers = [DataSettings, EventDataModule, reading_class(str(values.get("reading")))]
+    reading = reading_class(str(values.get("reading")))
+    takers: list[Callable[..., Any]] = [DataSettings, EventDataModule, reading]
+    # `inputs` are what the reading takes
+    given = ("directory", "test_directory", "seed", "inputs")
     checked(takers, values, "data", without=given)
+    for name, how in values.get("features", {}).items():
+        checked([Scaling], how or {}, f"data.features.{name}")
+    if simulation := values.get("simulation"):
+        checked([simulator_of(simulation).Settings], simulation, "data.simulation")
 
 
 def _check_model(values: Section) -> None:

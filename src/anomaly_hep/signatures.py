@@ -12,7 +12,7 @@ import difflib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -40,19 +40,18 @@ def checked(
     Of several takers that share a key, the first says its type. `without` are keys that the program
     gives itself.
     """
-    signatures = [inspect.signature(taker, eval_str=True) for taker in takers]
     fields: dict[str, tuple[str, Any, Any]] = {}
     open_ended = False
-    for parameter in (p for signature in signatures for p in signature.parameters.values()):
-        if parameter.kind is parameter.VAR_KEYWORD:
-            open_ended = True
-        elif parameter.name not in (*fields, *without):
-            empty = parameter.empty
-            hint = Any if parameter.annotation is empty else parameter.annotation
-            needed = parameter.default is empty
-            # which default it is does not matter: only given values are looked at
-            field: Any = dataclasses.field() if needed else dataclasses.field(default=None)
-            fields[parameter.name] = (parameter.name, hint, field)
+    for taker in takers:
+        hints = _hints(taker)
+        for name, parameter in inspect.signature(taker).parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                open_ended |= name not in without
+            elif name not in (*fields, *without):
+                needed = parameter.default is parameter.empty
+                # which default it is does not matter: only given values are looked at
+                field: Any = dataclasses.field() if needed else dataclasses.field(default=None)
+                fields[name] = (name, hints.get(name, Any), field)
     config = ConfigDict(
         extra="allow" if open_ended else "forbid", strict=True, arbitrary_types_allowed=True
     )
@@ -64,6 +63,13 @@ def checked(
     except ValidationError as error:
         raise ConfigError(_said(error, values, place, fields)) from None
     return {name: getattr(found, name, value) for name, value in values.items()}
+
+
+def _hints(taker: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of what a function, a class or a dataclass takes."""
+    # a dataclass may have fields of a base in another module, whose names mean something there
+    is_plain = inspect.isclass(taker) and not dataclasses.is_dataclass(taker)
+    return get_type_hints(taker.__init__ if is_plain else taker, include_extras=True)
 
 
 def _said(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from itertools import pairwise
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +41,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Events]:
 
 def module(directory: Path, samples: dict[str, Any], **choices: Any) -> EventDataModule:
     data = yaml.safe_load((CONF / "data" / "jetclass.yaml").read_text())
+    del data["defaults"]
     chosen = {"dir": str(directory), "samples": samples, "directories": {}, "batch_size": 16}
     data |= {"pool_batches": 2, "chunk_events": 30} | chosen | choices
     return make_data({"data": data, "seed": 1})
@@ -124,17 +123,15 @@ def test_one_file_gives_both_classes_of_every_split(mixed: tuple[Path, Events]) 
         "train": [*background[:150], *signal[:50]],
         "val": [*background[150:225], *signal[50:75]],
     }
+    # the first particle's distance in eta tells which jet a jet is
+    angle = events.particles["part_deta"][events.offsets[:-1]]
     for loader, split in ((data.train_dataloader(), "train"), (data.val_dataloader(), "val")):
         found = {}
         for batch in loader:
             first = batch.lengths.cumsum(0) - batch.lengths
-            # pt_rel of a jet's first particle says which jet it is
-            found |= {
-                float(batch.features[row, 0]): int(label)
-                for row, label in zip(first, batch.label, strict=True)
-            }
-        assert len(found) == len(seen[split])
-        assert sorted(found.values()) == sorted(int(truth[entry]) for entry in seen[split])
+            angles = batch.features[first, 1].tolist()
+            found |= dict(zip(angles, batch.label.tolist(), strict=True))
+        assert found == {float(angle[entry]): int(truth[entry]) for entry in seen[split]}
     (tests,) = data.files("test", "Hbb")
     assert tests.numbers(0, len(tests)).tolist() == signal[75:].tolist()
     # each event is counted for the split and class that it belongs to
@@ -202,8 +199,13 @@ def write_user(path: Path, weights: list[float]) -> Path:
     """Jets with a branch of weights that the format does not know."""
     jets = toy_jets(len(weights))
     lists = {n: ak.unflatten(v, jets.lengths) for n, v in jets.particles.items()}
+    columns = {**lists, **jets.events, "w": np.array(weights)}
     with uproot.recreate(path) as file:
-        file["tree"] = {**lists, **jets.events, "w": np.array(weights)}
+        types = {
+            n: c.type.content if isinstance(c, ak.Array) else c.dtype for n, c in columns.items()
+        }
+        file.mktree("tree", types)
+        file["tree"].extend(columns)
     return path
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from anomaly_hep.fpga import rtl, testbench
 from anomaly_hep.fpga.chipscore import ChipScore
-from anomaly_hep.fpga.design import Design
-from anomaly_hep.fpga.export import ExportJob, ExportResults, Flow, export, stages_of
+from anomaly_hep.fpga.design import Design, stage_of
+from anomaly_hep.fpga.export import ExportJob, ExportResults, Flow, export
 from anomaly_hep.fpga.flows import rtl_flow
 from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.verify import compare
@@ -160,9 +160,9 @@ def test_an_exporter_that_changes_a_weight_is_found_out(tmp_path: Path) -> None:
         changed = replace(job.design, integers=with_one_weight_changed(job.design.integers))
         return _honest(replace(job, design=changed))
 
-    right = {"latent": DESIGN.integers(INPUTS)}
-    reference = stages_of(ExportResults({"right": right}), DESIGN)
-    found = [*reference, *stages_of(_export(changing, tmp_path), DESIGN)]
+    right = stage_of("right", DESIGN, {"latent": DESIGN.integers(INPUTS)})
+    outputs = _export(changing, tmp_path).integers.items()
+    found = [right, *(stage_of(name, DESIGN, arrays) for name, arrays in outputs)]
     wrong = compare(found, np.full(len(INPUTS), "QCD"), "QCD", 10)
     assert wrong[1].equal is not None
     assert wrong[1].equal < len(INPUTS)
@@ -187,18 +187,13 @@ def test_rows_of_the_table_have_what_the_implementation_gave() -> None:
     scores = DESIGN.score(latents)
     fires = scores > DESIGN.threshold
     own = 1 - fires.astype(np.int64)
-    found = stages_of(
-        ExportResults(
-            {
-                "latents": {"latent": latents},
-                "scores": {"score": scores},
-                "chip": {"score": scores, "decision": own},
-                "wire": {"decision": own},
-            }
-        ),
-        DESIGN,
-    )
-    by_name = {stage.implementation: stage for stage in found}
+    given = {
+        "latents": {"latent": latents},
+        "scores": {"score": scores},
+        "chip": {"score": scores, "decision": own},
+        "wire": {"decision": own},
+    }
+    by_name = {name: stage_of(name, DESIGN, outputs) for name, outputs in given.items()}
     unit = 2.0**-DESIGN.score.fraction / 2
     for name in ("latents", "scores", "chip"):
         np.testing.assert_array_equal(by_name[name].scores, scores * unit)

@@ -133,7 +133,7 @@ def test_a_truncated_checkpoint_is_refused(toys: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.ckpt"
     for size in (0, 100, len(content) // 2, len(content) - 10):
         path.write_bytes(content[:size])
-        with pytest.raises(CheckpointError, match=r"cut\.ckpt.*Cure: use one written by train"):
+        with pytest.raises(CheckpointError, match=r"cut\.ckpt.*Cure: use a whole one"):
             Source.open(path, None)
     with pytest.raises(CheckpointError, match=r"none\.ckpt does not exist\. Cure: give"):
         Source.open(tmp_path / "none.ckpt", None)

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from anomaly_hep.data.batch import ParticleBatch
+from tests.models.images import SHAPE, random_images
 from tests.models.jets import MODELS, make_model, random_batch, settings_of
 
 SMALL = ("model.encoder.decoder_layers=1", "model.noise_ramp_steps=1")
@@ -118,6 +119,17 @@ def test_slots_are_the_smallest_that_hold_the_longest(longest: int, slots: int) 
     assert random_batch([0, longest]).slotted().slots == slots
 
 
+def test_slotted_images_are_the_same_images() -> None:
+    batch = random_images(3, density=0.01)
+    slotted = batch.slotted(5)
+    assert slotted.slots == len(slotted.pixel) >= len(batch.pixel)
+    assert torch.equal(slotted.energies()[:3], batch.energies())
+    assert not slotted.energies()[3:].any()
+    assert torch.equal(random_images(2, density=0.0).slotted(2).energies(), torch.zeros(2, *SHAPE))
+    one, other = random_images(3, density=0.011, seed=1).slotted(5), slotted
+    assert one.pixel.shape == other.pixel.shape
+
+
 class Waits(TorchDispatchMode):
     """Counts what would wait for an accelerator."""
 
@@ -168,7 +180,8 @@ def test_every_model_compiles_as_one_graph_on_slots() -> None:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [sys.executable, "-m", "tests.models.one_graph"],
-        cwd=root, capture_output=True, text=True, check=False, timeout=600,
+        cwd=root, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split() == ["-".join(variant) for variant in VARIANTS]
+    images = ["codae", "imageae", "dirichletvae"]
+    assert done.stdout.split() == [*map("-".join, VARIANTS), *images]

@@ -11,86 +11,120 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from anomaly_hep.atomic import write_text
-from anomaly_hep.commands.rates import Clock, model_rates, product_rate
+from anomaly_hep.commands.rates import Clock, ModelRates, one_busy_process, product_rate
 from anomaly_hep.commands.simulate import ensure
-from anomaly_hep.commands.train import make_data, make_model
+from anomaly_hep.commands.train import execution_of, make_data, make_model
 from anomaly_hep.configuration import compose
-from anomaly_hep.data.batch import ImageBatch, JaggedBatch, ParticleBatch
+from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.stream import EventStream
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.models.arithmetic import arithmetic
-from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.execution import Execution
 from anomaly_hep.runtime import keep_freed_memory
 from anomaly_hep.settings import BenchmarkSettings
 
-BATCH_SIZES: Mapping[type, int] = {ParticleBatch: 270, ImageBatch: 64}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# by what the data give: the models measured and how many of their batches; images cost more each
-MODELS: Mapping[type, tuple[tuple[str, ...], int]] = {
-    ParticleBatch: (("setvae", "clipvae"), 8),
-    ImageBatch: (("codae", "codvae"), 2),
-}
+_MEMORY_BATCH = 256
+_LEVELS = ("best", "median", "worst")
 
 
 def run(settings: BenchmarkSettings) -> None:
     """Measure, print and write bench.json."""
+    config = dict(vars(settings))
     keep_freed_memory()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(0)
-    console = Console()
-    ensure(settings.data, console)
-    clock = Clock(settings.seconds, settings.repeats)
-    module = make_data({"data": settings.data, "seed": 1})
-    names, number = MODELS[module.reading.makes]
-    batches = [batch for batch, _ in zip(_stream(settings, module), range(number), strict=False)]
-    products = {p: product_rate(clock, batches[0], t) for p, t in PRECISIONS.items()}
+    console, execution = Console(), execution_of(config)
+    measured, sizes = _measured(config, execution)
+    ensure(config["data"], console)
+    clock = Clock(config["seconds"], config["repeats"], execution.device)
+    module = make_data({"data": config["data"], "seed": 1})
+    batches = {size: _batches(module, size, measured["batches"]) for size in sizes}
+    products = {
+        name: product_rate(clock, measured[execution.kind]["product"], dtype)
+        for name, dtype in PRECISIONS.items()
+    }
     result: dict[str, Any] = {
         "machine": {
             "cores": len(os.sched_getaffinity(0)),
             "torch": torch.__version__,
             "load_before": os.getloadavg()[0],
+            "accelerator": execution.name,
         },
-        "batch": _describe(batches),
+        "batches": {size: _describe(found) for size, found in batches.items()},
         "matrix_products": products,
-        "reading": _reading_rate(settings, module),
+        "reading": _reading_rate(config, module, sizes[0]),
+        "loader": {size: _loader_rate(config, module, execution, size) for size in sizes},
         "models": {
             name: {
-                p: model_rates(_model(name, settings), batches, clock, t, products[p]["best"])
-                for p, t in PRECISIONS.items()
+                size: _rates(name, config, batches[size], execution, clock, products)
+                for size in sizes
             }
-            for name in names
+            for name in measured["models"]
         },
     }
     result["machine"] |= arithmetic()  # once the models ran, it knows how
     if settings.stream_gigabytes:
-        result["memory"] = _memory(settings, module)
+        result["memory"] = _memory(config, module)
     write_text(Path(settings.output), json.dumps(result, indent=2) + "\n")
     for table in _tables(result):
         console.print(table)
     console.print(f"written to {settings.output}")
 
 
-def _stream(settings: BenchmarkSettings, module: EventDataModule) -> EventStream:
+def _measured(
+    config: Mapping[str, Any], execution: Execution
+) -> tuple[Mapping[str, Any], list[int]]:
+    """Return what is measured on these data, and the sizes of batches."""
+    if config["measured"] is None:
+        name = config["data"]["name"]
+        raise ConfigError(
+            f"nothing says which models to measure on data={name}. Cure: write conf/measured/"
+            f"{name}.yaml like the others in that folder"
+        )
+    measured: Mapping[str, Any] = config["measured"]
+    given = config["batch_size"]
+    return measured, [given] if given else list(measured[execution.kind]["batch_sizes"])
+
+
+def _stream(
+    module: EventDataModule,
+    batch_size: int,
+    execution: Execution | None = None,
+    workers: int = 0,
+) -> EventStream:
     parts, first = [], 0
     for file in module.files("train", module.background):
         parts.append(Slice(file, 0, len(file), first))
         first += len(file)
     plan = Plan(
         files=parts,
-        batch_size=settings.batch_size or BATCH_SIZES[module.reading.makes],
+        batch_size=batch_size,
         chunk_events=module.chunk_events,
         pool_batches=module.pool_batches,
         seed=1,
         shuffle=True,
     )
-    return EventStream(plan, module.reading)
+    feed = execution.feed(batch_size) if execution else None
+    return EventStream(plan, module.reading, workers=workers, feed=feed)
+
+
+def _batches(module: EventDataModule, size: int, number: int) -> list[JaggedBatch]:
+    """Return the first batches; of a data set with fewer the same ones once more."""
+    stream = _stream(module, size)
+    found: list[JaggedBatch] = []
+    while len(found) < number:
+        found += list(stream)
+    return found[:number]
 
 
 def _describe(batches: list[JaggedBatch]) -> dict[str, float]:
@@ -99,29 +133,69 @@ def _describe(batches: list[JaggedBatch]) -> dict[str, float]:
     return {"events": events / len(batches), "mean_rows": rows / events}
 
 
-def _model(name: str, settings: BenchmarkSettings) -> AnomalyModel:
-    return make_model(compose("train", [f"model={name}", f"data={settings.data['name']}"]))
+def _rates(
+    name: str,
+    config: Mapping[str, Any],
+    batches: list[JaggedBatch],
+    execution: Execution,
+    clock: Clock,
+    products: Mapping[str, Mapping[str, float]],
+) -> dict[str, Any]:
+    """Return the rates of a model in every precision, and in the first one on a busy machine."""
+    clip, found = config["trainer"]["gradient_clip_val"], {}
+    for precision, dtype in PRECISIONS.items():
+        model = make_model(compose("train", [f"model={name}", f"data={config['data']['name']}"]))
+        rates = ModelRates(model, batches, execution, dtype, clip)
+        found[precision] = rates.measure(clock, products[precision]["best"])
+        if config["busy"] and dtype == torch.float32 and execution.kind == "cpu":
+            with one_busy_process():
+                for what, rate in rates.beside(clock).items():
+                    found[precision][what]["beside_one_busy_process"] = rate
+    return found
 
 
-def _reading_rate(settings: BenchmarkSettings, module: EventDataModule) -> dict[str, float]:
+def _reading_rate(
+    config: Mapping[str, Any], module: EventDataModule, size: int
+) -> dict[str, float]:
     """Return events per CPU-second from file to batch, the whole training set once per repeat."""
     rates = []
-    for _ in range(settings.repeats):
-        stream = _stream(settings, module)
+    for _ in range(config["repeats"]):
+        stream = _stream(module, size)
         begin = time.process_time()
-        events = sum(len(batch) for batch in stream)
+        events = sum(batch.events for batch in stream)
         rates.append(events / (time.process_time() - begin))
+    return _levels(rates)
+
+
+def _loader_rate(
+    config: Mapping[str, Any], module: EventDataModule, execution: Execution, size: int
+) -> dict[str, float]:
+    """Return events per second from file to the device, an epoch each, as a training loads them.
+
+    Worker processes, which `data.num_workers` asks for, are started before.
+    """
+    workers = config["data"]["num_workers"]
+    stream, rates = _stream(module, size, execution, workers), []
+    for epoch in range(config["repeats"] + 1):
+        begin = time.perf_counter()
+        events = sum(batch.events for batch in stream)
+        if epoch:
+            rates.append(events / (time.perf_counter() - begin))
+    return _levels(rates)
+
+
+def _levels(rates: list[float]) -> dict[str, float]:
     return {"best": max(rates), "median": statistics.median(rates), "worst": min(rates)}
 
 
-def _memory(settings: BenchmarkSettings, module: EventDataModule) -> dict[str, Any]:
+def _memory(config: Mapping[str, Any], module: EventDataModule) -> dict[str, Any]:
     """Stream until so many bytes of columns were read; return the resident memory on the way."""
-    wanted = settings.stream_gigabytes * 1e9
+    wanted = config["stream_gigabytes"] * 1e9
     # columns are single precision numbers of particles or pixels; what events have is negligible
     layout = format_of(module.files("train", module.background)[0].path).LAYOUT
     per_row = 4 * sum(name in layout.particles for name in module.reading.columns)
     resident: list[dict[str, float]] = []
-    stream, read = _stream(settings, module), 0
+    stream, read = _stream(module, _MEMORY_BATCH), 0
     while read < wanted:
         for batch in stream:
             read += int(batch.lengths.sum()) * per_row
@@ -136,35 +210,27 @@ def _resident_mb() -> float:
 
 
 def _tables(result: Mapping[str, Any]) -> list[Table]:
-    machine, batch = result["machine"], result["batch"]
+    machine, rows = result["machine"], next(iter(result["batches"].values()))["mean_rows"]
+    where = machine["accelerator"] or f"{machine['processor']}, {machine['threads']} threads"
     rates = Table(
-        "model", "precision", "what", "events/s", "of products", "one event ms",
-        title=f"{machine['processor']}, {machine['threads']} threads, batch {batch['events']:.0f}, "
-        f"{batch['mean_rows']:.1f} particles or pixels an event (best of the repeats)",
+        "model", "batch", "precision", "what", "events/s", "of products", "one event, ms",
+        "one core busy", "kernels", "waits",
+        title=f"{where}, {rows:.1f} particles or pixels an event (best of the repeats)",
+        box=SIMPLE,
     )  # fmt: skip
-    for name, precisions in result["models"].items():
-        for precision, measured in precisions.items():
-            for what, rate in measured.items():
-                one = rate.get("one_event_milliseconds")
-                rates.add_row(
-                    name,
-                    precision,
-                    what.replace("_", " "),
-                    f"{rate['best']:,.0f}",
-                    f"{rate['fraction_of_products']:.0%}",
-                    f"{one['best']:.3f}" if one else "",
-                )
-    other = Table("quantity", "best", "median", "worst")
+    for name, sizes in result["models"].items():
+        for size, precisions in sizes.items():
+            for precision, measured in precisions.items():
+                for what, rate in measured.items():
+                    rates.add_row(name, str(size), precision, what, *_cells(rate))
+    rates = _without_empty(rates)
+    other = Table("quantity", *_LEVELS, box=SIMPLE)
     for name, values in result["matrix_products"].items():
-        other.add_row(
-            f"products {name}, GFLOP/s",
-            *(f"{values[k] / 1e9:,.0f}" for k in ("best", "median", "worst")),
-        )
-    values = result["reading"]
-    other.add_row(
-        "from file to batch, events per CPU-second",
-        *(f"{values[k]:,.0f}" for k in ("best", "median", "worst")),
-    )
+        other.add_row(f"products {name}, GFLOP/s", *(f"{values[k] / 1e9:,.0f}" for k in _LEVELS))
+    quantities = {"from file to batch, events per CPU-second": result["reading"]}
+    quantities |= {f"loader, batches of {n}, events/s": r for n, r in result["loader"].items()}
+    for name, values in quantities.items():
+        other.add_row(name, *(f"{values[k]:,.0f}" for k in _LEVELS))
     if "memory" in result:
         levels = [r["resident_mb"] for r in result["memory"]["resident_mb"]]
         read = result["memory"]["gigabytes_read"]
@@ -173,3 +239,22 @@ def _tables(result: Mapping[str, Any]) -> list[Table]:
             *(f"{levels[i]:,.0f}" for i in (1, len(levels) // 2, -1)),
         )
     return [rates, other]
+
+
+def _cells(rate: Mapping[str, Any]) -> list[str]:
+    """Return a measurement as the cells of its row, empty where it was not made."""
+    one, busy = rate.get("one_event_milliseconds"), rate.get("beside_one_busy_process")
+    launches = [rate.get(name) for name in ("kernels", "host_waits")]
+    return [
+        f"{rate['best']:,.0f}",
+        f"{rate['fraction_of_products']:.0%}",
+        f"{one['best']:.3f}" if one else "",
+        f"{busy['best']:,.0f}" if busy else "",
+        *("" if value is None else f"{value:.1f}" for value in launches),
+    ]
+
+
+def _without_empty(table: Table) -> Table:
+    """Return the table without columns in which nothing stands."""
+    table.columns = [column for column in table.columns if any(column.cells)]
+    return table

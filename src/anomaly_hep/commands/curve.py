@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from anomaly_hep.atomic import atomic_path
-from anomaly_hep.commands.train import make_data, score_table
+from anomaly_hep.commands.train import execution_of, make_data, score_table
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.evaluation import evaluate, gain_key
 from anomaly_hep.evaluate.metrics import AREA
@@ -51,8 +51,12 @@ def run(settings: CurveSettings) -> None:
     for number, checkpoint in _milestones(path):
         if number in set(done["events_seen"]):
             continue
-        precision = config["trainer"]["precision"]
-        scorer = Scorer(*load_model(checkpoint), config["score_batch_size"], precision)
+        scorer = Scorer(
+            *load_model(checkpoint),
+            config["score_batch_size"],
+            config["trainer"]["precision"],
+            execution=execution_of(config),
+        )
         table = score_table(config, module, scorer)
         rows = pd.DataFrame(_rows(number, table, tested, paper, scorer))
         done = pd.concat([done, rows], ignore_index=True) if len(done) else rows

@@ -2,52 +2,65 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
-from anomaly_hep.data.batch import ImageBatch, JaggedBatch, ParticleBatch
+from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.models.base import AnomalyModel
-from anomaly_hep.models.layers.product import product, rounded
+from anomaly_hep.models.compiled import Replayed, TrainingStep
+from anomaly_hep.models.execution import Execution
+from anomaly_hep.models.layers.product import product
+from anomaly_hep.models.optimization import configured
 
 PASSES = 3  # a training step multiplies about three times as much as a forward pass
+_PROFILED = 5  # steps
 
 
 class Clock:
-    """Calls something again and again for `seconds`, `repeats` times."""
+    """Calls something again and again for `seconds`, `repeats` times, on a device."""
 
-    def __init__(self, seconds: float, repeats: int) -> None:
-        self.seconds, self.repeats = seconds, repeats
+    def __init__(self, seconds: float, repeats: int, device: torch.device) -> None:
+        self.seconds, self.repeats, self.device = seconds, repeats, device
 
     def rate(self, call: Callable[[], Any], amount: float) -> dict[str, float]:
         """Return `amount` per second of wall time: best, median and worst of the repeats."""
-        call()
+        for _ in range(4):  # what is compiled is so at the second call, and captured at the fourth
+            call()
+        self.settle()
         rates = []
         for _ in range(self.repeats):
             begin, calls = time.perf_counter(), 0
             while time.perf_counter() - begin < self.seconds / self.repeats or calls < 2:
                 call()
+                self.settle()
                 calls += 1
             rates.append(amount * calls / (time.perf_counter() - begin))
         return {"best": max(rates), "median": statistics.median(rates), "worst": min(rates)}
 
+    def settle(self) -> None:
+        """Wait until the device has done what it was asked to."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
-def product_rate(clock: Clock, batch: JaggedBatch, dtype: torch.dtype) -> dict[str, float]:
-    """Return operations per second of matrix products as the networks of this data make them.
 
-    Jets: particles x 64 x 128, as torch.mm and as the layers make it, the quicker one. Images: the
-    product that a 3 x 3 convolution of 128 channels on 40 x 32 positions is, 9 x 128 x 128.
+def product_rate(clock: Clock, sizes: Sequence[int], dtype: torch.dtype) -> dict[str, float]:
+    """Return operations per second of a product of rows x inputs with outputs x inputs.
+
+    As torch.mm and as the layers make it, the quicker one.
     """
-    particles = isinstance(batch, ParticleBatch)
-    rows = rounded(len(batch.known_types)) if isinstance(batch, ParticleBatch) else 8 * 40 * 32
-    inner, outer = (64, 128) if particles else (9 * 128, 128)
-    left, right = torch.randn(rows, inner).to(dtype), torch.randn(outer, inner).to(dtype)
-    out = torch.empty(rows, outer, dtype=dtype)
+    rows, inner, outer = sizes
+    left = torch.randn(rows, inner, device=clock.device).to(dtype)
+    right = torch.randn(outer, inner, device=clock.device).to(dtype)
+    out = torch.empty(rows, outer, dtype=dtype, device=clock.device)
     operations = 2.0 * left.numel() * outer
     with torch.inference_mode():
         rates = [
@@ -57,68 +70,131 @@ def product_rate(clock: Clock, batch: JaggedBatch, dtype: torch.dtype) -> dict[s
     return max(rates, key=lambda rate: rate["best"])
 
 
-def model_rates(
-    model: AnomalyModel,
-    batches: Sequence[JaggedBatch],
-    clock: Clock,
-    dtype: torch.dtype,
-    products: float,
-) -> dict[str, Any]:
-    """Return events per second of training and scoring, ms for one event, shares of `products`.
+@contextmanager
+def one_busy_process() -> Iterator[None]:
+    """Let another process compute all the time, as on a shared machine."""
+    process = get_context("spawn").Process(target=_compute, daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
 
-    Scoring is measured for all scores, and for the score that needs the encoder alone.
-    """
-    events = float(sum(len(batch) for batch in batches))
-    flops = model.flops(_rows(batches) / events)
-    rates: dict[str, Any] = {
-        "train": clock.rate(_training(model, batches, dtype), events)
-        | {"flops_per_event": PASSES * flops["total"]}
-    }
-    model.eval()
-    gc.collect()
-    calls = {"score": (model.scores, flops["total"])}
-    if encoder_score := getattr(model, "encoder_score", None):
-        calls["encoder_score"] = (encoder_score, flops["encoder"])
-    one = batches[0].part(0, 1, 0, int(batches[0].lengths[0]))
-    with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-        for name, (score, operations) in calls.items():
-            rates[name] = clock.rate(partial(_each, score, batches), events)
+
+def _compute() -> None:
+    number = 1
+    while True:
+        number = number * 6364136223846793005 % 2**61
+
+
+class ModelRates:
+    """Training and scoring of one model on batches of one size, in one precision."""
+
+    def __init__(
+        self,
+        model: AnomalyModel,
+        batches: Sequence[JaggedBatch],
+        execution: Execution,
+        dtype: torch.dtype,
+        clip: float | None,
+    ) -> None:
+        """`clip` bounds the norm of all gradients, where the model does not bound each."""
+        self.model, self.execution, self.dtype, self.clip = model, execution, dtype, clip
+        self.events = float(sum(len(batch) for batch in batches))
+        self.flops = model.flops(sum(int(b.lengths.sum()) for b in batches) / self.events)
+        self.one = batches[0].part(0, 1, 0, int(batches[0].lengths[0]))
+        model.to(execution.device)
+        feed = execution.feed(max(len(batch) for batch in batches))
+        self.batches = [feed(batch) for batch in batches]
+
+    def measure(self, clock: Clock, products: float) -> dict[str, Any]:
+        """Return events per second, ms for one event, and shares of `products`.
+
+        Scoring is measured for all scores, and for the score that needs the encoder alone.
+        """
+        step = self._step()
+        rates: dict[str, Any] = {
+            "train": clock.rate(partial(_each, step, self.batches), self.events)
+        }
+        rates["train"]["flops_per_event"] = PASSES * self.flops["total"]
+        if clock.device.type == "cuda":
+            rates["train"] |= _launches(partial(step, self.batches[0]))
+        for name, (score, operations) in self._scores().items():
+            one = partial(score, self.execution.feed(1)(self.one))
+            rates[name] = clock.rate(partial(_each, score, self.batches), self.events)
             rates[name]["flops_per_event"] = operations
-            rates[name]["one_event_milliseconds"] = _milliseconds(clock, partial(score, one))
-    for rate in rates.values():
-        rate["fraction_of_products"] = rate["best"] * rate["flops_per_event"] / products
-    return rates
+            rates[name]["one_event_milliseconds"] = _milliseconds(clock, one)
+        for rate in rates.values():
+            rate["fraction_of_products"] = rate["best"] * rate["flops_per_event"] / products
+        return rates
 
+    def beside(self, clock: Clock) -> dict[str, dict[str, float]]:
+        """Return events per second of training and scoring alone, for another condition."""
+        step = self._step()
+        rates = {"train": clock.rate(partial(_each, step, self.batches), self.events)}
+        for name, (score, _) in self._scores().items():
+            rates[name] = clock.rate(partial(_each, score, self.batches), self.events)
+        return rates
 
-def _each(score: Callable[[Any], Any], batches: Sequence[JaggedBatch]) -> None:
-    for batch in batches:
-        score(batch)
+    def _step(self) -> Callable[[JaggedBatch], None]:
+        """Return a function that makes one training step, as a run makes it."""
+        model, phase = self.model.train(), self.model.phase
+        optimizer: torch.optim.Optimizer = configured(phase, model, 10**9)["optimizer"]
+        parameters = list(model.parameters())
 
+        def clip() -> None:
+            if phase.clip_each_tensor is not None:
+                model.clip(optimizer, None, None)
+            elif self.clip is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, self.clip)
 
-def _rows(batches: Sequence[JaggedBatch]) -> int:
-    return sum(int(batch.lengths.sum()) for batch in batches)
+        compiled = self.execution.compiled
+        whole = None if compiled is False else TrainingStep(model, clip, required=bool(compiled))
 
-
-def _training(
-    model: AnomalyModel, batches: Sequence[JaggedBatch], dtype: torch.dtype
-) -> Callable[[], None]:
-    """Return a function that makes one training step with each batch."""
-    optimizer = torch.optim.AdamW(model.parameters(), amsgrad=True)
-    images = isinstance(batches[0], ImageBatch)
-
-    def train() -> None:
-        for batch in batches:
-            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-                loss = model.loss(batch, model.phase.name)["loss"]
-            optimizer.zero_grad()
-            loss.backward()
-            if images:
-                model.configure_gradient_clipping(optimizer)
-            else:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        def step(batch: JaggedBatch) -> None:
+            with self._autocast():
+                if whole:
+                    whole(batch, phase.name)
+                else:
+                    loss = model.loss(batch, phase.name)["loss"]
+            if not whole:
+                optimizer.zero_grad()
+                loss.backward()
+                clip()
             optimizer.step()
 
-    return train
+        return step
+
+    def _scores(self) -> dict[str, tuple[Callable[[JaggedBatch], Any], float]]:
+        """Return functions of a batch, and their operations for one event."""
+        self.model.eval()
+        found = {"scores": (self.model.outputs, self.flops["total"])}
+        if encoder_score := getattr(self.model, "encoder_score", None):
+            found["encoder"] = (encoder_score, self.flops["encoder"])
+        return {name: (self._scoring(score), flops) for name, (score, flops) in found.items()}
+
+    def _scoring(self, score: Callable[[Any], Any]) -> Callable[[JaggedBatch], Any]:
+        call = score
+        if self.execution.compiled is not False:
+            made = torch.compile(score, fullgraph=True, dynamic=False)
+            required = bool(self.execution.compiled)
+            call = Replayed(self.model, score, made, required=required)
+
+        def run(batch: JaggedBatch) -> Any:
+            with torch.inference_mode(), self._autocast():
+                return call(batch)
+
+        return run
+
+    def _autocast(self) -> torch.autocast:
+        low = self.dtype != torch.float32
+        return torch.autocast(self.execution.device.type, torch.bfloat16, enabled=low)
+
+
+def _each(call: Callable[[Any], Any], batches: Sequence[JaggedBatch]) -> None:
+    for batch in batches:
+        call(batch)
 
 
 def _milliseconds(clock: Clock, call: Callable[[], Any]) -> dict[str, float]:
@@ -128,3 +204,20 @@ def _milliseconds(clock: Clock, call: Callable[[], Any]) -> dict[str, float]:
     rate = clock.rate(call, 1.0)
     torch.set_num_threads(threads)
     return {name: 1e3 / value for name, value in rate.items()}
+
+
+def _launches(step: Callable[[], None]) -> dict[str, float]:
+    """Return how many kernels a step runs on the GPU, and how often the host waits for it."""
+    step()
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
+        for _ in range(_PROFILED):
+            step()
+    kernels, names = 0, Counter[str]()
+    for event in profiled.events() or []:
+        on_device = event.device_type.name == "CUDA"
+        kernels += on_device and not event.name.startswith(("Memcpy", "Memset"))
+        names[event.name] += not on_device
+    waits = sum(count for name, count in names.items() if name.endswith("Synchronize"))
+    # the profiler itself waits once, at its end
+    return {"kernels": kernels / _PROFILED, "host_waits": max(waits - 1, 0) / _PROFILED}

@@ -18,12 +18,15 @@ from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.scores import Scorer, load_fitted, load_model
 from anomaly_hep.formats.files import format_of
+from anomaly_hep.models.execution import Execution
 from anomaly_hep.settings import ScoreSettings
 
 
 def run(settings: ScoreSettings) -> None:
     """Score every event of every input file; labels are not read."""
-    scorer = open_scorer(Path(settings.checkpoint), settings.batch_size, settings.precision)
+    scorer = open_scorer(
+        Path(settings.checkpoint), settings.batch_size, settings.precision, settings.accelerator
+    )
     paths = input_files(settings.input)
     output = output_file(settings.output, paths)
     writer = None
@@ -39,10 +42,13 @@ def run(settings: ScoreSettings) -> None:
         Console().print(line)
 
 
-def open_scorer(checkpoint: Path, batch_size: int, precision: str) -> Scorer:
+def open_scorer(
+    checkpoint: Path, batch_size: int, precision: str, accelerator: str = "auto"
+) -> Scorer:
     """Return a checkpoint's model with the scores that were fitted beside it, ready to score."""
     model, reading = load_model(checkpoint)
-    return Scorer(model, reading, batch_size, precision, load_fitted(checkpoint.parent))
+    fitted, execution = load_fitted(checkpoint.parent), Execution.of(accelerator)
+    return Scorer(model, reading, batch_size, precision, fitted, execution)
 
 
 def tables(scorer: Scorer, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:

@@ -23,8 +23,8 @@ def run(settings: SimulateSettings) -> None:
     data, directory = settings.data, Path(settings.data["dir"])
     if not data.get("simulation"):
         raise ConfigError(
-            f"data={data['name']} cannot be simulated. Cure: choose a data set that can, such as "
-            "data=jetclass"
+            f"data={data['name']} cannot be simulated. Cure: choose a data set whose yaml has "
+            "`simulation`, see `python -m anomaly_hep list data`"
         )
     simulator = simulator_of(data["simulation"])
     published = None if settings.compare is None else Path(settings.compare)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning
 import pandas as pd
 import torch
-from hydra.utils import instantiate
 from rich.console import Console
 
 from anomaly_hep.atomic import atomic_path, write_text
@@ -39,7 +39,8 @@ from anomaly_hep.evaluate.scores import (
 from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.fitting import Training
 from anomaly_hep.models.base import AnomalyModel
-from anomaly_hep.models.loading import fitted_scores
+from anomaly_hep.models.execution import Execution
+from anomaly_hep.models.loading import fitted_scores, model_class
 from anomaly_hep.run import RunDirectory, claim, default_path
 from anomaly_hep.runtime import Termination, keep_freed_memory
 from anomaly_hep.settings import DataSettings, RunSettings
@@ -55,17 +56,25 @@ def run(settings: RunSettings) -> Path:
     keep_freed_memory()
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    execution = execution_of(config)  # refuses a device that is not there
     console = Console()
     path = Path(settings.run_dir) if settings.run_dir else default_path(config, OUTPUTS)
+    lightning.seed_everything(settings.seed, verbose=False)
+    # choices that do not go together are refused before the directory is theirs
+    module, model = make_data(config), make_model(config)
+    module.slotted, model.compile_steps = execution.slotted, execution.compiled
+    module.check(model)
+    check_fitted(model, fitted_scores(settings.fitted_scores))
+    make = partial(_make, config, module, model, termination, console)
     if _rank():
         # Lightning started this process for a run that rank 0 holds already
-        _make(config, RunDirectory(path), termination, console)
+        make(RunDirectory(path))
         return path
     with claim(path, config) as directory:
         if directory.finished:
             console.print(f"{path} is finished; its results:")
         else:
-            _make(config, directory, termination, console)
+            make(directory)
         _show(path, console)
     return path
 
@@ -76,14 +85,15 @@ def _rank() -> int:
 
 
 def _make(
-    config: Mapping[str, Any], directory: RunDirectory, termination: Termination, console: Console
+    config: Mapping[str, Any],
+    module: EventDataModule,
+    model: AnomalyModel,
+    termination: Termination,
+    console: Console,
+    directory: RunDirectory,
 ) -> None:
     path = directory.path
-    lightning.seed_everything(config["seed"], verbose=False)
     console.print(f"run directory: {path}")
-    module, model = make_data(config), make_model(config)
-    module.check(model)
-    check_fitted(model, fitted_scores(config["fitted_scores"]))
     ensure(config["data"], console)
     dashboards = open_dashboards(config, path)
     training = Training(model, module, config["trainer"], path, termination, dashboards)
@@ -95,6 +105,14 @@ def _make(
     results = finish(config, path, module, scorer, training_speed)
     close_dashboards(config, path, results)
     directory.finish({"default_score": results.default_score})
+
+
+def execution_of(config: Mapping[str, Any]) -> Execution:
+    """Return where and how a run's networks compute; raises ConfigError where they cannot."""
+    settings = config["trainer"]
+    devices = settings["devices"]
+    number = devices[0] if isinstance(devices, Sequence) and not isinstance(devices, str) else 0
+    return Execution.of(settings["accelerator"], settings.get("compile", "auto"), number)
 
 
 def make_data(config: Mapping[str, Any]) -> EventDataModule:
@@ -115,18 +133,12 @@ def make_model(config: Mapping[str, Any]) -> AnomalyModel:
     """Return the model of a configuration; a key that it does not take is refused by name."""
     settings = {key: value for key, value in config["model"].items() if key != "name"}
     try:
-        model: AnomalyModel = instantiate(settings, _recursive_=False, _convert_="all")
-    except Exception as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, ConfigError):
-            raise cause from None
-        if isinstance(cause, TypeError):
-            raise ConfigError(
-                f"model={config['model']['name']}: {cause}. Cure: the keys are those of "
-                f"conf/model/{config['model']['name']}.yaml"
-            ) from error
-        raise
-    return model
+        return model_class(settings.pop("_target_"))(**settings)
+    except TypeError as error:
+        raise ConfigError(
+            f"model={config['model']['name']}: {error}. Cure: the keys are those of "
+            f"conf/model/{config['model']['name']}.yaml"
+        ) from error
 
 
 def _training_speed(path: Path, speed: Speed) -> float | None:
@@ -145,7 +157,10 @@ def score(
 ) -> Scorer:
     """Score the test files of every class with the best checkpoint into scores.parquet."""
     model, reading = load_model(path / "checkpoints" / "best.ckpt")
-    scorer = Scorer(model, reading, config["score_batch_size"], config["trainer"]["precision"])
+    precision = config["trainer"]["precision"]
+    scorer = Scorer(
+        model, reading, config["score_batch_size"], precision, execution=execution_of(config)
+    )
     if fitted := config["fitted_scores"]:
         scorer.fit(fitted, module.background_parts())
         write_fitted(scorer, fitted, path / "checkpoints")

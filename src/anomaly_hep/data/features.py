@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
+from anomaly_hep.bounds import Positive
 from anomaly_hep.errors import BadFileError, ConfigError
 from anomaly_hep.types import Events
 
@@ -104,13 +105,19 @@ DEFINITIONS: Mapping[str, Definition] = {
 
 
 @dataclass(frozen=True)
-class Feature:
-    """A named feature as the network sees it: (value - center) * scale, clipped to +-clip."""
+class Scaling:
+    """How a network sees a quantity: (value - center) * scale, clipped to +-clip."""
 
-    name: str
     center: float = 0.0
     scale: float = 1.0
-    clip: float | None = None
+    clip: Positive | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature(Scaling):
+    """A named quantity as the network sees it."""
+
+    name: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +140,7 @@ class FeatureList:
                 f"{', '.join(DEFINITIONS)}, or define it in anomaly_hep/data/features.py"
             )
         try:
-            self.features = [Feature(name, **(how or {})) for name, how in settings.items()]
+            self.features = [Feature(name=name, **(how or {})) for name, how in settings.items()]
         except TypeError as error:
             raise ConfigError(
                 f"data.features: {error}. Cure: a feature takes center, scale and clip"

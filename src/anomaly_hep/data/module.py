@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import lightning
 import numpy as np
+import torch
 
-from anomaly_hep.bounds import Count, Natural, Share
+from anomaly_hep.bounds import Count, Natural, Seed, Share
+from anomaly_hep.data.feed import Feed
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.reading import Counts, Labels, reading_of
 from anomaly_hep.data.samples import SampleFile, sample_file, samples_of, share_of
@@ -62,7 +64,7 @@ class EventDataModule(lightning.LightningDataModule):
         num_workers: Natural,
         on_bad_file: Literal["refuse", "skip"],
         max_bad_fraction: Share,
-        seed: int,
+        seed: Seed,
         directories: Mapping[str, Sequence[str]] | None = None,
         weight: str | None = None,
         signal_in_training: float | str = 0,
@@ -98,6 +100,7 @@ class EventDataModule(lightning.LightningDataModule):
         self.ledger = Ledger()
         self.streams: dict[str, EventStream] = {}
         self.counts: dict[str, Counts] = {}
+        self.slotted = False  # whether batches come in the layout that accelerators take
         self._files: dict[tuple[str, str], list[SampleFile]] = {}
         self.begin((), 0)
 
@@ -247,6 +250,7 @@ class EventDataModule(lightning.LightningDataModule):
         # validation is short: its workers would live through training for nothing
         workers = self.num_workers if training else 0
         name = f"{split}, phase {self._phase + 1}" if self._phase else split
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return EventStream(
             plan,
             self.reading,
@@ -254,6 +258,7 @@ class EventDataModule(lightning.LightningDataModule):
             restart=not training,
             labels=self._labels(),
             counts=self.counts.setdefault(name, Counts()),
+            feed=Feed(device, self.slotted, self.batch_size),
         )
 
     def train_dataloader(self) -> WholeEpochs:

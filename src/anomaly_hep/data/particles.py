@@ -28,7 +28,7 @@ class ParticleReading(Reading):
     """
 
     makes: ClassVar[type[JaggedBatch]] = ParticleBatch
-    features: Mapping[str, Mapping[str, float | None] | None]
+    features: Mapping[str, Mapping[str, Any] | None]
     max_particles: Count
 
     def __post_init__(self) -> None:

@@ -98,15 +98,15 @@ def _sample(place: str, label: str, keys: Mapping[str, Any]) -> Sample:
     patterns = (files,) if isinstance(files, str) else tuple(files)
     if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
         raise ConfigError(f"{place}.files={files}. Cure: give a pattern, or a list of them")
-    first, last = (float(edge) for edge in keys.get("entries", (0.0, 1.0)))
-    if not 0 <= first < last <= 1:
+    edges = tuple(keys.get("entries") or (0.0, 1.0))
+    if len(edges) != 2 or not 0 <= edges[0] < edges[1] <= 1:
         raise ConfigError(
-            f"{place}.entries=[{first:g}, {last:g}]. Cure: give two shares of the events, rising "
-            "from 0 to 1"
+            f"{place}.entries={list(edges)}. Cure: give two shares of the events, rising from 0 to "
+            "1"
         )
     where = keys.get("where") or {}
     Selection(where, f"{place}.where")  # refuses what are no bounds
-    return Sample(label, patterns, where, (first, last), keys["weight"])
+    return Sample(label, patterns, where, (float(edges[0]), float(edges[1])), keys["weight"])
 
 
 def sample_file(described: FileDescription, sample: Sample) -> SampleFile:

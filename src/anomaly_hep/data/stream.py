@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int64
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from anomaly_hep.data.batch import JaggedBatch
+from anomaly_hep.data.feed import Feed
 from anomaly_hep.data.plan import Plan
 from anomaly_hep.data.reading import Counts, Labels, Reading
 from anomaly_hep.errors import AnomalyHepError
@@ -81,7 +82,8 @@ class EventStream:
     workers give the same batches. Memory holds `pool_batches` batches per worker, and two more
     pools that wait. A batch that a selection leaves empty is skipped. An iteration that was left
     early is continued by the next one, unless `restart` says that each begins at the first event.
-    `counts` are of the first epoch: later ones read the same events again.
+    `counts` are of the first epoch: later ones read the same events again. `feed` brings batches to
+    the device that takes them.
     """
 
     def __init__(
@@ -93,8 +95,10 @@ class EventStream:
         restart: bool = False,
         labels: Labels | None = None,
         counts: Counts | None = None,
+        feed: Feed | None = None,
     ) -> None:
         self.plan, self.reading, self.restart = plan, reading, restart
+        self.feed = feed or Feed()
         self.epoch, self.batch = 0, 0
         self.counts = Counts() if counts is None else counts
         self._counted = 0  # pools
@@ -115,21 +119,25 @@ class EventStream:
             self.batch = 0
         elif self.batch >= len(self):
             self.epoch, self.batch = self.epoch + 1, 0
+        for piece in self.feed.ahead(self._pieces()):
+            # counted before it is handed out: a checkpoint made after this batch's step
+            # must say that the batch is done
+            self.batch += 1
+            if piece.events:
+                yield piece
+
+    def _pieces(self) -> Iterator[JaggedBatch]:
+        """Yield the batches of the epoch behind those that are done, empty ones too."""
+        done, size = self.batch, self.plan.pool_batches
         for pool in self._loader:
             if isinstance(pool, AnomalyHepError):
                 raise pool
-            skip = self.batch % self.plan.pool_batches
-            if self.epoch == 0 and self.batch // self.plan.pool_batches == self._counted:
+            if self.epoch == 0 and done // size == self._counted:
                 self.counts.add(pool.counts)
                 self._counted += 1
-            for number, piece in enumerate(_split(pool)):
-                if number < skip:
-                    continue
-                # counted before it is handed out: a checkpoint made after this batch's step
-                # must say that the batch is done
-                self.batch += 1
-                if len(piece):
-                    yield piece
+            pieces = list(_split(pool))[done % size :]
+            done += len(pieces)
+            yield from pieces
 
     def state_dict(self) -> dict[str, int]:
         """Return the epoch, the number of batches handed out in it, and how much is counted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,11 @@ from anomaly_hep.data.reading import Counts, Reading, reading_of
 from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import CheckpointError, ConfigError, NonFiniteError, in_one_line
 from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.compiled import replayed_outputs
+from anomaly_hep.models.execution import Execution
 from anomaly_hep.models.fitted import FittedScore
 from anomaly_hep.models.loading import fitted_scores, model_class, read_checkpoint
+from anomaly_hep.models.outputs import EventOutputs
 from anomaly_hep.types import Events
 
 CHUNK = 4096  # events read at a time
@@ -79,7 +82,7 @@ class Scorer:
     """A model and its way of reading; counts events and the seconds that scoring alone took.
 
     `fitted` are scores of the model's embeddings. `precision` is that of the networks, as
-    trainer.precision says it; scores are float32 at least.
+    trainer.precision says it; scores are float32 at least. `execution` says where they compute.
     """
 
     model: AnomalyModel
@@ -87,8 +90,15 @@ class Scorer:
     batch_size: int
     precision: str = "32-true"
     fitted: Mapping[str, FittedScore] = field(default_factory=dict)
+    execution: Execution = field(default_factory=Execution)
 
     def __post_init__(self) -> None:
+        self.model.to(self.execution.device)
+        self.feed = self.execution.feed(self.batch_size)
+        self._compute: Callable[[Any], EventOutputs] = self.model.outputs
+        if self.execution.compiled is not False:
+            required = bool(self.execution.compiled)
+            self._compute = replayed_outputs(self.model, required=required)
         self.counts = Counts()
         self.rows = 0  # particles or pixels of the scored events
         self.seconds = 0.0
@@ -168,14 +178,18 @@ class Scorer:
 
     def _of_batch(self, batch: JaggedBatch) -> dict[str, np.ndarray]:
         """Return every column of a batch's events in double precision."""
-        with torch.inference_mode(), self.autocast():
-            outputs = self.model.outputs(batch.to(self.model.device))
+        outputs = self.outputs(batch)
         scores = {f"score_{name}": values for name, values in outputs.scores.items()}
         found = {n: v.double().cpu().numpy() for n, v in {**scores, **outputs.columns}.items()}
         for name, fitted in self.fitted.items():
             values = outputs.embeddings[fitted.embedding].double().cpu().numpy()
             found[f"score_{name}"] = fitted.score(values)
         return found
+
+    def outputs(self, batch: JaggedBatch) -> EventOutputs:
+        """Return what the model says of a batch, in tensors that the next call may overwrite."""
+        with torch.inference_mode(), self.autocast():
+            return self._compute(self.feed(batch)).first(len(batch))
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the networks compute in the scorer's precision."""
@@ -206,8 +220,7 @@ class Scorer:
             score.fit(taken, weight[: score.events])
 
     def _embed(self, batch: JaggedBatch, values: Mapping[str, list[np.ndarray]]) -> None:
-        with torch.inference_mode(), self.autocast():
-            embeddings = self.model.outputs(batch.to(self.model.device)).embeddings
+        embeddings = self.outputs(batch).embeddings
         for name, found in values.items():
             found.append(embeddings[name].double().cpu().numpy())
 

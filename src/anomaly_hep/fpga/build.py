@@ -14,9 +14,16 @@ from anomaly_hep.atomic import write_text
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.intervals import Interval, binomial
 from anomaly_hep.fpga import firmware_figures
-from anomaly_hep.fpga.design import Design, float_stages, integer_stage, learn, quantized_stage
+from anomaly_hep.fpga.design import (
+    Design,
+    float_stages,
+    integer_stage,
+    learn,
+    quantized_stage,
+    stage_of,
+)
 from anomaly_hep.fpga.design_settings import ChipSettings, DesignSettings
-from anomaly_hep.fpga.export import export, stages_of
+from anomaly_hep.fpga.export import export
 from anomaly_hep.fpga.firmware_page import firmware_page
 from anomaly_hep.fpga.flows import FLOWS
 from anomaly_hep.fpga.integers import IntegerEncoder
@@ -62,7 +69,7 @@ def build(
         if getattr(settings, name) is not None
     ]
     for results in exports:
-        stages += stages_of(results, design)
+        stages += [stage_of(name, design, found) for name, found in results.integers.items()]
     comparisons = compare(stages, test.labels, source.background, settings.rejection)
     chip = next(stage for stage in stages if stage.integers)
     summary = FirmwareSummary(

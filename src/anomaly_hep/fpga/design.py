@@ -188,26 +188,27 @@ def quantized_stage(design: Design, inputs: Float[np.ndarray, "event constituent
     latents = exact_integers(
         found[:, : design.score.outputs], design.integers.head.output.fraction, "Brevitas's outputs"
     )
-    return latent_stage("quantisation-aware model: Brevitas", design, latents)
+    return stage_of("quantisation-aware model: Brevitas", design, {"latent": latents})
 
 
 def integer_stage(design: Design, inputs: Int64[np.ndarray, "event constituent port"]) -> Stage:
     """Return the stage of the integer reference."""
-    return latent_stage("integer reference: numpy", design, design.integers(inputs))
+    return stage_of("integer reference: numpy", design, {"latent": design.integers(inputs)})
 
 
-def latent_stage(name: str, design: Design, latents: Int64[np.ndarray, "event latent"]) -> Stage:
-    """Return the stage of an implementation that ends in the latent vector."""
-    return score_stage(name, design, design.score(latents), {"latent": latents})
-
-
-def score_stage(
-    name: str,
-    design: Design,
-    scores: Int64[np.ndarray, " event"],
-    outputs: Mapping[str, Int64[np.ndarray, "event ..."]],
+def stage_of(
+    name: str, design: Design, outputs: Mapping[str, Int64[np.ndarray, "event ..."]]
 ) -> Stage:
-    """Return the stage of an implementation that gives integer scores, and all its outputs."""
-    fires = scores > design.threshold
-    integers = {"score": scores, "decision": fires.astype(np.int64), **outputs}
-    return Stage(name, design.score.real(scores), fires, integers)
+    """Return the stage of an implementation from its integer outputs: latent, score, decision.
+
+    An output that it lacks follows from the one before it, where there is one.
+    """
+    integers = dict(outputs)
+    if "latent" in integers:
+        integers.setdefault("score", design.score(integers["latent"]))
+    if "score" in integers:
+        integers.setdefault("decision", (integers["score"] > design.threshold).astype(np.int64))
+    fires = integers["decision"] == 1
+    # a decision alone has no score but itself
+    scores = design.score.real(integers["score"]) if "score" in integers else fires.astype(float)
+    return Stage(name, scores, fires, integers)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import MinLen
+from annotated_types import Ge, Le, MinLen
 
 from anomaly_hep.bounds import Count, Positive
 
@@ -52,10 +52,10 @@ class ChipSettings:
     score: ScoreName
     outputs: Annotated[tuple[Output, ...], MinLen(1)]
     rejection: Positive
-    weight_bits: int
-    activation_bits: int
-    input_bits: int
-    output_bits: int
+    weight_bits: Annotated[int, Ge(2), Le(8)]
+    activation_bits: Annotated[int, Ge(2), Le(8)]
+    input_bits: Annotated[int, Ge(2), Le(12)]
+    output_bits: Annotated[int, Ge(2), Le(12)]
     part: str
     clock_ns: Positive
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
 
 from anomaly_hep.atomic import replace_path
-from anomaly_hep.fpga.design import Design, integer_stage, score_stage
+from anomaly_hep.fpga.design import Design, integer_stage
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.source import Timed
-from anomaly_hep.fpga.verify import Stage
 
 Arrays = dict[str, Int64[np.ndarray, "event ..."]]
 
@@ -93,21 +92,3 @@ def export(
         replace_path(building, str(building.resolve()), str(final.resolve()))
         building.rename(final)
     return ExportResults.load(final)
-
-
-def stages_of(results: ExportResults, design: Design) -> list[Stage]:
-    """Return a stage for each implementation of an export."""
-    found = []
-    for name, outputs in results.integers.items():
-        if "score" in outputs:
-            stage = score_stage(name, design, outputs["score"], outputs)
-        elif "latent" in outputs:
-            stage = score_stage(name, design, design.score(outputs["latent"]), outputs)
-        else:
-            fires = outputs["decision"] == 1
-            stage = Stage(name, fires.astype(np.float64), fires, outputs)
-        if "decision" in outputs:
-            # the chip's own decision, not one taken from its score
-            stage = replace(stage, fires=outputs["decision"] == 1)
-        found.append(stage)
-    return found

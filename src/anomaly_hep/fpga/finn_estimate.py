@@ -35,11 +35,6 @@ class Request:
     part: str
 
     def __post_init__(self) -> None:
-        if not self.rate > 0 or not self.clock_ns > 0:
-            raise ConfigError(
-                f"{self.rate} events per second at a clock of {self.clock_ns} ns cannot be built. "
-                "Cure: choose positive numbers"
-            )
         if not re.fullmatch(r"xc\w+-\w+-\w+(-\w+)*", self.part):
             # FINN would take any word, and estimate with the DSPs of another family
             raise ConfigError(

@@ -71,7 +71,7 @@ def agreement(
             axes.set_title(title, fontsize="medium")
             axes.set_xlabel("score of the float trigger encoder")
         figure.axes[0].set_ylabel("score of the chip")
-        figure.axes[0].legend(fontsize="small", frameon=False)
+        figure.axes[0].legend(fontsize="small", frameon=False, loc="upper left")
     return figure
 
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import lightning
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
-from anomaly_hep.errors import NonFiniteError
-from anomaly_hep.models.noise import Noise
 from anomaly_hep.models.optimization import configured
 from anomaly_hep.models.outputs import EventOutputs, Reconstruction, ScoreDescription
 from anomaly_hep.models.phase import Phase, phases_of
+from anomaly_hep.models.stepping import SteppedModule
 
 # an odd multiplier that keeps the seeds of the phases of a training apart: 2^64 / golden ratio
 _BETWEEN_PHASES = 0x9E3779B97F4A7C15
 
 
-class AnomalyModel(lightning.LightningModule):
+class AnomalyModel(SteppedModule):
     """A network that learns the background and scores how badly each event fits it.
 
     A subclass gives `loss` and `outputs`; training, validation and the non-finite guard are here.
@@ -49,9 +47,6 @@ class AnomalyModel(lightning.LightningModule):
         self.phase = self.phases[0]
         self.validation_means: dict[str, MeanMetric] = {}
         self._frozen: list[torch.nn.Parameter] = []  # by the phase, not by the model itself
-        self.noise = Noise(self.rng)
-        self.steps_done: Tensor
-        self.register_buffer("steps_done", torch.zeros(()), persistent=False)
 
     @property
     def supervised(self) -> bool:
@@ -119,21 +114,6 @@ class AnomalyModel(lightning.LightningModule):
             ),
         }
 
-    def noise_like(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
-        """Return standard normal noise that depends on seed, phase, step and rank alone."""
-        return self.noise(torch.randn, values.shape, values.device).to(values.dtype)
-
-    def uniform(self, shape: Sequence[int]) -> Float[Tensor, ...]:
-        """Return uniform noise between 0 and 1 that depends on seed, phase, step and rank alone."""
-        return self.noise(torch.rand, shape, self.device)
-
-    def ramp(self, steps: int) -> Float[Tensor, ""]:
-        """Return the share of the first `steps` steps that is done, up to 1.
-
-        It is a tensor, so that a compiled step is the same one all along.
-        """
-        return (self.steps_done / max(steps, 1)).clamp(max=1.0)
-
     def rng(self) -> torch.Generator:
         """Return the random number generator of this step of this phase.
 
@@ -146,18 +126,17 @@ class AnomalyModel(lightning.LightningModule):
 
     def training_step(self, batch: Any, batch_index: int) -> dict[str, Any]:
         """Return the loss of one batch, and its terms; a NaN or an infinity stops the run."""
-        self.steps_done.fill_(self.global_step)
         # dropout and whatever else draws from torch's own generator draws the same in a run that
         # was killed and resumed
         torch.manual_seed(self.rng().initial_seed())
-        terms = self.loss(batch, self.phase.name)
-        self._refuse_non_finite(terms, "training", batch_index)
+        terms = self.terms(batch, self.phase.name)
+        self._watch(terms, "training", batch_index)
         return {"loss": terms["loss"], "terms": {n: v.detach() for n, v in terms.items()}}
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Add one batch of background to the validation means."""
         terms = self.loss(batch, self.phase.name)
-        self._refuse_non_finite(terms, "validation", batch_index)
+        self._watch(terms, "validation", batch_index)
         for name, value in terms.items():
             if name not in self.validation_means:
                 self.validation_means[name] = MeanMetric().to(self.device)
@@ -165,22 +144,25 @@ class AnomalyModel(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all events of all ranks."""
+        self.guard.look()
         for name, mean in self.validation_means.items():
             self.log(f"val/{name}", mean.compute(), prog_bar=name == "loss", logger=False)
             mean.reset()
 
-    def _refuse_non_finite(self, terms: Mapping[str, Tensor], stage: str, batch_index: int) -> None:
-        bad = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
-        if bad:
-            raise NonFiniteError(
-                f"{stage} {', '.join(bad)} is not finite at step {self.global_step}, epoch "
-                f"{self.current_epoch}, batch {batch_index}. Cure: a lower "
-                f"model.phases.{self.phase.name}.optimizer.lr, a smaller "
-                "trainer.gradient_clip_val, or trainer.precision=32-true"
-            )
+    def _watch(self, terms: Mapping[str, Tensor], stage: str, batch_index: int) -> None:
+        self.guard.watch(
+            terms,
+            f"{stage} {{}} is not finite at step {self.global_step}, epoch {self.current_epoch}, "
+            f"batch {batch_index}. Cure: a lower model.phases.{self.phase.name}.optimizer.lr, a "
+            "smaller trainer.gradient_clip_val, or trainer.precision=32-true",
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the class, so that scoring needs the checkpoint alone, and the phase."""
+        """Name the class, so that scoring needs the checkpoint alone, and the phase.
+
+        Weights behind a step that was not finite are not saved.
+        """
+        self.guard.look()
         kind = type(self)
         name = f"{kind.__module__}.{kind.__qualname__}"
         checkpoint["anomaly_hep"] = {"model": name, "phase": self.phase.name}
@@ -189,11 +171,8 @@ class AnomalyModel(lightning.LightningModule):
         """Return the optimiser and the schedule of the phase."""
         return configured(self.phase, self, int(self.trainer.estimated_stepping_batches))
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+    def clip(
+        self, optimizer: torch.optim.Optimizer, value: float | None, algorithm: str | None
     ) -> None:
         """Bound the norm of the gradients: of all together, or of each tensor by itself.
 
@@ -203,9 +182,7 @@ class AnomalyModel(lightning.LightningModule):
         each = self.phase.clip_each_tensor
         if each is None:
             self.clip_gradients(
-                optimizer,
-                gradient_clip_val=gradient_clip_val,
-                gradient_clip_algorithm=gradient_clip_algorithm,
+                optimizer, gradient_clip_val=value, gradient_clip_algorithm=algorithm
             )
             return
         gradients = [p.grad for p in self.parameters() if p.grad is not None]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -13,8 +14,8 @@ class Noise:
     """Draws on the host, from a generator of the step, and copies to the device.
 
     A device's own generator would give other numbers. A step that is compiled or captured as a
-    graph draws nothing: it takes what `give` has laid out, in the order in which an ordinary step
-    asked for it while `listen` was on. Without that, a compiled step draws from torch's generator.
+    graph draws nothing: it takes what `given_as` lays out, in the order in which an ordinary step
+    asked for it while somebody was `listening`. Without that, it draws from torch's generator.
     """
 
     def __init__(self, rng: Callable[[], torch.Generator]) -> None:
@@ -36,11 +37,20 @@ class Noise:
             self.asked.append((draw, torch.Size(shape)))
         return draw(tuple(shape), generator=self.rng()).to(device)
 
-    def listen(self) -> list[tuple[Callable[..., Tensor], torch.Size]]:
-        """Write down what is asked for from now on into the list that is returned."""
+    @contextmanager
+    def listening(self) -> Iterator[list[tuple[Callable[..., Tensor], torch.Size]]]:
+        """Write down what is asked for into the list that is given."""
         self.asked = []
-        return self.asked
+        try:
+            yield self.asked
+        finally:
+            self.asked = None
 
-    def give(self, numbers: Sequence[Tensor] | None) -> None:
-        """Let the next step take these numbers; None: let it draw its own."""
+    @contextmanager
+    def given_as(self, numbers: Sequence[Tensor]) -> Iterator[None]:
+        """Hand out these numbers, in turn, instead of drawing some."""
         self.given, self.taken = numbers, 0
+        try:
+            yield
+        finally:
+            self.given = None

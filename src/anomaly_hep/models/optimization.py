@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, TypeVar
 
 import torch
@@ -65,6 +66,9 @@ def _optimizer(phase: Phase, model: nn.Module) -> torch.optim.Optimizer:
         groups[longest].append(parameter)
     rates = {prefix: {"lr": rate} for prefix, rate in phase.learning_rates.items()}
     chosen = [{"params": g, **rates.get(prefix, {})} for prefix, g in groups.items() if g]
+    if all(p.is_cuda for p in named.values()) and "fused" in signature(found).parameters:
+        # one pass over all weights, and no value that the host would wait for
+        settings = {"fused": not settings.get("foreach")} | settings
     return _make(found, settings | {"params": chosen}, f"{key}.optimizer")
 
 

@@ -30,6 +30,11 @@ class EventOutputs:
     columns: Mapping[str, Float[Tensor, " event"]] = field(default_factory=dict)
     embeddings: Mapping[str, Float[Tensor, "event component"]] = field(default_factory=dict)
 
+    def first(self, events: int) -> EventOutputs:
+        """Return what is said of the first events: the others only filled a batch up."""
+        parts = (self.scores, self.columns, self.embeddings)
+        return EventOutputs(*({n: v[:events] for n, v in part.items()} for part in parts))
+
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:

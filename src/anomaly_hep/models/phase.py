@@ -50,7 +50,7 @@ class Phase:
 def phases_of(settings: Mapping[str, Mapping[str, Any]]) -> tuple[Phase, ...]:
     """Return the phases of a configuration, {name: keys of `Phase`}, in their order."""
     if not settings:
-        raise ConfigError("model.phases is empty. Cure: give one, such as conf/model/setvae.yaml's")
+        raise ConfigError("model.phases is empty. Cure: give one at least, as conf/model does")
     phases = []
     for name, choices in settings.items():
         listed: dict[str, Any] = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anomaly_hep.bounds import Count, NonNegative, Positive, Share
 from anomaly_hep.formats import darkshowers_raw
 from anomaly_hep.simulate import darkshowers_processes as processes
-from anomaly_hep.simulate.simulator import Config, Simulation, floats
+from anomaly_hep.simulate.simulator import Config, Simulation, SimulationSettings, floats
 
 TITLE = "dark-shower images"
 UNIT = "events"
@@ -20,6 +22,88 @@ NOTE = (
     "Simulated images in the layout of the dark-shower images of arXiv:2306.12955; not the "
     "published data set."
 )
+
+
+@dataclass(frozen=True)
+class QCD:
+    """`data.simulation.qcd`."""
+
+    min_pt_hat: NonNegative
+
+
+@dataclass(frozen=True)
+class SUEP:
+    """`data.simulation.suep`: masses and temperature in GeV."""
+
+    temperature: Positive
+    meson_mass: Positive
+    photon_mass: Positive
+    branching: Mapping[int, Share]
+
+
+@dataclass(frozen=True)
+class SVJ:
+    """`data.simulation.svj`: masses and scales in GeV."""
+
+    invisible_fraction: Share
+    meson_mass: Positive
+    confinement_scale: Positive
+    colours: Count
+    flavours: Count
+    vector_fraction: Share
+    zprime_width: Positive
+    pseudoscalar: Mapping[int, Share]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`data.simulation.selection`: which events are kept; GeV."""
+
+    min_ht: NonNegative
+    radius: Positive
+    min_pt: NonNegative
+    max_abs_eta: Positive
+
+
+@dataclass(frozen=True)
+class Veto:
+    """`data.simulation.veto`: which events are dropped early; GeV."""
+
+    scale: Positive
+    min_ht: NonNegative
+    max_abs_eta: Positive
+
+
+@dataclass(frozen=True)
+class PileUp:
+    """`data.simulation.pile_up`."""
+
+    mean: NonNegative
+    pool: Count
+    settings: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """`data.simulation.detector`."""
+
+    hcal_min_significance: NonNegative
+    smear_momenta: bool
+    track_resolution: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(SimulationSettings):
+    """`data.simulation`: conf/simulation/darkshowers.yaml."""
+
+    events_per_file: Count
+    qcd: QCD
+    suep: SUEP
+    svj: SVJ
+    selection: Selection
+    veto: Veto | None
+    pile_up: PileUp
+    detector: Detector
 
 
 def task(config: Config, label: str) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anomaly_hep.bounds import Count, NonNegative, Positive
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.formats import jetclass
 from anomaly_hep.simulate.jetclass_processes import PROCESSES
-from anomaly_hep.simulate.simulator import Config, Simulation, floats
+from anomaly_hep.simulate.simulator import Config, Simulation, SimulationSettings, floats
 
 TITLE = "JetClass"
 UNIT = "jets"
@@ -30,6 +32,46 @@ PREFIXES = {
 }
 MAX_PER_FILE = 20_000  # 2.5 kB each
 NOTE = "Simulated jets in the layout of JetClass; not the published JetClass data set."
+
+
+@dataclass(frozen=True)
+class Veto:
+    """`data.simulation.veto`: which events are dropped early; GeV."""
+
+    scale: Positive
+    cone: Positive
+    min_pt: NonNegative
+    max_pt: Positive
+    max_abs_eta: Positive
+    spread: NonNegative
+
+
+@dataclass(frozen=True)
+class Detector:
+    """`data.simulation.detector`."""
+
+    hcal_min_significance: NonNegative
+    smear_momenta: bool
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`data.simulation.selection`: which jets are kept; GeV."""
+
+    radius: Positive
+    min_pt: NonNegative
+    max_pt: Positive
+    max_abs_eta: Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(SimulationSettings):
+    """`data.simulation`: conf/simulation/jetclass.yaml."""
+
+    jets_per_file: Count
+    veto: Veto | None
+    detector: Detector
+    selection: Selection
 
 
 def task(config: Config, label: str) -> dict[str, Any]:

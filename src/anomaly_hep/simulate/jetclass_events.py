@@ -19,9 +19,9 @@ from anomaly_hep.simulate import truth
 from anomaly_hep.simulate.detector import Candidates, Detector
 from anomaly_hep.simulate.generator import Generator, Particles
 from anomaly_hep.simulate.jetclass_processes import PROCESSES
+from anomaly_hep.simulate.jetclass_veto import KinematicVeto, Margins
 from anomaly_hep.simulate.jets import Jets
 from anomaly_hep.simulate.vectors import direction, transverse, wrap
-from anomaly_hep.simulate.veto import KinematicVeto, Margins
 from anomaly_hep.types import Events, members
 
 _KINDS = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")  # detector.py's order

@@ -6,16 +6,30 @@ Nothing heavy is imported here, nor by such modules: Pythia and FastJet live in 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from anomaly_hep import plugins
+from anomaly_hep.bounds import Count, Natural
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.formats.files import Format
 from anomaly_hep.types import Events
 
 Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationSettings:
+    """`data.simulation`, what every simulator takes: conf/simulation."""
+
+    simulator: str
+    seed: Natural
+    sizes: Mapping[str, Mapping[str, Natural]]
+    settings: Sequence[str]
+    per_class: Mapping[str, Sequence[str]]
+    batch: Count
 
 
 @runtime_checkable
@@ -35,7 +49,7 @@ class Simulator(Protocol):
 
     TITLE: the data set that it imitates. UNIT: what its files hold, in the plural. FORMAT, SUFFIX:
     of its files. PREFIXES: beginnings of their names by class. MAX_PER_FILE: events that a worker
-    may keep in memory. NOTE: what every file says of itself.
+    may keep in memory. NOTE: what every file says of itself. Settings: what it is configured with.
     """
 
     TITLE: str
@@ -45,6 +59,7 @@ class Simulator(Protocol):
     PREFIXES: Mapping[str, str]
     MAX_PER_FILE: int
     NOTE: str
+    Settings: type[SimulationSettings]
 
     def task(self, config: Config, label: str) -> dict[str, Any]:
         """Return what decides the content of a class's files besides their seed and size."""
@@ -74,8 +89,8 @@ def load_simulator(path: str) -> Simulator:
     module = importlib.import_module(path) if found else None
     if not hasattr(module, "simulation"):
         raise ConfigError(
-            f"data.simulation.simulator={path} simulates nothing. Cure: name a module such as "
-            "anomaly_hep.simulate.jetclass"
+            f"data.simulation.simulator={path} simulates nothing. Cure: name a module of "
+            "anomaly_hep.simulate that simulates a data set, as conf/simulation does"
         )
     return cast(Simulator, module)
 

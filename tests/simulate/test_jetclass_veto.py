@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly_hep.simulate.jetclass_processes import PROCESSES, Process
-from anomaly_hep.simulate.veto import KinematicVeto, Margins, Parton, moved, total
+from anomaly_hep.simulate.jetclass_veto import KinematicVeto, Margins, Parton, moved, total
 
 MARGINS = Margins(scale=10, cone=1.0, min_pt=440, max_pt=1400, max_abs_eta=2.3, spread=1.2)
 

@@ -1,0 +1,73 @@
+"""Where and how networks compute: the device, the layout of batches, compiled or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from anomaly_hep.data.feed import Feed
+from anomaly_hep.errors import ConfigError
+
+# yaml reads on and off as true and false
+_COMPILE = {"on": True, True: True, "off": False, False: False, "auto": None}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A device, and whether what runs there is compiled; None: where it can be.
+
+    Accelerators, and compiled functions, take slotted batches: shapes that stay.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    compiled: bool | None = False
+
+    @staticmethod
+    def of(accelerator: str, compiled: str | bool = "auto", number: int = 0) -> Execution:
+        """Return what the settings `accelerator` and `compile` say, on the GPU of this number.
+
+        `auto` compiles on CUDA alone, where a replayed graph saves a thousand launches a step.
+        Raises ConfigError for a device that is not there.
+        """
+        device, setting = _device(accelerator, number), _COMPILE[compiled]
+        return Execution(device, False if setting is None and device.type != "cuda" else setting)
+
+    @property
+    def kind(self) -> str:
+        """'cpu', or 'accelerator' for every other device."""
+        return "cpu" if self.device.type == "cpu" else "accelerator"
+
+    @property
+    def name(self) -> str | None:
+        """What the accelerator calls itself; None for a CPU."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return None if self.device.type == "cpu" else self.device.type
+
+    @property
+    def slotted(self) -> bool:
+        """Whether batches are slotted."""
+        return self.device.type != "cpu" or self.compiled is not False
+
+    def feed(self, events: int | None = None) -> Feed:
+        """Return what brings batches of at most `events` events to the device."""
+        return Feed(self.device, self.slotted, events)
+
+
+def _device(accelerator: str, number: int) -> torch.device:
+    """Return the device of an accelerator by Lightning's names; raises ConfigError without one."""
+    there = {
+        "cuda": torch.cuda.device_count() > number,
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    several = {"auto": tuple(there), "gpu": ("cuda", "mps")}
+    for name in several.get(accelerator, (accelerator,)):
+        if there.get(name, False):
+            return torch.device(name, number) if name == "cuda" else torch.device(name)
+    raise ConfigError(
+        f"torch {torch.__version__} finds no accelerator '{accelerator}' on this machine"
+        f"{f', or not as many as {number + 1}' if number else ''}. Cure: accelerator=auto takes "
+        "what is there, cpu always works"
+    )
