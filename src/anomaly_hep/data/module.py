@@ -175,6 +175,9 @@ class EventDataModule(lightning.LightningDataModule):
         for split in ("train", "val"):
             if split not in self.streams:
                 self.streams[split] = self._stream(split)
+        for label, sample in self.samples["test"].items():
+            if sample.weight:
+                self.files("test", label)  # weights that cannot be are refused before the training
 
     def parts(self, split: str) -> list[Slice]:
         """Return the events of 'train' or 'val' as parts of files: background, then signals."""
