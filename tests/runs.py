@@ -28,7 +28,9 @@ SMALL = (
     "threads=1",
 )
 # figures and tables of all ten classes take longer than such a training
-TWO_CLASSES = tuple(f"~data.classes.{label}" for label in CLASSES if label not in ("QCD", "Hbb"))
+TWO_CLASSES = tuple(
+    f"~data.samples.test.{label}" for label in CLASSES if label not in ("QCD", "Hbb")
+)
 
 
 def train_command(*overrides: str) -> list[str]:

@@ -23,7 +23,7 @@ TRAINER = {"max_epochs": 2, "enable_progress_bar": False, "log_every_n_steps": 1
 SMALL = {
     "model.encoder.layers": 1,
     "model.encoder.decoder_layers": 1,
-    "data.classes": {"QCD": "ZJetsToNuNu", "Hbb": "HToBB"},
+    "data.samples.test": {"QCD": {"files": "ZJetsToNuNu_*"}, "Hbb": {"files": "HToBB_*"}},
     "data.batch_size": 16,
     "data.pool_batches": 2,
     "data.chunk_events": 30,

@@ -25,7 +25,10 @@ def check(name: str, *overrides: str) -> None:
         ("model.betta=1", r"model.betta does not exist. Did you mean beta\? Keys of model: .*beta"),
         ("sead=1", r"sead does not exist. Did you mean seed\? Keys of train: .*seed"),
         ("data.features.log_p=1", r"Keys of data.features: delta_eta.*log_pt"),
-        ("~data.classes.Foo", r"data.classes.Foo does not exist. Keys of data.classes: H4q"),
+        (
+            "~data.samples.test.Foo",
+            r"data.samples.test.Foo does not exist. Keys of data.samples.test: H4q",
+        ),
         ("model=gan", r"Available options in 'model':\s+cct\s+clipvae"),
         ("experiment=table9", r"setvae_table1"),
         ("model.beta", r"write overrides as key=value"),
@@ -157,7 +160,7 @@ def test_a_path_may_be_a_number() -> None:
         "seed=range(1,4)",
         "+trainer.limit_val_batches=2",
         "+trainer.max_time={seconds: 4}",
-        "+data.classes.Extra=Foo",
+        "+data.samples.test.Extra={files: Foo_*}",
     ],
 )
 def test_what_exists_and_sweeps_of_it_pass(override: str) -> None:

@@ -69,7 +69,7 @@ def test_arrows_point_one_way(path: Path) -> None:
 
 def test_every_import_between_rooms_is_seen() -> None:
     assert "data" in _rooms(PACKAGE / "models" / "setvae.py")
-    assert "formats" in _rooms(PACKAGE / "data" / "reading.py")
+    assert "formats" in _rooms(PACKAGE / "data" / "samples.py")
     assert "errors" in _rooms(PACKAGE / "cli.py")
 
 

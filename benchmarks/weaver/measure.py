@@ -45,27 +45,29 @@ class Ours:
     def __init__(self, paths: list[Path], options: argparse.Namespace) -> None:
         from omegaconf import OmegaConf
 
-        from anomaly_hep.data.module import reading_of
+        from anomaly_hep.data.particles import ParticleReading
 
         config = OmegaConf.load(HERE.parents[1] / "conf" / "data" / "jetclass.yaml")
         self.settings = cast(dict[str, Any], OmegaConf.to_container(config))
         self.settings["chunk_events"] = options.chunk_events or self.settings["chunk_events"]
         self.paths, self.padded = paths, options.padded
-        self.reading = reading_of(self.settings)
+        keys = ("features", "selection", "max_particles")
+        self.reading = ParticleReading(**{key: self.settings[key] for key in keys})
         self.stream: Any = None
 
     def open(self, *, shuffle: bool) -> None:
         """Open the files: part of the first epoch."""
         from anomaly_hep.data.plan import Plan, Slice
+        from anomaly_hep.data.samples import SampleFile
         from anomaly_hep.data.stream import EventStream
         from anomaly_hep.formats import jetclass
 
-        entries = [jetclass.describe(path).entries for path in self.paths]
-        firsts = np.cumsum(entries) - entries
+        files = [SampleFile.whole(jetclass.describe(path)) for path in self.paths]
+        firsts = np.cumsum([len(file) for file in files]) - [len(file) for file in files]
         plan = Plan(
             files=[
-                Slice(path, 0, number, int(first))
-                for path, number, first in zip(self.paths, entries, firsts, strict=True)
+                Slice(file, 0, len(file), int(first))
+                for file, first in zip(files, firsts, strict=True)
             ],
             batch_size=BATCH_SIZE,
             chunk_events=self.settings["chunk_events"],

@@ -21,6 +21,7 @@ from anomaly_hep.errors import ConfigError
 GROUPS = {
     "models": "anomaly_hep.models",
     "formats": "anomaly_hep.data",
+    "data": "anomaly_hep.data",
     "papers": "anomaly_hep.papers",
 }
 

@@ -58,7 +58,7 @@ class TrainerSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """`data`: conf/data. What `EventDataModule` takes stands beside these."""
+    """`data`: conf/data. What `EventDataModule` and its reading take stands beside these."""
 
     name: str
     title: str
@@ -66,7 +66,6 @@ class DataSettings:
     dir: Name
     test_dir: Name | None
     if_missing: Literal["simulate", "error"]
-    weight: str | None
     simulation: Section | None = None
     download: Section | None = None
 
@@ -204,11 +203,11 @@ def _check_trainer(values: Section) -> None:
 def _check_data(values: Section) -> None:
     from anomaly_hep.data.features import Scaling
     from anomaly_hep.data.module import EventDataModule
-    from anomaly_hep.data.reading import reading_maker
+    from anomaly_hep.data.reading import reading_class
     from anomaly_hep.simulate.simulator import simulator_of
 
-    of_this_kind = reading_maker(str(values.get("kind")))
-    takers: list[Callable[..., Any]] = [DataSettings, EventDataModule, of_this_kind]
+    reading = reading_class(str(values.get("reading")))
+    takers: list[Callable[..., Any]] = [DataSettings, EventDataModule, reading]
     # `inputs` are what the reading takes
     given = ("directory", "test_directory", "seed", "inputs")
     checked(takers, values, "data", without=given)

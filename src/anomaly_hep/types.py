@@ -69,9 +69,9 @@ class Events:
 class Sample:
     """The events of one class in one split, as a data set's yaml lists them.
 
-    files: patterns below the data directory. where: inclusive bounds on columns,
+    files: patterns below the directory of the split. where: inclusive bounds on columns,
     {column: {min: a, max: b}}, that say which of the files' events these are. entries: first and
-    last edge of the part of the events that counts, as shares of their number in file order.
+    last edge of the part of these events that counts, as shares of their number in file order.
     weight: the column with the events' weights, None where each counts as one.
     """
 

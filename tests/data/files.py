@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from anomaly_hep.data.plan import Slice
+from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.formats import darkshowers, jetclass
+from anomaly_hep.formats.files import format_of
 from anomaly_hep.simulate.jetclass import PREFIXES
-from anomaly_hep.types import Events
+from anomaly_hep.types import Events, FileDescription
 from tests.toys import CLASSES, toy_jets
 
 
@@ -73,6 +75,16 @@ def write_toy_images(
     return directory
 
 
+def whole(path: Path) -> SampleFile:
+    """All events of a file of which no sample is known."""
+    return SampleFile.whole(format_of(path).describe(path))
+
+
+def unread(name: str, entries: int = 100) -> SampleFile:
+    """A file that is never opened."""
+    return SampleFile.whole(FileDescription(Path(name), "toy", entries))
+
+
 def numbered(directory: Path, sizes: list[int]) -> list[Slice]:
     """Write QCD files whose jet_pt is 500 plus the number of the event, counted over all files."""
     made = []
@@ -82,6 +94,6 @@ def numbered(directory: Path, sizes: list[int]) -> list[Slice]:
         events = toy_jets(size, seed=i, mean_particles=6.0)
         np.copyto(events.events["jet_pt"], 500 + first + np.arange(size), casting="same_kind")
         jetclass.write(path, [events])
-        made.append(Slice(path, 0, size, first))
+        made.append(Slice(whole(path), 0, size, first))
         first += size
     return made

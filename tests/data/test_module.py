@@ -60,11 +60,9 @@ def _by_file(parts: list[Slice]) -> dict[str, list[tuple[int, int]]]:
 
 
 def _events_by_class(module: EventDataModule, split: str) -> Counter[str]:
-    prefixes = {prefix: label for label, prefix in module.classes.items()}
     found: Counter[str] = Counter()
     for part in module.parts(split):
-        label = next(prefixes[p] for p in prefixes if part.path.stem.startswith(p + "_"))
-        found[label] += part.stop - part.start
+        found[part.file.sample.label] += len(part)
     return found
 
 
@@ -167,7 +165,7 @@ def test_events_are_numbered_once(images: Path) -> None:
 
 def test_scoring_reads_no_label_whatever_trained(images: Path) -> None:
     module = _module(images, labels=ALL)
-    reading = reading_of(dict(module.hparams))
+    reading = reading_of(module.hparams["reading"], module.hparams["inputs"])
     assert "label" not in reading.columns
     assert type(module.reading) is type(reading)
 

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly_hep.data.plan import Plan, Slice
+from tests.data.files import unread
 
 SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=5).filter(any)
 
@@ -15,7 +14,7 @@ def _plans(sizes: list[int], ranks: int, batch: int, chunk: int, pool: int) -> l
     firsts = np.cumsum(sizes) - sizes
     # parts of files need not begin at their first entry
     files = [
-        Slice(Path(f"{i}.root"), i, i + size, int(first))
+        Slice(unread(f"{i}.root"), i, i + size, int(first))
         for i, (size, first) in enumerate(zip(sizes, firsts, strict=True))
     ]
     return [

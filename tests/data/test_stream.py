@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from anomaly_hep.data.features import FeatureList
+from anomaly_hep.data.particles import ParticleReading
 from anomaly_hep.data.plan import Plan, Slice
-from anomaly_hep.data.reading import JetReading
 from anomaly_hep.data.selection import Selection
 from anomaly_hep.data.stream import EventStream
 from anomaly_hep.errors import BadFileError, ConfigError
-from tests.data.files import numbered
+from tests.data.files import numbered, unread
 
-FEATURES = FeatureList({"pt_rel": {}, "log_pt_rel": {"clip": 5}})
+FEATURES = {"pt_rel": {}, "log_pt_rel": {"clip": 5}}
 SIZES = [50, 0, 33, 21]
 
 
@@ -27,9 +26,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Slice]:
 
 def _stream(files: list[Slice], **choices: Any) -> EventStream:
     workers, restart = choices.pop("workers", 0), choices.pop("restart", False)
-    selection = Selection(choices.pop("selection", {}))
-    reading = JetReading(
-        features=FEATURES, selection=selection, max_particles=choices.pop("max_particles", 128)
+    reading = ParticleReading(
+        features=FEATURES,
+        selection=choices.pop("selection", {}),
+        max_particles=choices.pop("max_particles", 128),
     )
     settings = {"batch_size": 8, "chunk_events": 7, "pool_batches": 3, "seed": 1, "shuffle": True}
     return EventStream(Plan(files, **settings | choices), reading, workers=workers, restart=restart)
@@ -111,7 +111,7 @@ def test_a_bad_file_stops_the_stream_with_its_name(
     content = files[0].path.read_bytes()
     broken.write_bytes(content[: len(content) // 2])
     with pytest.raises(BadFileError, match="ZJetsToNuNu_000"):
-        list(_stream([Slice(broken, 0, 50, 0)], workers=workers))
+        list(_stream([Slice(unread(str(broken)), 0, 50, 0)], workers=workers))
 
 
 def test_a_cut_without_bounds_is_refused() -> None:

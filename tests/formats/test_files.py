@@ -26,39 +26,31 @@ def touch(*paths: Path) -> None:
         path.touch()
 
 
-@pytest.mark.parametrize("place", ["val", "val_5M", "Pythia/val_5M"])
-def test_files_are_found_in_every_layout_sorted_and_of_one_class(
-    tmp_path: Path, place: str
-) -> None:
-    folder = tmp_path / place
-    mine = [folder / f"TTBar_{i:03d}.root" for i in (0, 1, 10)]
+def test_files_come_sorted_by_pattern_and_name_each_once(tmp_path: Path) -> None:
+    mine = [tmp_path / "val" / f"TTBar_{i:03d}.root" for i in (0, 1, 10)]
     touch(*reversed(mine))
-    others = ("TTBarLep_000.root", ".TTBar_002.root.77.part", "TTBar_notes.txt", "ZToQQ_000.root")
-    touch(*(folder / name for name in others), tmp_path / "train" / "TTBar_005.root")
-    assert find_files(tmp_path, "val", "TTBar") == mine
+    others = ("TTBarLep_000.root", ".TTBar_002.root.77.part", "ZToQQ_000.root")
+    touch(*(tmp_path / "val" / name for name in others), tmp_path / "train" / "TTBar_005.root")
+    assert find_files([tmp_path / "val"], ["TTBar_*"]) == mine
+    patterns = ["TTBar_01*", "TTBar_*", "*/nothing"]
+    assert find_files([tmp_path / "val"], patterns) == [mine[2], *mine[:2]]
+    assert find_files([tmp_path], ["val/TTBar_*.root"]) == mine
 
 
-def test_files_may_be_numbered_twice_as_the_published_images_are(tmp_path: Path) -> None:
-    names = ("svj_2100_34484_8.npz", "svj_2100_7.h5")
-    touch(*(tmp_path / "test" / name for name in names), tmp_path / "test" / "svj_3100_1_2.npz")
-    assert [path.name for path in find_files(tmp_path, "test", "svj_2100")] == list(names)
+def test_files_may_be_in_one_of_several_places(tmp_path: Path) -> None:
+    places = [tmp_path / "val", tmp_path / "val_5M"]
+    touch(tmp_path / "val_5M" / "ZToQQ_000.root")
+    assert find_files(places, ["ZToQQ_*"]) == [tmp_path / "val_5M" / "ZToQQ_000.root"]
+    touch(tmp_path / "val" / "ZToQQ_000.root")
+    with pytest.raises(ConfigError, match="separate directories"):
+        find_files(places, ["ZToQQ_*"])
 
 
 def test_no_files_says_where_they_were_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(MissingDataError, match=r"ZToQQ_NNN.*'test'.*test_20M.*Cure: set") as e:
-        find_files(tmp_path / "nowhere", "test", "ZToQQ")
-    assert str(tmp_path / "nowhere" / "Pythia" / "test_20M") in str(e.value)
-
-
-def test_simulated_and_published_files_are_not_mixed(tmp_path: Path) -> None:
-    touch(tmp_path / "train" / "ZToQQ_000.root", tmp_path / "train_100M" / "ZToQQ_000.root")
-    with pytest.raises(ConfigError, match="separate directories"):
-        find_files(tmp_path, "train", "ZToQQ")
-
-
-def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="choose from train, val, test"):
-        find_files(tmp_path, "training", "ZToQQ")
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(MissingDataError, match=r"no file ZToQQ_\*; looked in .*Cure: set") as e:
+        find_files([nowhere / "test", nowhere / "test_20M"], ["ZToQQ_*"])
+    assert str(nowhere / "test_20M") in str(e.value)
 
 
 def test_the_content_not_the_name_says_the_format(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.errors import CheckpointError, ExportError
 from anomaly_hep.fpga.source import Source, _limited
-from tests.data.files import write_toys
+from tests.data.files import unread, write_toys
 from tests.fpga.models import read_fpga_settings, write_checkpoint
 from tests.models.jets import make_model
 from tests.toys import CLASSES
@@ -89,7 +89,7 @@ def test_events_may_be_in_another_place(toys: Path, tmp_path: Path) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=5), st.integers(0, 60))
 def test_a_limit_takes_the_first_events(ranges: list[tuple[int, int]], limit: int) -> None:
-    parts = [Slice(Path(str(n)), min(pair), max(pair), 7 * n) for n, pair in enumerate(ranges)]
+    parts = [Slice(unread(str(n)), min(pair), max(pair), 7 * n) for n, pair in enumerate(ranges)]
     every = [(p.path, entry) for p in parts for entry in range(p.start, p.stop)]
     kept = _limited(parts, limit)
     assert [(p.path, entry) for p in kept for entry in range(p.start, p.stop)] == every[:limit]

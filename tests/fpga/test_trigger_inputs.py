@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from anomaly_hep.data.features import PARTICLE_TYPES
+from anomaly_hep.data.particles import ParticleReading
 from anomaly_hep.data.plan import Slice
-from anomaly_hep.data.reading import JetReading
+from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.scores import load_model
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.fpga.trigger_inputs import Jets, input_ports, read_jets, with_hardest
 from anomaly_hep.models.setvae import SetVAE
-from tests.data.files import write_toys
+from tests.data.files import whole, write_toys
 from tests.fpga.models import write_checkpoint
 from tests.models.jets import random_batch, rows_of
 
@@ -25,7 +25,7 @@ RANGES = {"log_pt": 4.0, "pt_rel": 8.0}
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[SetVAE, JetReading, Path]:
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[SetVAE, ParticleReading, SampleFile]:
     """A model, its reading, and a file of 60 jets of which some are too small."""
     directory = write_toys(tmp_path_factory.mktemp("toys"), train=60, test=10, files=1)
     write_checkpoint(
@@ -34,12 +34,12 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[SetVAE, JetReading
     )  # fmt: skip
     model, reading = load_model(directory / "best.ckpt")
     assert isinstance(model, SetVAE)
-    assert isinstance(reading, JetReading)
-    return model, reading, next((directory / "train").iterdir())
+    assert isinstance(reading, ParticleReading)
+    return model, reading, whole(next((directory / "train").iterdir()))
 
 
 def test_ports_are_the_chosen_features_and_a_flag_for_each_type(
-    loaded: tuple[SetVAE, JetReading, Path],
+    loaded: tuple[SetVAE, ParticleReading, SampleFile],
 ) -> None:
     _, reading, _ = loaded
     found = input_ports(reading, RANGES, types=True)
@@ -54,23 +54,25 @@ def test_ports_are_the_chosen_features_and_a_flag_for_each_type(
 
 
 def test_a_feature_that_the_model_never_saw_is_refused(
-    loaded: tuple[SetVAE, JetReading, Path],
+    loaded: tuple[SetVAE, ParticleReading, SampleFile],
 ) -> None:
     with pytest.raises(ConfigError, match=r"fpga\.inputs\.mass is no input.*Cure: .*pt_rel, delta"):
         input_ports(loaded[1], RANGES | {"mass": 1.0}, types=True)
 
 
-def test_jets_are_collected_as_if_one_by_one(loaded: tuple[SetVAE, JetReading, Path]) -> None:
-    model, reading, path = loaded
+def test_jets_are_collected_as_if_one_by_one(
+    loaded: tuple[SetVAE, ParticleReading, SampleFile],
+) -> None:
+    model, reading, file = loaded
     chosen = input_ports(reading, RANGES, types=True)
-    jets = read_jets(model, reading, [("QCD", Slice(path, 5, 55, 0))], chosen, 4)
-    events = reading.read(Slice(path, 0, 60, 0))
+    jets = read_jets(model, reading, [("QCD", Slice(file, 5, 55, 0))], chosen, 4)
+    events = reading.read(Slice(file, 0, 60, 0))
     row = 0
     for event in range(5, 55):
         one = events.take(np.array([event]))
         if one.lengths[0] < 9:
             continue
-        batch, _ = reading.batch(one, np.array([event]), path)
+        batch, _ = reading.batch(one, np.array([event]), file.path)
         order = sorted(range(len(batch.types)), key=lambda i: -float(batch.features[i, 0]))[:4]
         for place, particle in enumerate(order):
             features = batch.features[particle]
@@ -93,21 +95,21 @@ def test_jets_are_collected_as_if_one_by_one(loaded: tuple[SetVAE, JetReading, P
 
 
 def test_parts_keep_their_labels_and_their_order(
-    loaded: tuple[SetVAE, JetReading, Path],
+    loaded: tuple[SetVAE, ParticleReading, SampleFile],
 ) -> None:
-    model, reading, path = loaded
+    model, reading, file = loaded
     chosen = input_ports(reading, RANGES, types=False)
-    parts = [("QCD", Slice(path, 0, 20, 0)), ("Hbb", Slice(path, 20, 60, 0))]
+    parts = [("QCD", Slice(file, 0, 20, 0)), ("Hbb", Slice(file, 20, 60, 0))]
     jets = read_jets(model, reading, parts, chosen, 3)
-    whole = read_jets(model, reading, [("any", Slice(path, 0, 60, 0))], chosen, 3)
+    whole = read_jets(model, reading, [("any", Slice(file, 0, 60, 0))], chosen, 3)
     np.testing.assert_array_equal(jets.inputs, whole.inputs)
-    lengths = reading.read(Slice(path, 0, 60, 0)).lengths
+    lengths = reading.read(Slice(file, 0, 60, 0)).lengths
     first = int((lengths[:20] >= 9).sum())
     assert jets.labels.tolist() == ["QCD"] * first + ["Hbb"] * (len(jets) - first)
     assert jets.inputs.shape[1:] == (3, 2)
 
 
-def test_no_events_are_refused(loaded: tuple[SetVAE, JetReading, Path]) -> None:
+def test_no_events_are_refused(loaded: tuple[SetVAE, ParticleReading, SampleFile]) -> None:
     model, reading, _ = loaded
     with pytest.raises(
         ConfigError, match=r"Cure: fpga\.training_events and fpga\.test_events above"

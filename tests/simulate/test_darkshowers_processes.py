@@ -16,7 +16,10 @@ CONFIG: dict[str, Any] = OmegaConf.to_container(
 
 
 def test_classes_are_those_of_the_data_set() -> None:
-    assert dict(OmegaConf.load(CONF / "data" / "darkshowers.yaml").classes) == PREFIXES
+    samples = OmegaConf.load(CONF / "data" / "darkshowers.yaml").samples
+    for split in ("train", "val", "test"):
+        files = {label: keys.files for label, keys in samples[split].items()}
+        assert files == {label: f"{prefix}_*" for label, prefix in PREFIXES.items()}
     assert set(CONFIG["sizes"]["test"]) == set(CLASSES)
 
 

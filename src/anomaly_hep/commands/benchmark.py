@@ -18,14 +18,14 @@ from rich.table import Table
 from anomaly_hep.atomic import write_text
 from anomaly_hep.commands.rates import Clock, ModelRates, one_busy_process, product_rate
 from anomaly_hep.commands.simulate import ensure
-from anomaly_hep.commands.train import execution_of, make_model
+from anomaly_hep.commands.train import execution_of, make_data, make_model
 from anomaly_hep.configuration import compose
 from anomaly_hep.data.batch import JaggedBatch
+from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.data.plan import Plan, Slice
-from anomaly_hep.data.reading import Reading, reading_of
 from anomaly_hep.data.stream import EventStream
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.formats.files import find_files, format_of
+from anomaly_hep.formats.files import format_of
 from anomaly_hep.models.arithmetic import arithmetic
 from anomaly_hep.models.execution import Execution
 from anomaly_hep.runtime import keep_freed_memory
@@ -49,8 +49,8 @@ def run(settings: BenchmarkSettings) -> None:
     measured, sizes = _measured(config, execution)
     ensure(config["data"], console)
     clock = Clock(config["seconds"], config["repeats"], execution.device)
-    reading = reading_of(config["data"])
-    batches = {size: _batches(config, reading, size, measured["batches"]) for size in sizes}
+    module = make_data({"data": config["data"], "seed": 1})
+    batches = {size: _batches(module, size, measured["batches"]) for size in sizes}
     products = {
         name: product_rate(clock, measured[execution.kind]["product"], dtype)
         for name, dtype in PRECISIONS.items()
@@ -64,8 +64,8 @@ def run(settings: BenchmarkSettings) -> None:
         },
         "batches": {size: _describe(found) for size, found in batches.items()},
         "matrix_products": products,
-        "reading": _reading_rate(config, reading, sizes[0]),
-        "loader": {size: _loader_rate(config, reading, execution, size) for size in sizes},
+        "reading": _reading_rate(config, module, sizes[0]),
+        "loader": {size: _loader_rate(config, module, execution, size) for size in sizes},
         "models": {
             name: {
                 size: _rates(name, config, batches[size], execution, clock, products)
@@ -76,7 +76,7 @@ def run(settings: BenchmarkSettings) -> None:
     }
     result["machine"] |= arithmetic()  # once the models ran, it knows how
     if settings.stream_gigabytes:
-        result["memory"] = _memory(config, reading)
+        result["memory"] = _memory(config, module)
     write_text(Path(settings.output), json.dumps(result, indent=2) + "\n")
     for table in _tables(result):
         console.print(table)
@@ -99,36 +99,30 @@ def _measured(
 
 
 def _stream(
-    config: Mapping[str, Any],
-    reading: Reading,
+    module: EventDataModule,
     batch_size: int,
     execution: Execution | None = None,
     workers: int = 0,
 ) -> EventStream:
-    data = config["data"]
-    paths = find_files(Path(data["dir"]), "train", data["classes"][data["background"]])
-    files, first = [], 0
-    for path in paths:
-        entries = format_of(path).describe(path).entries
-        files.append(Slice(path, 0, entries, first))
-        first += entries
+    parts, first = [], 0
+    for file in module.files("train", module.background):
+        parts.append(Slice(file, 0, len(file), first))
+        first += len(file)
     plan = Plan(
-        files=files,
+        files=parts,
         batch_size=batch_size,
-        chunk_events=data["chunk_events"],
-        pool_batches=data["pool_batches"],
+        chunk_events=module.chunk_events,
+        pool_batches=module.pool_batches,
         seed=1,
         shuffle=True,
     )
     feed = execution.feed(batch_size) if execution else None
-    return EventStream(plan, reading, workers=workers, feed=feed)
+    return EventStream(plan, module.reading, workers=workers, feed=feed)
 
 
-def _batches(
-    config: Mapping[str, Any], reading: Reading, size: int, number: int
-) -> list[JaggedBatch]:
+def _batches(module: EventDataModule, size: int, number: int) -> list[JaggedBatch]:
     """Return the first batches; of a data set with fewer the same ones once more."""
-    stream = _stream(config, reading, size)
+    stream = _stream(module, size)
     found: list[JaggedBatch] = []
     while len(found) < number:
         found += list(stream)
@@ -162,11 +156,13 @@ def _rates(
     return found
 
 
-def _reading_rate(config: Mapping[str, Any], reading: Reading, size: int) -> dict[str, float]:
+def _reading_rate(
+    config: Mapping[str, Any], module: EventDataModule, size: int
+) -> dict[str, float]:
     """Return events per CPU-second from file to batch, the whole training set once per repeat."""
     rates = []
     for _ in range(config["repeats"]):
-        stream = _stream(config, reading, size)
+        stream = _stream(module, size)
         begin = time.process_time()
         events = sum(batch.events for batch in stream)
         rates.append(events / (time.process_time() - begin))
@@ -174,14 +170,14 @@ def _reading_rate(config: Mapping[str, Any], reading: Reading, size: int) -> dic
 
 
 def _loader_rate(
-    config: Mapping[str, Any], reading: Reading, execution: Execution, size: int
+    config: Mapping[str, Any], module: EventDataModule, execution: Execution, size: int
 ) -> dict[str, float]:
     """Return events per second from file to the device, an epoch each, as a training loads them.
 
     Worker processes, which `data.num_workers` asks for, are started before.
     """
     workers = config["data"]["num_workers"]
-    stream, rates = _stream(config, reading, size, execution, workers), []
+    stream, rates = _stream(module, size, execution, workers), []
     for epoch in range(config["repeats"] + 1):
         begin = time.perf_counter()
         events = sum(batch.events for batch in stream)
@@ -194,13 +190,14 @@ def _levels(rates: list[float]) -> dict[str, float]:
     return {"best": max(rates), "median": statistics.median(rates), "worst": min(rates)}
 
 
-def _memory(config: Mapping[str, Any], reading: Reading) -> dict[str, Any]:
+def _memory(config: Mapping[str, Any], module: EventDataModule) -> dict[str, Any]:
     """Stream until so many bytes of columns were read; return the resident memory on the way."""
     wanted = config["stream_gigabytes"] * 1e9
     # columns are single precision numbers of particles or pixels; what events have is negligible
-    per_row = 4 * sum(name.startswith(("part_", "hit_")) for name in reading.columns)
+    layout = format_of(module.files("train", module.background)[0].path).LAYOUT
+    per_row = 4 * sum(name in layout.particles for name in module.reading.columns)
     resident: list[dict[str, float]] = []
-    stream, read = _stream(config, reading, _MEMORY_BATCH), 0
+    stream, read = _stream(module, _MEMORY_BATCH), 0
     while read < wanted:
         for batch in stream:
             read += int(batch.lengths.sum()) * per_row

@@ -16,11 +16,12 @@ from anomaly_hep.models.loading import score_descriptions
 
 def describe_data(config: Mapping[str, Any], module: EventDataModule) -> DataDescription:
     """Return name, origin and generator of the test data, as its files say."""
-    files = [file for label in module.classes for file in module.files("test", label)]
+    files = [f.description for label in module.classes for f in module.files("test", label)]
     origin, generator = origin_of(files, module.test_directory)
     trained_on = None
     if module.test_directory != module.directory:
-        trained_on, _ = origin_of(module.files("train", module.background), module.directory)
+        trained = [file.description for file in module.files("train", module.background)]
+        trained_on, _ = origin_of(trained, module.directory)
     return DataDescription(
         # what is simulated never goes by the plain name of the published data set
         name=config["data"]["title"] + (" (simulated)" if origin == "simulated" else ""),

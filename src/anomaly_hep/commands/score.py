@@ -14,6 +14,7 @@ import pyarrow.parquet
 from rich.console import Console
 
 from anomaly_hep.atomic import atomic_path
+from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.scores import Scorer, load_fitted, load_model
 from anomaly_hep.formats.files import format_of
@@ -58,7 +59,7 @@ def tables(scorer: Scorer, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
     shared = [c for c in files[0].columns if all(c in file.columns for file in files)]
     columns = format_of(files[0].path).LAYOUT.measured(shared)
     for file in files:
-        yield scorer.score_file(file, columns, keep_rejected=True)
+        yield scorer.score_file(SampleFile.whole(file), columns, keep_rejected=True)
 
 
 def input_files(given: str | Path | Sequence[str | Path]) -> list[Path]:

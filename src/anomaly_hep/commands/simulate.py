@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from anomaly_hep.data.samples import samples_of
 from anomaly_hep.errors import ConfigError, MissingDataError, SimulationError
 from anomaly_hep.formats.files import find_files
 from anomaly_hep.settings import SimulateSettings
@@ -98,10 +99,12 @@ def _needed(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _has_files(data: Mapping[str, Any]) -> bool:
     """Return whether there is any file of the data set."""
-    for split in ("train", "val", "test"):
-        for prefix in data["classes"].values():
+    directory, below = Path(data["dir"]), data.get("directories") or {}
+    for split, samples in samples_of(data["samples"], None).items():
+        places = [directory / place for place in below.get(split, ["."])]
+        for sample in samples.values():
             try:
-                return bool(find_files(Path(data["dir"]), split, prefix))
+                return bool(find_files(places, sample.files))
             except MissingDataError:
                 continue
     return False

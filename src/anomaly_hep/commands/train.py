@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ from anomaly_hep.models.loading import fitted_scores, model_class
 from anomaly_hep.provenance import moved
 from anomaly_hep.run import RunDirectory, default_path, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
-from anomaly_hep.settings import RunSettings
+from anomaly_hep.settings import DataSettings, RunSettings
 from anomaly_hep.sharing import share_cores
 
 OUTPUTS = Path("outputs")
@@ -123,13 +125,16 @@ def execution_of(config: Mapping[str, Any]) -> Execution:
 
 
 def make_data(config: Mapping[str, Any]) -> EventDataModule:
-    """Return the data module of a configuration."""
+    """Return the data module of a configuration; what it does not take is for its reading."""
     data = config["data"]
-    own = ("name", "title", "paper", "dir", "if_missing", "simulation", "weight", "test_dir",
-           "download")  # fmt: skip
-    chosen = {name: value for name, value in data.items() if name not in own}
+    taken = {n: data[n] for n in inspect.signature(EventDataModule).parameters if n in data}
+    own = {f.name for f in fields(DataSettings)}
     return EventDataModule(
-        directory=data["dir"], test_directory=data["test_dir"], seed=config["seed"], **chosen
+        directory=data["dir"],
+        test_directory=data["test_dir"],
+        seed=config["seed"],
+        inputs={n: value for n, value in data.items() if n not in own and n not in taken},
+        **taken,
     )
 
 
@@ -183,13 +188,13 @@ def score_table(
     console: Console | None = None,
 ) -> pd.DataFrame:
     """Return the scores of the test files of every class, with label and weight of each event."""
-    weight = config["data"]["weight"]
     paper = load_paper(config["data"]["paper"])
-    columns = [*paper.event_columns, *([weight] if weight else [])]
     tables: list[pd.DataFrame] = []
     for label in module.classes:
         for file in module.files("test", label):
-            table = scorer.score_file(file, columns)
+            weight = file.sample.weight
+            columns = dict.fromkeys([*paper.event_columns, *([weight] if weight else [])])
+            table = scorer.score_file(file, list(columns))
             table.insert(1, "label", label)
             table["weight"] = table[weight] if weight else 1.0
             tables.append(table)

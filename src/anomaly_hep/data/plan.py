@@ -10,15 +10,27 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
+from anomaly_hep.data.samples import SampleFile
+
 
 @dataclass(frozen=True)
 class Slice:
-    """Entries start to stop of one file; `first` is the data-set number of entry `start`."""
+    """Events start to stop of a file's part of a sample; `first` is the data set's number of the
+    first of them.
+    """
 
-    path: Path
+    file: SampleFile
     start: int
     stop: int
     first: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.file.path
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class Plan:
     @property
     def events(self) -> int:
         """Events of all files."""
-        return sum(file.stop - file.start for file in self.files)
+        return sum(map(len, self.files))
 
     @property
     def batches(self) -> int:
@@ -69,7 +81,7 @@ class Plan:
         for file in self.files:
             for start in range(file.start, file.stop, self.chunk_events):
                 stop = min(start + self.chunk_events, file.stop)
-                chunks.append(Slice(file.path, start, stop, file.first + start - file.start))
+                chunks.append(Slice(file.file, start, stop, file.first + start - file.start))
         if self.shuffle:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(chunks))
             chunks = [chunks[i] for i in order]
@@ -78,17 +90,17 @@ class Plan:
     def pool(self, epoch: int, number: int) -> tuple[list[Slice], Int64[np.ndarray, " batch"]]:
         """Return what pool `number` reads, and the number of events of each of its batches."""
         chunks = self.chunks(epoch)
-        ends = np.cumsum([chunk.stop - chunk.start for chunk in chunks])
+        ends = np.cumsum([len(chunk) for chunk in chunks])
         edges = self.batch_edges()[number * self.pool_batches :][: self.pool_batches + 1]
         slices = []
         position = int(edges[0])
         while position < edges[-1]:
             index = int(np.searchsorted(ends, position, side="right"))
             chunk = chunks[index]
-            offset = position - (int(ends[index]) - (chunk.stop - chunk.start))
-            taken = min(chunk.stop - chunk.start - offset, int(edges[-1]) - position)
+            offset = position - (int(ends[index]) - len(chunk))
+            taken = min(len(chunk) - offset, int(edges[-1]) - position)
             start = chunk.start + offset
-            slices.append(Slice(chunk.path, start, start + taken, chunk.first + offset))
+            slices.append(Slice(chunk.file, start, start + taken, chunk.first + offset))
             position += taken
         return slices, np.diff(edges)
 

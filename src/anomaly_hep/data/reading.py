@@ -1,11 +1,13 @@
-"""How the events of a data set become inputs of a network."""
+"""How the events of a data set become batches: what every reading has in common."""
 
 from __future__ import annotations
 
-import inspect
+import difflib
+import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,19 +15,16 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from anomaly_hep.bounds import Count
-from anomaly_hep.data.augment import rotated_and_mirrored
-from anomaly_hep.data.batch import (
-    ImageBatch,
-    JaggedBatch,
-    ParticleBatch,
-)
-from anomaly_hep.data.features import FeatureList
+from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.selection import Selection
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.formats.files import format_of
+from anomaly_hep.plugins import is_ours
 from anomaly_hep.types import Events
+
+Labels = Mapping[str, int]  # the number of each class, where the phase of a training may see it
+# columns that no file has: what the sample says of its events
+_LABEL, _WEIGHT = "sample.label", "sample.weight"
 
 
 @dataclass
@@ -60,20 +59,24 @@ class Counts:
         vars(self).update({**state, "clipped": clipped if clipped.ndim else int(clipped)})
 
 
-_CLASS = "class_number"  # a column that no file has
-
-
 @dataclass(frozen=True, kw_only=True)
 class Reading(ABC):
     """Which columns are read, which events are kept, and what a network sees of them.
 
-    class_of_file: the number of the class of a file's events, where the phase of the training may
-    see labels; scoring never does.
+    The fields of a subclass are the keys that it takes below `data`, plain values as in the yaml.
+    selection: inclusive bounds on columns of the events, {column: {min: a, max: b}}.
     """
 
     makes: ClassVar[type[JaggedBatch]]  # the kind of batch
-    selection: Selection
-    class_of_file: Mapping[Path, int] | None = None
+    selection: Mapping[str, Mapping[str, float]]
+
+    def __post_init__(self) -> None:
+        _ = self.cuts  # bounds that are none are refused here
+
+    @cached_property
+    def cuts(self) -> Selection:
+        """The selection."""
+        return Selection(self.selection)
 
     @property
     @abstractmethod
@@ -95,148 +98,65 @@ class Reading(ABC):
         del rng
         return events
 
-    def read(self, piece: Slice, extra: tuple[str, ...] = ()) -> Events:
-        """Return the events of a slice, checked, with `extra` columns beside the needed ones."""
-        columns = list(dict.fromkeys([*self.columns, *extra]))
-        events = format_of(piece.path).read(piece.path, piece.start, piece.stop, columns)
-        if self.class_of_file is None:
-            return events
-        number = np.full(len(events), self.class_of_file[piece.path], np.int64)
-        return replace(events, events={**events.events, _CLASS: number})
+    def read(
+        self, piece: Slice, extra: tuple[str, ...] = (), *, labels: Labels | None = None
+    ) -> Events:
+        """Return the events of a slice, checked, with `extra` columns beside the needed ones.
+
+        `labels` are given where the batches are for a phase that may see them; scoring never does.
+        """
+        sample = piece.file.sample
+        weight = () if sample.weight is None else (sample.weight,)
+        columns = list(dict.fromkeys([*self.columns, *extra, *weight]))
+        events = piece.file.read(piece.start, piece.stop, columns)
+        own: dict[str, np.ndarray] = {}
+        if sample.weight is not None:
+            own[_WEIGHT] = events.events[sample.weight].astype(np.float32)
+        if labels is not None:
+            own[_LABEL] = np.full(len(events), labels[sample.label], np.int64)
+        return replace(events, events={**events.events, **own}) if own else events
 
     def of_events(self, events: Events, index: Int64[np.ndarray, " event"]) -> dict[str, Any]:
         """Return what every kind of batch has: lengths, index, weight and, if known, label."""
-        label = events.events.get(_CLASS)
+        label, weight = events.events.get(_LABEL), events.events.get(_WEIGHT)
         return {
             "lengths": torch.from_numpy(events.lengths),
             "index": torch.from_numpy(index),
-            "weight": torch.ones(len(events)),
+            "weight": torch.ones(len(events)) if weight is None else torch.from_numpy(weight),
             "label": None if label is None else torch.from_numpy(label),
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class JetReading(Reading):
-    """Jets: the features, the cut, and how many particles of a jet count."""
+def reading_class(path: str) -> type[Reading]:
+    """Return the reading of a dotted path; raises ConfigError for any other class.
 
-    makes: ClassVar[type[JaggedBatch]] = ParticleBatch
-    features: FeatureList
-    max_particles: int
-
-    @property
-    def columns(self) -> list[str]:
-        """Branches to read."""
-        return list(dict.fromkeys([*self.features.columns, *self.selection.columns]))
-
-    def batch(
-        self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
-    ) -> tuple[ParticleBatch, Counts]:
-        """Return jets as one batch of particles."""
-        events, truncated = self.truncate(events)
-        made = self.features.compute(events, path)
-        batch = ParticleBatch(
-            **self.of_events(events, index),
-            features=torch.from_numpy(made.features),
-            types=torch.from_numpy(made.types),
-        )
-        return batch, Counts(0, 0, truncated, len(made.types), made.clipped)
-
-    def truncate(self, events: Events) -> tuple[Events, int]:
-        """Return the events with their first `max_particles` particles, and how many were cut."""
-        excess = int((events.lengths > self.max_particles).sum())
-        if excess == 0:
-            return events, 0
-        inside = np.arange(events.offsets[-1]) - np.repeat(events.offsets[:-1], events.lengths)
-        kept = inside < self.max_particles
-        particles = {name: column[kept] for name, column in events.particles.items()}
-        lengths = np.minimum(events.lengths, self.max_particles)
-        return Events(lengths, particles, events.events), excess
-
-    def count_names(self, counts: Counts) -> dict[str, Any]:
-        """Return plain numbers; clipped values by feature."""
-        names = self.features.names
-        clipped = np.broadcast_to(np.asarray(counts.clipped), len(names)).tolist()
-        return {
-            "events": counts.events,
-            "rejected_by_selection": counts.rejected,
-            "jets_truncated": counts.truncated,
-            "particles": counts.rows,
-            "values_clipped": dict(zip(names, clipped, strict=True)),
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageReading(Reading):
-    """Detector images: the cut, and whether training sees them rotated and mirrored.
-
-    shape: (channel, row, column) of an image: tracker, ECAL and HCAL, phi, eta.
+    A checkpoint names it too, and a checkpoint is a file that somebody sent: it is looked up in
+    this room and in modules that announce themselves as anomaly_hep.data, never elsewhere.
     """
-
-    makes: ClassVar[type[JaggedBatch]] = ImageBatch
-    augmentation: bool
-    shape: tuple[int, int, int] = (3, 72, 58)
-
-    @property
-    def columns(self) -> list[str]:
-        """Columns to read: the pixels that are not zero."""
-        pixels = ["hit_channel", "hit_row", "hit_column", "hit_energy"]
-        return [*pixels, *self.selection.columns]
-
-    def augment(self, events: Events, rng: np.random.Generator) -> Events:
-        """Return the images, each rotated and mirrored by chance (`data.augment`)."""
-        return rotated_and_mirrored(events, rng, self.shape[1:]) if self.augmentation else events
-
-    def batch(
-        self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
-    ) -> tuple[ImageBatch, Counts]:
-        """Return images as one batch of pixels."""
-        del path  # what the format has read is complete
-        _, rows, columns = self.shape
-        hits = events.particles
-        pixel = (hits["hit_channel"].astype(np.int64) * rows + hits["hit_row"]) * columns
-        batch = ImageBatch(
-            **self.of_events(events, index),
-            shape=self.shape,
-            pixel=torch.from_numpy(pixel + hits["hit_column"]),
-            energy=torch.from_numpy(hits["hit_energy"]),
+    module, _, name = path.rpartition(".")
+    found = getattr(importlib.import_module(module), name, None) if is_ours(module, "data") else 0
+    if not (isinstance(found, type) and issubclass(found, Reading)):
+        raise ConfigError(
+            f"data.reading={path} is no reading. Cure: name a class such as "
+            "anomaly_hep.data.particles.ParticleReading, or announce the module of your own by an "
+            "entry point 'anomaly_hep.data'"
         )
-        return batch, Counts(rows=len(pixel))
-
-    def count_names(self, counts: Counts) -> dict[str, Any]:
-        """Return plain numbers."""
-        return {
-            "events": counts.events,
-            "rejected_by_selection": counts.rejected,
-            "pixels": counts.rows,
-        }
+    return found
 
 
-def reading_of(settings: Mapping[str, Any]) -> Reading:
-    """Return how events are read under a module's hyper-parameters, as a checkpoint keeps them."""
-    make = reading_maker(settings["kind"])
-    return make(**{name: settings[name] for name in inspect.signature(make).parameters})
-
-
-def reading_maker(kind: str) -> Callable[..., Reading]:
-    """Return what makes a reading; its parameters are what `data` has of this kind alone."""
-    if kind not in _MAKERS:
-        raise ConfigError(f"data.kind={kind} does not exist. Cure: choose {' or '.join(_MAKERS)}")
-    return _MAKERS[kind]
-
-
-def _jets(
-    *,
-    selection: Mapping[str, Mapping[str, float]],
-    features: Mapping[str, Mapping[str, Any] | None],
-    max_particles: Count,
-) -> JetReading:
-    return JetReading(
-        selection=Selection(selection), features=FeatureList(features), max_particles=max_particles
-    )
-
-
-def _images(*, selection: Mapping[str, Mapping[str, float]], augmentation: bool) -> ImageReading:
-    return ImageReading(selection=Selection(selection), augmentation=augmentation)
-
-
-_MAKERS: Mapping[str, Callable[..., Reading]] = {"jets": _jets, "images": _images}
+def reading_of(path: str, inputs: Mapping[str, Any]) -> Reading:
+    """Return the reading of a dotted path with its keys; a key that it does not take is refused."""
+    taker = reading_class(path)
+    known = {f.name: f for f in fields(taker)}
+    for key in inputs:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise ConfigError(
+                f"data.{key} does not exist.{hint} Cure: beside what all data take, "
+                f"{taker.__name__} takes {', '.join(known)}"
+            )
+    for key, field in known.items():
+        if key not in inputs and field.default is field.default_factory is MISSING:
+            raise ConfigError(f"data.{key} is missing. Cure: {taker.__name__} needs it")
+    return taker(**inputs)

@@ -1,4 +1,4 @@
-"""Cuts on event branches, as `data.selection` lists them."""
+"""Bounds on event branches, as `data.selection` and `where` of a sample list them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from anomaly_hep.types import Events
 class Selection:
     """Keep events whose branches lie inside inclusive bounds: {branch: {min: a, max: b}}."""
 
-    def __init__(self, bounds: Mapping[str, Mapping[str, float]]) -> None:
+    def __init__(
+        self, bounds: Mapping[str, Mapping[str, float]], place: str = "data.selection"
+    ) -> None:
         for branch, cut in bounds.items():
             if not cut or set(cut) - {"min", "max"}:
                 raise ConfigError(
-                    f"data.selection.{branch} has {', '.join(cut) or 'nothing'}. "
+                    f"{place}.{branch} has {', '.join(cut) or 'nothing'}. "
                     "Cure: give it min, max or both"
                 )
         self.bounds = {branch: dict(cut) for branch, cut in bounds.items()}

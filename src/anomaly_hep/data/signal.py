@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from anomaly_hep.data.plan import Slice
+from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import ConfigError, MissingDataError
-from anomaly_hep.types import FileDescription
 
-Groups = Mapping[str, Sequence[str]]
+SignalGroups = Mapping[str, Sequence[str]]  # labels by the name of their group
 EVERY = "*"  # among the labels of a phase: all classes
 
 
@@ -39,7 +39,7 @@ def labelled_classes(
 
 
 def class_numbers(
-    signals: Sequence[str], classes: Sequence[str], background: str, groups: Groups | None
+    signals: Sequence[str], classes: Sequence[str], background: str, groups: SignalGroups | None
 ) -> dict[str, int]:
     """Return the number of each class for a classifier: 0 the background, then group by group.
 
@@ -72,8 +72,8 @@ def class_numbers(
 def drawn(
     share: float,
     background: int,
-    groups: Groups | None,
-    files: Callable[[str], list[FileDescription]],
+    groups: SignalGroups | None,
+    files: Callable[[str], list[SampleFile]],
     first: int,
 ) -> list[Slice]:
     """Return the first events of the groups' classes, `share` times `background` of each group.
@@ -97,13 +97,13 @@ def drawn(
     return parts
 
 
-def _first(files: Sequence[FileDescription], wanted: int, label: str) -> list[Slice]:
+def _first(files: Sequence[SampleFile], wanted: int, label: str) -> list[Slice]:
     """Return the first `wanted` events of files."""
     parts, left = [], wanted
     for file in files:
-        taken = min(left, file.entries)
+        taken = min(left, len(file))
         if taken:
-            parts.append(Slice(file.path, 0, taken, 0))
+            parts.append(Slice(file, 0, taken, 0))
         left -= taken
     if left:
         raise MissingDataError(

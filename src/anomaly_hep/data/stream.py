@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.feed import Feed
 from anomaly_hep.data.plan import Plan
-from anomaly_hep.data.reading import Counts, Reading
+from anomaly_hep.data.reading import Counts, Labels, Reading
 from anomaly_hep.errors import AnomalyHepError
 from anomaly_hep.types import Events
 
@@ -28,8 +28,8 @@ class _Pool:
 class _Pools(Dataset[_Pool | AnomalyHepError]):
     """Pools by (epoch, number): what a worker process makes."""
 
-    def __init__(self, plan: Plan, reading: Reading) -> None:
-        self.plan, self.reading = plan, reading
+    def __init__(self, plan: Plan, reading: Reading, labels: Labels | None) -> None:
+        self.plan, self.reading, self.labels = plan, reading, labels
 
     def __getitem__(self, key: tuple[int, int]) -> _Pool | AnomalyHepError:
         try:
@@ -40,12 +40,14 @@ class _Pools(Dataset[_Pool | AnomalyHepError]):
 
     def _pool(self, epoch: int, number: int) -> _Pool:
         slices, sizes = self.plan.pool(epoch, number)
-        events = Events.concatenate([self.reading.read(piece) for piece in slices])
+        events = Events.concatenate(
+            [self.reading.read(piece, labels=self.labels) for piece in slices]
+        )
         index = np.concatenate(
-            [np.arange(p.first, p.first + p.stop - p.start, dtype=np.int64) for p in slices]
+            [np.arange(p.first, p.first + len(p), dtype=np.int64) for p in slices]
         )
         order = self.plan.mixing(epoch, number, len(events))
-        passed = self.reading.selection.passed(events)[order]
+        passed = self.reading.cuts.passed(events)[order]
         sizes = _sizes_after(passed, sizes)
         order = order[passed]
         events = events.take(order)
@@ -91,6 +93,7 @@ class EventStream:
         *,
         workers: int = 0,
         restart: bool = False,
+        labels: Labels | None = None,
         counts: Counts | None = None,
         feed: Feed | None = None,
     ) -> None:
@@ -100,7 +103,7 @@ class EventStream:
         self.counts = Counts() if counts is None else counts
         self._counted = 0  # pools
         self._loader = DataLoader(
-            _Pools(plan, reading),
+            _Pools(plan, reading, labels),
             batch_size=None,
             sampler=_Order(self),
             num_workers=workers,

@@ -18,6 +18,7 @@ from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import Counts, Reading, reading_of
+from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import CheckpointError, ConfigError, NonFiniteError, in_one_line
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.compiled import replayed_outputs
@@ -25,7 +26,7 @@ from anomaly_hep.models.execution import Execution
 from anomaly_hep.models.fitted import FittedScore
 from anomaly_hep.models.loading import fitted_scores, model_class, read_checkpoint
 from anomaly_hep.models.outputs import EventOutputs
-from anomaly_hep.types import Events, FileDescription
+from anomaly_hep.types import Events
 
 CHUNK = 4096  # events read at a time
 
@@ -39,7 +40,8 @@ def load_model(path: Path) -> tuple[AnomalyModel, Reading]:
     try:
         model = model_class(content["anomaly_hep"]["model"])(**content["hyper_parameters"])
         model.load_state_dict(content["state_dict"])
-        reading = reading_of(content["datamodule_hyper_parameters"])
+        data = content["datamodule_hyper_parameters"]
+        reading = reading_of(data["reading"], data["inputs"])
     except Exception as error:  # whatever it holds, it is none of ours
         raise CheckpointError(
             f"{path} is no checkpoint of this version of the package "
@@ -108,16 +110,16 @@ class Scorer:
         return (*self.model.score_names, *self.fitted)
 
     def score_file(
-        self, file: FileDescription, columns: Sequence[str] = (), *, keep_rejected: bool = False
+        self, file: SampleFile, columns: Sequence[str] = (), *, keep_rejected: bool = False
     ) -> pd.DataFrame:
-        """Return event_id, file, entry, `columns` and every score_* of a file's events.
+        """Return event_id, file, entry, `columns` and every score_* of a sample's events in a file.
 
         Events that the selection rejects are left out and counted; with `keep_rejected` they stay,
         in their place, with missing scores.
         """
         parts = [self._empty(columns)]
-        for start in range(0, file.entries, CHUNK):
-            piece = Slice(file.path, start, min(start + CHUNK, file.entries), start)
+        for start in range(0, len(file), CHUNK):
+            piece = Slice(file, start, min(start + CHUNK, len(file)), start)
             parts.append(self._score(piece, tuple(columns), keep_rejected))
         return pd.concat([p for p in parts if len(p)] or parts, ignore_index=True)
 
@@ -136,10 +138,11 @@ class Scorer:
         chosen = np.flatnonzero(passed)
         found = self._outputs(events.take(chosen), piece, chosen)
         rows = np.arange(len(events)) if keep_rejected else chosen
+        entries = piece.file.numbers(piece.start, piece.stop)[rows]
         table: dict[str, Any] = {
-            "event_id": [f"{piece.path.stem}:{piece.start + row}" for row in rows],
+            "event_id": [f"{piece.path.stem}:{entry}" for entry in entries],
             "file": [str(piece.path)] * len(rows),
-            "entry": piece.start + rows,
+            "entry": entries,
         }
         table |= {name: events.events[name][rows].astype(np.float64) for name in columns}
         for name, values in found.items():
@@ -166,7 +169,8 @@ class Scorer:
             bad = np.flatnonzero(~np.isfinite(values))
             if len(bad):
                 raise NonFiniteError(
-                    f"{name} of {piece.path}, entry {piece.start + chosen[bad[0]]} is "
+                    f"{name} of {piece.path}, entry "
+                    f"{piece.file.numbers(piece.start, piece.stop)[chosen[bad[0]]]} is "
                     f"{values[bad[0]]} ({len(bad)} of {len(values)} events of this run). "
                     "Cure: train again with a lower learning rate, or look at that event"
                 )
@@ -203,7 +207,7 @@ class Scorer:
             for start in range(piece.start, piece.stop, CHUNK):
                 if read >= wanted:
                     break
-                chunk = Slice(piece.path, start, min(start + CHUNK, piece.stop), start)
+                chunk = Slice(piece.file, start, min(start + CHUNK, piece.stop), start)
                 events = self.reading.read(chunk)
                 events = events.take(np.flatnonzero(usable(self.reading, events)))
                 for batch in self._batches(events, piece.path, Counts()):
@@ -233,7 +237,7 @@ def usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:
 
     A jet without particles gives a network nothing to see, whatever the selection says.
     """
-    return reading.selection.passed(events) & (events.lengths > 0)
+    return reading.cuts.passed(events) & (events.lengths > 0)
 
 
 def write_fitted(
@@ -248,7 +252,7 @@ def write_fitted(
 
 
 def write_reconstructions(
-    scorer: Scorer, files: Sequence[tuple[str, FileDescription]], path: Path, *, events: int
+    scorer: Scorer, files: Sequence[tuple[str, SampleFile]], path: Path, *, events: int
 ) -> None:
     """Write the first `events` of each (label, file) as they are and as the model gives them back.
 
@@ -258,7 +262,7 @@ def write_reconstructions(
     parts: dict[str, list[np.ndarray]] = {}
     form = ""
     for label, file in files:
-        piece = Slice(file.path, 0, min(events, file.entries), 0)
+        piece = Slice(file, 0, min(events, len(file)), 0)
         read = scorer.reading.read(piece)
         read = read.take(np.flatnonzero(usable(scorer.reading, read)))
         batch, _ = scorer.reading.batch(read, np.arange(len(read)), file.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,6 @@ from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.layout import Layout
 from anomaly_hep.types import Events, FileDescription
 
-PUBLISHED_SPLITS = {"train": "train_100M", "val": "val_5M", "test": "test_20M"}
 HEAD_BYTES = 1024
 
 
@@ -101,36 +99,32 @@ def _recognise(path: Path) -> Format:
     raise BadFileError(path, problem, cure=f"give one of {known}")
 
 
-def find_files(directory: Path, split: str, prefix: str) -> list[Path]:
-    """Return the files `<prefix>_<numbers>.*` of a split (train, val or test), sorted.
+def find_files(places: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
+    """Return the files that match the patterns, in the one of the places that has some.
 
-    They are looked for in <directory>/<split> as simulated, and in <directory>/train_100M (val_5M,
-    test_20M) or <directory>/Pythia/train_100M as published. Raises MissingDataError where there are
-    none, and ConfigError where two of these places have some.
+    They come in the order of the patterns, sorted by name within each; hidden files, which are
+    half written, do not count. Raises MissingDataError where there are none, and ConfigError where
+    two of the places have some.
     """
-    if split not in PUBLISHED_SPLITS:
-        raise ConfigError(f"no split '{split}': choose from {', '.join(PUBLISHED_SPLITS)}")
-    published = PUBLISHED_SPLITS[split]
-    places = [directory / split, directory / published, directory / "Pythia" / published]
-    found = {place: _numbered(place, prefix) for place in places}
+    found = {place: _matching(place, patterns) for place in places}
     full = [place for place in places if found[place]]
+    names = ", ".join(patterns)
     if len(full) > 1:
         raise ConfigError(
-            f"{prefix} files are in both {full[0]} and {full[1]}: keep simulated and published data"
-            " in separate directories (data.dir)"
+            f"{names} is in both {full[0]} and {full[1]}. Cure: keep simulated and published data "
+            "in separate directories (data.dir)"
         )
     if not full:
-        looked = ", ".join(str(place) for place in places)
         raise MissingDataError(
-            f"no files {prefix}_NNN.* for the split '{split}'; looked in {looked}. Cure: set"
-            " data.dir, fetch the published files, or let them be simulated"
-            " (data.if_missing=simulate)"
+            f"no file {names}; looked in {', '.join(map(str, places))}. Cure: set data.dir, fetch "
+            "the published files, or let them be simulated (data.if_missing=simulate)"
         )
     return found[full[0]]
 
 
-def _numbered(place: Path, prefix: str) -> list[Path]:
-    """Return the files of a class: its prefix and one number or more, `_8` or `_104_8`."""
-    numbers = re.compile(re.escape(prefix) + r"(_\d+)+")
-    paths = place.glob(f"{prefix}_*") if place.is_dir() else ()
-    return sorted(p for p in paths if numbers.fullmatch(p.stem) and p.is_file())
+def _matching(place: Path, patterns: Sequence[str]) -> list[Path]:
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        paths = (path for path in place.glob(pattern) if not path.name.startswith("."))
+        found |= dict.fromkeys(sorted(path for path in paths if path.is_file()))
+    return list(found)

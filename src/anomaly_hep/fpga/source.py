@@ -118,13 +118,14 @@ class Source:
             return [(self.background, p) for p in _limited(self.module.parts(split), limit)]
         found = []
         for label in self.module.classes:
-            whole = [Slice(f.path, 0, f.entries, 0) for f in self.module.files("test", label)]
+            whole = [Slice(f, 0, len(f), 0) for f in self.module.files("test", label)]
             found += [(label, p) for p in _limited(whole, settings.test_events)]
         return found
 
     def summary(self) -> ModelSummary:
         """Return what fpga.json says of the model and of the events."""
-        files = [f for label in self.module.classes for f in self.module.files("test", label)]
+        labels = self.module.classes
+        files = [f.description for label in labels for f in self.module.files("test", label)]
         origin, generator = origin_of(files, self.module.test_directory)
         return ModelSummary(
             checkpoint=str(self.checkpoint),
@@ -151,6 +152,6 @@ def _limited(parts: list[Slice], limit: int) -> list[Slice]:
     for part in parts:
         stop = min(part.stop, part.start + left)
         if stop > part.start:
-            kept.append(Slice(part.path, part.start, stop, part.first))
+            kept.append(Slice(part.file, part.start, stop, part.first))
             left -= stop - part.start
     return kept

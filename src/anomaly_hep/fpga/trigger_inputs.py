@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from anomaly_hep.data.batch import ParticleBatch
 from anomaly_hep.data.features import PARTICLE_TYPES
+from anomaly_hep.data.particles import ParticleReading
 from anomaly_hep.data.plan import Slice
-from anomaly_hep.data.reading import JetReading, Reading
+from anomaly_hep.data.reading import Reading
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.scores import usable
 from anomaly_hep.fpga.integers import Port
@@ -67,8 +68,8 @@ def input_ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -
 
     Raises ConfigError for a feature that the model never saw.
     """
-    assert isinstance(reading, JetReading)
-    known = {feature.name: feature for feature in reading.features.features}
+    assert isinstance(reading, ParticleReading)
+    known = {feature.name: feature for feature in reading.feature_list.features}
     unknown = sorted(set(ranges) - set(known))
     if unknown:
         raise ConfigError(
@@ -93,7 +94,7 @@ def read_jets(
     constituents: int,
 ) -> Jets:
     """Return the jets of labelled parts of files that the model's selection keeps."""
-    assert isinstance(reading, JetReading)
+    assert isinstance(reading, ParticleReading)
     if not parts:
         raise ConfigError(
             "no events were asked for. Cure: fpga.training_events and fpga.test_events above 0"
@@ -101,14 +102,14 @@ def read_jets(
     found: list[tuple[np.ndarray, ...]] = []
     for label, part in parts:
         for start in range(part.start, part.stop, _CHUNK):
-            piece = Slice(part.path, start, min(start + _CHUNK, part.stop), start)
+            piece = Slice(part.file, start, min(start + _CHUNK, part.stop), start)
             events = reading.read(piece)
             kept = np.flatnonzero(usable(reading, events))
             batch, _ = reading.batch(events.take(kept), kept, part.path)
             with torch.inference_mode():
                 full = model.encoder_score(batch)
                 few = model.encoder_score(with_hardest(batch, constituents))
-            inputs = _inputs(batch, reading.features.names, ports, constituents)
+            inputs = _inputs(batch, reading.feature_list.names, ports, constituents)
             labels = np.full(len(kept), label)
             found.append((labels, inputs.numpy(), full.numpy(), few.numpy()))
     return Jets(*(np.concatenate(columns) for columns in zip(*found, strict=True)))

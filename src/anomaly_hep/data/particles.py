@@ -1,0 +1,82 @@
+"""Events of particles as batches: which features a network sees, and of how many particles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from anomaly_hep.bounds import Count
+from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
+from anomaly_hep.data.features import FeatureList
+from anomaly_hep.data.reading import Counts, Reading
+from anomaly_hep.types import Events
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticleReading(Reading):
+    """Particles of jets.
+
+    features: name: {center, scale, clip}, see `data.features`. max_particles: those of an event
+    that count, in the file's order.
+    """
+
+    makes: ClassVar[type[JaggedBatch]] = ParticleBatch
+    features: Mapping[str, Mapping[str, Any] | None]
+    max_particles: Count
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.feature_list  # features that do not exist are refused here
+
+    @cached_property
+    def feature_list(self) -> FeatureList:
+        """The features."""
+        return FeatureList(self.features)
+
+    @property
+    def columns(self) -> list[str]:
+        """Branches to read."""
+        return list(dict.fromkeys([*self.feature_list.columns, *self.cuts.columns]))
+
+    def batch(
+        self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
+    ) -> tuple[ParticleBatch, Counts]:
+        """Return events as one batch of particles."""
+        events, truncated = self.truncate(events)
+        made = self.feature_list.compute(events, path)
+        batch = ParticleBatch(
+            **self.of_events(events, index),
+            features=torch.from_numpy(made.features),
+            types=torch.from_numpy(made.types),
+        )
+        return batch, Counts(0, 0, truncated, len(made.types), made.clipped)
+
+    def truncate(self, events: Events) -> tuple[Events, int]:
+        """Return the events with their first `max_particles` particles, and how many were cut."""
+        excess = int((events.lengths > self.max_particles).sum())
+        if excess == 0:
+            return events, 0
+        inside = np.arange(events.offsets[-1]) - np.repeat(events.offsets[:-1], events.lengths)
+        kept = inside < self.max_particles
+        particles = {name: column[kept] for name, column in events.particles.items()}
+        lengths = np.minimum(events.lengths, self.max_particles)
+        return Events(lengths, particles, events.events), excess
+
+    def count_names(self, counts: Counts) -> dict[str, Any]:
+        """Return plain numbers; clipped values by feature."""
+        names = self.feature_list.names
+        clipped = np.broadcast_to(np.asarray(counts.clipped), len(names)).tolist()
+        return {
+            "events": counts.events,
+            "rejected_by_selection": counts.rejected,
+            "jets_truncated": counts.truncated,
+            "particles": counts.rows,
+            "values_clipped": dict(zip(names, clipped, strict=True)),
+        }

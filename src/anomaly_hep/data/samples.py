@@ -1,0 +1,165 @@
+"""Samples as a data set's yaml lists them, and the events of files that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from anomaly_hep.data.selection import Selection
+from anomaly_hep.errors import BadFileError, ConfigError
+from anomaly_hep.formats.checks import FIX_VALUES
+from anomaly_hep.formats.files import format_of
+from anomaly_hep.types import Events, FileDescription, Sample
+
+SPLITS = ("train", "val", "test")
+_AT_ONCE = 4096  # entries that are looked through, or read for the sake of some of them
+
+
+@dataclass(frozen=True, eq=False)
+class SampleFile:
+    """Those events of one file that belong to a sample.
+
+    entries: the numbers of these events in the file, rising; None for all of them.
+    """
+
+    description: FileDescription
+    sample: Sample
+    entries: Int64[np.ndarray, " event"] | None = None
+
+    def __len__(self) -> int:
+        return self.description.entries if self.entries is None else len(self.entries)
+
+    @staticmethod
+    def whole(description: FileDescription) -> SampleFile:
+        """Return all events of a file of which no sample is known."""
+        return SampleFile(description, Sample("", ()))
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.description.path
+
+    def numbers(self, start: int, stop: int) -> Int64[np.ndarray, " event"]:
+        """Return the numbers in the file of the events `start` to `stop`."""
+        return np.arange(start, stop) if self.entries is None else self.entries[start:stop]
+
+    def read(self, start: int, stop: int, columns: Sequence[str]) -> Events:
+        """Return the events `start` to `stop`, checked, with exactly the `columns`."""
+        read = format_of(self.path).read
+        if self.entries is None or start == stop:
+            return read(self.path, start, stop, columns)
+        chosen = self.entries[start:stop]
+        # few events of many are not worth the memory of all that lie between them
+        groups = np.split(chosen, np.flatnonzero(np.diff(chosen // _AT_ONCE)) + 1)
+        parts = []
+        for group in groups:
+            first, last = int(group[0]), int(group[-1]) + 1
+            events = read(self.path, first, last, columns)
+            whole = len(group) == last - first
+            parts.append(events if whole else events.take(group - first))
+        return Events.concatenate(parts)
+
+
+def samples_of(
+    listed: Mapping[str, Mapping[str, Mapping[str, Any]]], weight: str | None
+) -> dict[str, dict[str, Sample]]:
+    """Return the samples of each split by label, as `data.samples` lists them.
+
+    `weight` is the column with the weights of those that name none. Raises ConfigError for a split
+    or a key that does not exist and for values that cannot be.
+    """
+    for split in listed:
+        if split not in SPLITS:
+            raise ConfigError(
+                f"data.samples.{split} does not exist. Cure: the splits are {', '.join(SPLITS)}"
+            )
+    return {
+        split: {
+            label: _sample(f"data.samples.{split}.{label}", label, {"weight": weight, **keys})
+            for label, keys in listed.get(split, {}).items()
+        }
+        for split in SPLITS
+    }
+
+
+def _sample(place: str, label: str, keys: Mapping[str, Any]) -> Sample:
+    known = [f.name for f in fields(Sample) if f.name != "label"]
+    for key in keys:
+        if key not in known:
+            raise ConfigError(
+                f"{place}.{key} does not exist. Cure: a sample has {', '.join(known)}"
+            )
+    files = keys.get("files", ())
+    patterns = (files,) if isinstance(files, str) else tuple(files)
+    if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ConfigError(f"{place}.files={files}. Cure: give a pattern, or a list of them")
+    edges = tuple(keys.get("entries") or (0.0, 1.0))
+    if len(edges) != 2 or not 0 <= edges[0] < edges[1] <= 1:
+        raise ConfigError(
+            f"{place}.entries={list(edges)}. Cure: give two shares of the events, rising from 0 to "
+            "1"
+        )
+    where = keys.get("where") or {}
+    Selection(where, f"{place}.where")  # refuses what are no bounds
+    return Sample(label, patterns, where, (float(edges[0]), float(edges[1])), keys["weight"])
+
+
+def sample_file(described: FileDescription, sample: Sample) -> SampleFile:
+    """Return the events of a file that lie within the sample's bounds; their weights are checked.
+
+    Raises BadFileError for a weight that is negative or not a number.
+    """
+    columns = [*sample.where, *([sample.weight] if sample.weight else [])]
+    if not columns:
+        return SampleFile(described, sample)
+    bounds, found = Selection(sample.where), [np.zeros(0, np.int64)]
+    for start, events in _whole(described, columns):
+        passed = bounds.passed(events)
+        if sample.weight and (bad := passed & (events.events[sample.weight] < 0)).any():
+            row = int(bad.argmax())
+            raise BadFileError(
+                described.path,
+                f"the weight {events.events[sample.weight][row]} is below 0: no mean and no ROC "
+                "exists for it",
+                branch=sample.weight,
+                entry=start + row,
+                cure=FIX_VALUES,
+            )
+        found.append(start + np.flatnonzero(passed))
+    return SampleFile(described, sample, np.concatenate(found) if sample.where else None)
+
+
+def share_of(files: Sequence[SampleFile], edges: tuple[float, float]) -> list[SampleFile]:
+    """Return the part of the files' events between two shares of their number, in file order.
+
+    Files without any event of it are left out.
+    """
+    total = sum(map(len, files))
+    begin, end = (round(edge * total) for edge in edges)
+    kept, before = [], 0
+    for file in files:
+        start, stop = max(begin - before, 0), min(end - before, len(file))
+        before += len(file)
+        if edges == (0.0, 1.0) or (start == 0 and stop == len(file)):
+            kept.append(file)
+        elif start < stop:
+            kept.append(SampleFile(file.description, file.sample, file.numbers(start, stop)))
+    return kept
+
+
+def _whole(described: FileDescription, columns: list[str]) -> Iterator[tuple[int, Events]]:
+    """Yield columns of a whole file part by part, with the number of each part's first event."""
+    path = described.path
+    for start in range(0, described.entries, _AT_ONCE):
+        stop = min(start + _AT_ONCE, described.entries)
+        events = format_of(path).read(path, start, stop, columns)
+        for name in columns:
+            if name not in events.events:
+                cure = "name a column with one number per event"
+                raise BadFileError(path, "it holds a list per event", branch=name, cure=cure)
+        yield start, events
