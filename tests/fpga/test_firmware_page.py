@@ -40,7 +40,7 @@ def test_the_page_says_what_was_found_and_loads_nothing(tmp_path: Path) -> None:
     assert page.sources == ["data:image/png;base64,cGljdHVyZQ=="]
     for words in (
         "Toy in firmware", "exactly equal to the quantised model", "4,000 QCD and 2,000 signal",
-        "16 × 1", "ufixed&lt;20,8&gt;", "51,498", "timing\nis not closed", "31.2",
+        "16 × 1", "ufixed&lt;20,8&gt;", "51,498", "timing is not closed", "31.2",
         "0.00625", "&#34;threshold&#34;: 5123",
     ):  # fmt: skip
         assert words in text, words

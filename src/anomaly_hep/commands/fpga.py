@@ -18,7 +18,7 @@ from anomaly_hep.configuration import compose
 from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.ensembles import find_runs
 from anomaly_hep.fpga.design_settings import DesignSettings
-from anomaly_hep.fpga.proof_tables import console_tables
+from anomaly_hep.fpga.proof_tables import proof, resources
 from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import digest, hold
@@ -52,8 +52,9 @@ def run(settings: FirmwareSettings) -> None:
             steps = Steps(path, console)
             build(config, design, path, steps.timed, steps.seconds)
             directory.finish({})
-        for part in console_tables(FirmwareSummary.read(path / "fpga.json"), console.width):
-            console.print(part)
+        summary = FirmwareSummary.read(path / "fpga.json")
+        console.print(proof(summary))
+        console.print(resources(summary))
         console.print(f"report: {path / 'report.html'}", soft_wrap=True)
 
 

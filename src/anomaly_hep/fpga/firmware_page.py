@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anomaly_hep.evaluate.cells import Cell, percent
 from anomaly_hep.evaluate.render import page
-from anomaly_hep.fpga import proof_tables
+from anomaly_hep.fpga.proof_tables import efficiencies, proof, resources
 from anomaly_hep.fpga.summary import FirmwareSummary
 
 _CAPTIONS = {
@@ -26,9 +26,7 @@ def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
         summary=summary,
         compared=[stage for stage in summary.stages if stage.equal is not None],
         cards=_cards(summary),
-        proof=proof_tables.proof(summary),
-        efficiencies=proof_tables.efficiencies(summary),
-        resources=proof_tables.resources(summary),
+        tables=[proof(summary), efficiencies(summary), resources(summary)],
         figures={path: caption for path, caption in figures.items() if path.exists()},
         json=summary.to_json(),
     )
