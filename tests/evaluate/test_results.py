@@ -75,8 +75,9 @@ def test_words_come_from_model_paper_and_files(tmp_path):
     assert results.title("unknown") == results.axis("unknown") == "unknown"
     assert results.data.title == "JetClass (simulated)"
     assert results.data.event_noun == "jets"
-    assert results.score_order == ["kl", "chamfer", "total"]
-    assert results.baseline_order == ["n_subjettiness", "soft_drop_mass", "multiplicity"]
+    assert results.sections["scores"] == ["kl", "chamfer", "total"]
+    assert results.sections["baselines"] == [b.name for b in results.paper.baselines]
+    assert results.names == ["kl", "chamfer", "total", *results.sections["baselines"]]
 
 
 @pytest.mark.parametrize(

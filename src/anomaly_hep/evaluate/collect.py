@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -53,28 +54,6 @@ class OverSeeds:
         return OverSeeds(Interval(mean, mean - down, mean + up), float(value.std(ddof=1)))
 
 
-@dataclass(frozen=True)
-class _Line:
-    """Everything about one score or baseline of an ensemble for one signal and metric."""
-
-    ensemble: str
-    data: str
-    seeds: str
-    section: str
-    score: str
-    signal: str
-    metric: str
-    runs: int
-    found: OverSeeds
-
-    @property
-    def flat(self) -> dict[str, Any]:
-        """The line as a row of collected.csv."""
-        mean, low, high = self.found.interval or (None, None, None)
-        numbers = {"mean": mean, "low": low, "high": high, "seed_spread": self.found.seed_spread}
-        return {key: value for key, value in vars(self).items() if key != "found"} | numbers
-
-
 def collect(directory: Path) -> ResultTable:
     """Return the table of all finished runs below a directory and write it there.
 
@@ -104,15 +83,14 @@ def collect(directory: Path) -> ResultTable:
         by_data.setdefault(name, []).append(ensemble)
     for members in by_data.values():
         remarks += _figures(directory, members)
-    lines = {ensemble.name: list(_lines(ensemble)) for ensemble in ensembles}
     tables = [
-        _table(metric, members, lines, f"{name}: " if len(by_data) > 1 else "")
+        _table(metric, members, f"{name}: " if len(by_data) > 1 else "")
         for name, members in by_data.items()
         for metric in members[0].results.paper.headlines
     ]
     table = joined(tables)
     table = replace(table, remarks=[*table.remarks, *remarks])
-    flat = [line.flat for ensemble in ensembles for line in lines[ensemble.name]]
+    flat = [line for ensemble in ensembles for line in _flat(ensemble)]
     write_text(directory / "collected.md", to_markdown(table))
     write_text(directory / "collected.csv", pd.DataFrame(flat).to_csv(index=False))
     content = {
@@ -126,32 +104,34 @@ def collect(directory: Path) -> ResultTable:
     return table
 
 
-def _lines(ensemble: Ensemble) -> Iterator[_Line]:
-    """Yield a line for each score or baseline, signal (or mean over a group) and metric."""
+def _over_seeds(ensemble: Ensemble, name: str, metric: Metric) -> dict[str, OverSeeds]:
+    """Return one metric of a score or baseline by signal and by mean over a group."""
     results = ensemble.results
-    about = (ensemble.name, results.data.title, " ".join(str(run.seed) for run in ensemble.runs))
-    means = [MEAN + group for group in results.data.measured_groups]
-    sections = {"scores": results.score_order, "baselines": results.baseline_order}
-    for section, names in sections.items():
-        for name in names:
-            for signal in [*results.signals, *means]:
-                for metric in results.paper.averaged if signal in means else results.paper.metrics:
-                    cells = [r.files.results.cells(name, metric.key) for r in ensemble.runs]
-                    found = OverSeeds.of([cell.get(signal) for cell in cells])
-                    yield _Line(*about, section, name, signal, metric.key, len(cells), found)
+    cells = [run.files.results.cells(name, metric.key) for run in ensemble.runs]
+    groups = results.data.measured_groups if metric in results.paper.averaged else ()
+    signals = [*results.signals, *(MEAN + group for group in groups)]
+    return {signal: OverSeeds.of([cell.get(signal) for cell in cells]) for signal in signals}
 
 
-def _table(
-    metric: Metric,
-    ensembles: Sequence[Ensemble],
-    lines: Mapping[str, Sequence[_Line]],
-    data: str,
-) -> ResultTable:
+def _flat(ensemble: Ensemble) -> Iterator[dict[str, Any]]:
+    """Yield a row of collected.csv for each score or baseline, metric and signal."""
+    results, seeds = ensemble.results, [str(run.seed) for run in ensemble.runs]
+    about = {"ensemble": ensemble.name, "data": results.data.title, "seeds": " ".join(seeds)}
+    for section, names in results.sections.items():
+        for name, metric in product(names, results.paper.metrics):
+            what = {"section": section, "score": name, "metric": metric.key, "runs": len(seeds)}
+            for signal, found in _over_seeds(ensemble, name, metric).items():
+                mean, low, high = found.interval or (None, None, None)
+                numbers = {"mean": mean, "low": low, "high": high, "seed_spread": found.seed_spread}
+                yield about | what | {"signal": signal} | numbers
+
+
+def _table(metric: Metric, ensembles: Sequence[Ensemble], data: str) -> ResultTable:
     first = ensembles[0].results
     rows: list[Row] = []
     published: dict[str, PublishedRow] = {}
     for ensemble in ensembles:
-        for _, block in _rows(ensemble, lines[ensemble.name], metric, "scores"):
+        for _, block in _rows(ensemble, metric, "scores"):
             rows += block
         shown = ensemble.runs[0].files.published
         published |= {row.title: row for row in shown if row.metric == metric.key}
@@ -171,17 +151,15 @@ def _table(
     ]
     if all(len(ensemble.runs) == 1 for ensemble in ensembles):
         remarks.insert(1, first.paper.one_training)
-    rows += _baselines(ensembles, lines, metric)
+    rows += _baselines(ensembles, metric)
     return ResultTable(data + metric.title, column_blocks(every, metric), rows, remarks)
 
 
-def _baselines(
-    ensembles: Sequence[Ensemble], lines: Mapping[str, Sequence[_Line]], metric: Metric
-) -> Iterator[Row]:
+def _baselines(ensembles: Sequence[Ensemble], metric: Metric) -> Iterator[Row]:
     """Yield the baselines' rows, once for all models that were tested on the same events."""
     found: dict[tuple[str, ...], tuple[list[Row], Ensemble]] = {}
     for ensemble in ensembles:
-        for name, block in _rows(ensemble, lines[ensemble.name], metric, "baselines"):
+        for name, block in _rows(ensemble, metric, "baselines"):
             numbers = (name, *map(str, block[0].cells.values()))
             found.setdefault(numbers, (block, ensemble))
     times = Counter(block[0].name for block, _ in found.values())
@@ -192,19 +170,12 @@ def _baselines(
         yield from beside
 
 
-def _rows(
-    ensemble: Ensemble, lines: Sequence[_Line], metric: Metric, section: str
-) -> Iterator[tuple[str, list[Row]]]:
+def _rows(ensemble: Ensemble, metric: Metric, section: str) -> Iterator[tuple[str, list[Row]]]:
     """Yield the rows of each score or baseline: its numbers, their spread, published ones."""
     results, number = ensemble.results, len(ensemble.runs)
     published = [r for r in ensemble.runs[0].files.published if r.metric == metric.key]
-    names = results.score_order if section == "scores" else results.baseline_order
-    for name in names:
-        found = {
-            line.signal: line.found
-            for line in lines
-            if (line.score, line.section, line.metric) == (name, section, metric.key)
-        }
+    for name in results.sections[section]:
+        found = _over_seeds(ensemble, name, metric)
         cells = {s: percent(*one.interval) for s, one in found.items() if one.interval}
         title = results.title(name)
         if section == "scores":

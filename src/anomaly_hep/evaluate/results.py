@@ -145,16 +145,17 @@ class Results:
         return self.paper.ordered(set(self.data.events) - {self.data.background})
 
     @property
-    def score_order(self) -> list[str]:
-        """The default score, then the others as the model lists them."""
+    def sections(self) -> dict[str, list[str]]:
+        """The default score, the others as the model lists them; baselines as the paper does."""
         known = [name for name in self.model.scores if name in self.scores]
-        others = sorted(set(self.scores) - set(known))
-        return sorted([*known, *others], key=lambda name: name != self.default_score)
+        scores = [self.default_score, *known, *sorted(self.scores)]
+        baselines = [one.name for one in self.paper.baselines if one.name in self.baselines]
+        return {"scores": list(dict.fromkeys(scores)), "baselines": baselines}
 
     @property
-    def baseline_order(self) -> list[str]:
-        """The baselines as the paper lists them."""
-        return [one.name for one in self.paper.baselines if one.name in self.baselines]
+    def names(self) -> list[str]:
+        """Every score and baseline, in the order to show them."""
+        return [name for names in self.sections.values() for name in names]
 
     def of(self, name: str) -> Mapping[str, Measured]:
         """Return what was measured of a score or baseline, by signal."""

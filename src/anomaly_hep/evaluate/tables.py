@@ -155,8 +155,7 @@ def rows_beside(published: Sequence[PublishedRow], name: str) -> Iterator[Row]:
 
 def _rows(results: Results, metric: Metric, published: Sequence[PublishedRow]) -> Iterator[Row]:
     """Yield our rows, below each the published one of the same score, and then the others."""
-    shown = {"scores": results.score_order, "baselines": results.baseline_order}
-    for section, names in shown.items():
+    for section, names in results.sections.items():
         for name in names:
             cells = {key: percent(*found) for key, found in results.cells(name, metric.key).items()}
             yield Row(results.title(name), section, cells, chosen=name == results.default_score)

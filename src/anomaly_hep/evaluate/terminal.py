@@ -59,17 +59,19 @@ class _Block:
         most = width - max(widths, default=0) - 2
         names = [_wrapped(self.say(row.name), most) for row in self.table.rows]
         left = max((len(line) for name in names for line in name), default=0)
-        parts = next(
+        each = next(
             (
-                cut
-                for number in range(1, len(columns) + 1)
-                for cut in [_cut(len(columns), number)]
-                if all(left + sum(w + 2 for w in widths[a:b]) <= width for a, b in cut)
+                each
+                for each in (ceil(len(columns) / parts) for parts in range(1, len(columns) + 1))
+                if all(
+                    left + sum(w + 2 for w in widths[start : start + each]) <= width
+                    for start in range(0, len(columns), each)
+                )
             ),
-            _cut(len(columns), len(columns)),
+            1,
         )
-        for start, stop in parts:
-            yield self._part(columns[start:stop], names)
+        for start in range(0, len(columns), each):
+            yield self._part(columns[start : start + each], names)
             yield Text()
 
     def _width(self, column: Column) -> int:
@@ -89,20 +91,11 @@ class _Block:
             part.add_column(self.say(column.heading), justify="right", no_wrap=True)
         rows = self.table.rows
         for i, (row, name) in enumerate(zip(rows, names, strict=True)):
-            following = i + 1
-            ends = following == len(rows) or (
-                self.table.section(following) != self.table.section(i)
-            )
+            ends = i + 1 == len(rows) or self.table.section(i + 1) != self.table.section(i)
             style = "bold" if row.chosen else "dim" if row.section == "published" else ""
             texts = [Text(self._cell(row, column)) for column in columns]
             part.add_row(Text("\n".join(name)), *texts, end_section=ends, style=style)
         return part
-
-
-def _cut(length: int, parts: int) -> list[tuple[int, int]]:
-    """Return where a sequence is cut into parts of at most one element's difference."""
-    each = ceil(length / max(parts, 1))
-    return [(start, min(start + each, length)) for start in range(0, length, max(each, 1))]
 
 
 def _wrapped(name: str, most: int) -> list[str]:

@@ -96,7 +96,7 @@ def score_histograms(
     All are of area 1; the signals of a group count alike, however many events they have. The
     outermost bins hold what lies beyond them.
     """
-    names, columns = [*results.score_order, *results.baseline_order], 4
+    names, columns = results.names, 4
     rows = -(-len(names) // columns)
     with house_style():
         figure = Figure(figsize=(2.7 * columns, 2.2 * rows + 0.9))

@@ -129,7 +129,7 @@ def score_colours(results: Results) -> dict[str, str]:
         for names, palette in ((results.scores, _SCORES), (results.baselines, _BASELINES))
         for i, name in enumerate(sorted(names))
     }
-    return {name: colours[name] for name in (*results.score_order, *results.baseline_order)}
+    return {name: colours[name] for name in results.names}
 
 
 def logarithmic(axis: Axis) -> None:
