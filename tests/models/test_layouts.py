@@ -6,13 +6,14 @@ import copy
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -34,6 +35,7 @@ LENGTHS = st.one_of(
     st.lists(st.integers(0, 40), min_size=1, max_size=7),
     st.sampled_from([[1], [0, 3], [128], [5, 0, 0], [0], [128, 1, 0, 17]]),
 )
+RTOL = 1e-4
 # a wait for the device, or a shape that depends on values
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "bincount", "is_nonzero")
 
@@ -91,10 +93,40 @@ def test_both_layouts_compute_the_same(
     one, other = step(model, batch), step(model, slotted)
     for what, values in one.items():
         assert set(values) == set(other[what])
-        # rounding errors are of the size of the numbers that were added, not of their sum
-        scale = max((float(v.abs().max()) for v in values.values() if v.numel()), default=0.0)
+        if what == "gradients" and not close(values, other[what]):
+            assume(gradients_are_continuous(model, batch))
         for name, value in values.items():
-            torch.testing.assert_close(value, other[what][name], rtol=1e-4, atol=3e-5 * scale)
+            torch.testing.assert_close(value, other[what][name], rtol=RTOL, atol=tolerance(values))
+
+
+def tolerance(values: Mapping[str, Tensor]) -> float:
+    """Rounding errors are of the size of the numbers that were added, not of their sum."""
+    return 3e-5 * max((float(v.abs().max()) for v in values.values() if v.numel()), default=0.0)
+
+
+def close(values: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    atol = tolerance(values)
+    return all(torch.allclose(others[n], v, rtol=RTOL, atol=atol) for n, v in values.items())
+
+
+def gradients_are_continuous(model: Any, batch: ParticleBatch) -> bool:
+    """Whether a change of the events by a little more than rounding changes no gradient by more.
+
+    Where an activation stands at the kink of its leaky ReLU, or two partners of a particle are
+    equally near, rounding decides which of two gradients is computed, and both are right.
+    """
+    here, *near = (
+        step(model, replace(batch, features=batch.features * (1 + small)))["gradients"]
+        for small in (0.0, 2e-6, -2e-6)
+    )
+    return all(close(here, there) for there in near)
+
+
+def test_gradients_at_a_kink_are_known_as_such() -> None:
+    model = small_model("setvae", "transformer", "false")
+    # in this batch an activation of the encoder is 0 to rounding
+    assert not gradients_are_continuous(model, random_batch([13, 40, 25], seed=747))
+    assert gradients_are_continuous(model, random_batch([13, 40, 25], seed=1))
 
 
 def test_a_slotted_batch_holds_every_event_in_its_rows() -> None:
