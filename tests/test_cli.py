@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from anomaly_hep import cli
+from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import DIRECTORY, alternatives, compose
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.settings import settings_of
 from tests import runs
 
 FILES = ("checkpoint=a.ckpt", "input=b.root", "output=c.parquet")

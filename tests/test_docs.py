@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from anomaly_hep import cli
+from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import alternatives, compose
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.settings import settings_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]

@@ -10,12 +10,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from anomaly_hep.checking import model_settings, settings_of
 from anomaly_hep.commands.train import make_data, make_model
 from anomaly_hep.evaluate.paper import paper_of
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.flows import FLOWS
 from anomaly_hep.models.layers.trigger import FLAG_RANGE, TriggerEncoder
-from anomaly_hep.settings import settings_of
 from anomaly_hep.signatures import built
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -53,9 +53,12 @@ def test_every_option_composes_and_its_model_can_be_built(group: str, option: st
     # data of images need a model of images
     beside = {"data=darkshowers": ["model=codae"]}.get(f"{group}={option}", [])
     config = _compose("train", f"{group}={option}", *beside)
-    assert settings_of("train", config)
-    assert make_model(config).parameter_counts()["total"] > 0
-    assert make_data(config).reading.columns
+    settings = settings_of("train", config)
+    model, data = make_model(settings.model), make_data(settings.data, settings.seed)
+    assert model.parameter_counts()["total"] > 0
+    model.check_phases()
+    data.check(model)
+    assert data.reading.columns
 
 
 @pytest.mark.parametrize("option", FIRMWARE)
@@ -106,4 +109,4 @@ def test_choices_of_the_command_line_compose() -> None:
     assert config["model"]["beta"] == 0.5
     fewer = _compose("train", "~data.features.delta_r", "+data.features.tanh_d0={}")
     assert fewer["model"]["features"][-1] == "tanh_d0"
-    assert make_model(fewer).parameter_counts()["total"] == 205_155
+    assert make_model(model_settings(fewer["model"])).parameter_counts()["total"] == 205_155

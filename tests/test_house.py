@@ -21,6 +21,7 @@ AROUND = {
     "api",
     "callbacks",
     "catalogue",
+    "checking",
     "configuration",
     "dashboards",
     "fitting",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from rich.console import Console
 from anomaly_hep.commands.simulate import ensure
 from anomaly_hep.errors import MissingDataError, SimulationError
 from anomaly_hep.formats import jetclass
+from anomaly_hep.settings import DataSettings
 from tests import runs
 from tests.data.files import write_toy_images
+from tests.modules import CONF, data_of
 from tests.toys import toy_jets
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 SIMULATED = {"origin": "simulated", "generator": "Pythia 8", "task": {"seed": 1}}
 QUICK = {
     "settings": ["Beams:eCM = 13000.", "PhaseSpace:pTHatMin = 450.", "PartonLevel:MPI = off"],
@@ -29,12 +31,11 @@ QUICK = {
 }
 
 
-def settings(directory: Path, name: str = "jetclass", **simulation: Any) -> dict[str, Any]:
+def settings(directory: Path, name: str = "jetclass", **simulation: Any) -> DataSettings:
     """The data of a configuration, with a quick simulation where it is of jets."""
-    data = yaml.safe_load((CONF / "data" / f"{name}.yaml").read_text())
     shipped = yaml.safe_load((CONF / "simulation" / f"{name}.yaml").read_text())
     quick = QUICK if name == "jetclass" else {}
-    return data | {"dir": str(directory), "simulation": shipped | quick | simulation}
+    return data_of(name, directory, simulation=shipped | quick | simulation)
 
 
 def files(directory: Path) -> dict[str, int]:
@@ -54,46 +55,45 @@ def colleague(directory: Path, **sizes: int) -> Path:
     return directory
 
 
-def other_sizes(directory: Path) -> dict[str, Any]:
+def other_sizes(directory: Path) -> DataSettings:
     return settings(colleague(directory, train__ZJetsToNuNu=7, test__ZJetsToNuNu=3, test__WToQQ=2))
 
 
-def a_part(directory: Path) -> dict[str, Any]:
+def a_part(directory: Path) -> DataSettings:
     return settings(colleague(directory, test__ZJetsToNuNu=4))
 
 
-def another_format(directory: Path) -> dict[str, Any]:
+def another_format(directory: Path) -> DataSettings:
     return settings(
         write_toy_images(directory, train=4, test=2, provenance=SIMULATED), "darkshowers"
     )
 
 
-def training_alone(directory: Path) -> dict[str, Any]:
+def training_alone(directory: Path) -> DataSettings:
     data = settings(colleague(directory / "here", train__ZJetsToNuNu=4))
-    return data | {"test_dir": str(colleague(directory / "there", test__ZJetsToNuNu=4))}
+    return replace(data, test_dir=str(colleague(directory / "there", test__ZJetsToNuNu=4)))
 
 
 @pytest.mark.parametrize("if_missing", ["simulate", "error"])
 @pytest.mark.parametrize("case", [other_sizes, a_part, another_format, training_alone])
 def test_files_that_are_there_are_used_and_nothing_is_added(
-    tmp_path: Path, case: Callable[[Path], dict[str, Any]], if_missing: str
+    tmp_path: Path, case: Callable[[Path], DataSettings], if_missing: str
 ) -> None:
     data = case(tmp_path)
     before = files(tmp_path)
     assert before
-    ensure(data | {"if_missing": if_missing}, Console())
+    ensure(replace(data, if_missing=if_missing), Console())
     assert files(tmp_path) == before
 
 
 def test_what_is_missing_is_refused_where_it_may_not_be_simulated(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"lacks 4 files, .*if_missing=error\. Cure"):
-        ensure(settings(tmp_path) | {"if_missing": "error"}, Console())
+        ensure(replace(settings(tmp_path), if_missing="error"), Console())
 
 
 @pytest.mark.parametrize("if_missing", ["simulate", "error"])
 def test_data_that_cannot_be_simulated_say_so(tmp_path: Path, if_missing: str) -> None:
-    data = settings(tmp_path) | {"if_missing": if_missing, "name": "mine"}
-    del data["simulation"]
+    data = replace(settings(tmp_path), if_missing=if_missing, name="mine", simulation=None)
     with pytest.raises(MissingDataError, match=r"no files of data=mine.*cannot be simulated.*Cure"):
         ensure(data, Console())
 
@@ -143,7 +143,7 @@ def test_an_unfinished_production_is_continued_up_to_its_own_plan(copy: Path) ->
     assert files(copy).keys() == before.keys()
     (copy / "train" / "ZJetsToNuNu_000.root").unlink()
     with pytest.raises(MissingDataError, match="lacks 1 files"):
-        ensure(asked | {"if_missing": "error"}, Console())
+        ensure(replace(asked, if_missing="error"), Console())
 
 
 def test_classes_that_the_plan_does_not_know_are_added(copy: Path) -> None:
@@ -161,13 +161,13 @@ def test_a_production_of_other_values_is_refused_or_used_as_it_is(copy: Path) ->
     data = settings(copy, seed=2, batch=11)
     with pytest.raises(SimulationError, match=r"other values of batch, seed .*~data\.simulation"):
         ensure(data, Console())
-    ensure({k: v for k, v in data.items() if k != "simulation"}, Console())
+    ensure(replace(data, simulation=None), Console())
     assert files(copy) == before
 
 
 def test_tests_that_are_elsewhere_are_not_simulated(tmp_path: Path) -> None:
     data = settings(tmp_path, sizes={"train": {"QCD": 2}, "test": {"QCD": 2}})
-    ensure(data | {"test_dir": "elsewhere"}, Console())
+    ensure(replace(data, test_dir="elsewhere"), Console())
     assert sorted(files(tmp_path)) == ["production.json", "train/ZJetsToNuNu_000.root"]
 
 

@@ -12,15 +12,15 @@ import yaml
 from rich.console import Console
 from torch import Tensor, nn
 
-from anomaly_hep.commands.train import make_data
+from anomaly_hep.checking import trainer_settings
 from anomaly_hep.data.batch import ParticleBatch
 from anomaly_hep.fitting import Training
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.outputs import EventOutputs, ScoreDescription, weighted_mean
 from anomaly_hep.runtime import Termination
 from tests.data.files import write_toys
+from tests.modules import CONF, module_of
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 ADAM = {"_target_": "torch.optim.Adam", "lr": 0.01}
 JETS, BATCHES = 24, 3
 SCHEDULES: Mapping[str, dict[str, Any] | None] = {
@@ -100,15 +100,13 @@ def training(
 ) -> Training:
     """Return a training as a process begins it, whatever another one left in `run`."""
     lightning.seed_everything(seed, verbose=False)
-    settings = yaml.safe_load((CONF / "data" / "jetclass.yaml").read_text())
-    del settings["defaults"]
-    settings |= {"dir": str(data), "simulation": {}, "batch_size": JETS // BATCHES}
-    settings |= {"chunk_events": 5, "pool_batches": 2, "num_workers": workers}
+    reading = {"batch_size": JETS // BATCHES, "chunk_events": 5, "pool_batches": 2}
+    module = module_of("jetclass", data, seed=seed, **reading, num_workers=workers)
     defaults = yaml.safe_load((CONF / "trainer" / "default.yaml").read_text())
     chosen = {"enable_progress_bar": False, "log_every_n_steps": 1, "checkpoint_every_seconds": 0}
     model = ToyModel(phases=phases, seed=seed)
-    module = make_data({"data": settings, "seed": seed})
-    return kind(model, module, {**defaults, **chosen, **trainer}, run, Termination())
+    settings = trainer_settings({**defaults, **chosen, **trainer})
+    return kind(model, module, settings, run, Termination())
 
 
 def fit(*arguments: Any, **choices: Any) -> Training:

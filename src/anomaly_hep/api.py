@@ -14,6 +14,7 @@ from typing import Any
 import awkward as ak
 import pandas as pd
 
+from anomaly_hep.checking import settings_of
 from anomaly_hep.commands import train as training
 from anomaly_hep.commands.score import input_files, open_scorer, tables
 from anomaly_hep.configuration import compose, is_folder
@@ -21,7 +22,6 @@ from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.formats.files import format_of
-from anomaly_hep.settings import settings_of
 
 Files = str | Path | Sequence[str | Path]  # paths or patterns
 

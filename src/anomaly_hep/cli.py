@@ -16,9 +16,9 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
+from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import DIRECTORY, alternatives, explained, plain
 from anomaly_hep.errors import AnomalyHepError
-from anomaly_hep.settings import settings_of
 
 COMMANDS = {
     "train": "train, score and evaluate a model",

@@ -11,19 +11,15 @@ from lightning.pytorch.loggers.logger import Logger
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.results import Results
 from anomaly_hep.run import default_path, identity
+from anomaly_hep.settings import NoDashboard, RunSettings, WandbSettings
 
-MODES = ("online", "offline", "disabled")
 
-
-def open_dashboards(config: Mapping[str, Any], path: Path) -> list[Logger]:
-    """Return the loggers that the configuration asks for besides metrics.csv."""
-    settings = config["logger"]
-    if settings["kind"] == "none":
+def open_dashboards(
+    settings: NoDashboard | WandbSettings, config: Mapping[str, Any], path: Path
+) -> list[Logger]:
+    """Return the loggers that a run with this configuration asks for besides metrics.csv."""
+    if isinstance(settings, NoDashboard):
         return []
-    if settings["mode"] not in MODES:
-        raise ConfigError(
-            f"logger.mode={settings['mode']} does not exist. Cure: choose one of {', '.join(MODES)}"
-        )
     try:
         import wandb
         from lightning.pytorch.loggers import WandbLogger
@@ -38,19 +34,19 @@ def open_dashboards(config: Mapping[str, Any], path: Path) -> list[Logger]:
         id=name,
         resume="allow",
         save_dir=path,
-        project=settings["project"],
-        entity=settings["entity"],
-        tags=settings["tags"],
-        mode=settings["mode"],
+        project=settings.project,
+        entity=settings.entity,
+        tags=list(settings.tags),
+        mode=settings.mode,
         config=identity(config),
         settings=wandb.Settings(silent=True),
     )
     return [logger]
 
 
-def close_dashboards(config: Mapping[str, Any], path: Path, results: Results) -> None:
+def close_dashboards(settings: RunSettings, path: Path, results: Results) -> None:
     """Log efficiencies, figures and the best checkpoint to the run's dashboard, if it has one."""
-    if config["logger"]["kind"] != "wandb":
+    if isinstance(settings.logger, NoDashboard):
         return
     import wandb
 
@@ -75,7 +71,7 @@ def close_dashboards(config: Mapping[str, Any], path: Path, results: Results) ->
             if interval
         }
     )
-    artifact = wandb.Artifact(f"{config['model']['name']}-{run.id}", type="model")
+    artifact = wandb.Artifact(f"{settings.model.name}-{run.id}", type="model")
     artifact.add_file(str(path / "checkpoints" / "best.ckpt"))
     run.log_artifact(artifact)
     run.finish()

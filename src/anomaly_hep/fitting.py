@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -23,6 +22,10 @@ from anomaly_hep.models.loading import read_checkpoint
 from anomaly_hep.models.phase import Phase, scaled
 from anomaly_hep.resuming import CheckpointFiles, Position, newest
 from anomaly_hep.runtime import TERMINATED, Termination
+from anomaly_hep.settings import TrainerSettings
+
+_OF_LIGHTNING = ("precision", "gradient_clip_val", "log_every_n_steps", "check_val_every_n_epoch",
+                 "accelerator", "devices", "enable_progress_bar")  # fmt: skip
 
 
 class Training:
@@ -32,23 +35,21 @@ class Training:
         self,
         model: AnomalyModel,
         module: EventDataModule,
-        trainer: Mapping[str, Any],
+        trainer: TrainerSettings,
         path: Path,
         termination: Termination,
         dashboards: Sequence[Logger] = (),
     ) -> None:
-        """`trainer` are the settings of that name, `path` is the run directory."""
+        """`path` is the run directory."""
         self.model, self.module, self.termination = model, module, termination
-        self.settings = dict(trainer)
-        self.phases = scaled(model.phases, self.settings.pop("max_epochs"))
-        self.every_seconds = self.settings.pop("checkpoint_every_seconds")
-        self.settings.pop("compile", None)  # `model.compile_steps` says it
+        self.settings = trainer
+        self.phases = scaled(model.phases, trainer.max_epochs)
         self.directory = path / "checkpoints"
         self.rows = MetricsCSV(path / "metrics.csv")
         self.loggers = [self.rows, *dashboards]
-        self.milestones = Milestones(self.directory, self.settings.pop("milestones") or ())
+        self.milestones = Milestones(self.directory, trainer.milestones or ())
         self.speed = Speed()
-        if self.settings.get("limit_val_batches", 1) == 0:
+        if trainer.lightning.get("limit_val_batches", 1) == 0:
             raise ConfigError(
                 "trainer.limit_val_batches=0 leaves no validation to choose the weights that are "
                 "scored. Cure: 1 or more batches, or a share of them such as 0.5"
@@ -119,19 +120,20 @@ class Training:
             phase,
             files,
             self.rows,
-            every_seconds=self.every_seconds,
+            every_seconds=self.settings.checkpoint_every_seconds,
             termination=self.termination,
         )
-        every = self.settings["log_every_n_steps"]
+        every = self.settings.log_every_n_steps
         losses = LossRows(phase.name, files.position.earlier_steps, every)
         callbacks: list[Callback] = [self.milestones, losses, checkpoints, self.speed]
-        settings = dict(self.settings)
+        more = dict(self.settings.lightning)
         try:
-            if limit := settings.pop("max_time", None):
+            if limit := more.pop("max_time", None):
                 callbacks.insert(0, Timer(limit))
             return lightning.Trainer(
-                **settings,
+                **more,
                 max_epochs=phase.epochs,
+                **{name: getattr(self.settings, name) for name in _OF_LIGHTNING},
                 default_root_dir=self.directory.parent,
                 logger=self.loggers,
                 callbacks=callbacks,

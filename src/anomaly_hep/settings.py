@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainValidator
+from pydantic_core import PydanticCustomError
 
 from anomaly_hep.bounds import Count, Natural, NonNegative, Positive, Seed
-from anomaly_hep.signatures import built, checked
+from anomaly_hep.fpga.design_settings import DesignSettings
 
 
 def _text(value: Any) -> Any:
@@ -17,31 +18,25 @@ def _text(value: Any) -> Any:
     return str(value) if type(value) in (int, float) else value
 
 
+def _mapping(value: Any) -> Any:
+    """Return the value if it is a mapping."""
+    if not isinstance(value, dict):
+        raise PydanticCustomError("mapping", "Input should be a mapping")
+    return value
+
+
 Name = Annotated[str, BeforeValidator(_text)]  # of a file or a directory
+T = TypeVar("T")
 Section = Mapping[str, Any]
+# a section whose keys are checked by what takes them
+Checked = Annotated[T, PlainValidator(_mapping)]
 Precision = Literal["32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"] | bool  # yaml reads on and off as true and false
 
 
 @dataclass(frozen=True)
-class RunSettings:
-    """`train.py`: conf/train.yaml."""
-
-    seed: Seed
-    run_dir: Name | None
-    score_batch_size: Count
-    fitted_scores: Mapping[str, Section]
-    threads: Count | None
-    start_from: Name | None
-    trainer: Section
-    data: Section
-    model: Section
-    logger: Section
-
-
-@dataclass(frozen=True)
 class TrainerSettings:
-    """`trainer`: conf/trainer. What else `lightning.Trainer` takes may stand beside these."""
+    """`trainer`: conf/trainer; `lightning` is what else stands there, for Lightning's Trainer."""
 
     max_epochs: Count | None
     precision: Precision
@@ -54,11 +49,12 @@ class TrainerSettings:
     enable_progress_bar: bool
     checkpoint_every_seconds: NonNegative
     milestones: Sequence[Count] | None
+    lightning: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """`data`: conf/data. What `EventDataModule` and its reading take stands beside these."""
+    """`data`: conf/data; `module` is what else stands there, for `EventDataModule`."""
 
     name: str
     title: str
@@ -68,6 +64,16 @@ class DataSettings:
     if_missing: Literal["simulate", "error"]
     simulation: Section | None = None
     download: Section | None = None
+    module: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """`model`: conf/model. A model's class, by its dotted path, and the arguments of it."""
+
+    name: str
+    target: str
+    arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,27 @@ class WandbSettings:
 
 
 @dataclass(frozen=True)
+class RunSettings:
+    """`train.py`: conf/train.yaml; `config` is the whole as it was composed."""
+
+    seed: Seed
+    run_dir: Name | None
+    score_batch_size: Count
+    fitted_scores: Mapping[str, Section]
+    threads: Count | None
+    start_from: Name | None
+    trainer: Checked[TrainerSettings]
+    data: Checked[DataSettings]
+    model: Checked[ModelSettings]
+    logger: Checked[NoDashboard | WandbSettings]
+    config: Section = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SimulateSettings:
     """`simulate`: conf/simulate.yaml."""
 
-    data: Section
+    data: Checked[DataSettings]
     workers: Count | None
     part: Natural
     parts: Count
@@ -103,7 +126,7 @@ class SimulateSettings:
 class FetchSettings:
     """`fetch`: conf/fetch.yaml."""
 
-    data: Section
+    data: Checked[DataSettings]
     to: Name
     archives: Sequence[str] | None
     base_url: str | None
@@ -138,22 +161,23 @@ class CurveSettings:
 
 @dataclass(frozen=True)
 class FirmwareSettings:
-    """`fpga`: conf/fpga.yaml."""
+    """`fpga`: conf/fpga.yaml; `config` is the whole as it was composed."""
 
-    fpga: Section
+    fpga: Checked[DesignSettings]
     checkpoint: Name | None
     data_dir: Name | None
     run_dir: Name | None
     seed: Seed
     threads: Count
+    config: Section = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
     """`benchmark`: conf/benchmark.yaml."""
 
-    data: Section
-    trainer: Section
+    data: Checked[DataSettings]
+    trainer: Checked[TrainerSettings]
     output: Name
     batch_size: Count | None
     seconds: Positive
@@ -174,94 +198,3 @@ COMMANDS: Mapping[str, type[Any]] = {
     "fpga": FirmwareSettings,
     "benchmark": BenchmarkSettings,
 }
-
-
-def settings_of(command: str, config: Mapping[str, Any]) -> Any:
-    """Return a command's configuration as its settings; raises ConfigError for what is wrong.
-
-    Sections are checked too, and stay mappings.
-    """
-    # JSON, which is checked, has no numbers as keys: sections stay as they were given
-    given = {name: value for name, value in config.items() if isinstance(value, Mapping)}
-    settings = replace(built(COMMANDS[command], config, ""), **given)
-    for name, check in _SECTIONS.items():
-        if name in config:
-            check(config[name])
-    return settings
-
-
-def _check_trainer(values: Section) -> None:
-    import lightning
-
-    # these are the product's own; a phase ends early by its own patience
-    own = ("logger", "callbacks", "default_root_dir", "enable_checkpointing", "plugins",
-           "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler",
-           "min_epochs", "min_steps", "fast_dev_run")  # fmt: skip
-    checked([TrainerSettings, lightning.Trainer], values, "trainer", without=own)
-
-
-def _check_data(values: Section) -> None:
-    from anomaly_hep.data.features import Scaling
-    from anomaly_hep.data.module import EventDataModule
-    from anomaly_hep.data.reading import reading_class
-    from anomaly_hep.simulate.simulator import simulator_of
-
-    reading = reading_class(str(values.get("reading")))
-    takers: list[Callable[..., Any]] = [DataSettings, EventDataModule, reading]
-    # `inputs` are what the reading takes
-    given = ("directory", "test_directory", "seed", "inputs")
-    checked(takers, values, "data", without=given)
-    for name, how in values.get("features", {}).items():
-        checked([Scaling], how or {}, f"data.features.{name}")
-    if simulation := values.get("simulation"):
-        checked([simulator_of(simulation).Settings], simulation, "data.simulation")
-
-
-def _check_model(values: Section) -> None:
-    import torch
-
-    from anomaly_hep.models.loading import model_class
-    from anomaly_hep.models.optimization import class_of_torch
-    from anomaly_hep.models.phase import Phase
-
-    checked([model_class(str(values.get("_target_")))], _arguments(values), "model")
-    for name, choices in values["phases"].items():
-        key = f"model.phases.{name}"
-        checked([Phase], choices, key, without=("name",))
-        how, key = choices["optimizer"], f"{key}.optimizer"
-        taker = class_of_torch(how.get("_target_"), torch.optim.Optimizer, key)
-        checked([taker], _arguments(how), key, without=("params",))
-
-
-def _check_fitted(values: Section) -> None:
-    from anomaly_hep.models.loading import class_of
-
-    for name, choices in values.items():
-        taker = class_of(str(choices.get("_target_")))
-        checked([taker], _arguments(choices), f"fitted_scores.{name}")
-
-
-def _check_logger(values: Section) -> None:
-    kinds = {"none": NoDashboard, "wandb": WandbSettings}
-    checked([kinds.get(values.get("kind", ""), WandbSettings)], values, "logger")
-
-
-def _check_firmware(values: Section) -> None:
-    from anomaly_hep.fpga.design_settings import DesignSettings
-
-    checked([DesignSettings], values, "fpga")
-
-
-_SECTIONS: Mapping[str, Callable[[Section], None]] = {
-    "trainer": _check_trainer,
-    "data": _check_data,
-    "model": _check_model,
-    "logger": _check_logger,
-    "fitted_scores": _check_fitted,
-    "fpga": _check_firmware,
-}
-
-
-def _arguments(values: Section) -> dict[str, Any]:
-    """Return what a class takes, without what names it."""
-    return {key: value for key, value in values.items() if key not in ("name", "_target_")}

@@ -23,9 +23,15 @@ _JSON_WORDS = {"an object": "a mapping", "a valid array": "a list", "a valid str
                "Tuple should have": "a list that has"}  # fmt: skip
 
 
-def built(taker: Callable[..., T], values: Mapping[str, Any], place: str) -> T:
+def built(
+    taker: Callable[..., T],
+    values: Mapping[str, Any],
+    place: str,
+    *,
+    without: Iterable[str] = (),
+) -> T:
     """Call `taker` with the checked values; `place` is the dotted key that they stand below."""
-    return taker(**checked([taker], values, place))
+    return taker(**checked([taker], values, place, without=without))
 
 
 def checked(

@@ -11,7 +11,6 @@ import pytest
 import torch
 import yaml
 
-from anomaly_hep.commands.train import make_data
 from anomaly_hep.data.batch import ImageBatch
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.data.plan import Slice
@@ -20,9 +19,9 @@ from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.formats import darkshowers, jetclass
 from anomaly_hep.simulate.jetclass import PREFIXES
 from tests.data.files import write_toy_images, write_toys
+from tests.modules import CONF, module_of
 from tests.toys import toy_jets
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 SUEP = ["SUEP125", "SUEP200", "SUEP300", "SUEP400", "SUEP700", "SUEP1000"]
 SVJ = ["SVJ2100", "SVJ3100", "SVJ4100"]
 TRAIN, SIGNAL = 200, 12
@@ -43,11 +42,8 @@ def without_validation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _module(
     directory: Path, signal: Any = 0, labels: tuple[str, ...] = (), **choices: Any
 ) -> EventDataModule:
-    data = yaml.safe_load((CONF / "data" / "darkshowers.yaml").read_text())
-    del data["defaults"]
-    chosen = {"dir": str(directory), "signal_in_training": signal, "batch_size": 8}
-    data |= chosen | {"chunk_events": 4, "simulation": {}} | choices
-    module = make_data({"data": data, "seed": 1})
+    chosen = {"signal_in_training": signal, "batch_size": 8, "chunk_events": 4, **choices}
+    module = module_of("darkshowers", directory, **chosen)
     module.begin(labels, 0)
     return module
 
@@ -198,9 +194,7 @@ def test_labelled_jets_without_groups_have_a_number_for_each_class(tmp_path: Pat
         events = toy_jets(5, label=label, seed=9)
         for split in ("train", "val"):
             jetclass.write(directory / split / f"{PREFIXES[label]}_000.root", [events])
-    data = yaml.safe_load((CONF / "data" / "jetclass.yaml").read_text())
-    del data["defaults"]
-    module = make_data({"data": data | {"dir": str(directory), "simulation": {}}, "seed": 1})
+    module = module_of("jetclass", directory)
     module.begin(("Tbl", "Hbb"), 0)
     module.setup("fit")
     for loader, background in ((module.train_dataloader(), 30), (module.val_dataloader(), 12)):

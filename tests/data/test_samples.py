@@ -11,20 +11,18 @@ import numpy as np
 import pytest
 import torch
 import uproot
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomaly_hep.commands.train import make_data
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.data.samples import SampleFile, sample_file, samples_of, share_of
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError
 from anomaly_hep.formats import jetclass
 from anomaly_hep.types import Events, FileDescription, Sample
 from tests.data.files import unread, whole
+from tests.modules import module_of
 from tests.toys import toy_jets
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 BACKGROUND, SIGNAL = {"label_QCD": {"min": 0.5}}, {"label_Hbb": {"min": 1}}
 
 
@@ -40,11 +38,8 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Events]:
 
 
 def module(directory: Path, samples: dict[str, Any], **choices: Any) -> EventDataModule:
-    data = yaml.safe_load((CONF / "data" / "jetclass.yaml").read_text())
-    del data["defaults"]
-    chosen = {"dir": str(directory), "samples": samples, "directories": {}, "batch_size": 16}
-    data |= {"pool_batches": 2, "chunk_events": 30} | chosen | choices
-    return make_data({"data": data, "seed": 1})
+    chosen = {"samples": samples, "directories": {}, "batch_size": 16, "pool_batches": 2}
+    return module_of("jetclass", directory, **(chosen | {"chunk_events": 30} | choices))
 
 
 def one_file(**keys: Any) -> dict[str, Any]:

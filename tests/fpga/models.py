@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 
-from anomaly_hep.commands.train import make_data
 from anomaly_hep.configuration import compose
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.signatures import built
+from tests.modules import module_of
 
 SMALL = ("model.encoder.d_model=8", "model.encoder.d_ff=8", "model.encoder.decoder_layers=1")
 
@@ -24,7 +24,6 @@ def read_fpga_settings(*overrides: str) -> DesignSettings:
 def write_checkpoint(path: Path, directory: Path, *overrides: str) -> None:
     """Write the checkpoint of a model that was never trained, for the events of a directory."""
     config = compose("train", ["model=clipvae", *SMALL, *overrides])
-    config["data"]["dir"] = str(directory)
     settings = {name: value for name, value in config["model"].items() if name != "name"}
     torch.manual_seed(3)
     model: Any = instantiate(settings, _recursive_=False, _convert_="all")
@@ -35,7 +34,7 @@ def write_checkpoint(path: Path, directory: Path, *overrides: str) -> None:
     content: dict[str, Any] = {
         "hyper_parameters": dict(model.hparams),
         "state_dict": model.state_dict(),
-        "datamodule_hyper_parameters": dict(make_data(config).hparams),
+        "datamodule_hyper_parameters": dict(module_of("jetclass", directory).hparams),
     }
     model.on_save_checkpoint(content)
     torch.save(content, path)

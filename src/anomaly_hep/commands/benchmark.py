@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from anomaly_hep.atomic import write_text
+from anomaly_hep.checking import model_settings
 from anomaly_hep.commands.rates import Clock, ModelRates, one_busy_process, product_rate
 from anomaly_hep.commands.simulate import ensure
 from anomaly_hep.commands.train import execution_of, make_data, make_model
@@ -39,17 +40,16 @@ _LEVELS = ("best", "median", "worst")
 
 def run(settings: BenchmarkSettings) -> None:
     """Measure, print and write bench.json."""
-    config = dict(vars(settings))
     keep_freed_memory()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     share_cores()
     torch.manual_seed(0)
-    console, execution = Console(), execution_of(config)
-    measured, sizes = _measured(config, execution)
-    ensure(config["data"], console)
-    clock = Clock(config["seconds"], config["repeats"], execution.device)
-    module = make_data({"data": config["data"], "seed": 1})
+    console, execution = Console(), execution_of(settings.trainer)
+    measured, sizes = _measured(settings, execution)
+    ensure(settings.data, console)
+    clock = Clock(settings.seconds, settings.repeats, execution.device)
+    module = make_data(settings.data, 1)
     batches = {size: _batches(module, size, measured["batches"]) for size in sizes}
     products = {
         name: product_rate(clock, measured[execution.kind]["product"], dtype)
@@ -64,11 +64,11 @@ def run(settings: BenchmarkSettings) -> None:
         },
         "batches": {size: _describe(found) for size, found in batches.items()},
         "matrix_products": products,
-        "reading": _reading_rate(config, module, sizes[0]),
-        "loader": {size: _loader_rate(config, module, execution, size) for size in sizes},
+        "reading": _reading_rate(settings, module, sizes[0]),
+        "loader": {size: _loader_rate(settings, module, execution, size) for size in sizes},
         "models": {
             name: {
-                size: _rates(name, config, batches[size], execution, clock, products)
+                size: _rates(name, settings, batches[size], execution, clock, products)
                 for size in sizes
             }
             for name in measured["models"]
@@ -76,7 +76,7 @@ def run(settings: BenchmarkSettings) -> None:
     }
     result["machine"] |= arithmetic()  # once the models ran, it knows how
     if settings.stream_gigabytes:
-        result["memory"] = _memory(config, module)
+        result["memory"] = _memory(settings, module)
     write_text(Path(settings.output), json.dumps(result, indent=2) + "\n")
     for table in _tables(result):
         console.print(table)
@@ -84,17 +84,17 @@ def run(settings: BenchmarkSettings) -> None:
 
 
 def _measured(
-    config: Mapping[str, Any], execution: Execution
+    settings: BenchmarkSettings, execution: Execution
 ) -> tuple[Mapping[str, Any], list[int]]:
     """Return what is measured on these data, and the sizes of batches."""
-    if config["measured"] is None:
-        name = config["data"]["name"]
+    if settings.measured is None:
+        name = settings.data.name
         raise ConfigError(
             f"nothing says which models to measure on data={name}. Cure: write conf/measured/"
             f"{name}.yaml like the others in that folder"
         )
-    measured: Mapping[str, Any] = config["measured"]
-    given = config["batch_size"]
+    measured = settings.measured
+    given = settings.batch_size
     return measured, [given] if given else list(measured[execution.kind]["batch_sizes"])
 
 
@@ -137,19 +137,20 @@ def _describe(batches: list[JaggedBatch]) -> dict[str, float]:
 
 def _rates(
     name: str,
-    config: Mapping[str, Any],
+    settings: BenchmarkSettings,
     batches: list[JaggedBatch],
     execution: Execution,
     clock: Clock,
     products: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     """Return the rates of a model in every precision, and in the first one on a busy machine."""
-    clip, found = config["trainer"]["gradient_clip_val"], {}
+    clip, found = settings.trainer.gradient_clip_val, {}
     for precision, dtype in PRECISIONS.items():
-        model = make_model(compose("train", [f"model={name}", f"data={config['data']['name']}"]))
+        made = compose("train", [f"model={name}", f"data={settings.data.name}"])
+        model = make_model(model_settings(made["model"]))
         rates = ModelRates(model, batches, execution, dtype, clip)
         found[precision] = rates.measure(clock, products[precision]["best"])
-        if config["busy"] and dtype == torch.float32 and execution.kind == "cpu":
+        if settings.busy and dtype == torch.float32 and execution.kind == "cpu":
             with one_busy_process():
                 for what, rate in rates.beside(clock).items():
                     found[precision][what]["beside_one_busy_process"] = rate
@@ -157,11 +158,11 @@ def _rates(
 
 
 def _reading_rate(
-    config: Mapping[str, Any], module: EventDataModule, size: int
+    settings: BenchmarkSettings, module: EventDataModule, size: int
 ) -> dict[str, float]:
     """Return events per CPU-second from file to batch, the whole training set once per repeat."""
     rates = []
-    for _ in range(config["repeats"]):
+    for _ in range(settings.repeats):
         stream = _stream(module, size)
         begin = time.process_time()
         events = sum(batch.events for batch in stream)
@@ -170,15 +171,15 @@ def _reading_rate(
 
 
 def _loader_rate(
-    config: Mapping[str, Any], module: EventDataModule, execution: Execution, size: int
+    settings: BenchmarkSettings, module: EventDataModule, execution: Execution, size: int
 ) -> dict[str, float]:
     """Return events per second from file to the device, an epoch each, as a training loads them.
 
     Worker processes, which `data.num_workers` asks for, are started before.
     """
-    workers = config["data"]["num_workers"]
+    workers = settings.data.module["num_workers"]
     stream, rates = _stream(module, size, execution, workers), []
-    for epoch in range(config["repeats"] + 1):
+    for epoch in range(settings.repeats + 1):
         begin = time.perf_counter()
         events = sum(batch.events for batch in stream)
         if epoch:
@@ -190,9 +191,9 @@ def _levels(rates: list[float]) -> dict[str, float]:
     return {"best": max(rates), "median": statistics.median(rates), "worst": min(rates)}
 
 
-def _memory(config: Mapping[str, Any], module: EventDataModule) -> dict[str, Any]:
+def _memory(settings: BenchmarkSettings, module: EventDataModule) -> dict[str, Any]:
     """Stream until so many bytes of columns were read; return the resident memory on the way."""
-    wanted = config["stream_gigabytes"] * 1e9
+    wanted = settings.stream_gigabytes * 1e9
     # columns are single precision numbers of particles or pixels; what events have is negligible
     layout = format_of(module.files("train", module.background)[0].path).LAYOUT
     per_row = 4 * sum(name in layout.particles for name in module.reading.columns)

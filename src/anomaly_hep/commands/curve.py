@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import yaml
 from rich.console import Console
 
 from anomaly_hep.atomic import atomic_path
+from anomaly_hep.checking import settings_of
 from anomaly_hep.commands.train import execution_of, make_data, score_table
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.evaluation import evaluate, gain_key
 from anomaly_hep.evaluate.metrics import AREA
-from anomaly_hep.evaluate.paper import Paper, paper_of
+from anomaly_hep.evaluate.paper import Paper, load_paper
 from anomaly_hep.evaluate.results import DataDescription, EventRates, ModelDescription
 from anomaly_hep.evaluate.scores import Scorer, load_model
 from anomaly_hep.runtime import keep_freed_memory
@@ -36,17 +38,17 @@ def run(settings: CurveSettings) -> None:
     file = path / "config.yaml"
     if not file.exists():
         raise MissingDataError(f"{path} holds no run. Cure: give run_dir a directory of train.py")
-    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    made_by = settings_of("train", yaml.safe_load(file.read_text(encoding="utf-8")))
+    data = made_by.data
     if settings.test_dir is not None:
-        config["data"]["test_dir"] = settings.test_dir
-    groups = config["data"]["groups"]
-    if not groups:
+        data = replace(data, test_dir=settings.test_dir)
+    paper, module = load_paper(data.paper), make_data(data, made_by.seed)
+    if not module.groups:
         raise ConfigError(
-            f"data={config['data']['name']} has no groups of signals to average over. "
+            f"data={data.name} has no groups of signals to average over. "
             "Cure: list them in data.groups"
         )
-    paper, module = paper_of(config), make_data(config)
-    tested = DataDescription("curve", "user", None, module.background, groups=groups)
+    tested = DataDescription("curve", "user", None, module.background, groups=module.groups)
     output = path / "curve.csv"
     done = pd.read_csv(output) if output.exists() else pd.DataFrame(columns=list(COLUMNS))
     console = Console()
@@ -55,11 +57,11 @@ def run(settings: CurveSettings) -> None:
             continue
         scorer = Scorer(
             *load_model(checkpoint),
-            config["score_batch_size"],
-            config["trainer"]["precision"],
-            execution=execution_of(config),
+            made_by.score_batch_size,
+            made_by.trainer.precision,
+            execution=execution_of(made_by.trainer),
         )
-        table = score_table(config, module, scorer)
+        table = score_table(paper, module, scorer)
         rows = pd.DataFrame(_rows(number, table, tested, paper, scorer))
         done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
         with atomic_path(output) as temporary:

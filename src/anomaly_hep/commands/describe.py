@@ -12,9 +12,10 @@ from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.formats.origin import origin_of
 from anomaly_hep.models.loading import score_descriptions
+from anomaly_hep.settings import DataSettings, ModelSettings
 
 
-def describe_data(config: Mapping[str, Any], module: EventDataModule) -> DataDescription:
+def describe_data(settings: DataSettings, module: EventDataModule) -> DataDescription:
     """Return name, origin and generator of the test data, as its files say."""
     files = [f.description for label in module.classes for f in module.files("test", label)]
     origin, generator = origin_of(files, module.test_directory)
@@ -24,18 +25,20 @@ def describe_data(config: Mapping[str, Any], module: EventDataModule) -> DataDes
         trained_on, _ = origin_of(trained, module.directory)
     return DataDescription(
         # what is simulated never goes by the plain name of the published data set
-        name=config["data"]["title"] + (" (simulated)" if origin == "simulated" else ""),
+        name=settings.title + (" (simulated)" if origin == "simulated" else ""),
         origin=origin,
         generator=generator,
         background=module.background,
-        groups=config["data"]["groups"] or {},
+        groups=module.groups or {},
         trained_on=trained_on,
         signal_in_training=module.signal_share or None,
         event_noun=format_of(files[0].path).EVENT_NOUN,
     )
 
 
-def describe_model(config: Mapping[str, Any], scorer: Scorer) -> ModelDescription:
+def describe_model(
+    settings: ModelSettings, fitted: Mapping[str, Mapping[str, Any]], scorer: Scorer
+) -> ModelDescription:
     """Return name, size and operations, and the numbers of particles that these are for."""
     model = scorer.model
     counts = model.parameter_counts()
@@ -46,7 +49,7 @@ def describe_model(config: Mapping[str, Any], scorer: Scorer) -> ModelDescriptio
     reference = model.reference_multiplicity
     printed = {} if reference is None else model.flops(reference)
     return ModelDescription(
-        name=config["model"]["name"],
+        name=settings.name,
         parameters=counts["total"],
         encoder_parameters=counts["encoder"],
         flops_per_event=here["total"],
@@ -58,5 +61,5 @@ def describe_model(config: Mapping[str, Any], scorer: Scorer) -> ModelDescriptio
         flops_at_reference=printed.get("total"),
         encoder_flops_at_reference=printed.get("encoder"),
         title=model.title,
-        scores=score_descriptions(config),
+        scores=score_descriptions(settings.target, fitted),
     )

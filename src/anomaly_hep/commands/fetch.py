@@ -11,7 +11,7 @@ from anomaly_hep.settings import FetchSettings
 def run(settings: FetchSettings) -> None:
     """Download, verify and unpack; a second call continues."""
     fetch(
-        archives_of(settings.data),
+        archives_of(settings.data.name, settings.data.download),
         Path(settings.to),
         archives=settings.archives,
         base_url=settings.base_url,

@@ -13,18 +13,17 @@ from typing import Any
 from rich.console import Console
 
 from anomaly_hep.atomic import write_text
+from anomaly_hep.checking import settings_of
 from anomaly_hep.commands import train
 from anomaly_hep.configuration import compose
 from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.ensembles import find_runs
-from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.proof_tables import proof, resources
 from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import digest, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
-from anomaly_hep.settings import FirmwareSettings, settings_of
-from anomaly_hep.signatures import built
+from anomaly_hep.settings import FirmwareSettings
 
 PACKAGES = ("brevitas", "da4ml", "hls4ml", "onnx", "onnxruntime", "qonnx")
 SMALL = ["experiment=trigger"]  # trained where there is no run to start from
@@ -35,11 +34,10 @@ def run(settings: FirmwareSettings) -> None:
     Termination().install()
     keep_freed_memory()
     _check_packages()
-    design = built(DesignSettings, settings.fpga, "fpga")
     console = Console()
     checkpoint = _checkpoint(settings, console)
     # which checkpoint it is decides the results: the newest run may be another one tomorrow
-    config = {**vars(settings), "checkpoint": str(checkpoint)}
+    config = {**settings.config, "checkpoint": str(checkpoint)}
     path = Path(settings.run_dir or _default_path(config, checkpoint))
     with hold(path, config) as directory:
         if directory.finished:
@@ -48,9 +46,10 @@ def run(settings: FirmwareSettings) -> None:
             console.print(f"run directory: {path}")
             # the tools are optional and slow to import
             from anomaly_hep.fpga.build import build
+            from anomaly_hep.fpga.source import Source
 
-            steps = Steps(path, console)
-            build(config, design, path, steps.timed, steps.seconds)
+            steps, source = Steps(path, console), Source.open(checkpoint, settings.data_dir)
+            build(source, settings.fpga, settings.seed, path, steps.timed, steps.seconds)
             directory.finish({})
         summary = FirmwareSummary.read(path / "fpga.json")
         console.print(proof(summary))

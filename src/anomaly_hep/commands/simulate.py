@@ -11,7 +11,7 @@ from rich.console import Console
 from anomaly_hep.data.samples import samples_of
 from anomaly_hep.errors import ConfigError, MissingDataError, SimulationError
 from anomaly_hep.formats.files import find_files
-from anomaly_hep.settings import SimulateSettings
+from anomaly_hep.settings import DataSettings, SimulateSettings
 
 
 def run(settings: SimulateSettings) -> None:
@@ -20,17 +20,17 @@ def run(settings: SimulateSettings) -> None:
     from anomaly_hep.simulate.simulator import simulator_of
 
     console = Console()
-    data, directory = settings.data, Path(settings.data["dir"])
-    if not data.get("simulation"):
+    data, directory = settings.data, Path(settings.data.dir)
+    if not data.simulation:
         raise ConfigError(
-            f"data={data['name']} cannot be simulated. Cure: choose a data set whose yaml has "
+            f"data={data.name} cannot be simulated. Cure: choose a data set whose yaml has "
             "`simulation`, see `python -m anomaly_hep list data`"
         )
-    simulator = simulator_of(data["simulation"])
+    simulator = simulator_of(data.simulation)
     published = None if settings.compare is None else Path(settings.compare)
     simulator.check_published(published)
     report = produce(
-        data["simulation"],
+        data.simulation,
         directory,
         workers=settings.workers,
         part=settings.part,
@@ -42,13 +42,13 @@ def run(settings: SimulateSettings) -> None:
             console.print(line, highlight=False, soft_wrap=True)
 
 
-def ensure(data: Mapping[str, Any], console: Console) -> None:
+def ensure(data: DataSettings, console: Console) -> None:
     """Simulate what `data` lacks, or refuse, as `data.if_missing` says.
 
     Files that are there are used. Only a directory that is a production is continued, up to what
     its own plan says, and gets the classes that this plan does not know.
     """
-    directory, asked = Path(data["dir"]), data.get("simulation")
+    directory, asked = Path(data.dir), data.simulation
     from anomaly_hep.simulate import plan
     from anomaly_hep.simulate.production import produce
     from anomaly_hep.simulate.simulator import simulator_of
@@ -57,12 +57,12 @@ def ensure(data: Mapping[str, Any], console: Console) -> None:
     if planned is None:
         if _has_files(data):
             return
-        if not asked:
+        if asked is None:
             raise MissingDataError(
-                f"there are no files of data={data['name']} in {directory}, and they cannot be "
+                f"there are no files of data={data.name} in {directory}, and they cannot be "
                 "simulated. Cure: give data.dir a directory with files"
             )
-        wanted = {**asked, "sizes": _needed(data)}
+        wanted = {**asked, "sizes": _needed(asked, data)}
     else:
         if asked and (different := plan.other_values(asked, planned)):
             raise SimulationError(
@@ -70,12 +70,12 @@ def ensure(data: Mapping[str, Any], console: Console) -> None:
                 "data.simulation has. Cure: give its values, another data.dir, or ~data.simulation "
                 "to use its files as they are"
             )
-        more = _needed(data) if asked else {}
+        more = _needed(asked, data) if asked else {}
         wanted = {**planned, "sizes": plan.added(planned["sizes"], more)}
     missing = [shard for shard in plan.shards(wanted, directory) if not shard.path.exists()]
     if not missing:
         return
-    if data["if_missing"] == "error":
+    if data.if_missing == "error":
         raise MissingDataError(
             f"{directory} lacks {len(missing)} files, {missing[0].path.name} first, and "
             "data.if_missing=error. Cure: give data.dir a directory with files, run "
@@ -91,16 +91,16 @@ def ensure(data: Mapping[str, Any], console: Console) -> None:
     console.print(produce(wanted, directory).summary())
 
 
-def _needed(data: Mapping[str, Any]) -> dict[str, Any]:
+def _needed(simulation: Mapping[str, Any], data: DataSettings) -> dict[str, Any]:
     """Return the sizes to simulate: without tests where these are elsewhere."""
-    sizes = data["simulation"]["sizes"]
-    return {s: of for s, of in sizes.items() if s != "test" or not data["test_dir"]}
+    sizes = simulation["sizes"]
+    return {s: of for s, of in sizes.items() if s != "test" or not data.test_dir}
 
 
-def _has_files(data: Mapping[str, Any]) -> bool:
+def _has_files(data: DataSettings) -> bool:
     """Return whether there is any file of the data set."""
-    directory, below = Path(data["dir"]), data.get("directories") or {}
-    for split, samples in samples_of(data["samples"], None).items():
+    directory, below = Path(data.dir), data.module.get("directories") or {}
+    for split, samples in samples_of(data.module["samples"], None).items():
         places = [directory / place for place in below.get(split, ["."])]
         for sample in samples.values():
             try:

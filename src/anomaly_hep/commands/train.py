@@ -5,11 +5,10 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightning
 import pandas as pd
@@ -24,7 +23,7 @@ from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.evaluation import evaluate
 from anomaly_hep.evaluate.figures import write_figures
-from anomaly_hep.evaluate.paper import load_paper
+from anomaly_hep.evaluate.paper import Paper, load_paper
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.results import EventRates, Results, write_results
 from anomaly_hep.evaluate.runfiles import RunFiles
@@ -43,7 +42,7 @@ from anomaly_hep.models.loading import fitted_scores, model_class
 from anomaly_hep.provenance import moved
 from anomaly_hep.run import RunDirectory, default_path, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
-from anomaly_hep.settings import DataSettings, RunSettings
+from anomaly_hep.settings import DataSettings, ModelSettings, RunSettings, TrainerSettings
 from anomaly_hep.sharing import share_cores
 
 OUTPUTS = Path("outputs")
@@ -51,27 +50,27 @@ OUTPUTS = Path("outputs")
 
 def run(settings: RunSettings) -> Path:
     """Make the run that is asked for, or the part that a kill left undone; return where."""
-    config = dict(vars(settings))
     termination = Termination()
     termination.install()
     keep_freed_memory()
-    execution = execution_of(config)  # refuses a device that is not there
+    execution = execution_of(settings.trainer)  # refuses a device that is not there
     console = Console()
-    path = Path(settings.run_dir) if settings.run_dir else default_path(config, OUTPUTS)
+    path = Path(settings.run_dir) if settings.run_dir else default_path(settings.config, OUTPUTS)
     lightning.seed_everything(settings.seed, verbose=False)
     # choices that do not go together are refused before the directory is theirs
-    module, model = make_data(config), make_model(config)
+    module, model = make_data(settings.data, settings.seed), make_model(settings.model)
     module.slotted, model.compile_steps = execution.slotted, execution.compiled
     module.check(model)
+    model.check_phases()
     check_fitted(model, fitted_scores(settings.fitted_scores))
-    make = partial(_make, config, module, model, termination, console)
+    make = partial(_make, settings, module, model, termination, console)
     if _rank():
         # Lightning started this process for a run that rank 0 holds already
         directory = RunDirectory(path)
         directory.take_threads(settings.threads)
         make(directory)
         return path
-    with hold(path, config) as directory:
+    with hold(path, settings.config) as directory:
         if directory.finished:
             console.print(f"{path} is finished; its results:")
         else:
@@ -86,7 +85,7 @@ def _rank() -> int:
 
 
 def _make(
-    config: Mapping[str, Any],
+    settings: RunSettings,
     module: EventDataModule,
     model: AnomalyModel,
     termination: Termination,
@@ -101,52 +100,48 @@ def _make(
             f"it was begun with other arithmetic ({before}): the last digits of its results will "
             "not be those of an unbroken run"
         )
-    ensure(config["data"], console)
-    dashboards = open_dashboards(config, path)
+    ensure(settings.data, console)
+    dashboards = open_dashboards(settings.logger, settings.config, path)
     # Lightning's auto would take accelerators that nothing else here is made for
-    trainer = config["trainer"] | {"accelerator": execution_of(config).device.type}
+    trainer = replace(settings.trainer, accelerator=execution_of(settings.trainer).device.type)
     training = Training(model, module, trainer, path, termination, dashboards)
-    training.fit(Path(config["start_from"]) if config["start_from"] else None, console)
+    training.fit(Path(settings.start_from) if settings.start_from else None, console)
     if _rank():
         return
     training_speed = _training_speed(path, training.speed)
-    scorer = score(config, path, module, console)
-    results = finish(config, path, module, scorer, training_speed)
-    close_dashboards(config, path, results)
+    scorer = score(settings, path, module, console)
+    results = finish(settings, path, module, scorer, training_speed)
+    close_dashboards(settings, path, results)
     directory.finish({"default_score": results.default_score})
 
 
-def execution_of(config: Mapping[str, Any]) -> Execution:
+def execution_of(trainer: TrainerSettings) -> Execution:
     """Return where and how a run's networks compute; raises ConfigError where they cannot."""
-    settings = config["trainer"]
-    devices = settings["devices"]
+    devices = trainer.devices
     number = devices[0] if isinstance(devices, Sequence) and not isinstance(devices, str) else 0
-    return Execution.of(settings["accelerator"], settings.get("compile", "auto"), number)
+    return Execution.of(trainer.accelerator, trainer.compile, number)
 
 
-def make_data(config: Mapping[str, Any]) -> EventDataModule:
-    """Return the data module of a configuration; what it does not take is for its reading."""
-    data = config["data"]
-    taken = {n: data[n] for n in inspect.signature(EventDataModule).parameters if n in data}
-    own = {f.name for f in fields(DataSettings)}
+def make_data(data: DataSettings, seed: int) -> EventDataModule:
+    """Return the data module of a data set; what it does not take is for its reading."""
+    parameters = inspect.signature(EventDataModule).parameters
+    taken = {name: value for name, value in data.module.items() if name in parameters}
     return EventDataModule(
-        directory=data["dir"],
-        test_directory=data["test_dir"],
-        seed=config["seed"],
-        inputs={n: value for n, value in data.items() if n not in own and n not in taken},
+        directory=data.dir,
+        test_directory=data.test_dir,
+        seed=seed,
+        inputs={name: value for name, value in data.module.items() if name not in parameters},
         **taken,
     )
 
 
-def make_model(config: Mapping[str, Any]) -> AnomalyModel:
+def make_model(model: ModelSettings) -> AnomalyModel:
     """Return the model of a configuration; a key that it does not take is refused by name."""
-    settings = {key: value for key, value in config["model"].items() if key != "name"}
     try:
-        return model_class(settings.pop("_target_"))(**settings)
+        return model_class(model.target)(**model.arguments)
     except TypeError as error:
         raise ConfigError(
-            f"model={config['model']['name']}: {error}. Cure: the keys are those of "
-            f"conf/model/{config['model']['name']}.yaml"
+            f"model={model.name}: {error}. Cure: the keys are those of conf/model/{model.name}.yaml"
         ) from error
 
 
@@ -161,19 +156,20 @@ def _training_speed(path: Path, speed: Speed) -> float | None:
     return speed.events_per_second
 
 
-def score(
-    config: Mapping[str, Any], path: Path, module: EventDataModule, console: Console
-) -> Scorer:
+def score(settings: RunSettings, path: Path, module: EventDataModule, console: Console) -> Scorer:
     """Score the test files of every class with the best checkpoint into scores.parquet."""
     model, reading = load_model(path / "checkpoints" / "best.ckpt")
-    precision = config["trainer"]["precision"]
     scorer = Scorer(
-        model, reading, config["score_batch_size"], precision, execution=execution_of(config)
+        model,
+        reading,
+        settings.score_batch_size,
+        settings.trainer.precision,
+        execution=execution_of(settings.trainer),
     )
-    if fitted := config["fitted_scores"]:
+    if fitted := settings.fitted_scores:
         scorer.fit(fitted, module.background_parts())
         write_fitted(scorer, fitted, path / "checkpoints")
-    table = score_table(config, module, scorer, console)
+    table = score_table(load_paper(settings.data.paper), module, scorer, console)
     with atomic_path(path / "scores.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     files = [(label, module.files("test", label)[0]) for label in module.classes]
@@ -182,13 +178,12 @@ def score(
 
 
 def score_table(
-    config: Mapping[str, Any],
+    paper: Paper,
     module: EventDataModule,
     scorer: Scorer,
     console: Console | None = None,
 ) -> pd.DataFrame:
     """Return the scores of the test files of every class, with label and weight of each event."""
-    paper = load_paper(config["data"]["paper"])
     tables: list[pd.DataFrame] = []
     for label in module.classes:
         for file in module.files("test", label):
@@ -204,7 +199,7 @@ def score_table(
 
 
 def finish(
-    config: Mapping[str, Any],
+    settings: RunSettings,
     path: Path,
     module: EventDataModule,
     scorer: Scorer,
@@ -217,7 +212,7 @@ def finish(
         **{name: count_names(counts) for name, counts in module.counts.items()},
         "test": count_names(scorer.counts),
     }
-    data = describe_data(config, module)
+    data = describe_data(settings.data, module)
     ledger["event_noun"] = data.event_noun
     write_text(path / "ledger.json", json.dumps(ledger, indent=2) + "\n")
     table = pd.read_parquet(path / "scores.parquet")
@@ -225,10 +220,10 @@ def finish(
     results = evaluate(
         table,
         data=data,
-        model=describe_model(config, scorer),
+        model=describe_model(settings.model, settings.fitted_scores, scorer),
         default_score=scorer.model.default_score,
         speed=EventRates(training_speed, scored / scorer.seconds),
-        paper=load_paper(config["data"]["paper"]),
+        paper=load_paper(settings.data.paper),
     )
     write_results(path / "metrics.json", results)
     write_figures(path)

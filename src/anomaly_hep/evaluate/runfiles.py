@@ -37,7 +37,7 @@ class RunFiles:
     def results(self) -> Results:
         """Content of metrics.json, with the words that its model, paper and files say it with."""
         paper, scores = self.paper, self.descriptions
-        title = self._said(lambda: model_class(self.config["model"]["_target_"]).title)
+        title = self._said(lambda: model_class(self._target).title)
         noun = str(self.ledger.get("event_noun", "events"))
         return self._read(
             "metrics.json",
@@ -59,7 +59,13 @@ class RunFiles:
     @cached_property
     def descriptions(self) -> dict[str, ScoreDescription]:
         """Title and unit of every score of the model, in the order to show them."""
-        return self._said(lambda: score_descriptions(self.config))
+        return self._said(
+            lambda: score_descriptions(self._target, self.config.get("fitted_scores"))
+        )
+
+    @property
+    def _target(self) -> str:
+        return str(self.config["model"]["_target_"])
 
     @cached_property
     def ledger(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -40,8 +39,9 @@ from anomaly_hep.fpga.verify import Stage, compare, refuse_differences
 
 
 def build(
-    config: Mapping[str, Any],
+    source: Source,
     asked: DesignSettings,
+    seed: int,
     path: Path,
     timed: Timed,
     seconds: Mapping[str, float],
@@ -51,10 +51,9 @@ def build(
     Writes fpga.json, figures/ and report.html. Raises ExportError after that where an export does
     not equal the quantised model. `seconds` are those that `timed` has measured.
     """
-    source = Source.open(Path(config["checkpoint"]), config["data_dir"])
     settings = source.settings(asked)
     jets = {name: source.jets(name, settings, path, timed) for name in SPLITS}
-    design = learn(source, settings, jets, path, config["seed"], timed)
+    design = learn(source, settings, jets, path, seed, timed)
     test = jets["test"]
     inputs, clipped = design.integers.quantize(test.inputs)
     with timed("float, Brevitas and integer scores"):

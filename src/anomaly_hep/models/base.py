@@ -167,6 +167,11 @@ class AnomalyModel(SteppedModule):
         name = f"{kind.__module__}.{kind.__qualname__}"
         checkpoint["anomaly_hep"] = {"model": name, "phase": self.phase.name}
 
+    def check_phases(self) -> None:
+        """Refuse a phase whose optimiser or schedule cannot be made; raises ConfigError."""
+        for phase in self.phases:
+            configured(phase, self, steps=1000 * phase.epochs)
+
     def configure_optimizers(self) -> Any:
         """Return the optimiser and the schedule of the phase."""
         return configured(self.phase, self, int(self.trainer.estimated_stepping_batches))

@@ -82,9 +82,11 @@ def fitted_scores(settings: Mapping[str, Mapping[str, Any]] | None) -> dict[str,
     return made
 
 
-def score_descriptions(config: Mapping[str, Any]) -> dict[str, ScoreDescription]:
-    """Return title and unit of every score of a run's configuration, in the order to show them."""
-    described = dict(model_class(config["model"]["_target_"]).score_descriptions())
-    for name, score in fitted_scores(config.get("fitted_scores")).items():
+def score_descriptions(
+    target: str, fitted: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, ScoreDescription]:
+    """Return title and unit of every score of a model and on it, in the order to show them."""
+    described = dict(model_class(target).score_descriptions())
+    for name, score in fitted_scores(fitted).items():
         described[name] = score.description
     return described

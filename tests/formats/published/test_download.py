@@ -276,7 +276,7 @@ def test_unknown_archives_are_refused(tmp_path: Path, toy_set: Archives) -> None
 
 def test_data_without_published_archives_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"data=mine names no published archives\. Cure"):
-        archives_of({"name": "mine", "download": None})
+        archives_of("mine", None)
 
 
 def test_a_missing_file_on_the_server_is_said(
@@ -299,7 +299,7 @@ def test_two_fetches_into_one_directory_are_refused(
 
 def test_the_published_archives_cover_the_three_splits() -> None:
     """Zenodo record 6619768: ten training parts, one archive each to validate and test."""
-    files = archives_of(yaml.safe_load(JETCLASS.read_text())).files
+    files = archives_of("jetclass", yaml.safe_load(JETCLASS.read_text())["download"]).files
     assert [place for _, place in files.values()] == ["train_100M"] * 10 + ["val_5M", "test_20M"]
     hashes = {md5 for md5, _ in files.values()}
     assert len(hashes) == 12

@@ -33,11 +33,11 @@ class Archives:
     files: Mapping[str, tuple[str, str]]
 
 
-def archives_of(data: Mapping[str, Any]) -> Archives:
-    """Return the published archives of a data set's configuration; raises ConfigError for none."""
-    if not (found := data["download"]):
+def archives_of(name: str, found: Mapping[str, Any] | None) -> Archives:
+    """Return the archives that `data.download` of a data set says; raises ConfigError for none."""
+    if not found:
         raise ConfigError(
-            f"data={data['name']} names no published archives. Cure: get the files by hand and "
+            f"data={name} names no published archives. Cure: get the files by hand and "
             "give data.dir, or list archives in data.download"
         )
     files = {name: (md5, place) for name, (md5, place) in found["archives"].items()}
