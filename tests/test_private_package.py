@@ -151,12 +151,16 @@ DATA = """
 name: showers
 title: Showers
 paper: blooming
-kind: jets
+reading: anomaly_hep.data.particles.ParticleReading
 dir: showers
 test_dir: null
 if_missing: error
 background: dull
-classes: {dull: dull, bloom: bloom}
+samples:
+  train: {dull: {files: dull_*}}
+  val: {}
+  test: {dull: {files: dull_*}, bloom: {files: bloom_*}}
+directories: {train: [train], test: [test]}
 groups: null
 signal_in_training: 0
 validation_fraction: 0.2

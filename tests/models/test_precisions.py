@@ -81,7 +81,7 @@ def test_what_was_done_before_does_not_matter(variant: tuple[str, ...]) -> None:
         batch: JaggedBatch = random_batch([6, 1, 14, 3])
     else:
         choices = ("data=darkshowers",)
-        batch = labelled(random_images(1))
+        batch = labelled(random_images(2))
     model = make_model(f"model={name}", *choices)
     for number in _every_pair(len(ACTIONS)):
         fresh = type(model)(**model.hparams)
