@@ -69,6 +69,17 @@ def test_jets_with_no_and_with_one_particle_have_a_chamfer() -> None:
     assert float(value[1]) == pytest.approx(_distance(truth[0], made[0]), rel=1e-5)
 
 
+@pytest.mark.parametrize("bad", [float("inf"), float("nan"), -float("inf")])
+@pytest.mark.parametrize("column", [0, 1])
+def test_what_is_not_finite_makes_a_loss_that_is_not_finite(bad: float, column: int) -> None:
+    segments = Jagged(torch.tensor([2, 3]))
+    made = torch.rand(5, 3)
+    made[2:, column] = bad
+    value = chamfer(torch.rand(5, 3), made, segments, R0)
+    assert value[0].isfinite()
+    assert not value[1].isfinite()
+
+
 def test_kl_is_that_of_torch_averaged_over_dimensions() -> None:
     mean, log_variance = torch.randn(5, 16), torch.randn(5, 16)
     posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())

@@ -128,12 +128,14 @@ class DeepSetLayer(nn.Module):
         Evaluation without a gradient folds once, from `eval()` on: it is a third of the time that
         one jet takes. Weights that are changed in place after that are seen from the next `eval()`.
         """
-        with torch.autocast(self.phi.weight.device.type, enabled=False):
-            if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
-                return self._fold(embed)
-            if self._folded is None:
-                self._folded = self._fold(embed)
+        kept = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
+        if kept and self._folded is not None:
             return self._folded
+        with torch.autocast(self.phi.weight.device.type, enabled=False):
+            folded = self._fold(embed)
+        if kept:
+            self._folded = folded
+        return folded
 
     def _fold(self, embed: nn.Linear | None) -> list[Tensor]:
         scale, shift = self.norm.affine()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ from torch.nn import functional
 
 from anomaly_hep.models.layers.product import rounded
 from anomaly_hep.models.layers.segments import Distance, Segments, one_hot
+
+# a coordinate that is further than any particle, and whose square single precision holds
+_FAR = 1e18
 
 
 class Jagged(Segments):
@@ -30,12 +34,12 @@ class Jagged(Segments):
         """How many particles there are."""
         return len(self.owner)
 
-    @property
+    @cached_property
     def position(self) -> Int64[Tensor, " row"]:
         """Position of each particle inside its event, from 0."""
         return self.identity - self.first[self.owner]
 
-    @property
+    @cached_property
     def shares(self) -> Float32[Tensor, " row"]:
         """What each particle counts in the mean over its event."""
         return self.inverse_lengths[self.owner]
@@ -106,22 +110,26 @@ class Jagged(Segments):
         to_other, to_one = order.clone(), order.clone()
         start = lengths.cumsum(0) - lengths
         longest = int(lengths.max()) if len(lengths) else 0
+        # group by group, each feature by itself in memory, and behind them one that is far away
+        far = one.new_full((one.shape[1], 1), _FAR)
+        a, b = (torch.cat([flat.t()[:, order], far], 1) for flat in (one, other))
         # a group of one needs no search: its particle is its own partner
         for power in range(1, math.ceil(math.log2(max(longest, 1))) + 1):
             size = 2**power
-            chosen = (lengths > size // 2) & (lengths <= size)
-            if not bool(chosen.any()):
+            chosen = ((lengths > size // 2) & (lengths <= size)).nonzero()[:, 0]
+            if not len(chosen):
                 continue
-            slot = torch.arange(size, device=start.device)
+            slot, first = torch.arange(size, device=start.device), start[chosen][:, None]
             real = slot < lengths[chosen][:, None]
-            place = (start[chosen][:, None] + slot).clamp(max=len(order) - 1)
-            particle = order[place]  # (group, slot)
-            apart = distance(one[particle][:, :, None], other[particle][:, None])
-            # (group, slot of one, slot of other)
-            forward = apart.masked_fill(~real[:, None, :], math.inf).argmin(2)
-            backward = apart.masked_fill(~real[:, :, None], math.inf).argmin(1)
-            to_other[place[real]] = particle.gather(1, forward)[real]
-            to_one[place[real]] = particle.gather(1, backward)[real]
+            place = torch.where(real, first + slot, len(order))  # (group, slot)
+            x, y = (flat[:, place].permute(1, 2, 0) for flat in (a, b))
+            apart = distance(x[:, :, None], y[:, None])  # (group, slot of one, slot of other)
+            # what is not finite may be further than far: any partner then, the loss says it
+            forward, backward = (
+                (first + apart.argmin(d)).clamp(max=len(order) - 1) for d in (2, 1)
+            )
+            to_other[place[real]] = order[forward[real]]
+            to_one[place[real]] = order[backward[real]]
         by_one, by_other = torch.empty_like(order), torch.empty_like(order)
         by_one[order] = to_other
         by_other[order] = to_one
@@ -138,11 +146,7 @@ class Jagged(Segments):
             return self.identity, self.lengths[self.lengths > 0]
         key = self.owner * kinds + types
         lengths = torch.bincount(key, minlength=len(self) * kinds)
-        start = lengths.cumsum(0) - lengths
-        number = self.counts_so_far(types, kinds).gather(1, types[:, None])[:, 0] - 1
-        order = torch.empty_like(key)
-        order[start[key] + number] = self.identity
-        return order, lengths[lengths > 0]
+        return key.argsort(stable=True), lengths[lengths > 0]
 
     def hardest(
         self,
