@@ -17,24 +17,18 @@ import pytest
 from tests import runs
 
 FORMAT = '''
-"""Showers as lines of text: weight; then px,py,pz,energy,deta,dphi of each particle."""
+"""Showers as lines of text: weight; then share of pt,deta,dphi of each particle."""
 import numpy as np
 from anomaly_hep.formats.layout import Column, Layout, alike
 from anomaly_hep.types import Events, FileDescription
 
 FORMAT, SIGN, EVENT_NOUN, SUFFIXES = "shower text", "its first line", "showers", (".txt",)
 PUBLISHED = frozenset()
-F, I = np.dtype(np.float32), np.dtype(np.int32)
-MOMENTA = ("part_px", "part_py", "part_pz", "part_energy", "part_deta", "part_dphi")
-FLAGS = tuple(
-    f"part_is{kind}" for kind in ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
-)
+F = np.dtype(np.float32)
+COLUMNS = ("share", "eta", "phi")
 LAYOUT = Layout(
-    particles={**alike(F, "GeV", *MOMENTA), **alike(I, "", *FLAGS), **alike(F, "e", "part_charge")},
-    events={
-        "jet_pt": Column(F, "GeV", above=0), "jet_energy": Column(F, "GeV", above=0),
-        "jet_nparticles": Column(F, least=1), "shower_weight": Column(F, least=0),
-    },
+    particles=alike(F, "", *COLUMNS),
+    events={"size": Column(F, least=1), "shower_weight": Column(F, least=0)},
 )
 
 def recognises(path, head):
@@ -48,16 +42,9 @@ def read(path, start, stop, columns):
     events = [line.split(";") for line in path.read_text().splitlines()[1:][start:stop]]
     rows = [[float(x) for x in p.split(",")] for _, *particles in events for p in particles]
     lengths = np.array([len(e) - 1 for e in events], np.int64)
-    table = np.array(rows, np.float32).reshape(-1, 6)
-    particles = dict(zip(MOMENTA, table.T))
-    particles |= {name: np.zeros(len(table), np.int32) for name in FLAGS}
-    particles |= {"part_isChargedHadron": np.ones(len(table), np.int32),
-                  "part_charge": np.ones(len(table), np.float32)}
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    total = lambda name: np.bincount(owner, particles[name], len(lengths)).astype(np.float32)
+    particles = dict(zip(COLUMNS, np.array(rows, np.float32).reshape(-1, 3).T))
     of_events = {
-        "jet_pt": np.hypot(total("part_px"), total("part_py")), "jet_energy": total("part_energy"),
-        "jet_nparticles": lengths.astype(np.float32),
+        "size": lengths.astype(np.float32),
         "shower_weight": np.array([float(e[0]) for e in events], np.float32),
     }
     return Events(
@@ -136,7 +123,7 @@ PAPER = Paper(
     plots=GENERAL_PLOTS,
     one_training="One training.",
     signals=(Signal("bloom", "blooming showers"),),
-    baselines=(Baseline("size", "number of particles", "particles", ("jet_nparticles",)),),
+    baselines=(Baseline("size", "number of particles", "particles", ("size",)),),
     reference="size",
     rows=read_rows(Path(__file__).with_suffix(".csv")),
     rows_measured="Measured by nobody.",
@@ -165,9 +152,10 @@ groups: null
 signal_in_training: 0
 validation_fraction: 0.2
 features:
-  pt_rel: {}
-  delta_eta: {}
-  delta_phi: {}
+  share: {column: share, scale: 10}
+  eta: {column: eta}
+  phi: {column: phi}
+has_types: false
 selection: {}
 max_particles: 64
 weight: shower_weight
@@ -232,8 +220,8 @@ def _write_showers(path: Path, number: int, particles: int, seed: int) -> None:
     for _ in range(number):
         pt = rng.exponential(20.0, 2 + rng.poisson(particles)) + 1.0
         eta, phi = rng.normal(0, 0.1, (2, len(pt)))
-        momenta = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta), eta, phi
-        rows = [",".join(f"{x:.5g}" for x in row) for row in np.transpose(momenta)]
+        columns = np.transpose([pt / pt.sum(), eta, phi])
+        rows = [",".join(f"{x:.5g}" for x in row) for row in columns]
         lines.append(";".join([f"{rng.uniform(0.5, 2):.4f}", *rows]))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")

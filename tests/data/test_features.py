@@ -91,8 +91,17 @@ def test_a_particle_of_no_type_or_of_two_is_refused(value: int) -> None:
 def test_an_unknown_feature_is_refused_with_the_list_of_those_that_exist() -> None:
     with pytest.raises(ConfigError, match=r"part_size.*log_energy_rel"):
         FeatureList({"part_size": {}})
-    with pytest.raises(ConfigError, match="center, scale and clip"):
+    with pytest.raises(ConfigError, match="center, scale, clip and column"):
         FeatureList({"log_pt": {"centre": 1.0}})
+
+
+def test_a_column_of_the_file_is_a_feature_as_it_is() -> None:
+    events = toy_jets(5)
+    features = FeatureList({"height": {"column": "part_d0val", "scale": 2}}, types=False)
+    assert features.columns == ["part_d0val"]
+    made = features.compute(events)
+    assert made.types is None
+    np.testing.assert_allclose(made.features[:, 0], 2 * events.particles["part_d0val"])
 
 
 def test_an_infinite_feature_without_clip_is_refused() -> None:

@@ -19,6 +19,7 @@ from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.formats import darkshowers, jetclass
 from anomaly_hep.simulate.jetclass import PREFIXES
 from tests.data.files import write_toy_images, write_toys
+from tests.models.jets import make_model
 from tests.modules import CONF, module_of
 from tests.toys import toy_jets
 
@@ -185,6 +186,13 @@ def test_the_next_phase_sees_labels_no_more_and_shuffles_otherwise(images: Path)
         orders.append(torch.cat([batch.index for batch in batches]).tolist())
     assert sorted(orders[1]) == sorted(orders[2]) == list(range(TRAIN))
     assert orders[1] != orders[2]
+
+
+def test_a_model_that_takes_types_refuses_data_without(tmp_path: Path) -> None:
+    module = module_of("jetclass", tmp_path, has_types=False)
+    with pytest.raises(ConfigError, match=r"Set-VAE takes types.*use_pid=false"):
+        module.check(make_model("model=setvae"))
+    module.check(make_model("model=setvae", "model.use_pid=false"))
 
 
 def test_labelled_jets_without_groups_have_a_number_for_each_class(tmp_path: Path) -> None:

@@ -149,8 +149,8 @@ class ParticleBatch(JaggedBatch):
         """The types; raises ConfigError where the data know none."""
         if self.types is None:
             raise ConfigError(
-                "these data know no types of particles, which the model asks for. Cure: "
-                "model.use_pid=false, or data with types"
+                "these data know no types of particles, which the model asks for. Cure: a model "
+                "without them, or data with types"
             )
         return self.types
 

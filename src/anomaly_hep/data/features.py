@@ -106,11 +106,15 @@ DEFINITIONS: Mapping[str, Definition] = {
 
 @dataclass(frozen=True)
 class Scaling:
-    """How a network sees a quantity: (value - center) * scale, clipped to +-clip."""
+    """How a network sees a quantity: (value - center) * scale, clipped to +-clip.
+
+    column: a column of the particles that is the quantity, where the name is none of DEFINITIONS.
+    """
 
     center: float = 0.0
     scale: float = 1.0
     clip: Positive | None = None
+    column: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,32 +123,43 @@ class Feature(Scaling):
 
     name: str
 
+    @property
+    def definition(self) -> Definition:
+        """What it is made of."""
+        if (column := self.column) is None:
+            return DEFINITIONS[self.name]
+        return Definition((column,), lambda quantities: quantities.particle(column))
+
 
 @dataclass(frozen=True, eq=False)
 class ParticleInputs:
     """Scaled features and types of particles; `clipped` counts the values that met their clip."""
 
     features: Float32[np.ndarray, "particle feature"]
-    types: Int64[np.ndarray, " particle"]
+    types: Int64[np.ndarray, " particle"] | None
     clipped: Int64[np.ndarray, " feature"]
 
 
 class FeatureList:
-    """The features of a configuration, in its order."""
+    """The features of a configuration, in its order; `types`: whether particles have types."""
 
-    def __init__(self, settings: Mapping[str, Mapping[str, Any] | None]) -> None:
-        unknown = sorted(set(settings) - set(DEFINITIONS))
-        if unknown:
-            raise ConfigError(
-                f"data.features.{unknown[0]} does not exist. Cure: choose from "
-                f"{', '.join(DEFINITIONS)}, or define it in anomaly_hep/data/features.py"
-            )
+    def __init__(
+        self, settings: Mapping[str, Mapping[str, Any] | None], *, types: bool = True
+    ) -> None:
+        self.types = types
         try:
             self.features = [Feature(name=name, **(how or {})) for name, how in settings.items()]
         except TypeError as error:
             raise ConfigError(
-                f"data.features: {error}. Cure: a feature takes center, scale and clip"
+                f"data.features: {error}. Cure: a feature takes center, scale, clip and column"
             ) from error
+        for feature in self.features:
+            if feature.column is None and feature.name not in DEFINITIONS:
+                raise ConfigError(
+                    f"data.features.{feature.name} does not exist. Cure: choose from "
+                    f"{', '.join(DEFINITIONS)}, or name a column of the particles: "
+                    f"data.features.{feature.name}.column"
+                )
 
     @property
     def names(self) -> list[str]:
@@ -154,8 +169,8 @@ class FeatureList:
     @property
     def columns(self) -> list[str]:
         """Branches to read for the features and the particle types; no label is among them."""
-        needed = [name for f in self.features for name in DEFINITIONS[f.name].needs]
-        return list(dict.fromkeys([*needed, *TYPE_COLUMNS]))
+        needed = [name for feature in self.features for name in feature.definition.needs]
+        return list(dict.fromkeys([*needed, *(TYPE_COLUMNS if self.types else ())]))
 
     def compute(self, events: Events, path: Path | str = "events") -> ParticleInputs:
         """Return what the network sees of `events`; a feature that is not finite is refused."""
@@ -165,7 +180,7 @@ class FeatureList:
         clipped = np.zeros(len(self.features), np.int64)
         for row, feature in enumerate(self.features):
             column = table[row]
-            np.subtract(DEFINITIONS[feature.name].value(quantities), feature.center, out=column)
+            np.subtract(feature.definition.value(quantities), feature.center, out=column)
             column *= feature.scale
             if feature.clip is not None:
                 clipped[row] = np.count_nonzero(np.abs(column) > feature.clip)
@@ -176,10 +191,11 @@ class FeatureList:
                 raise BadFileError(
                     path,
                     f"feature {feature.name} is not finite in event {entry} of the run read",
-                    branch=DEFINITIONS[feature.name].needs[0],
+                    branch=feature.definition.needs[0],
                     cure=f"give data.features.{feature.name} a clip, or leave the file out",
                 )
-        return ParticleInputs(np.ascontiguousarray(table.T), particle_types(events, path), clipped)
+        types = particle_types(events, path) if self.types else None
+        return ParticleInputs(np.ascontiguousarray(table.T), types, clipped)
 
 
 def particle_types(events: Events, path: Path | str = "events") -> Int64[np.ndarray, " particle"]:

@@ -166,6 +166,11 @@ class EventDataModule(lightning.LightningDataModule):
                 f"{type(model).__name__} takes {model.accepts.__name__}, but these data give "
                 f"{self.reading.makes.__name__}. Cure: choose a model and data that belong together"
             )
+        if model.needs_types and not self.reading.has_types:
+            raise ConfigError(
+                f"{model.title} takes types of particles, which these data do not have. Cure: "
+                "model.use_pid=false, or data with types"
+            )
 
     def setup(self, stage: str) -> None:
         """Open the files of training and validation."""

@@ -23,13 +23,14 @@ from anomaly_hep.types import Events
 class ParticleReading(Reading):
     """Particles of jets.
 
-    features: name: {center, scale, clip}, see `data.features`. max_particles: those of an event
-    that count, in the file's order.
+    features: name: {center, scale, clip, column}, see `data.features`. max_particles: those of an
+    event that count, in the file's order. has_types: whether their types are read, by flags.
     """
 
     makes: ClassVar[type[JaggedBatch]] = ParticleBatch
     features: Mapping[str, Mapping[str, Any] | None]
     max_particles: Count
+    has_types: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,7 +39,7 @@ class ParticleReading(Reading):
     @cached_property
     def feature_list(self) -> FeatureList:
         """The features."""
-        return FeatureList(self.features)
+        return FeatureList(self.features, types=self.has_types)
 
     @property
     def columns(self) -> list[str]:
@@ -54,9 +55,9 @@ class ParticleReading(Reading):
         batch = ParticleBatch(
             **self.of_events(events, index),
             features=torch.from_numpy(made.features),
-            types=torch.from_numpy(made.types),
+            types=None if made.types is None else torch.from_numpy(made.types),
         )
-        return batch, Counts(0, 0, truncated, len(made.types), made.clipped)
+        return batch, Counts(0, 0, truncated, len(made.features), made.clipped)
 
     def truncate(self, events: Events) -> tuple[Events, int]:
         """Return the events with their first `max_particles` particles, and how many were cut."""

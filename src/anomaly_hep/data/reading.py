@@ -68,6 +68,7 @@ class Reading(ABC):
     """
 
     makes: ClassVar[type[JaggedBatch]]  # the kind of batch
+    has_types: ClassVar[bool] = False  # whether what an event is made of has types
     selection: Mapping[str, Mapping[str, float]]
 
     def __post_init__(self) -> None:

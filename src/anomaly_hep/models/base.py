@@ -38,6 +38,7 @@ class AnomalyModel(SteppedModule):
     embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors that fitted scores may take
     # particles per event at which the paper counts FLOPs; None: images, all of one size
     reference_multiplicity: ClassVar[float | None] = None
+    needs_types: bool = False  # whether it asks for the types of particles
     # why the encoder cannot become firmware; None where it can, see fpga/source.py
     firmware_refusal: ClassVar[str | None] = "no integer form of its encoder is known"
 

@@ -42,12 +42,8 @@ class Reconstruction:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the fields as arrays, by name."""
-        return {f.name: getattr(self, f.name).cpu().numpy() for f in fields(self)}
-
-    @classmethod
-    def names(cls) -> set[str]:
-        """Return the names of the fields."""
-        return {f.name for f in fields(cls)}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value.cpu().numpy() for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +51,7 @@ class ParticleReconstruction(Reconstruction):
     """Particles (10 pT/pT_jet, delta eta, delta phi) as they are and as they are decoded."""
 
     lengths: Int64[Tensor, " event"]
-    types: Int64[Tensor, " particle"]
+    types: Int64[Tensor, " particle"] | None
     truth: Float[Tensor, "particle 3"]
     reconstructed: Float[Tensor, "particle 3"]
 

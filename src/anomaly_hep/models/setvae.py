@@ -82,7 +82,8 @@ class SetVAE(AnomalyModel):
                 "number above 0 and up to 1 (1 acts on all jets)"
             )
         self.beta, self.clip_fraction, self.angular_scale = beta, clip_fraction, angular_scale
-        self.use_pid, self.legacy = use_pid, legacy_identification
+        self.use_pid = self.needs_types = use_pid
+        self.legacy = legacy_identification
         self.noise_ramp_steps = noise_ramp_steps
         flags = len(PARTICLE_TYPES) if use_pid else 0
         inputs = len(features) + flags
@@ -221,7 +222,7 @@ class SetVAE(AnomalyModel):
         mean, _ = self.encode(batch, segments)
         return ParticleReconstruction(
             lengths=batch.lengths,
-            types=batch.known_types,
+            types=batch.types,
             truth=batch.features[:, : len(TARGET)],
             reconstructed=self.decode(mean, batch, segments),
         )

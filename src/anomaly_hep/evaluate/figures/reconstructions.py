@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -28,6 +28,7 @@ _COLOURS = {
     "electron": PALETTE["violet"],
     "muon": PALETTE["red"],
 }
+_PLAIN = PALETTE["blue"]  # of particles without types
 # of each particle type, charges left aside: the key of its colour
 _COLOUR_KEYS = [name.removesuffix("_plus").removesuffix("_minus") for name in PARTICLE_TYPES]
 # Area in points^2 of a particle that carries the jet's whole transverse momentum.
@@ -46,10 +47,12 @@ def reconstructed_particles(
     """Return true jets (above) and their reconstructions (below) in the eta-phi plane.
 
     `events` is reconstructions.npz, the fields of `ParticleReconstruction` and labels [event]. The
-    first event of up to `most` classes is drawn; the area of a disc is its share of pt.
+    first event of up to `most` classes is drawn; the area of a disc is its share of pt, its colour
+    the type where particles have types.
     """
     chosen = _one_of_each(events["labels"], results, most)
     first = np.r_[0, np.cumsum(events["lengths"])]
+    types, keys = events.get("types"), [_COLOURS[key] for key in _COLOUR_KEYS]
     half = _half_width([events["truth"][first[jet] : first[jet + 1]] for jet in chosen])
     with house_style():
         figure = Figure(figsize=(2.5 * len(chosen) + 0.6, 6.1))
@@ -57,13 +60,16 @@ def reconstructed_particles(
         for column, jet in zip(grid.T, chosen, strict=True):
             inside = slice(first[jet], first[jet + 1])
             for axes, which in zip(column, ("truth", "reconstructed"), strict=True):
-                _draw_particles(axes, events[which][inside], events["types"][inside], half)
+                colours = (
+                    [keys[number] for number in types[inside]] if types is not None else _PLAIN
+                )
+                _draw_particles(axes, events[which][inside], colours, half)
             label = str(events["labels"][jet])
             column[0].set_title(results.paper.math(label) if label else "unknown", fontsize=11)
             column[1].set_xlabel(r"$\Delta\eta$")
         grid[0, 0].set_ylabel(r"true   $\Delta\phi$ (rad)")
         grid[1, 0].set_ylabel(r"reconstructed   $\Delta\phi$ (rad)")
-        _legend(figure)
+        _legend(figure, {} if types is None else _COLOURS)
         stamp_figure(figure, results, right=f"{len(chosen)} {results.data.event_noun}")
     return figure
 
@@ -87,12 +93,10 @@ def _half_width(jets: Sequence[Float[np.ndarray, "_ 3"]]) -> float:
 
 
 def _draw_particles(
-    axes: Axes, particles: Float[np.ndarray, "particle 3"], types: Int[np.ndarray, " particle"],
-    half: float,
-) -> None:  # fmt: skip
+    axes: Axes, particles: Float[np.ndarray, "particle 3"], colours: str | list[str], half: float
+) -> None:
     share, eta, phi = particles.T
     outside = int((np.maximum(np.abs(eta), np.abs(phi)) > half).sum())
-    colours = [_COLOURS[_COLOUR_KEYS[number]] for number in types]
     area = _AREA * share / _PT_SCALE
     axes.scatter(eta, phi, s=area, c=colours, alpha=0.65, linewidths=0.4, edgecolors="white")
     axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
@@ -100,12 +104,12 @@ def _draw_particles(
     axes.text(0.04, 0.04, note, transform=axes.transAxes, fontsize=8, color="0.35")
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, colours: Mapping[str, str]) -> None:
     """Explain colours, and two sizes of discs."""
     disc: dict[str, Any] = {"marker": "o", "linestyle": "none", "markeredgecolor": "white"}
     handles = [
         Line2D([], [], color=colour, label=name.replace("_", " "), markersize=8, **disc)
-        for name, colour in _COLOURS.items()
+        for name, colour in colours.items()
     ]
     handles += [
         # a marker's size is its diameter, a scatter's its area
