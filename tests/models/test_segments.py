@@ -119,8 +119,8 @@ def test_counts_so_far_equal_a_counting_loop(jets: list[list[int]]) -> None:
         counts = segments.counts_so_far(flat, 4)
         for jet, own in zip(jets, rows, strict=True):
             seen: Counter[int] = Counter()
-            for kind, row in zip(jet, own, strict=True):
-                seen[kind] += 1
+            for number, row in zip(jet, own, strict=True):
+                seen[number] += 1
                 assert counts[row].tolist() == [seen[k] for k in range(4)]
 
 
@@ -139,11 +139,11 @@ def test_the_nearest_of_its_kind_is_that_of_a_double_loop(jets: list[list[int]],
     for segments, rows in both([len(jet) for jet in jets]):
         a, b = placed(segments, rows, one), placed(segments, rows, other)
         flat = placed(segments, rows, types)
-        for kinds in (flat, None):
-            forward, backward = segments.nearest(_apart, a, b, kinds, 4)
+        for own_types in (flat, None):
+            forward, backward = segments.nearest(_apart, a, b, own_types, 4)
             for own in rows:
                 for row in own:
-                    like = [j for j in own if kinds is None or kinds[j] == kinds[row]]
+                    like = [j for j in own if own_types is None or own_types[j] == own_types[row]]
                     assert forward[row] == min(like, key=lambda j: abs(float(a[row] - b[j])))
                     assert backward[row] == min(like, key=lambda j: abs(float(a[j] - b[row])))
 

@@ -33,7 +33,7 @@ def many(particle: Particle, number: int = 2000, detector: Detector = CMS) -> Ca
 )  # fmt: skip
 def test_each_kind_is_recognised(pid: int, kind: int, efficiency: float) -> None:
     found = many(Particle(pid, pt=80.0, eta=0.4, phi=1.0))
-    seen = found.kind == kind
+    seen = found.types == kind
     assert seen.sum() / 2000 == pytest.approx(efficiency, abs=0.02)
     pt = transverse(found.momentum[:, seen])
     assert np.median(pt) == pytest.approx(80.0, rel=0.03)
@@ -65,7 +65,7 @@ def test_an_unknown_resolution_is_refused() -> None:
 
 def test_charge_and_mass_survive() -> None:
     found = many(Particle(-2212, pt=5.0))
-    track = found.kind == CHARGED_HADRON
+    track = found.types == CHARGED_HADRON
     assert set(found.charge[track]) == {-1.0}
     mass2 = found.momentum[3] ** 2 - (found.momentum[:3] ** 2).sum(axis=0)
     np.testing.assert_allclose(mass2[track], 0.93827**2, rtol=1e-6)
@@ -89,10 +89,10 @@ def test_what_is_born_outside_or_goes_down_the_beam_is_not_seen() -> None:
 
 def test_a_lost_track_leaves_its_energy_in_the_calorimeter() -> None:
     found = many(Particle(211, pt=100.0), 4000)
-    lost = np.setdiff1d(np.arange(4000), found.event[found.kind == CHARGED_HADRON])
+    lost = np.setdiff1d(np.arange(4000), found.event[found.types == CHARGED_HADRON])
     assert len(lost) / 4000 == pytest.approx(0.05, abs=0.01)
     neutral = found.take(np.flatnonzero(np.isin(found.event, lost)))
-    assert (neutral.kind == NEUTRAL_HADRON).all()
+    assert (neutral.types == NEUTRAL_HADRON).all()
     assert np.median(transverse(neutral.momentum)) == pytest.approx(100, rel=0.05)
     assert len(neutral.event) > 0.95 * len(lost)
 
@@ -102,7 +102,7 @@ def test_the_better_of_track_and_calorimeter_decides() -> None:
     by_tracks, by_cells = many(particle), many(particle, detector=JETCLASS)
     spread = []
     for found in (by_tracks, by_cells):
-        pt = transverse(found.momentum[:, found.kind == CHARGED_HADRON])
+        pt = transverse(found.momentum[:, found.types == CHARGED_HADRON])
         spread.append(np.subtract(*np.percentile(pt, [84, 16])) / 2 / 20)
     assert spread[0] == pytest.approx(0.01, abs=0.003)  # 1 % of the tracker
     assert spread[1] > 0.15  # 150 % / sqrt(E) of the calorimeter, cut by the excess above the track
@@ -110,7 +110,7 @@ def test_the_better_of_track_and_calorimeter_decides() -> None:
 
 def test_impact_parameters_of_prompt_tracks_are_pure_resolution() -> None:
     found = many(Particle(211, pt=3.2, eta=0.2), 5000)
-    d0, d0_error, dz, dz_error = found.impact[:, found.kind == CHARGED_HADRON]
+    d0, d0_error, dz, dz_error = found.impact[:, found.types == CHARGED_HADRON]
     assert (d0 / d0_error).std() == pytest.approx(1, abs=0.05)
     assert (dz / dz_error).std() == pytest.approx(1, abs=0.05)
     assert (d0 / d0_error).mean() == pytest.approx(0, abs=0.06)
@@ -119,7 +119,7 @@ def test_impact_parameters_of_prompt_tracks_are_pure_resolution() -> None:
 def test_displaced_tracks_are_displaced() -> None:
     # born 2 mm from the beam, moving at right angles to the line of sight
     found = many(Particle(211, pt=50.0, phi=0.0, vertex=(0.0, 2.0, 1.0)), 200)
-    d0, _, dz, _ = found.impact[:, found.kind == CHARGED_HADRON]
+    d0, _, dz, _ = found.impact[:, found.types == CHARGED_HADRON]
     assert np.median(d0) == pytest.approx(-2.0, abs=0.01)
     assert np.median(dz) == pytest.approx(1.0, abs=0.02)
 

@@ -52,7 +52,7 @@ def run(settings: BenchmarkSettings) -> None:
     module = make_data(settings.data, 1)
     batches = {size: _batches(module, size, measured["batches"]) for size in sizes}
     products = {
-        name: product_rate(clock, measured[execution.kind]["product"], dtype)
+        name: product_rate(clock, measured[execution.place]["product"], dtype)
         for name, dtype in PRECISIONS.items()
     }
     result: dict[str, Any] = {
@@ -95,7 +95,7 @@ def _measured(
         )
     measured = settings.measured
     given = settings.batch_size
-    return measured, [given] if given else list(measured[execution.kind]["batch_sizes"])
+    return measured, [given] if given else list(measured[execution.place]["batch_sizes"])
 
 
 def _stream(
@@ -150,7 +150,7 @@ def _rates(
         model = make_model(model_settings(made["model"]))
         rates = ModelRates(model, batches, execution, dtype, clip)
         found[precision] = rates.measure(clock, products[precision]["best"])
-        if settings.busy and dtype == torch.float32 and execution.kind == "cpu":
+        if settings.busy and dtype == torch.float32 and execution.place == "cpu":
             with one_busy_process():
                 for what, rate in rates.beside(clock).items():
                     found[precision][what]["beside_one_busy_process"] = rate

@@ -26,7 +26,7 @@ PARTICLE_TYPES = (
     "muon_plus",
 )
 _FLAGS = tuple(
-    f"part_is{kind}" for kind in ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
+    f"part_is{name}" for name in ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
 )
 TYPE_COLUMNS = (*_FLAGS, "part_charge")
 # what [flag index, charge > 0] means as an index of PARTICLE_TYPES
@@ -202,11 +202,11 @@ def particle_types(events: Events, path: Path | str = "events") -> Int64[np.ndar
     """Return each particle's index in `PARTICLE_TYPES`; each must carry exactly one type flag."""
     flags = [events.particles[name] for name in _FLAGS]
     total = np.zeros(len(flags[0]), np.int8)
-    kind = np.zeros(len(flags[0]), np.int8)
+    number = np.zeros(len(flags[0]), np.int8)
     for index, flag in enumerate(flags):
         one = flag != 0
         total += one
-        kind += index * one.view(np.int8)
+        number += index * one.view(np.int8)
     if (total != 1).any():
         particle = int(np.flatnonzero(total != 1)[0])
         entry = int(np.searchsorted(events.offsets, particle, side="right")) - 1
@@ -218,4 +218,4 @@ def particle_types(events: Events, path: Path | str = "events") -> Int64[np.ndar
         )
     positive = (events.particles["part_charge"] > 0).view(np.int8)
     lookup = _TYPE_OF.ravel()
-    return lookup[2 * kind + positive]
+    return lookup[2 * number + positive]

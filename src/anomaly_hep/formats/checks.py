@@ -16,7 +16,7 @@ FETCH_AGAIN = "fetch or simulate the file again, or leave it out (data.on_bad_fi
 FIX_VALUES = "leave the file out (data.on_bad_file=skip) or mend the entry where it was made"
 
 
-def check_file(path: Path, magic: bytes = b"", kind: str = "data") -> None:
+def check_file(path: Path, magic: bytes = b"", what: str = "data") -> None:
     """Refuse what is no file, is empty, or does not begin with the `magic` bytes of its kind."""
     if not path.is_file():
         problem = "is a directory" if path.is_dir() else "there is no such file"
@@ -28,8 +28,8 @@ def check_file(path: Path, magic: bytes = b"", kind: str = "data") -> None:
     if not head.startswith(magic):
         raise BadFileError(
             path,
-            f"this is no {kind} file: it begins with {head!r} instead of {magic!r}",
-            cure=f"give a {kind} file; a failed download is often a web page",
+            f"this is no {what} file: it begins with {head!r} instead of {magic!r}",
+            cure=f"give a {what} file; a failed download is often a web page",
         )
 
 

@@ -156,10 +156,10 @@ def _entries(path: Path, file: Any) -> int:
         with refusing(path, "the file is damaged", branch=key, cure=FETCH_AGAIN):
             dataset = file[key]
             own = getattr(dataset, "shape", None)
-            kind = getattr(getattr(dataset, "dtype", None), "kind", "")
-        if own is None or len(own) != 1 + len(shape) or own[1:] != shape or kind not in "fiu":
+            letter = getattr(getattr(dataset, "dtype", None), "kind", "")
+        if own is None or len(own) != 1 + len(shape) or own[1:] != shape or letter not in "fiu":
             wanted = "x".join(map(str, ("N", *shape)))
-            problem = f"the shape is {own}, type {kind or 'none'}; images are numbers, {wanted}"
+            problem = f"the shape is {own}, type {letter or 'none'}; images are numbers, {wanted}"
             raise BadFileError(path, problem, branch=key, cure="give a file of the raw format")
         found[key] = own[0]
     first = next(iter(found))

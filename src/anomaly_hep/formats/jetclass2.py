@@ -113,7 +113,7 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     order: going back means decoding from the start of a row group. Raises BadFileError with the
     column and the absolute row for whatever cannot be trusted.
     """
-    asked = [kind for kind in LIST_PREFIXES if any(name.startswith(kind) for name in columns)]
+    asked = [prefix for prefix in LIST_PREFIXES if any(name.startswith(prefix) for name in columns)]
     if len(asked) > 1:
         problem = f"the lists {'*, '.join(asked)}* have different lengths"
         raise BadFileError(path, problem, cure="read them one after the other")

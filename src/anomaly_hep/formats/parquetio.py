@@ -162,17 +162,17 @@ def _first_null_list(column: pa.Array) -> int:
     return int(np.searchsorted(edges, _first_null(column.flatten()), side="right")) - 1
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+def _is_list(found: pa.DataType) -> bool:
+    return bool(pa.types.is_list(found) or pa.types.is_large_list(found))
 
 
-def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
-    content = kind.value_type if _is_list(kind) else kind
+def _check_type(path: Path, name: str, found: pa.DataType) -> None:
+    content = found.value_type if _is_list(found) else found
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     if not any(test(content) for test in tests):
         raise BadFileError(
             path,
-            f"its type is {kind}, which is neither a number nor a list of numbers",
+            f"its type is {found}, which is neither a number nor a list of numbers",
             branch=name,
             cure="store float, int or bool, or a list of them",
         )

@@ -83,7 +83,7 @@ def read_statistics(text: str, tool: str, latency: int) -> Resources:
         pipeline_stages=latency,
         initiation_interval=1,
         **{
-            kind: sum(count for cell, count in cells if re.fullmatch(pattern, cell))
-            for kind, pattern in _CELLS.items()
+            name: sum(count for cell, count in cells if re.fullmatch(pattern, cell))
+            for name, pattern in _CELLS.items()
         },
     )

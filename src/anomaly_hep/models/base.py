@@ -164,8 +164,8 @@ class AnomalyModel(SteppedModule):
         Weights behind a step that was not finite are not saved.
         """
         self.guard.look()
-        kind = type(self)
-        name = f"{kind.__module__}.{kind.__qualname__}"
+        cls = type(self)
+        name = f"{cls.__module__}.{cls.__qualname__}"
         checkpoint["anomaly_hep"] = {"model": name, "phase": self.phase.name}
 
     def check_phases(self) -> None:

@@ -34,14 +34,14 @@ class Execution:
         return Execution(device, False if setting is None and device.type != "cuda" else setting)
 
     @property
-    def kind(self) -> str:
+    def place(self) -> str:
         """'cpu', or 'accelerator' for every other device."""
         return "cpu" if self.device.type == "cpu" else "accelerator"
 
     @property
     def name(self) -> str | None:
         """What the GPU calls itself; None for a CPU."""
-        return None if self.kind == "cpu" else torch.cuda.get_device_name(self.device)
+        return None if self.place == "cpu" else torch.cuda.get_device_name(self.device)
 
     @property
     def slotted(self) -> bool:

@@ -39,17 +39,17 @@ def chamfer(
     segments: Segments,
     angular_scale: float,
     types: Int64[Tensor, " particle"] | None = None,
-    kinds: int = 1,
+    n_types: int = 1,
 ) -> Float[Tensor, " jet"]:
     """Return arXiv:2311.17162 eq. 1 per jet, as the published code evaluates it.
 
-    Partners are particles of one jet and, with `types` (0 to `kinds` - 1), of one type; both
+    Partners are particles of one jet and, with `types` (0 to `n_types` - 1), of one type; both
     directions weigh one half, and each is the mean over the jet's particles (the paper prints a
     sum, under which loss grows with multiplicity). The partners are chosen without a gradient:
     that of a minimum is the gradient at the minimum.
     """
     distance = partial(pair_distance, angular_scale=angular_scale)
-    forward, backward = segments.nearest(distance, truth, reconstructed, types, kinds)
+    forward, backward = segments.nearest(distance, truth, reconstructed, types, n_types)
     there = distance(truth, reconstructed[forward])
     back = distance(truth[backward], reconstructed)
     return 0.5 * segments.mean((there + back)[:, None])[:, 0]

@@ -37,9 +37,9 @@ class Layer:
     def fraction(self, pid: Int64[np.ndarray, " particle"]) -> Float64[np.ndarray, " particle"]:
         """Return the share of each particle's energy that ends in this layer."""
         result = np.full(len(pid), self.other_fraction)
-        kind = np.abs(pid)
+        found = np.abs(pid)
         for code, share in self.fractions.items():
-            result[kind == code] = share
+            result[found == code] = share
         return result
 
 

@@ -25,14 +25,14 @@ INVISIBLE = (12, 14, 16, 51, 53)
 class Candidates:
     """Energy-flow candidates of a batch, grouped by event.
 
-    `momentum` is (px, py, pz, E), `kind` one of CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON
+    `momentum` is (px, py, pz, E), `types` one of CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON
     and MUON. `impact` is (d0, sigma(d0), dz, sigma(dz)), all 0 for neutral candidates.
     """
 
     event: Int64[np.ndarray, " candidate"]
     momentum: Float64[np.ndarray, "4 candidate"]
     charge: Float64[np.ndarray, " candidate"]
-    kind: Int64[np.ndarray, " candidate"]
+    types: Int64[np.ndarray, " candidate"]
     impact: Float64[np.ndarray, "4 candidate"]
 
     def take(self, index: Int64[np.ndarray, " chosen"]) -> Candidates:
@@ -41,7 +41,7 @@ class Candidates:
             self.event[index],
             self.momentum[:, index],
             self.charge[index],
-            self.kind[index],
+            self.types[index],
             self.impact[:, index],
         )
 
@@ -185,24 +185,24 @@ def _tracks(
     d0_error, dz_error = impact_parameters.resolution(
         transverse(seen.momentum), direction(seen.momentum).eta
     )
-    kind = np.abs(seen.pid)
+    code = np.abs(seen.pid)
     return Candidates(
         event=seen.event,
         momentum=np.concatenate([factor * seen.momentum[:3], [seen.scaled_energy(factor)]]),
         charge=seen.charge,
-        kind=np.where(kind == 11, ELECTRON, np.where(kind == 13, MUON, CHARGED_HADRON)),
+        types=np.where(code == 11, ELECTRON, np.where(code == 13, MUON, CHARGED_HADRON)),
         impact=np.stack([rng.normal(d0, d0_error), d0_error, rng.normal(dz, dz_error), dz_error]),
     )
 
 
-def _neutral(flow: Flow, kind: int) -> Candidates:
+def _neutral(flow: Flow, number: int) -> Candidates:
     eta, phi = flow.direction
     pt = flow.energy / np.cosh(eta)
     return Candidates(
         event=flow.event,
         momentum=np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), flow.energy]),
         charge=np.zeros(len(pt)),
-        kind=np.full(len(pt), kind),
+        types=np.full(len(pt), number),
         impact=np.zeros((4, len(pt))),
     )
 
@@ -213,7 +213,7 @@ def _merged(*parts: Candidates) -> Candidates:
         event,
         np.concatenate([part.momentum for part in parts], axis=1),
         np.concatenate([part.charge for part in parts]),
-        np.concatenate([part.kind for part in parts]),
+        np.concatenate([part.types for part in parts]),
         np.concatenate([part.impact for part in parts], axis=1),
     )
     return whole.take(np.argsort(event, kind="stable"))

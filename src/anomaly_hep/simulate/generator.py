@@ -146,11 +146,11 @@ class Generator:
         )
 
     def _charge(self, pid: Int64[np.ndarray, " particle"]) -> Float64[np.ndarray, " particle"]:
-        kinds, inverse = np.unique(pid, return_inverse=True)
-        for kind in kinds.tolist():
-            if kind not in self._charges:
-                self._charges[kind] = float(self._pythia.particleData.charge(kind))
-        return np.array([self._charges[kind] for kind in kinds.tolist()], np.float64)[inverse]
+        codes, inverse = np.unique(pid, return_inverse=True)
+        for code in codes.tolist():
+            if code not in self._charges:
+                self._charges[code] = float(self._pythia.particleData.charge(code))
+        return np.array([self._charges[code] for code in codes.tolist()], np.float64)[inverse]
 
 
 def _vertices(layout: Any) -> Float64[np.ndarray, "3 particle"]:

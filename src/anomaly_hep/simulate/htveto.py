@@ -38,10 +38,10 @@ class HTVeto:
             particle = event[i]
             if particle.status() <= 0:
                 continue
-            kind = abs(particle.id())
-            if kind == _SCALAR:
+            code = abs(particle.id())
+            if code == _SCALAR:
                 total += particle.mT()
-            elif kind < 6 or kind in (_GLUON, _PHOTON):
+            elif code < 6 or code in (_GLUON, _PHOTON):
                 pt = particle.pT()
                 if abs(particle.pz()) < slope * pt:
                     total += pt

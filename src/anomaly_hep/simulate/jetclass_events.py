@@ -24,7 +24,7 @@ from anomaly_hep.simulate.jets import Jets
 from anomaly_hep.simulate.vectors import direction, transverse, wrap
 from anomaly_hep.types import Events, members
 
-_KINDS = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")  # detector.py's order
+_TYPES = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")  # detector.py's order
 # JetClass's codes of what a jet was matched to, and those of decays with heavier quarks or muons
 _TRUTH_MATCH = {"QCD": 50, "Hbb": 41, "Hcc": 42, "Hgg": 44, "H4q": 45, "Hqql": 46,
                 "Zqq": 33, "Wqq": 22, "Tbqq": 12, "Tbl": 15}  # fmt: skip
@@ -179,7 +179,7 @@ def as_events(
         "part_dzerr": dz_error,
         "part_charge": parts.charge,
     }
-    kinds = {f"part_is{kind}": parts.kind == i for i, kind in enumerate(_KINDS)}
+    flags = {f"part_is{name}": parts.types == i for i, name in enumerate(_TYPES)}
     tau, mass = fast_jets.substructure(parts.momentum, jets.lengths, radius=radius)
     events = {
         "jet_pt": transverse(jets.momentum),
@@ -198,6 +198,6 @@ def as_events(
     return Events(
         jets.lengths,
         {name: values.astype(np.float32) for name, values in particles.items()}
-        | {name: values.astype(np.int32) for name, values in kinds.items()},
+        | {name: values.astype(np.int32) for name, values in flags.items()},
         {name: np.asarray(values).astype(np.float32) for name, values in events.items()} | labels,
     )

@@ -136,11 +136,11 @@ class KinematicVeto:
             yield axis
 
     def _resonances(self, process: Any) -> list[int]:
-        kind = self._process.resonance
+        code = self._process.resonance
         return [
             i
             for i in range(process.size())
-            if process[i].status() == _PRODUCED and abs(process[i].id()) == kind
+            if process[i].status() == _PRODUCED and abs(process[i].id()) == code
         ]
 
 
@@ -150,10 +150,10 @@ def _products(process: Any, resonance: int) -> list[int]:
     while waiting:
         parent = process[waiting.pop()]
         for child in range(parent.daughter1(), parent.daughter2() + 1):
-            kind = abs(process[child].id())
-            if kind in _UNSTABLE:
+            code = abs(process[child].id())
+            if code in _UNSTABLE:
                 waiting.append(child)
-            elif kind not in _NEUTRINOS:
+            elif code not in _NEUTRINOS:
                 found.append(child)
     return found
 

@@ -69,14 +69,14 @@ def decay(scalar: Float64[np.ndarray, "4 event"], dark: Dark, rng: np.random.Gen
     mesons = boosted(mesons, scalar[:, event])
     photons = np.concatenate(two_body(mesons, dark.photon_mass, rng), axis=1)
     event = np.concatenate([event, event])
-    kinds = np.array(list(dark.branching), np.int64)
-    kind = rng.choice(kinds, len(event), p=list(dark.branching.values()))
-    product_mass = np.select([kind == k for k in PRODUCTS], [m for m, _ in PRODUCTS.values()], 0.0)
-    charge = np.select([kind == k for k in PRODUCTS], [q for _, q in PRODUCTS.values()], 0.0)
+    codes = np.array(list(dark.branching), np.int64)
+    code = rng.choice(codes, len(event), p=list(dark.branching.values()))
+    product_mass = np.select([code == k for k in PRODUCTS], [m for m, _ in PRODUCTS.values()], 0.0)
+    charge = np.select([code == k for k in PRODUCTS], [q for _, q in PRODUCTS.values()], 0.0)
     pair = np.concatenate(two_body(photons, product_mass, rng), axis=1)
     return Products(
         np.concatenate([event, event]),
-        np.concatenate([kind, -kind]),
+        np.concatenate([code, -code]),
         np.concatenate([charge, -charge]),
         pair,
     )

@@ -119,8 +119,8 @@ def efficiency(
         np.where(soft, 0.50, np.where(hard, 0.90, 0.83)),
     )
     muon = np.where(barrel, np.where(soft, 0.75, 0.99), np.where(soft, 0.70, 0.98))
-    kind = np.abs(pid)
-    chosen = np.where(kind == _ELECTRON, electron, np.where(kind == _MUON, muon, hadron))
+    code = np.abs(pid)
+    chosen = np.where(code == _ELECTRON, electron, np.where(code == _MUON, muon, hadron))
     return np.where((np.abs(eta) <= 2.5) & (pt > 0.1), chosen, 0.0)
 
 
@@ -143,10 +143,10 @@ def momentum_resolution(
 ) -> Float64[np.ndarray, " particle"]:
     """Return sigma(pT) / pT of tracks, at most 1, after one of CARDS; eta is at the calorimeter."""
     region = np.searchsorted((0.5, 1.5), np.abs(eta))
-    kind = np.abs(pid)
+    code = np.abs(pid)
     constant, slope = np.where(
-        kind == _ELECTRON,
+        code == _ELECTRON,
         _ELECTRON_RESOLUTION[:, region],
-        np.where(kind == _MUON, _MUON_RESOLUTION[:, region], _HADRON_RESOLUTION[card][:, region]),
+        np.where(code == _MUON, _MUON_RESOLUTION[:, region], _HADRON_RESOLUTION[card][:, region]),
     )
     return np.minimum(np.hypot(constant, slope * pt), 1.0)

@@ -81,13 +81,13 @@ def find_decays(particles: Particles, resonance: int) -> Decays:
     owner, front = np.arange(len(rows)), rows
     while front.size:
         parent, child = family.children(front)
-        owner, kind = owner[parent], np.abs(particles.pid[child])
+        owner, code = owner[parent], np.abs(particles.pid[child])
         # leptons radiate photons before they reach the detector; quarks are taken as produced
-        lepton = np.isin(kind, _CHARGED_LEPTONS)
-        visible = ~np.isin(kind, (*_UNSTABLE, *_NEUTRINOS))
+        lepton = np.isin(code, _CHARGED_LEPTONS)
+        visible = ~np.isin(code, (*_UNSTABLE, *_NEUTRINOS))
         owners.append(owner[visible])
         products.append(np.where(lepton, family.last_copies(child), child)[visible])
-        again = np.isin(kind, _UNSTABLE)
+        again = np.isin(code, _UNSTABLE)
         owner, front = owner[again], family.last_copies(child[again])
     return Decays(rows, np.concatenate(owners), np.concatenate(products))
 

@@ -56,15 +56,15 @@ class Branch:
     def __init__(self, path: Path, branch: Any) -> None:
         self.path, self.name, self._branch = path, str(branch.name), branch
         with refusing(path, "the branch cannot be read", branch=self.name, cure=FETCH_AGAIN):
-            self._kind = kind = branch.interpretation
+            self._interpretation = interpretation = branch.interpretation
             self.edges = np.asarray(branch.entry_offsets, np.int64)
-        self.jagged = isinstance(kind, uproot.AsJagged)
-        content = kind.content if self.jagged else kind
+        self.jagged = isinstance(interpretation, uproot.AsJagged)
+        content = interpretation.content if self.jagged else interpretation
         if (
             not isinstance(content, uproot.AsDtype)
             or content.from_dtype.kind not in "biuf"
             or content.inner_shape
-            or (self.jagged and kind.header_bytes not in {0, VECTOR_HEADER_BYTES})
+            or (self.jagged and interpretation.header_bytes not in {0, VECTOR_HEADER_BYTES})
         ):
             raise BadFileError(
                 path,
@@ -83,7 +83,7 @@ class Branch:
             byte_edges = raw.byte_offsets
             if self.jagged and byte_edges is None:
                 byte_edges = self._edges_from_counter(index)
-            found = self._kind.basket_array(
+            found = self._interpretation.basket_array(
                 raw.data, byte_edges, raw, self._branch, self._branch.context, 0, _NUMPY, {}
             )
         values = found.content if self.jagged else found

@@ -96,10 +96,10 @@ class Tree:
         return basket
 
     def _find(self, name: str) -> Any:
-        kinds = self._file.classnames(recursive=False, cycle=False)
-        if kinds.get(name) == "TTree":
+        classes = self._file.classnames(recursive=False, cycle=False)
+        if classes.get(name) == "TTree":
             return self._file[name]
-        held = ", ".join(f"{kind} '{key}'" for key, kind in sorted(kinds.items())) or "nothing"
+        held = ", ".join(f"{of} '{key}'" for key, of in sorted(classes.items())) or "nothing"
         raise MissingTreeError(
             self.path,
             f"there is no TTree '{name}'; the file holds {held}",

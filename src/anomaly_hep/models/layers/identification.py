@@ -10,7 +10,7 @@ from anomaly_hep.models.layers.segments import Segments
 
 
 def identification_numbers(
-    types: Int64[Tensor, " particle"], kinds: int, segments: Segments, *, legacy: bool = False
+    types: Int64[Tensor, " particle"], n_types: int, segments: Segments, *, legacy: bool = False
 ) -> Int64[Tensor, " particle"]:
     """Return each particle's number among those of its own type in its jet, from 0.
 
@@ -18,7 +18,7 @@ def identification_numbers(
     Types [0,0,0,3,3,3,1] give [0,1,2,0,1,2,0], and [0,1,2,2,2,2,2] with `legacy`: there, particles
     of one type share a number, and the decoder cannot tell them apart.
     """
-    counts = segments.counts_so_far(types, kinds)
+    counts = segments.counts_so_far(types, n_types)
     count = counts.amax(1) if legacy else counts.gather(1, types[:, None])[:, 0]
     return (count - 1).clamp(min=0)  # a row without a particle may have a count of 0
 

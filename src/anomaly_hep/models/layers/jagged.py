@@ -85,11 +85,13 @@ class Jagged(Segments):
         """Return the same events with `rows` rows each."""
         return Jagged(torch.full_like(self.lengths, rows))
 
-    def counts_so_far(self, types: Int64[Tensor, " row"], kinds: int) -> Int64[Tensor, "row kind"]:
+    def counts_so_far(
+        self, types: Int64[Tensor, " row"], n_types: int
+    ) -> Int64[Tensor, "row type"]:
         """Return how many particles of each type the event has up to and including each one."""
-        running = one_hot(types, kinds).cumsum(0)
+        running = one_hot(types, n_types).cumsum(0)
         # what the earlier events contributed is the count just before this one's first particle
-        before = torch.cat([running.new_zeros(1, kinds), running])[self.first]
+        before = torch.cat([running.new_zeros(1, n_types), running])[self.first]
         return running - before[self.owner]
 
     @torch.no_grad()
@@ -99,14 +101,14 @@ class Jagged(Segments):
         one: Float[Tensor, "row feature"],
         other: Float[Tensor, "row feature"],
         types: Int64[Tensor, " row"] | None,
-        kinds: int,
+        n_types: int,
     ) -> tuple[Int64[Tensor, " row"], Int64[Tensor, " row"]]:
         """Return for each row of `one` the nearest of `other`, and the reverse, by row.
 
         Groups of like size are compared in one rectangle of at most twice their pairs: on average
         jets a seventeenth of the pairs of a rectangle of 128 x 128.
         """
-        order, lengths = self._groups(types, kinds)
+        order, lengths = self._groups(types, n_types)
         to_other, to_one = order.clone(), order.clone()
         start = lengths.cumsum(0) - lengths
         longest = int(lengths.max()) if len(lengths) else 0
@@ -136,7 +138,7 @@ class Jagged(Segments):
         return by_one, by_other
 
     def _groups(
-        self, types: Int64[Tensor, " row"] | None, kinds: int
+        self, types: Int64[Tensor, " row"] | None, n_types: int
     ) -> tuple[Int64[Tensor, " row"], Int64[Tensor, " group"]]:
         """Return the particles group by group, in file order within each, and the groups' lengths.
 
@@ -144,8 +146,8 @@ class Jagged(Segments):
         """
         if types is None:
             return self.identity, self.lengths[self.lengths > 0]
-        key = self.owner * kinds + types
-        lengths = torch.bincount(key, minlength=len(self) * kinds)
+        key = self.owner * n_types + types
+        lengths = torch.bincount(key, minlength=len(self) * n_types)
         return key.argsort(stable=True), lengths[lengths > 0]
 
     def hardest(

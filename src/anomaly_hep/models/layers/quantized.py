@@ -104,9 +104,9 @@ def below_one(bits: int) -> nn.Module:
 
 
 def _unsigned(bits: int) -> type:
-    kind: type = Uint8ActPerTensorFixedPoint.let(
+    made: type = Uint8ActPerTensorFixedPoint.let(
         bit_width=bits,
         collect_stats_steps=_STATISTICS_STEPS,
         float_to_int_impl_type=FloatToIntImplType.FLOOR,
     )
-    return kind
+    return made

@@ -78,7 +78,9 @@ class Segments(ABC):
         """Return the same events with `rows` rows each."""
 
     @abstractmethod
-    def counts_so_far(self, types: Int64[Tensor, " row"], kinds: int) -> Int64[Tensor, "row kind"]:
+    def counts_so_far(
+        self, types: Int64[Tensor, " row"], n_types: int
+    ) -> Int64[Tensor, "row type"]:
         """Return how many particles of each type the event has up to and including each one."""
 
     @abstractmethod
@@ -88,12 +90,12 @@ class Segments(ABC):
         one: Float[Tensor, "row feature"],
         other: Float[Tensor, "row feature"],
         types: Int64[Tensor, " row"] | None,
-        kinds: int,
+        n_types: int,
     ) -> tuple[Int64[Tensor, " row"], Int64[Tensor, " row"]]:
         """Return for each row of `one` the nearest of `other`, and the reverse, by row.
 
-        Both are of one event and, with `types` (0 to `kinds` - 1), of one type. Of two that are as
-        near it is the first. Nothing is differentiated.
+        Both are of one event and, with `types` (0 to `n_types` - 1), of one type; of two that are
+        equally near it is the first. Nothing is differentiated.
         """
 
     @abstractmethod
@@ -118,9 +120,9 @@ class Segments(ABC):
         """
 
 
-def one_hot(types: Int64[Tensor, " row"], kinds: int) -> Int64[Tensor, "row kind"]:
+def one_hot(types: Int64[Tensor, " row"], n_types: int) -> Int64[Tensor, "row type"]:
     """Return 1 at each particle's type and 0 elsewhere, without a look at the values.
 
     torch's own waits for the device to see whether they are in range.
     """
-    return (types[:, None] == torch.arange(kinds, device=types.device)).long()
+    return (types[:, None] == torch.arange(n_types, device=types.device)).long()

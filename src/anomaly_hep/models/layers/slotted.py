@@ -80,9 +80,11 @@ class Slotted(Segments):
         """Return the same events with `rows` rows each, all of them taken."""
         return Slotted(torch.full_like(self.lengths, rows), rows, self.present)
 
-    def counts_so_far(self, types: Int64[Tensor, " row"], kinds: int) -> Int64[Tensor, "row kind"]:
+    def counts_so_far(
+        self, types: Int64[Tensor, " row"], n_types: int
+    ) -> Int64[Tensor, "row type"]:
         """Return how many particles of each type the event has up to and including each row."""
-        counted = self._rectangle(one_hot(types, kinds)) * self.taken[..., None]
+        counted = self._rectangle(one_hot(types, n_types)) * self.taken[..., None]
         return counted.cumsum(1).flatten(0, 1)
 
     def nearest(
@@ -91,17 +93,17 @@ class Slotted(Segments):
         one: Float[Tensor, "row feature"],
         other: Float[Tensor, "row feature"],
         types: Int64[Tensor, " row"] | None,
-        kinds: int,
+        n_types: int,
     ) -> tuple[Int64[Tensor, " row"], Int64[Tensor, " row"]]:
         """Return for each row of `one` the nearest of `other`, and the reverse, by row.
 
         A row without a particle gets one of its event's.
         """
-        del kinds
+        del n_types
         alike = self.taken[:, :, None] & self.taken[:, None]
         if types is not None:
-            kind = self._rectangle(types)
-            alike = alike & (kind[:, :, None] == kind[:, None])
+            own = self._rectangle(types)
+            alike = alike & (own[:, :, None] == own[:, None])
         one, other = (self._rectangle(flat.detach()) for flat in (one, other))
         # (event, slot of one, slot of other)
         apart = distance(one[:, :, None], other[:, None]).masked_fill(~alike, math.inf)
