@@ -155,7 +155,7 @@ features:
   share: {column: share, scale: 10}
   eta: {column: eta}
   phi: {column: phi}
-has_types: false
+particle_types: false
 selection: {}
 max_particles: 64
 weight: shower_weight

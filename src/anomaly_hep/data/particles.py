@@ -24,13 +24,13 @@ class ParticleReading(Reading):
     """Particles of jets.
 
     features: name: {center, scale, clip, column}, see `data.features`. max_particles: those of an
-    event that count, in the file's order. has_types: whether their types are read, by flags.
+    event that count, in the file's order. particle_types: whether their types are read, by flags.
     """
 
     makes: ClassVar[type[JaggedBatch]] = ParticleBatch
     features: Mapping[str, Mapping[str, Any] | None]
     max_particles: Count
-    has_types: bool = True
+    particle_types: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,7 +39,12 @@ class ParticleReading(Reading):
     @cached_property
     def feature_list(self) -> FeatureList:
         """The features."""
-        return FeatureList(self.features, types=self.has_types)
+        return FeatureList(self.features, types=self.particle_types)
+
+    @property
+    def has_types(self) -> bool:
+        """Whether the particles have types."""
+        return self.particle_types
 
     @property
     def columns(self) -> list[str]:

@@ -68,7 +68,6 @@ class Reading(ABC):
     """
 
     makes: ClassVar[type[JaggedBatch]]  # the kind of batch
-    has_types: ClassVar[bool] = False  # whether what an event is made of has types
     selection: Mapping[str, Mapping[str, float]]
 
     def __post_init__(self) -> None:
@@ -78,6 +77,11 @@ class Reading(ABC):
     def cuts(self) -> Selection:
         """The selection."""
         return Selection(self.selection)
+
+    @property
+    def has_types(self) -> bool:
+        """Whether what an event is made of has types."""
+        return False
 
     @property
     @abstractmethod
