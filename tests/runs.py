@@ -66,9 +66,16 @@ def command(cwd: Path, *arguments: str, expect: int = 0) -> str:
     return here(["anomaly_hep", *arguments], cwd, cli.main, expect)
 
 
-def train_here(command: list[str], cwd: Path, expect: int = 0) -> str:
-    """Do a command line of this module's as `here` does and return what it printed."""
-    return here(command[1:], cwd, lambda: cli.run("train"), expect)
+def train_here(
+    command: list[str], cwd: Path, expect: int = 0, *, with_figures: bool = False
+) -> str:
+    """Do a command line of this module's as `here` does and return what it printed.
+
+    Drawing takes four times as long as all the rest of such a training.
+    """
+    drawing = "anomaly_hep.commands.train.write_figures"
+    with contextlib.nullcontext() if with_figures else mock.patch(drawing):
+        return here(command[1:], cwd, lambda: cli.run("train"), expect)
 
 
 def here(arguments: list[str], cwd: Path, main: Callable[[], None], expect: int) -> str:

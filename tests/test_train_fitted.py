@@ -23,7 +23,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = write_toys(tmp_path_factory.mktemp("fitted"))
     choices = [f"+{choice}" for choice in FITTED]
     command = runs.train_command("data.dir=.", "run_dir=run", *runs.TWO_CLASSES, *choices)
-    runs.train_here(command, directory)
+    runs.train_here(command, directory, with_figures=True)
     return directory / "run"
 
 

@@ -31,7 +31,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(images: Path) -> Path:
     command = runs.image_command("codvae", *CHOICES, "run_dir=run")
-    printed = runs.train_here(command, images)
+    printed = runs.train_here(command, images, with_figures=True)
     assert "SUEP" in printed
     return images / "run"
 

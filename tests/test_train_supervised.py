@@ -22,7 +22,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _run(images: Path, model: str, *overrides: str, expect: int = 0) -> str:
     command = runs.image_command(model, *CHOICES, f"run_dir={model}", *overrides)
-    return runs.train_here(command, images, expect)
+    return runs.train_here(command, images, expect, with_figures=model == "cct")
 
 
 def test_a_supervised_run_is_stamped_and_shows_no_reconstruction(images: Path) -> None:
