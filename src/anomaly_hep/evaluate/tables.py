@@ -14,13 +14,13 @@ from anomaly_hep.evaluate.remarks import reading_remarks
 from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.terminal import printed
 
-# quantities of reconstructed images, and how their columns are headed
+# quantities of reconstructed images, and the headings of their columns
 QUALITIES: Mapping[str, str] = {"mse": "MSE", "ssim": "SSIM"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A signal, or the mean over a group: its key in the cells, in one line, and in two."""
+    """The column of a signal or group mean: key of its cells, heading in one line and in two."""
 
     key: str
     text: str
@@ -43,10 +43,10 @@ class Row:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """What is shown of the results; rich prints it, split where the terminal is too narrow.
+    """A table of results; rich prints it, split where the terminal is too narrow.
 
-    `blocks` are the columns that a terminal shows together; where there are several, each number
-    stands in one word. `also` are further tables under the same remarks.
+    `blocks` are the columns that a terminal shows together; if there are several, numbers are in
+    their compact form. `also` are further tables under the same remarks.
     """
 
     title: str
@@ -61,7 +61,7 @@ class ResultTable:
         return [column for block in self.blocks for column in block]
 
     def section(self, index: int) -> str:
-        """Return the section of a row: of one beside another that of the other."""
+        """Return the section of a row; a row beside another belongs to the other's."""
         while self.rows[index].beside:
             index -= 1
         return self.rows[index].section
@@ -81,8 +81,8 @@ def result_table(
 ) -> ResultTable:
     """Return the table of one metric of a run.
 
-    Without `metric` it is that of all the paper's headlines, in one. Published rows are shown for
-    the metric they were published for and left out of the others.
+    Without `metric` it joins those of all the paper's headlines. Published rows are shown for the
+    metric they were published for and left out of the others.
     """
     paper = results.paper
     if metric is None:
@@ -147,14 +147,14 @@ def published_row(row: PublishedRow) -> Row:
 
 
 def rows_beside(published: Sequence[PublishedRow], name: str) -> Iterator[Row]:
-    """Yield the lines of the published rows that are of one score or baseline."""
+    """Yield the lines of the published rows of one score or baseline."""
     for row in published:
         if row.score == name:
             yield Row(row.beside, "published", row.cells, beside=True)
 
 
 def _rows(results: Results, metric: Metric, published: Sequence[PublishedRow]) -> Iterator[Row]:
-    """Yield our rows, below each the published one of the same score, and then the others."""
+    """Yield our rows, each followed by its published rows, then the other published rows."""
     for section, names in results.sections.items():
         for name in names:
             cells = {key: percent(*found) for key, found in results.cells(name, metric.key).items()}
@@ -167,7 +167,7 @@ def _rows(results: Results, metric: Metric, published: Sequence[PublishedRow]) -
 def reconstruction_table(
     results: Results, published: Sequence[PublishedRow] = ()
 ) -> ResultTable | None:
-    """Return squared errors and SSIM by class, beside published ones; None where there are none."""
+    """Return squared errors and SSIM by class, beside published ones; None without images."""
     if not results.reconstruction:
         return None
     background = results.data.background
