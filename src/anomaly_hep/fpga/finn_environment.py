@@ -1,4 +1,4 @@
-"""The environment of FINN, which needs other versions of onnx and protobuf than this package.
+"""FINN's virtual environment: it needs other versions of onnx and protobuf than this package.
 
 `python -m anomaly_hep.fpga.finn_environment [path]` makes it.
 """
@@ -15,7 +15,7 @@ from anomaly_hep.errors import AnomalyHepError, ConfigError, MissingToolError
 from anomaly_hep.fpga import programs
 
 DEFAULT = Path(".venv-finn")
-# what finn_worker.py imports, in the versions that work together
+# the packages that finn_worker.py imports, in versions that work together
 REQUIREMENTS = Path(__file__).with_name("finn_requirements.txt")
 _UNFINISHED = "unfinished\n"
 

@@ -14,7 +14,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 @dataclass
 class GraphBuilder:
-    """A graph of float32 tensors that grows: its first shape is that of the input."""
+    """A growing graph of float32 tensors; the first of its shapes is that of the input."""
 
     shapes: dict[str, list[int]]
     nodes: list[onnx.NodeProto] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""fpga.json: the proof, the resources, and what a firmware engineer needs to know of the design."""
+"""fpga.json: the proof, the resources, and what a firmware engineer needs from the design."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class ClippedSummary:
 
 @dataclass(frozen=True)
 class FirmwareSummary:
-    """The content of fpga.json: `exact` says whether nothing differs that had to be equal."""
+    """The content of fpga.json; `exact` says whether all is equal that must be equal."""
 
     stages: tuple[Comparison, ...]
     resources: tuple[Resources, ...]
@@ -99,7 +99,7 @@ class FirmwareSummary:
 
     @property
     def measured_on(self) -> str:
-        """What events the numbers are of: simulated ones are called so."""
+        """The events behind the numbers, with their origin, such as simulated."""
         signals = sum(self.events.values()) - self.events[self.background]
         return (
             f"measured on {self.model.origin} events: {self.events[self.background]:,} "

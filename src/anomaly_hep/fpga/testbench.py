@@ -1,7 +1,7 @@
-"""The test bench that is handed over with the firmware, and its run in Verilator.
+"""The test bench that is delivered with the firmware, and its run in Verilator.
 
-It reads one event per clock from a file and compares the results with those of another file. What
-is run here is what a firmware engineer runs in any simulator.
+It reads one event per clock from a file and compares the results with those of another file. A
+firmware engineer can run the same bench in any simulator.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def simulate(
 
 
 def write_script(project: Path, bench: Path) -> None:
-    """Write simulate.sh into the bench, which does by hand what `simulate` does."""
+    """Write simulate.sh into the bench, which does the same as `simulate`."""
     lines = ["#!/bin/sh", "# Compiles the test bench with Verilator and runs it.", "set -e",
              'cd "$(dirname "$0")"', "ulimit -s unlimited || true"]  # fmt: skip
     lines += map(shlex.join, _commands(project, bench))
@@ -144,7 +144,7 @@ def _commands(project: Path, bench: Path) -> tuple[list[str], list[str]]:
     sources = [path for path in sources if not path.stem.endswith("_wrapper")]
     tables = sorted((project / "src" / "memfiles").iterdir())
     if not tables:
-        # by default this module reads a file that is not there
+        # by default this module reads a file that does not exist
         sources = [path for path in sources if path.stem != "lookup_table"]
     for table in tables:
         shutil.copy(table, bench)
