@@ -59,8 +59,8 @@ class TrainedModel:
 
 def load(path: str | Path) -> TrainedModel:
     """Return the model of a run directory, with its best weights, or of a checkpoint."""
-    place = Path(path).expanduser()
-    checkpoint = place / "checkpoints" / "best.ckpt" if place.is_dir() else place
+    location = Path(path).expanduser()
+    checkpoint = location / "checkpoints" / "best.ckpt" if location.is_dir() else location
     return TrainedModel(open_scorer(checkpoint, 1024, "32-true"))
 
 
@@ -97,8 +97,8 @@ def train(model: str, data: str | Mapping[str, Any] | None = None, **overrides: 
             values[key] = value
     config = compose("train", choices, values)
     settings = settings_of("train", config)
-    before = signal.getsignal(signal.SIGTERM)
+    previous_handler = signal.getsignal(signal.SIGTERM)
     try:
         return RunFiles(training.run(settings)).results
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous_handler)

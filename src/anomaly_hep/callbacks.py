@@ -255,9 +255,9 @@ class Milestones(Callback):
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the step's events, and save when they reach a mark."""
-        before = self.presented
+        previous = self.presented
         self.presented += batch.events * trainer.world_size
-        reached = any(before < mark <= self.presented for mark in self.marks)
+        reached = any(previous < mark <= self.presented for mark in self.marks)
         if self.marks and _any_rank(trainer, reached):
             path = self.directory / f"milestone-{self.presented}.ckpt"
             trainer.save_checkpoint(path, weights_only=True)

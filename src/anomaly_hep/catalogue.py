@@ -142,12 +142,12 @@ def _fitted(score_class: type[FittedScore]) -> Entry:
 
 
 def _names(folder: str) -> list[str]:
-    files = (path for place in directories() for path in (place / folder).glob("*.yaml"))
+    files = (path for directory in directories() for path in (directory / folder).glob("*.yaml"))
     return sorted({path.stem for path in files})
 
 
 def _file(folder: str, name: str) -> Path:
-    paths = (place / folder / f"{name}.yaml" for place in directories())
+    paths = (directory / folder / f"{name}.yaml" for directory in directories())
     return next(path for path in paths if path.exists())
 
 

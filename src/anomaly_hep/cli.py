@@ -25,14 +25,14 @@ COMMANDS = {
     "simulate": "simulate events in a published format",
     "fetch": "download published data",
     "score": "score files with a trained model",
-    "evaluate": "make metrics, figures and report of a run anew",
-    "fpga": "make firmware of a trained encoder, and the proof that both agree",
+    "evaluate": "redo the metrics, figures and report of a run",
+    "fpga": "turn a trained encoder into firmware, and prove that both agree",
     "curve": "results of a run's milestones against training size",
     "collect": "one table of many runs",
     "benchmark": "measure rates on this machine",
     "list": "models, data sets, experiments and scores to choose from",
-    "info": "what one of these is, and what can be set of it",
-    "doctor": "say what this machine has and lacks",
+    "info": "describe one of these, and the keys that it has",
+    "doctor": "report what this machine has and lacks",
 }
 PLAIN = ("collect", "list", "info", "doctor")  # commands without a configuration
 # Hydra's options that take the next argument as their value

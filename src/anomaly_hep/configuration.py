@@ -53,7 +53,7 @@ def directories() -> list[Path]:
 
 def is_folder(key: str) -> bool:
     """Return whether a key chooses a file of a folder, as model=NAME and model/encoder=NAME do."""
-    return any((place / key).is_dir() for place in directories())
+    return any((directory / key).is_dir() for directory in directories())
 
 
 def compose(

@@ -151,9 +151,9 @@ class Training:
 
 def take_weights(model: AnomalyModel, path: Path) -> None:
     """Load the weights of a checkpoint of the same model into it; raises CheckpointError."""
-    other, _ = load_model(path)
+    source, _ = load_model(path)
     try:
-        model.load_state_dict(other.state_dict())
+        model.load_state_dict(source.state_dict())
     except RuntimeError as error:
         raise CheckpointError(
             f"start_from={path} holds the weights of another network ({in_one_line(error)}). "

@@ -41,7 +41,7 @@ class MetricsCSV(Logger):
     @property
     @rank_zero_experiment
     def experiment(self) -> None:
-        """None: no external service stands behind this logger."""
+        """None: this logger has no external service."""
 
     def log_hyperparams(self, *arguments: Any, **keywords: Any) -> None:
         """Do nothing: config.yaml holds the hyperparameters."""

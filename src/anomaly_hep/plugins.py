@@ -57,7 +57,7 @@ def is_ours(module: str, room: str) -> bool:
 
 
 def configuration_directories() -> list[Path]:
-    """Return the folders `conf` that stand beside private modules."""
+    """Return the folders `conf` beside private modules."""
     directories = []
     for group in GROUPS.values():
         for entry in importlib.metadata.entry_points(group=group):

@@ -60,8 +60,8 @@ class RunDirectory:
         """Whether the run is complete: then nothing in it is written again."""
         return (self.path / "done.json").exists()
 
-    def take_threads(self, asked: int | None) -> None:
-        """Compute with `asked` threads; None: as many as the run began with, or torch's default.
+    def take_threads(self, threads: int | None) -> None:
+        """Compute with this many threads; None: as many as the run began with, or torch's default.
 
         Raises RunDirectoryError for another number than the run began with: sums split over another
         number of threads are rounded differently.
@@ -69,12 +69,12 @@ class RunDirectory:
         begun = None
         if any((self.path / "checkpoints").glob("*.ckpt")):
             begun = provenance.starts(self.path)[-1]["arithmetic"]["threads"]
-            if asked not in (None, begun):
+            if threads not in (None, begun):
                 raise RunDirectoryError(
-                    f"{self.path} was begun with threads={begun}, and threads={asked} would round "
-                    f"otherwise. Cure: threads={begun}, no threads=, or another run_dir"
+                    f"{self.path} was begun with threads={begun}, and threads={threads} would "
+                    f"round otherwise. Cure: threads={begun}, no threads=, or another run_dir"
                 )
-        if number := begun or asked:
+        if number := begun or threads:
             torch.set_num_threads(number)
             os.environ["OMP_NUM_THREADS"] = str(number)  # else Lightning chooses for its ranks
 

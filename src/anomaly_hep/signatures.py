@@ -26,18 +26,18 @@ _JSON_WORDS = {"an object": "a mapping", "a valid array": "a list", "a valid str
 def built(
     target: Callable[..., T],
     values: Mapping[str, Any],
-    place: str,
+    section: str,
     *,
     without: Iterable[str] = (),
 ) -> T:
-    """Call `target` with the checked values; `place` is the dotted key of their section."""
-    return target(**checked([target], values, place, without=without))
+    """Call `target` with the checked values; `section` is their dotted key."""
+    return target(**checked([target], values, section, without=without))
 
 
 def checked(
     targets: Iterable[Callable[..., Any]],
     values: Mapping[str, Any],
-    place: str,
+    section: str,
     *,
     without: Iterable[str] = (),
 ) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def checked(
     try:
         validated: Any = TypeAdapter(shape).validate_json(json.dumps(values))
     except ValidationError as error:
-        raise ConfigError(_explain(error, values, place, fields)) from None
+        raise ConfigError(_explain(error, values, section, fields)) from None
     return {name: getattr(validated, name, value) for name, value in values.items()}
 
 
@@ -79,19 +79,19 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _explain(
-    error: ValidationError, values: Mapping[str, Any], place: str, fields: Iterable[str]
+    error: ValidationError, values: Mapping[str, Any], section: str, fields: Iterable[str]
 ) -> str:
     """Return the message on the first key that is wrong."""
     errors = error.errors(include_url=False)
     first = errors[0]
     path, node, parent = _follow(first["loc"], values)
-    key = ".".join(filter(None, (place, *path)))
+    key = ".".join(filter(None, (section, *path)))
     if first["type"] == "missing":
-        key = ".".join(filter(None, (place, *map(str, first["loc"]))))
+        key = ".".join(filter(None, (section, *map(str, first["loc"]))))
         return f"{key} is missing. Cure: {key}=VALUE"
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = fields if len(path) == 1 else set(parent) - {path[-1]}
-        return unknown(key, ".".join(filter(None, (place, *path[:-1]))), known)
+        return unknown(key, ".".join(filter(None, (section, *path[:-1]))), known)
     # each alternative of a union says what it accepts, except those that JSON cannot express
     here = [e for e in errors if _follow(e["loc"], values)[0] == path]
     expected = [e["msg"] for e in here if e["type"] != "needs_python_object"]
@@ -116,9 +116,9 @@ def _follow(location: tuple[int | str, ...], values: Any) -> tuple[list[str], An
     return path, node, parent
 
 
-def unknown(key: str, place: str, keys: Iterable[str]) -> str:
+def unknown(key: str, section: str, keys: Iterable[str]) -> str:
     """Return the message on a key that does not exist: the closest one, and all that do."""
     known = sorted(keys)
     close = difflib.get_close_matches(key.rsplit(".", 1)[-1], known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    return f"{key} does not exist.{hint} Keys of {place}: {', '.join(known)}"
+    return f"{key} does not exist.{hint} Keys of {section}: {', '.join(known)}"

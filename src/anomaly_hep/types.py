@@ -84,7 +84,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class FileDescription:
-    """What is known of a data file without reading its events.
+    """The description of a data file, made without reading its events.
 
     `provenance` is what our simulation wrote into the file (generator, version, settings, seed),
     None for any other file. `columns` names every column of the file.

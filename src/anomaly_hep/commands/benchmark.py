@@ -62,7 +62,7 @@ def run(settings: BenchmarkSettings) -> None:
             "load_before": os.getloadavg()[0],
             "accelerator": execution.name,
         },
-        "batches": {size: _describe(found) for size, found in batches.items()},
+        "batches": {size: _describe(same_size) for size, same_size in batches.items()},
         "matrix_products": products,
         "reading": _reading_rate(settings, module, sizes[0]),
         "loader": {size: _loader_rate(settings, module, execution, size) for size in sizes},
@@ -152,8 +152,8 @@ def _rates(
         results[precision] = rates.measure(clock, products[precision]["best"])
         if settings.busy and dtype == torch.float32 and execution.place == "cpu":
             with one_busy_process():
-                for what, rate in rates.beside(clock).items():
-                    results[precision][what]["beside_one_busy_process"] = rate
+                for task, rate in rates.beside(clock).items():
+                    results[precision][task]["beside_one_busy_process"] = rate
     return results
 
 
@@ -224,8 +224,8 @@ def _tables(result: Mapping[str, Any]) -> list[Table]:
     for name, sizes in result["models"].items():
         for size, precisions in sizes.items():
             for precision, measured in precisions.items():
-                for what, rate in measured.items():
-                    rates.add_row(name, str(size), precision, what, *_cells(rate))
+                for task, rate in measured.items():
+                    rates.add_row(name, str(size), precision, task, *_cells(rate))
     rates = _without_empty(rates)
     other = Table("quantity", *_LEVELS, box=SIMPLE)
     for name, values in result["matrix_products"].items():
@@ -236,9 +236,9 @@ def _tables(result: Mapping[str, Any]) -> list[Table]:
         other.add_row(name, *(f"{values[k]:,.0f}" for k in _LEVELS))
     if "memory" in result:
         levels = [r["resident_mb"] for r in result["memory"]["resident_mb"]]
-        read = result["memory"]["gigabytes_read"]
+        gigabytes = result["memory"]["gigabytes_read"]
         other.add_row(
-            f"resident MB while reading {read:.1f} GB (first, middle, last tenth)",
+            f"resident MB while reading {gigabytes:.1f} GB (first, middle, last tenth)",
             *(f"{levels[i]:,.0f}" for i in (1, len(levels) // 2, -1)),
         )
     return [rates, other]

@@ -121,10 +121,10 @@ class ModelRates:
         if clock.device.type == "cuda":
             rates["train"] |= _launches(partial(step, self.batches[0]))
         for name, (score, operations) in self._scores().items():
-            one = partial(score, self.execution.feed(1)(self.one))
+            single_event = partial(score, self.execution.feed(1)(self.one))
             rates[name] = clock.rate(partial(_each, score, self.batches), self.events)
             rates[name]["flops_per_event"] = operations
-            rates[name]["one_event_milliseconds"] = _milliseconds(clock, one)
+            rates[name]["one_event_milliseconds"] = _milliseconds(clock, single_event)
         for rate in rates.values():
             rate["fraction_of_products"] = rate["best"] * rate["flops_per_event"] / products
         return rates

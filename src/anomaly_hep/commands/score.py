@@ -62,10 +62,10 @@ def tables(scorer: Scorer, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
         yield scorer.score_file(SampleFile.whole(file), columns, keep_rejected=True)
 
 
-def input_files(given: str | Path | Sequence[str | Path]) -> list[Path]:
+def input_files(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
     """Return the files that match paths and patterns, each once; raises MissingDataError."""
     paths: dict[Path, None] = {}
-    for pattern in [given] if isinstance(given, str | Path) else given:
+    for pattern in [patterns] if isinstance(patterns, str | Path) else patterns:
         path = Path(pattern).expanduser()
         # Path.glob takes relative patterns only
         matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))

@@ -101,7 +101,7 @@ def _has_files(data: DataSettings) -> bool:
     """Return whether there is any file of the data set."""
     directory, below = Path(data.dir), data.module.get("directories") or {}
     for split, samples in samples_of(data.module["samples"], None).items():
-        places = [directory / place for place in below.get(split, ["."])]
+        places = [directory / folder for folder in below.get(split, ["."])]
         for sample in samples.values():
             try:
                 return bool(find_files(places, sample.files))

@@ -95,9 +95,9 @@ def _make(
     path = directory.path
     share_cores()
     console.print(f"run directory: {path}")
-    if before := moved(path):
+    if earlier := moved(path):
         console.print(
-            f"it was begun with other arithmetic ({before}): the last digits of its results will "
+            f"it was begun with other arithmetic ({earlier}): the last digits of its results will "
             "not be those of an unbroken run"
         )
     ensure(settings.data, console)

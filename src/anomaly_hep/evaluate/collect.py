@@ -119,11 +119,11 @@ def _flat(ensemble: Ensemble) -> Iterator[dict[str, Any]]:
     about = {"ensemble": ensemble.name, "data": results.data.title, "seeds": " ".join(seeds)}
     for section, names in results.sections.items():
         for name, metric in product(names, results.paper.metrics):
-            what = {"section": section, "score": name, "metric": metric.key, "runs": len(seeds)}
-            for signal, found in _over_seeds(ensemble, name, metric).items():
-                mean, low, high = found.interval or (None, None, None)
-                numbers = {"mean": mean, "low": low, "high": high, "seed_spread": found.seed_spread}
-                yield about | what | {"signal": signal} | numbers
+            keys = {"section": section, "score": name, "metric": metric.key, "runs": len(seeds)}
+            for signal, value in _over_seeds(ensemble, name, metric).items():
+                mean, low, high = value.interval or (None, None, None)
+                numbers = {"mean": mean, "low": low, "high": high, "seed_spread": value.seed_spread}
+                yield about | keys | {"signal": signal} | numbers
 
 
 def _table(metric: Metric, ensembles: Sequence[Ensemble], data: str) -> ResultTable:
@@ -175,13 +175,13 @@ def _rows(ensemble: Ensemble, metric: Metric, section: str) -> Iterator[tuple[st
     results, number = ensemble.results, len(ensemble.runs)
     published = [r for r in ensemble.runs[0].files.published if r.metric == metric.key]
     for name in results.sections[section]:
-        found = _over_seeds(ensemble, name, metric)
-        cells = {s: percent(*one.interval) for s, one in found.items() if one.interval}
+        by_signal = _over_seeds(ensemble, name, metric)
+        cells = {s: percent(*v.interval) for s, v in by_signal.items() if v.interval}
         title = results.title(name)
         if section == "scores":
             title = f"{ensemble.name}: {title} ({number} seed{'s' if number > 1 else ''})"
         block = [Row(title, section, cells, chosen=name == results.default_score)]
-        spreads = {s: _spread_cell(one.seed_spread) for s, one in found.items() if one.seed_spread}
+        spreads = {s: _spread_cell(v.seed_spread) for s, v in by_signal.items() if v.seed_spread}
         if spreads:
             block.append(Row("  spread of seeds", section, spreads, beside=True))
         yield name, [*block, *rows_beside(published, name)]

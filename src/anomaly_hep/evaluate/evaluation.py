@@ -74,13 +74,13 @@ def evaluate(
         means[name] = {}
         for group, labels in data.measured_groups.items():
             signals = [scores[label] for label in labels]
-            found = {metric.key: metric.mean(tail, signals) for metric in paper.averaged}
+            values = {metric.key: metric.mean(tail, signals) for metric in paper.averaged}
             if paper.reference in columns and name in names:
                 rows = [classes[label] for label in labels]
-                found[gain_key(paper)] = mean_auc_gain(
+                values[gain_key(paper)] = mean_auc_gain(
                     columns[name], columns[paper.reference], weights, classes[data.background], rows
                 )
-            means[name][group] = found
+            means[name][group] = values
     return Results(
         data=data,
         model=model,
@@ -88,7 +88,7 @@ def evaluate(
         speed=speed,
         paper=paper,
         scores={name: measured[name] for name in names},
-        baselines={name: found for name, found in measured.items() if name not in names},
+        baselines={name: values for name, values in measured.items() if name not in names},
         means=means if data.groups else None,
         reconstruction=_quality(table, classes, weights),
         notes=(
@@ -206,7 +206,7 @@ def _absent(
 ) -> Iterator[str]:
     """Yield notes on why a metric is None for some signals."""
     absent = {
-        name: [label for label, found in signals.items() if found[metric.key] is None]
+        name: [label for label, metrics in signals.items() if metrics[metric.key] is None]
         for name, signals in measured.items()
     }
     absent = {name: labels for name, labels in absent.items() if labels}

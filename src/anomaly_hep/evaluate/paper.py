@@ -102,12 +102,12 @@ class PublishedRow:
 
     @property
     def title(self) -> str:
-        """How our tables name the row."""
+        """The name of the row in our tables."""
         return f"paper Table {self.table}: {self.row}"
 
     @property
     def beside(self) -> str:
-        """How our tables name the row below the score that it belongs to."""
+        """The name of the row in our tables, below the score that it belongs to."""
         return (
             f"  paper T{self.table} (inferred)" if self.inferred else f"  paper Table {self.table}"
         )

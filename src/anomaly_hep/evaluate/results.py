@@ -65,15 +65,15 @@ class DataDescription:
 
     @property
     def counts(self) -> str:
-        """How many background and signal events there are."""
+        """The numbers of background and signal events, in words."""
         signals = sum(self.events.values()) - self.events[self.background]
         return f"{self.events[self.background]:,} {self.background} and {signals:,} signal events"
 
     @property
     def measured_groups(self) -> dict[str, list[str]]:
         """The groups with those labels that have events; groups without any are left out."""
-        found = {g: [s for s in labels if s in self.events] for g, labels in self.groups.items()}
-        return {group: labels for group, labels in found.items() if labels}
+        measured = {g: [s for s in labels if s in self.events] for g, labels in self.groups.items()}
+        return {group: labels for group, labels in measured.items() if labels}
 
 
 @dataclass(frozen=True)
@@ -163,10 +163,10 @@ class Results:
 
     def cells(self, name: str, metric: str) -> dict[str, Interval]:
         """Return one metric of a score or baseline by signal and group mean, where measured."""
-        found = {signal: measured.get(metric) for signal, measured in self.of(name).items()}
+        cells = {signal: measured.get(metric) for signal, measured in self.of(name).items()}
         means = (self.means or {}).get(name, {})
-        found |= {MEAN + group: measured.get(metric) for group, measured in means.items()}
-        return {signal: interval for signal, interval in found.items() if interval}
+        cells |= {MEAN + group: measured.get(metric) for group, measured in means.items()}
+        return {signal: interval for signal, interval in cells.items() if interval}
 
     def title(self, name: str) -> str:
         """Return the title of a score or baseline; its name if nothing describes it."""
@@ -241,13 +241,13 @@ def write_results(path: Path, results: Results) -> None:
     write_text(path, text + "\n")
 
 
-def _stored(described: Any) -> dict[str, Any]:
+def _stored(description: Any) -> dict[str, Any]:
     """Return the fields that metrics.json holds; empty optional ones are left out."""
     return {
         f.name: value
-        for f in fields(described)
+        for f in fields(description)
         if f.metadata.get("stored", True)
-        for value in [getattr(described, f.name)]
+        for value in [getattr(description, f.name)]
         if value or f.default is f.default_factory is MISSING
     }
 

@@ -119,7 +119,7 @@ class RunFiles:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run is complete."""
         return (self.directory / "done.json").is_file()
 
     def _read(self, name: str, read: Callable[[Path], _Content]) -> _Content:

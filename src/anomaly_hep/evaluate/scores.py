@@ -221,8 +221,8 @@ class Scorer:
 
     def _embed(self, batch: JaggedBatch, values: Mapping[str, list[np.ndarray]]) -> None:
         embeddings = self.outputs(batch).embeddings
-        for name, found in values.items():
-            found.append(embeddings[name].double().cpu().numpy())
+        for name, parts in values.items():
+            parts.append(embeddings[name].double().cpu().numpy())
 
     def _batches(self, events: Events, path: Path, counted: Counts) -> Iterator[JaggedBatch]:
         for start in range(0, len(events), self.batch_size):

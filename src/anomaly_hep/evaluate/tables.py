@@ -120,9 +120,9 @@ def column_blocks(results: Results, metric: Metric) -> list[list[Column]]:
     groups = results.data.measured_groups
     with_mean = metric in results.paper.averaged
     blocks = [[*labels, MEAN + group] if with_mean else labels for group, labels in groups.items()]
-    left = [s for s in results.signals if not any(s in labels for labels in groups.values())]
-    if left or not blocks:
-        blocks.append(left)
+    ungrouped = [s for s in results.signals if not any(s in labels for labels in groups.values())]
+    if ungrouped or not blocks:
+        blocks.append(ungrouped)
     return [columns_of(results.paper, keys) for keys in blocks]
 
 
@@ -135,8 +135,8 @@ def published_table(paper: Paper, number: int) -> ResultTable:
     """Return one of a paper's tables, whole, with its numbers as they are printed."""
     rows = [row for row in paper.rows if row.table == number]
     keys = list(dict.fromkeys(key for row in rows for key in row.cells))
-    what = {metric.key: metric.title for metric in paper.metrics}.get(rows[0].metric, "")
-    title = f"{paper.source} Table {number}{': ' if what else ''}{what[:1].lower()}{what[1:]}"
+    text = {metric.key: metric.title for metric in paper.metrics}.get(rows[0].metric, "")
+    title = f"{paper.source} Table {number}{': ' if text else ''}{text[:1].lower()}{text[1:]}"
     lines = [published_row(row) for row in rows]
     return ResultTable(title, [columns_of(paper, keys)], lines, [paper.rows_measured])
 
@@ -157,7 +157,7 @@ def _rows(results: Results, metric: Metric, published: Sequence[PublishedRow]) -
     """Yield our rows, each followed by its published rows, then the other published rows."""
     for section, names in results.sections.items():
         for name in names:
-            cells = {key: percent(*found) for key, found in results.cells(name, metric.key).items()}
+            cells = {key: percent(*value) for key, value in results.cells(name, metric.key).items()}
             yield Row(results.title(name), section, cells, chosen=name == results.default_score)
             yield from rows_beside(published, name)
     ours = {*results.scores, *results.baselines}
@@ -174,10 +174,10 @@ def reconstruction_table(
     rows = []
     for label in [background, *results.paper.ordered(set(results.reconstruction) - {background})]:
         cells = {}
-        for quantity, found in results.reconstruction[label].items():
-            if found is not None:
-                cells[quantity] = plain(*found.mean)
-                cells[f"{quantity}_std"] = Cell(f"{found.std:.3g}", "")
+        for quantity, spread in results.reconstruction[label].items():
+            if spread is not None:
+                cells[quantity] = plain(*spread.mean)
+                cells[f"{quantity}_std"] = Cell(f"{spread.std:.3g}", "")
         rows.append(Row(results.paper.text(label), "scores", cells, chosen=label == background))
         rows += _published_quality(published, label)
     remark = (

@@ -99,7 +99,7 @@ class _Block:
 
 
 def _wrapped(name: str, most: int) -> list[str]:
-    """Return a row's name in lines; words longer than `most` are cut behind a / = _ or , alone."""
+    """Return a row's name in lines; words longer than `most` are cut only after a / = _ or ,"""
     indent = len(name) - len(name.lstrip())
     words = [
         piece

@@ -68,7 +68,7 @@ def build(
         if getattr(settings, name) is not None
     ]
     for results in exports:
-        stages += [stage_of(name, design, found) for name, found in results.integers.items()]
+        stages += [stage_of(name, design, integers) for name, integers in results.integers.items()]
     comparisons = compare(stages, test.labels, source.background, settings.rejection)
     chip = next(stage for stage in stages if stage.integers)
     summary = FirmwareSummary(

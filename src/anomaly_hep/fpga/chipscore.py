@@ -58,8 +58,8 @@ class ChipScore:
         square = self._squares(values)
         low, high = int(square.min()), int(square.max())
         if self.name == "kl":
-            rest = self._variance_terms(values)
-            low, high = low + int(rest.min()), high + int(rest.max())
+            terms = self._variance_terms(values)
+            low, high = low + int(terms.min()), high + int(terms.max())
         narrow = narrowest(min(low, 0) * dimensions, high * dimensions)
         return FixedPoint(narrow.signed, narrow.bits, self.fraction)
 
@@ -101,5 +101,5 @@ def threshold(background: Real[np.ndarray, " event"], rejection: float) -> float
             "of background. Cure: more of them, or a lower rejection above 1"
         )
     allowed = math.floor(len(background) / rejection)
-    found: float | int = np.sort(background)[len(background) - allowed - 1].item()
-    return found
+    score: float | int = np.sort(background)[len(background) - allowed - 1].item()
+    return score

@@ -28,7 +28,7 @@ from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """What goes to the chip: the encoder in float, quantised and as integers, score and threshold.
+    """The chip's design: the encoder in float, quantised and as integers, score and threshold.
 
     The threshold is an integer score, set on validation background.
     """
@@ -71,8 +71,8 @@ def learn(
     integers = integer_encoder(quantized, ports).with_outputs(outputs)
     score = ChipScore(settings.score, integers.head.output, outputs)
     inputs, _ = integers.quantize(jets["validation"].inputs)
-    found = threshold(score(integers(inputs)), settings.rejection)
-    return Design(float_encoder, quantized, integers, score, int(found))
+    chip_threshold = threshold(score(integers(inputs)), settings.rejection)
+    return Design(float_encoder, quantized, integers, score, int(chip_threshold))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,9 +184,9 @@ def float_stages(design: Design, validation: Jets, test: Jets, rejection: float)
 
 def quantized_stage(design: Design, inputs: Float[np.ndarray, "event constituent port"]) -> Stage:
     """Return the stage of the quantised model: Brevitas's outputs, in units of the last bit."""
-    found = distillation.outputs(design.quantized, torch.from_numpy(inputs)).double().numpy()
+    real = distillation.outputs(design.quantized, torch.from_numpy(inputs)).double().numpy()
     latents = exact_integers(
-        found[:, : design.score.outputs], design.integers.head.output.fraction, "Brevitas's outputs"
+        real[:, : design.score.outputs], design.integers.head.output.fraction, "Brevitas's outputs"
     )
     return stage_of("quantisation-aware model: Brevitas", design, {"latent": latents})
 
@@ -209,6 +209,6 @@ def stage_of(
     if "score" in integers:
         integers.setdefault("decision", (integers["score"] > design.threshold).astype(np.int64))
     fires = integers["decision"] == 1
-    # without a score, the decision stands for it
+    # an implementation without a score is ranked by its decision
     scores = design.score.real(integers["score"]) if "score" in integers else fires.astype(float)
     return Stage(name, scores, fires, integers)

@@ -137,7 +137,7 @@ def quantized_copy(
 def float_copy(encoder: TriggerEncoder, shape: Mapping[str, Any]) -> TriggerEncoder:
     """Return a float encoder with another encoder's weights and the first outputs of its head.
 
-    `shape` gives their number: the means stand before the log-variances.
+    `shape` gives their number: the means come before the log-variances.
     """
     result = TriggerEncoder(**shape, precision=None)
     weights, count = _weights(encoder), shape["outputs"]

@@ -81,12 +81,12 @@ class Estimate:
 
     @property
     def reached(self) -> bool:
-        """Whether the estimated rate is the one asked for."""
+        """Whether the estimated rate is at least the requested one."""
         return self.rate >= self.request.rate
 
     @property
     def copies(self) -> int:
-        """How many copies of the whole design reach the rate, if they take events in turn."""
+        """Number of copies of the whole design that reach the rate, taking events in turn."""
         return math.ceil(self.request.rate / self.rate)
 
     @property
@@ -174,9 +174,9 @@ def estimate(
             cure="mend what it names; integers that differ are a defect of this version of FINN, "
             "or of finn_graph",
         )  # fmt: skip
-        found = parse(result, request)
-    write_text(folder / "estimate.json", json.dumps(found.summary(), indent=2) + "\n")
-    return found
+        estimated = parse(result, request)
+    write_text(folder / "estimate.json", json.dumps(estimated.summary(), indent=2) + "\n")
+    return estimated
 
 
 def parse(path: Path, request: Request) -> Estimate:

@@ -105,8 +105,8 @@ def execute(
     frames = np.concatenate([frames, np.zeros_like(frames, shape=(padding, *frames.shape[1:]))])
     # not qonnx's execute_onnx: its onnxruntime refuses the nodes that a newer onnx writes
     run = ReferenceEvaluator(model, new_ops=[MultiThreshold]).run
-    found = [run(None, {INPUT: part})[0] for part in np.split(frames, len(frames) // _CHUNK)]
-    outputs = np.concatenate(found).reshape(len(frames), -1)[: len(inputs)]
+    computed = [run(None, {INPUT: part})[0] for part in np.split(frames, len(frames) // _CHUNK)]
+    outputs = np.concatenate(computed).reshape(len(frames), -1)[: len(inputs)]
     return exact_integers(outputs, 0, "FINN's graph")
 
 

@@ -25,8 +25,8 @@ class GraphBuilder:
 
         Integers are shapes and axes: QONNX keeps the integers of a network in float32 too.
         """
-        kept = value.astype(np.float32) if value.dtype == np.float64 else value
-        self.constants.append(numpy_helper.from_array(kept, name))
+        stored = value.astype(np.float32) if value.dtype == np.float64 else value
+        self.constants.append(numpy_helper.from_array(stored, name))
         return name
 
     def node(

@@ -168,9 +168,9 @@ def execute(
     Raises ExportError for an output that is not a whole multiple of its last bit.
     """
     inputs = (integers * _lsb(model, "rounded")).astype(np.float32)
-    found = [_run(model, part) for part in np.split(inputs, range(BATCH, len(inputs), BATCH))]
+    outputs = [_run(model, part) for part in np.split(inputs, range(BATCH, len(inputs), BATCH))]
     fraction = power_of_two(_lsb(model, model.graph.output[0].name), "the QONNX graph's output")
-    return exact_integers(np.concatenate(found), fraction, "the QONNX graph")
+    return exact_integers(np.concatenate(outputs), fraction, "the QONNX graph")
 
 
 def _run(

@@ -162,9 +162,9 @@ def interpret(
 ) -> dict[str, Int64[np.ndarray, " event"]]:
     """Return each output's integers from da4ml's interpreter of the traced logic."""
     values = encoder.input.real(inputs).reshape(len(inputs), -1)
-    found = np.asarray(circuit.logic.predict(values), np.float64)
+    outputs = np.asarray(circuit.logic.predict(values), np.float64)
     return {
-        signal.name: exact_integers(found[:, column], signal.type.fraction, signal.name)
+        signal.name: exact_integers(outputs[:, column], signal.type.fraction, signal.name)
         for column, signal in enumerate(circuit.outputs)
     }
 

@@ -108,8 +108,8 @@ class Source:
                     jets = jets.shuffled()
             with atomic_path(path) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, **vars(jets))
-        with np.load(path, allow_pickle=False) as kept:
-            return Jets(**kept)
+        with np.load(path, allow_pickle=False) as archive:
+            return Jets(**archive)
 
     def _parts(self, split: str, settings: DesignSettings) -> list[tuple[str, Slice]]:
         """Return labelled parts of files with no more events than the settings allow."""

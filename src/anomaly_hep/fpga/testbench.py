@@ -87,14 +87,14 @@ def unpacked(
         ) from error
     rows: UInt8[np.ndarray, "event byte"] = np.frombuffer(words, np.uint8).reshape(-1, digits // 2)
     bits = np.unpackbits(rows, axis=1)[:, ::-1].astype(np.int64)
-    found = {}
+    integers = {}
     for signal in signals:
         part = bits[:, signal.low : signal.low + signal.type.bits]
         weights = 1 << np.arange(signal.type.bits)
         if signal.type.signed:
             weights[-1] = -weights[-1]
-        found[signal.name] = part @ weights
-    return found
+        integers[signal.name] = part @ weights
+    return integers
 
 
 def _width(signals: Sequence[Signal]) -> int:

@@ -20,8 +20,8 @@ def write_trade_off(directory: Path) -> Path | None:
 
     Returns the figure's path, None without such a run.
     """
-    found = sorted(directory.rglob("fpga.json"))
-    rows = [row for path in found if (row := _row(path))]
+    paths = sorted(directory.rglob("fpga.json"))
+    rows = [row for path in paths if (row := _row(path))]
     if not rows:
         return None
     points = pd.DataFrame(rows)

@@ -99,7 +99,7 @@ def read_jets(
         raise ConfigError(
             "no events were asked for. Cure: fpga.training_events and fpga.test_events above 0"
         )
-    found: list[tuple[np.ndarray, ...]] = []
+    chunks: list[tuple[np.ndarray, ...]] = []
     for label, part in parts:
         for start in range(part.start, part.stop, _CHUNK):
             piece = Slice(part.file, start, min(start + _CHUNK, part.stop), start)
@@ -111,8 +111,8 @@ def read_jets(
                 hardest = model.encoder_score(with_hardest(batch, constituents))
             inputs = _inputs(batch, reading.feature_list.names, ports, constituents)
             labels = np.full(len(kept), label)
-            found.append((labels, inputs.numpy(), full.numpy(), hardest.numpy()))
-    return Jets(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+            chunks.append((labels, inputs.numpy(), full.numpy(), hardest.numpy()))
+    return Jets(*(np.concatenate(columns) for columns in zip(*chunks, strict=True)))
 
 
 def with_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
