@@ -55,7 +55,7 @@ class TooManyBadFilesError(AnomalyHepError):
 
 
 class MissingDataError(AnomalyHepError):
-    """Files that a run needs are not there, and the configuration forbids making them."""
+    """Files that a run needs are missing, and the configuration forbids making them."""
 
 
 class SimulationError(AnomalyHepError):

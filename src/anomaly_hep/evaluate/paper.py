@@ -264,7 +264,7 @@ def paper_of(config: Mapping[str, Any]) -> Paper:
     data = config.get("data") or {}
     if "paper" not in data:
         raise ConfigError(
-            "the configuration does not say data.paper, which names signals, baselines and "
+            "the configuration does not set data.paper, which names signals, baselines and "
             f"published rows. Cure: add it to data, one of {', '.join(plugins.modules('papers'))} "
             "or null"
         )

@@ -42,7 +42,7 @@ def load_model(path: Path) -> tuple[AnomalyModel, Reading]:
         model.load_state_dict(content["state_dict"])
         data = content["datamodule_hyper_parameters"]
         reading = reading_of(data["reading"], data["inputs"])
-    except Exception as error:  # whatever it holds, it is not one of ours
+    except Exception as error:  # whatever it holds, it is not our checkpoint
         raise CheckpointError(
             f"{path} is no checkpoint of this version of the package "
             f"({in_one_line(error)}). Cure: use one written by train.py"
@@ -63,7 +63,7 @@ def load_fitted(directory: Path) -> dict[str, FittedScore]:
 
 
 def check_fitted(model: AnomalyModel, fitted: Mapping[str, FittedScore]) -> None:
-    """Refuse fitted scores that the model has no embedding for, or that take a name of its own."""
+    """Refuse fitted scores whose embedding the model lacks, or whose name one of its scores has."""
     for name, score in fitted.items():
         if name in model.score_names:
             raise ConfigError(

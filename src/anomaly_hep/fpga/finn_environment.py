@@ -21,7 +21,7 @@ _UNFINISHED = "unfinished\n"
 
 
 def ready(path: Path) -> bool:
-    """Return whether the environment is there, is whole and has these versions."""
+    """Return whether the environment exists, is complete and has these versions."""
     stamp = _stamp(path)
     return stamp.is_file() and stamp.read_text(encoding="utf-8") == _state()
 

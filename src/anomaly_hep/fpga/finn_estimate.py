@@ -38,7 +38,7 @@ class Request:
         if not re.fullmatch(r"xc\w+-\w+-\w+(-\w+)*", self.part):
             # FINN would accept any word, and estimate with the DSPs of another family
             raise ConfigError(
-                f"{self.part} is not a part of AMD's, as Vivado names them. Cure: a name such as "
+                f"{self.part} is not an AMD part, as Vivado names them. Cure: a name such as "
                 "xcvu13p-flga2577-2-e"
             )
         if self.cycles < 1:

@@ -137,7 +137,7 @@ def equal_events(model: ModelWrapper, name: str, events: Mapping[str, Any]) -> i
 
 
 def estimates(model: ModelWrapper, clock_ns: float, part: str) -> dict[str, Any]:
-    """Return FINN's analytic estimates: cycles, resources, and those of every layer."""
+    """Return FINN's analytic estimates: cycles and resources, in total and for every layer."""
     model = model.transform(AnnotateCycles())
     performance = model.analysis(dataflow_performance)
     resources = model.analysis(partial(res_estimation, fpgapart=part))

@@ -33,7 +33,7 @@ NOT_FOR_ENCODERS = {"symbolicexpression", "vivadoaccelerator"}
 
 @dataclass(frozen=True)
 class Project:
-    """A project on disk, and the types of what enters and leaves its top function."""
+    """A project on disk, and the input and output types of its top function."""
 
     directory: Path
     backend: str

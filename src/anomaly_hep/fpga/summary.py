@@ -55,7 +55,7 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class SumSummary:
-    """The type that the sum over constituents needs, and that in which it is kept."""
+    """The type that the sum over constituents needs, and the type in which it is kept."""
 
     exact: str
     kept: str
@@ -75,7 +75,7 @@ class DesignSummary(ChipSettings):
 
 @dataclass(frozen=True)
 class ClippedSummary:
-    """Shares of events with a value beyond the range of any port, and of each port."""
+    """Shares of events with a value beyond the range: of any port, and of each port."""
 
     events: float
     ports: Mapping[str, float]

@@ -82,8 +82,8 @@ def unpacked(
         words = bytes.fromhex("".join(line.zfill(digits) for line in text.split()))
     except ValueError as error:
         raise ExportError(
-            f"{where} holds bits that are neither 0 nor 1: the design read something that it was "
-            "not given. Cure: report this as a defect of the export"
+            f"{where} holds bits that are neither 0 nor 1: the design read an undefined "
+            "signal. Cure: report this as a defect of the export"
         ) from error
     rows: UInt8[np.ndarray, "event byte"] = np.frombuffer(words, np.uint8).reshape(-1, digits // 2)
     bits = np.unpackbits(rows, axis=1)[:, ::-1].astype(np.int64)

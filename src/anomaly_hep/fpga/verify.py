@@ -62,7 +62,7 @@ def compare(
     background: str,
     rejection: float,
 ) -> list[Comparison]:
-    """Return the comparison of each stage; the first one in integers is the reference."""
+    """Return the comparison of each stage; the reference is the first integer stage."""
     reference = next((stage for stage in stages if stage.integers), None)
     results: list[Comparison] = []
     previous: Stage | None = None
