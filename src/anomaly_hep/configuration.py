@@ -110,8 +110,8 @@ def explained(name: str, overrides: Sequence[str]) -> Iterator[None]:
     except InterpolationResolutionError as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"{error.full_key} refers to a value that is not set ({reason}). Cure: set it, "
-            "or choose a model and data that belong together"
+            f"{error.full_key} takes its value from a key that is not set ({reason}). Cure: set "
+            "what is named, or choose a model and data that belong together"
         ) from error
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key} is missing. Cure: {error.full_key}=VALUE") from error
