@@ -12,7 +12,7 @@ __all__ = ["events", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    # torch and the rest are imported when something of theirs is asked for
+    # torch and other slow imports happen only when one of these names is used
     if name in __all__:
         from anomaly_hep import api
 

@@ -1,6 +1,6 @@
-"""The package in three lines of Python: train, load a run and score files, read events.
+"""The Python interface: train a model, load a run and score files, read events.
 
-Everything is what the commands do, with their configuration and their results.
+Each function does what the corresponding command does, with the same configuration and results.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class TrainedModel:
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """The names of its scores; the columns of a table are called score_NAME."""
+        """The names of the scores; the columns of a table are called score_NAME."""
         return self._scorer.score_names
 
     @property
     def default_score(self) -> str:
-        """The score that the model is made for."""
+        """Name of the score that the model is designed for."""
         return self._scorer.model.default_score
 
     def score(
@@ -47,9 +47,9 @@ class TrainedModel:
     ) -> pd.DataFrame:
         """Return the events of the files with every score, one row per event in file order.
 
-        The table is that of `python -m anomaly_hep score`. Events that fail the selection of the
-        training keep their row, with missing scores; `table.attrs` counts them ("rejected") and
-        jets that were cut to the model's largest number of particles ("cut").
+        The table is the one that `python -m anomaly_hep score` writes. Events that fail the
+        training's selection keep their row, with missing scores; `table.attrs` counts them
+        ("rejected"), and the jets truncated to the model's largest number of particles ("cut").
         """
         scorer = replace(self._scorer, batch_size=batch_size, precision=precision)
         table = pd.concat(list(tables(scorer, input_files(files))), ignore_index=True)
@@ -59,46 +59,46 @@ class TrainedModel:
 
 def load(path: str | Path) -> TrainedModel:
     """Return the model of a run directory, with its best weights, or of a checkpoint."""
-    place = Path(path).expanduser()
-    checkpoint = place / "checkpoints" / "best.ckpt" if place.is_dir() else place
+    location = Path(path).expanduser()
+    checkpoint = location / "checkpoints" / "best.ckpt" if location.is_dir() else location
     return TrainedModel(open_scorer(checkpoint, 1024, "32-true"))
 
 
 def events(files: Files) -> ak.Array:
-    """Return the events of the files, one record each, in the columns that all files have.
+    """Return the events of the files as records, in the columns that all files share.
 
-    Names and units are the file format's; what an event has many of (particles, pixels) is a list.
+    Names and units are the file format's; a column of particles or pixels holds a list per event.
     """
-    found = [format_of(path).describe(path) for path in input_files(files)]
-    shared = [c for c in found[0].columns if all(c in file.columns for file in found)]
+    descriptions = [format_of(path).describe(path) for path in input_files(files)]
+    shared = [c for c in descriptions[0].columns if all(c in file.columns for file in descriptions)]
     parts = []
-    for file in found:
-        read = format_of(file.path).read(file.path, 0, file.entries, shared)
-        lists = {n: ak.unflatten(v, read.lengths) for n, v in read.particles.items()}
-        parts.append(ak.zip({**lists, **read.events}, depth_limit=1))
+    for file in descriptions:
+        content = format_of(file.path).read(file.path, 0, file.entries, shared)
+        lists = {n: ak.unflatten(v, content.lengths) for n, v in content.particles.items()}
+        parts.append(ak.zip({**lists, **content.events}, depth_limit=1))
     return ak.concatenate(parts)
 
 
 def train(model: str, data: str | Mapping[str, Any] | None = None, **overrides: Any) -> Results:
     """Train, score and evaluate a model as `python -m anomaly_hep train` does; return its results.
 
-    model, data: as `list` names them; without `data` it is what the model is made for. `overrides`
-    are keys of the configuration: `seed=2`, sections as mappings, `trainer={"max_epochs": 5}`, and
-    dotted keys in a dictionary, `**{"model.beta": 0.1, "model/encoder": "transformer"}`. Each value
-    replaces what the configuration says. A run that is finished is read, not made again.
+    model, data: names as `list` shows them; `data` defaults to what the model is made for.
+    `overrides` are keys of the configuration: `seed=2`, sections as mappings,
+    `trainer={"max_epochs": 5}`, or dotted keys, `**{"model.beta": 0.1, "model/encoder":
+    "transformer"}`. Each replaces the configured value. A finished run is read, not repeated.
     """
-    given = {"model": model, **({} if data is None else {"data": data}), **overrides}
-    choices = [f"{k}={v}" for k, v in given.items() if is_folder(k) and isinstance(v, str)]
+    requested = {"model": model, **({} if data is None else {"data": data}), **overrides}
+    choices = [f"{k}={v}" for k, v in requested.items() if is_folder(k) and isinstance(v, str)]
     values: dict[str, Any] = {}
-    for key, value in given.items():
+    for key, value in requested.items():
         if isinstance(value, Mapping) and is_folder(key):
             values |= {f"{key}.{name}": inner for name, inner in value.items()}
         elif not (is_folder(key) and isinstance(value, str)):
             values[key] = value
     config = compose("train", choices, values)
     settings = settings_of("train", config)
-    before = signal.getsignal(signal.SIGTERM)
+    previous_handler = signal.getsignal(signal.SIGTERM)
     try:
         return RunFiles(training.run(settings)).results
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous_handler)

@@ -1,4 +1,4 @@
-"""Files that are whole under their name or not there at all, and directories that move."""
+"""Atomic writing of files, and replacing paths in the files of a directory that moves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
-    On any error, an exhausted disk included, the temporary file is removed and `path` is as it was.
+    On any error, including a full disk, the temporary file is removed and `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -26,15 +26,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` in one step."""
+    """Write `text` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def replace_path(directory: Path, old: str, new: str) -> None:
-    """Replace a path in the texts of a directory: some tools write it into their scripts.
+    """Replace a path in the text files of a directory: some tools write it into their scripts.
 
-    Files with a zero byte are no texts, and another length would damage them.
+    Files with a zero byte are binary and stay as they are: another length would damage them.
     """
     for path in directory.rglob("*"):
         content = path.read_bytes() if path.is_file() else b""

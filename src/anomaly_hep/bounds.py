@@ -1,4 +1,4 @@
-"""Bounds of plain numbers, for the signatures of what a configuration builds."""
+"""Bounded number types, for the signatures of what a configuration builds."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ Natural = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
-Seed = Annotated[int, Ge(0), Le(2**32 - 1)]  # what numpy takes
+Seed = Annotated[int, Ge(0), Le(2**32 - 1)]  # numpy's range

@@ -1,4 +1,4 @@
-"""What a training does beside its steps: checkpoints, rows of losses, milestones, its speed."""
+"""Training callbacks: checkpoints, loss rows, milestones and the training speed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from anomaly_hep.runtime import TERMINATED, Termination
 
 
 class Checkpoints(Callback):
-    """Keep last.ckpt every `every_seconds`, and at `best` the weights of the best validation.
+    """Write last.ckpt every `every_seconds`, and the weights of the best validation to `best`.
 
-    The phase says which validation is best, on background alone unless it sees labels. As long as
-    the model's objective still changes, the newest validated weights are the best. The last epoch
-    ends with a validation whatever the others do, and so does a training that is stopped by
-    trainer.max_steps or max_time. After SIGTERM, last.ckpt is written behind the running batch, of
-    training or of validation, and the process ends with status 143.
+    The phase defines which validation is best, on background alone unless it uses labels. While the
+    model's objective still changes, the latest validated weights count as the best. The last epoch
+    always ends with a validation, and so does a training stopped by trainer.max_steps or max_time.
+    After SIGTERM, last.ckpt is written once the current training or validation batch is done, and
+    the process exits with status 143.
     """
 
     def __init__(
@@ -41,48 +41,48 @@ class Checkpoints(Callback):
     ) -> None:
         self.best, self.phase, self.files, self.rows = best, phase, files, rows
         self.every_seconds, self.termination = every_seconds, termination
-        self.value = float("inf")  # of the best validation, its sign turned where larger is better
+        self.value = float("inf")  # of the best validation; sign flipped where larger is better
         self.waited = 0  # validations since then
         self._ending = False
         self._saved_at = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the value of the best validation so far, and how many were made since."""
+        """Return the value of the best validation and the number of validations since."""
         return {"value": self.value, "waited": self.waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the best validation of the checkpoint."""
+        """Restore the best validation from the checkpoint."""
         self.value, self.waited = state_dict["value"], state_dict["waited"]
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """From here on a SIGTERM waits for the end of the batch."""
+        """Defer SIGTERM to the end of the batch from here on."""
         self.termination.deferred = True
-        trainer.should_stop = False  # max_time is looked at behind a batch, not before the first
+        trainer.should_stop = False  # max_time is checked after a batch, not before the first
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Answer SIGTERM without Lightning, which would leave behind the step without a word."""
+        """Handle SIGTERM ourselves: Lightning would exit silently after the step."""
         self.termination.install()
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Say where the training stands behind this batch, and save when it is time."""
+        """Record the position after this batch, and save if a checkpoint is due."""
         done, batches = batch_idx + 1, int(trainer.num_training_batches)
         last = done == batches
         if done % trainer.accumulate_grad_batches and not last:
-            return  # gradients that wait for the step are in no checkpoint
+            return  # checkpoints do not hold accumulated gradients
         self._ending = (
             trainer.should_stop
             or trainer.global_step == trainer.max_steps
             or (last and trainer.current_epoch + 1 == trainer.max_epochs)
         )
         if self._ending:
-            # Lightning validates here, whatever the epoch, and leaves
+            # Lightning then validates here, whatever the epoch, and stops
             trainer.check_val_every_n_epoch, trainer.should_stop = 1, True
             done = batches
-        self._stand(trainer, done, validates=self._ending or _validates(trainer, done))
-        self._save_in_time(trainer)
+        self._note_position(trainer, done, validates=self._ending or _validates(trainer, done))
+        self._save_if_due(trainer)
 
     def on_validation_batch_end(
         self,
@@ -93,14 +93,14 @@ class Checkpoints(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Leave a validation when SIGTERM came: it is made again from its beginning."""
+        """Stop the validation after a SIGTERM: the resumed run repeats it from its start."""
         if _any_rank(trainer, self.termination.requested):
-            self._save_in_time(trainer)
+            self._save_if_due(trainer)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Keep the weights if they are the best so far, and step a schedule that follows a term."""
+        """Keep the weights if they are the best so far, and step schedules that monitor a term."""
         position = self.files.position
-        self._stand(trainer, position.batch, validates=False)
+        self._note_position(trainer, position.batch, validates=False)
         term, best = self.phase.checkpoint
         value = _validated(trainer, term, f"model.phases.{self.phase.name}.checkpoint")
         value = value if best == "min" else -value
@@ -121,23 +121,23 @@ class Checkpoints(Callback):
             logger.save()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Save when it is time: schedules that follow the epoch or a validation have stepped."""
+        """Save if a checkpoint is due: by now all learning-rate schedules have stepped."""
         if trainer.should_stop:
             self.files.position = replace(self.files.position, over=True)
-        self._save_in_time(trainer)
+        self._save_if_due(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Save the end of the phase, so that a kill in the next one or while scoring costs none."""
-        self._stand(trainer, 0, validates=False, over=True)
+        """Save the end of the phase, so that a kill in the next one or in scoring loses no step."""
+        self._note_position(trainer, 0, validates=False, over=True)
         self._save(trainer)
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Answer SIGTERM at once again."""
+        """Stop deferring SIGTERM, and exit if one came in the meantime."""
         self.termination.deferred = False
         if self.termination.requested:
             raise SystemExit(TERMINATED)
 
-    def _stand(
+    def _note_position(
         self, trainer: lightning.Trainer, batch: int, *, validates: bool, over: bool = False
     ) -> None:
         batches = int(trainer.num_training_batches)
@@ -156,7 +156,7 @@ class Checkpoints(Callback):
             over=over,
         )
 
-    def _save_in_time(self, trainer: lightning.Trainer) -> None:
+    def _save_if_due(self, trainer: lightning.Trainer) -> None:
         leaving = _any_rank(trainer, self.termination.requested)
         due = time.monotonic() - self._saved_at >= self.every_seconds
         if leaving or _any_rank(trainer, due):
@@ -166,18 +166,18 @@ class Checkpoints(Callback):
 
     def _save(self, trainer: lightning.Trainer) -> None:
         for logger in trainer.loggers:
-            logger.save()  # first: rows of steps that will be made again are dropped, others kept
+            logger.save()  # first: a resumed run can drop surplus rows, but not restore lost ones
         trainer.save_checkpoint(self.best.with_name(LAST), weights_only=False)
         self._saved_at = time.monotonic()
 
 
 def _any_rank(trainer: lightning.Trainer, decision: bool) -> bool:
-    """Whether any rank decided so: all must save and leave together."""
+    """Return whether any rank decided so: all ranks must save and exit together."""
     return trainer.strategy.reduce_boolean_decision(decision, all=False)
 
 
 def _validates(trainer: lightning.Trainer, done: int) -> bool:
-    """Whether Lightning validates behind batch number `done` of the running epoch."""
+    """Return whether Lightning validates after batch number `done` of the current epoch."""
     every = trainer.check_val_every_n_epoch
     if every is None:
         done += trainer.current_epoch * int(trainer.num_training_batches)
@@ -198,9 +198,9 @@ def _validated(trainer: lightning.Trainer, term: str, key: str) -> float:
 
 
 class LossRows(Callback):
-    """Hand the terms of the loss to the loggers: of every so many steps, and of each validation.
+    """Log the terms of the loss every `every` steps, and those of each validation.
 
-    Rows carry the number of the step, counted from 0 over all phases, epoch and phase.
+    Each row holds the step, counted from 0 over all phases, the epoch and the phase.
     """
 
     def __init__(self, phase: str, earlier_steps: int, every: int) -> None:
@@ -208,13 +208,13 @@ class LossRows(Callback):
         self._logged = 0  # steps of the phase at the last row
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Count from the step of the checkpoint, where the training goes on from one."""
+        """Count from the step of the checkpoint if the training resumes from one."""
         self._logged = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log the step, when it is time."""
+        """Log the step if a row is due."""
         step = trainer.global_step
         if step > self._logged and self.every and step % self.every == 0:
             self._log(trainer, "train", outputs["terms"])
@@ -235,8 +235,8 @@ class LossRows(Callback):
 class Milestones(Callback):
     """Keep the weights at given numbers of events seen, for curves against training size.
 
-    An event counts once for each step that sees it; DDP ranks all count. Files are
-    milestone-N.ckpt, N the events seen at the step that reached the mark, over all phases.
+    An event counts each time a step sees it, on any DDP rank. In milestone-N.ckpt, N is the number
+    of events seen, over all phases, at the step that reached the mark.
     """
 
     def __init__(self, directory: Path, marks: Sequence[int]) -> None:
@@ -248,23 +248,23 @@ class Milestones(Callback):
         return {"presented": self.presented}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting from the checkpoint."""
+        """Restore the count from the checkpoint."""
         self.presented = state_dict["presented"]
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the step's events, and save when they reach a mark."""
-        before = self.presented
+        previous = self.presented
         self.presented += batch.events * trainer.world_size
-        reached = any(before < mark <= self.presented for mark in self.marks)
+        reached = any(previous < mark <= self.presented for mark in self.marks)
         if self.marks and _any_rank(trainer, reached):
             path = self.directory / f"milestone-{self.presented}.ckpt"
             trainer.save_checkpoint(path, weights_only=True)
 
 
 class Speed(Callback):
-    """Events per second of training steps, data included, validation and checkpoints left out."""
+    """Events per second of training steps: includes data loading, not validation or checkpoints."""
 
     def __init__(self) -> None:
         self.events, self.seconds = 0, 0.0
@@ -272,17 +272,17 @@ class Speed(Callback):
 
     @property
     def events_per_second(self) -> float | None:
-        """Mean over all steps but the first of each phase; None when there were no more."""
+        """Mean over all steps except the first after a start or a validation; None without any."""
         return self.events / self.seconds if self.seconds else None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Start with the first step."""
+        """Start the clock with the first step."""
         self._since = None
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the events of a step and the time since the one before."""
+        """Add the events of a step and the time since the previous one."""
         now = time.perf_counter()
         if self._since is not None:
             self.events += batch.events * trainer.world_size

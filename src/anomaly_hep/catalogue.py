@@ -1,7 +1,7 @@
-"""What there is to choose from: models, data sets, experiments and scores.
+"""The models, data sets, experiments and scores to choose from.
 
-All of it comes from the yaml files of `conf/` and from the classes that they name, those of
-private modules included.
+All are read from the yaml files of `conf/` and the classes that they name, including those of
+private modules.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from anomaly_hep.models.outputs import ScoreDescription
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing to choose: how it is chosen, what it is, and what can be set of it.
+    """One alternative: what it is, the override that chooses it, and the keys that it has.
 
-    `facts` are said in a word or two. `keys` are dotted, with their defaults. `scores` are those of
-    a model, the default one first.
+    `facts` are short. `keys` are dotted, with their defaults. `scores` are those of a model, the
+    default one first.
     """
 
     kind: str
@@ -55,8 +55,8 @@ def experiments() -> list[Entry]:
 
 def scores() -> list[Entry]:
     """Return the scores of every model, and those that can be fitted on a model's embeddings."""
-    found = [_score(model, name) for model in models() for name in model.scores]
-    return found + [_fitted(taker) for taker in FittedScore.__subclasses__()]
+    of_models = [_score(model, name) for model in models() for name in model.scores]
+    return of_models + [_fitted(score_class) for score_class in FittedScore.__subclasses__()]
 
 
 KINDS: Mapping[str, Callable[[], list[Entry]]] = {
@@ -68,30 +68,30 @@ KINDS: Mapping[str, Callable[[], list[Entry]]] = {
 
 
 def find(name: str) -> list[Entry]:
-    """Return everything that has this name; raises ConfigError with the names that there are."""
-    everything = [entry for make in KINDS.values() for entry in make()]
-    found = [entry for entry in everything if entry.name == name]
-    if not found:
-        known = list(dict.fromkeys(entry.name for entry in everything))
+    """Return every entry of this name; raises ConfigError, which lists the known names."""
+    catalogue = [entry for make in KINDS.values() for entry in make()]
+    entries = [entry for entry in catalogue if entry.name == name]
+    if not entries:
+        known = list(dict.fromkeys(entry.name for entry in catalogue))
         near = get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise ConfigError(f"there is no '{name}'.{hint} Cure: choose one of {', '.join(known)}")
-    return found
+    return entries
 
 
 def _model(name: str) -> Entry:
     config = compose("train", [f"model={name}"])["model"]
-    taker = model_class(config["_target_"])
-    first = taker.default_score
-    described = dict(taker.score_descriptions())
+    model = model_class(config["_target_"])
+    default = model.default_score
+    descriptions = dict(model.score_descriptions())
     return Entry(
         "model",
         name,
         f"model={name}",
-        _first_sentence(taker),
-        {"title": taker.title, "takes": taker.accepts.__name__, "default score": first},
+        _first_sentence(model),
+        {"title": model.title, "takes": model.accepts.__name__, "default score": default},
         _flat(config, "model."),
-        {first: described[first], **described},
+        {default: descriptions[default], **descriptions},
     )
 
 
@@ -111,10 +111,10 @@ def _experiment(name: str) -> Entry:
     file = _file("experiment", name)
     content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     chosen = [part for part in content.get("defaults", ()) if isinstance(part, dict)]
-    files = {k.removeprefix("override ").strip("/"): v for part in chosen for k, v in part.items()}
-    own = {key: value for key, value in content.items() if key not in ("defaults", "hydra")}
+    groups = {k.removeprefix("override ").strip("/"): v for part in chosen for k, v in part.items()}
+    keys = {key: value for key, value in content.items() if key not in ("defaults", "hydra")}
     return Entry(
-        "experiment", name, f"experiment={name}", _remark(file), {}, {**files, **_flat(own)}
+        "experiment", name, f"experiment={name}", _remark(file), {}, {**groups, **_flat(keys)}
     )
 
 
@@ -130,43 +130,43 @@ def _score(model: Entry, name: str) -> Entry:
     )
 
 
-def _fitted(taker: type[FittedScore]) -> Entry:
-    path = f"{taker.__module__}.{taker.__name__}"
+def _fitted(score_class: type[FittedScore]) -> Entry:
+    path = f"{score_class.__module__}.{score_class.__name__}"
     return Entry(
         "fitted score",
-        taker.__name__,
+        score_class.__name__,
         f"'+fitted_scores.NAME={{_target_: {path}, embedding: EMBEDDING}}'",
-        _first_sentence(taker),
+        _first_sentence(score_class),
         {"model": "any with embeddings", "unit": ""},
     )
 
 
 def _names(folder: str) -> list[str]:
-    files = (path for place in directories() for path in (place / folder).glob("*.yaml"))
+    files = (path for directory in directories() for path in (directory / folder).glob("*.yaml"))
     return sorted({path.stem for path in files})
 
 
 def _file(folder: str, name: str) -> Path:
-    paths = (place / folder / f"{name}.yaml" for place in directories())
+    paths = (directory / folder / f"{name}.yaml" for directory in directories())
     return next(path for path in paths if path.exists())
 
 
 def _remark(file: Path) -> str:
-    """Return the first remark of a yaml file, which says what it is for."""
+    """Return the first comment of a yaml file, which states its purpose."""
     lines = file.read_text(encoding="utf-8").splitlines()
     remarks = (line[1:].strip() for line in lines if line.startswith("#"))
     return next((remark for remark in remarks if not remark.startswith("@package")), "")
 
 
-def _first_sentence(taker: type) -> str:
-    return (taker.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+def _first_sentence(described: type) -> str:
+    return (described.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
 
 
 def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            found |= _flat(value, f"{prefix}{key}.")
+            flat |= _flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            flat[f"{prefix}{key}"] = value
+    return flat

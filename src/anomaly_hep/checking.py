@@ -1,4 +1,4 @@
-"""A command's configuration as its settings, every key checked by what takes its value."""
+"""Turn a command's configuration into settings, each key checked against its consumer."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ T = TypeVar("T")
 
 
 def settings_of(command: str, config: Mapping[str, Any]) -> Any:
-    """Return a command's configuration as its settings; raises ConfigError for what is wrong."""
-    taker = COMMANDS[command]
-    values = checked([taker], config, "", without=("config",))
-    # JSON, which is checked, has no numbers as keys: mappings stay as they were given
+    """Return a command's configuration as settings; raises ConfigError for a bad key or value."""
+    target = COMMANDS[command]
+    values = checked([target], config, "", without=("config",))
+    # the check goes through JSON, whose keys are texts: keep mappings as they were given
     values |= {name: value for name, value in config.items() if isinstance(value, Mapping)}
     values |= {name: make(config[name]) for name, make in _SECTIONS.items() if name in config}
-    if "config" in signature(taker).parameters:
+    if "config" in signature(target).parameters:
         values["config"] = config
-    return taker(**values)
+    return target(**values)
 
 
 def trainer_settings(values: Section) -> TrainerSettings:
-    """Return `trainer` as its settings; raises ConfigError."""
+    """Return the settings of the section `trainer`; raises ConfigError."""
     import lightning
 
-    # these are the product's own; a phase ends early by its own patience
-    own = ("logger", "callbacks", "default_root_dir", "enable_checkpointing", "plugins",
+    # set by this package; early stopping is a phase's patience
+    reserved = ("logger", "callbacks", "default_root_dir", "enable_checkpointing", "plugins",
            "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler",
            "min_epochs", "min_steps", "fast_dev_run", "lightning")  # fmt: skip
-    found = checked([TrainerSettings, lightning.Trainer], values, "trainer", without=own)
-    return _with_rest(TrainerSettings, found, "lightning")
+    accepted = checked([TrainerSettings, lightning.Trainer], values, "trainer", without=reserved)
+    return _with_rest(TrainerSettings, accepted, "lightning")
 
 
 def data_settings(values: Section) -> DataSettings:
-    """Return `data` as its settings; raises ConfigError."""
+    """Return the settings of the section `data`; raises ConfigError."""
     from anomaly_hep.data.features import Scaling
     from anomaly_hep.data.module import EventDataModule
     from anomaly_hep.data.reading import reading_class
     from anomaly_hep.simulate.simulator import simulator_of
 
     reading = reading_class(str(values.get("reading")))
-    takers: list[Callable[..., Any]] = [DataSettings, EventDataModule, reading]
-    # `inputs` are what the reading takes
-    given = ("directory", "test_directory", "seed", "inputs", "module")
-    checked(takers, values, "data", without=given)
-    for name, how in values.get("features", {}).items():
-        checked([Scaling], how or {}, f"data.features.{name}")
+    targets: list[Callable[..., Any]] = [DataSettings, EventDataModule, reading]
+    # `inputs` are the keys of the reading itself
+    reserved = ("directory", "test_directory", "seed", "inputs", "module")
+    checked(targets, values, "data", without=reserved)
+    for name, scaling in values.get("features", {}).items():
+        checked([Scaling], scaling or {}, f"data.features.{name}")
     if simulation := values.get("simulation"):
         checked([simulator_of(simulation).Settings], simulation, "data.simulation")
     return _with_rest(DataSettings, values, "module")
 
 
 def model_settings(values: Section) -> ModelSettings:
-    """Return `model` as its settings; raises ConfigError."""
+    """Return the settings of the section `model`; raises ConfigError."""
     import torch
 
     from anomaly_hep.models.loading import model_class
@@ -77,9 +77,9 @@ def model_settings(values: Section) -> ModelSettings:
     for name, choices in values["phases"].items():
         key = f"model.phases.{name}"
         checked([Phase], choices, key, without=("name",))
-        how, key = choices["optimizer"], f"{key}.optimizer"
-        taker = class_of_torch(how.get("_target_"), torch.optim.Optimizer, key)
-        checked([taker], _arguments(how), key, without=("params",))
+        optimizer, key = choices["optimizer"], f"{key}.optimizer"
+        optimizer_class = class_of_torch(optimizer.get("_target_"), torch.optim.Optimizer, key)
+        checked([optimizer_class], _arguments(optimizer), key, without=("params",))
     return ModelSettings(values["name"], target, _arguments(values))
 
 
@@ -87,8 +87,8 @@ def _check_fitted(values: Section) -> Section:
     from anomaly_hep.models.loading import class_of
 
     for name, choices in values.items():
-        taker = class_of(str(choices.get("_target_")))
-        checked([taker], _arguments(choices), f"fitted_scores.{name}")
+        score_class = class_of(str(choices.get("_target_")))
+        checked([score_class], _arguments(choices), f"fitted_scores.{name}")
     return values
 
 
@@ -112,13 +112,13 @@ _SECTIONS: Mapping[str, Callable[[Section], Any]] = {
 }
 
 
-def _with_rest(taker: Callable[..., T], values: Section, rest: str) -> T:
-    """Return settings of the keys that they know; what else there is becomes their field `rest`."""
-    known = signature(taker).parameters
-    own = {key: value for key, value in values.items() if key in known}
-    return taker(**own, **{rest: {k: v for k, v in values.items() if k not in known}})
+def _with_rest(target: Callable[..., T], values: Section, rest: str) -> T:
+    """Return settings from the keys that they declare; all others go into their field `rest`."""
+    known = signature(target).parameters
+    declared = {key: value for key, value in values.items() if key in known}
+    return target(**declared, **{rest: {k: v for k, v in values.items() if k not in known}})
 
 
 def _arguments(values: Section) -> dict[str, Any]:
-    """Return what a class takes, without what names it."""
+    """Return a class's arguments: a section without the keys that name the class."""
     return {key: value for key, value in values.items() if key not in ("name", "_target_")}

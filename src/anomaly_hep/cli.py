@@ -1,4 +1,4 @@
-"""The commands: each is anomaly_hep.commands.NAME.run applied to conf/NAME.yaml and overrides."""
+"""The command line: COMMAND runs anomaly_hep.commands.COMMAND on its conf/COMMAND.yaml."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ COMMANDS = {
     "simulate": "simulate events in a published format",
     "fetch": "download published data",
     "score": "score files with a trained model",
-    "evaluate": "make metrics, figures and report of a run anew",
-    "fpga": "make firmware of a trained encoder, and the proof that both agree",
+    "evaluate": "redo the metrics, figures and report of a run",
+    "fpga": "turn a trained encoder into firmware, and prove that both agree",
     "curve": "results of a run's milestones against training size",
     "collect": "one table of many runs",
     "benchmark": "measure rates on this machine",
     "list": "models, data sets, experiments and scores to choose from",
-    "info": "what one of these is, and what can be set of it",
-    "doctor": "say what this machine has and lacks",
+    "info": "describe one of these, and the keys that it has",
+    "doctor": "report what this machine has and lacks",
 }
 PLAIN = ("collect", "list", "info", "doctor")  # commands without a configuration
 # Hydra's options that take the next argument as their value
 _WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
                "--config-dir", "-cd", "--info", "-i", "--experimental-rerun"}  # fmt: skip
-# failures of a directory or a disk, not of the program
-_OF_A_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR,
-               errno.EISDIR, errno.EEXIST)  # fmt: skip
+# failures of a path or a disk, not of the program
+_FILE_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR,
+                errno.EISDIR, errno.EEXIST)  # fmt: skip
 _OPTIONAL = {"--info", "-i"}
 
 
@@ -73,7 +73,7 @@ def run(name: str) -> None:
         if sweeps := [option for option in options if option in ("-m", "--multirun")]:
             once = [option for option in options if option not in sweeps]
             choices = alternatives(name, overrides)
-            # every value of a sweep is checked before the first job, not when it is its turn
+            # check every value of a sweep before the first job starts
             if None in [_composed(name, once, choice) for choice in choices]:
                 return
 
@@ -86,21 +86,21 @@ def run(name: str) -> None:
 
 
 def _composed(name: str, options: list[str], overrides: list[str]) -> Any:
-    """Return the settings of the command; None where Hydra was asked to show something instead."""
-    found: list[DictConfig] = []
+    """Return the settings of the command; None if Hydra was asked to print something instead."""
+    configs: list[DictConfig] = []
 
     def take(config: DictConfig) -> None:
-        found.append(config)
+        configs.append(config)
 
     _hydra(name, take, options, overrides)
-    return _settings(name, overrides, found[0]) if found else None
+    return _settings(name, overrides, configs[0]) if configs else None
 
 
 def _hydra(
     name: str, task: Callable[[DictConfig], Any], options: list[str], overrides: list[str]
 ) -> None:
     """Let Hydra compose the configuration and call the task with it."""
-    # argparse takes the overrides as one block only, so an option between them would end it
+    # argparse takes one contiguous block of overrides: an option in between would end it
     sys.argv[1:] = [*options, *overrides]
     with explained(name, overrides):
         hydra.main(version_base="1.3", config_path=str(DIRECTORY), config_name=name)(task)()
@@ -127,25 +127,25 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 class _PlainErrors:
-    """Turn errors that are meant for the user into one message; leave defects their traceback."""
+    """Turn errors meant for the user into one message; defects keep their traceback."""
 
     def __enter__(self) -> None:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # what a terminal cannot show
-        # hydra hides the traceback of what the job raises behind a hint; we need the error itself
+                stream.reconfigure(errors="replace")  # characters the terminal cannot show
+        # hydra replaces the traceback of a job's error by a hint; we need the error itself
         os.environ["HYDRA_FULL_ERROR"] = "1"
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, AnomalyHepError):
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(1)
-        if isinstance(error, OSError) and error.errno in _OF_A_PLACE and error.filename:
-            said = f"{error.filename}: {error.strerror}. Cure: give another place, or mend this one"
-            print(f"{type(error).__name__}: {said}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno in _FILE_ERRORS and error.filename:
+            message = f"{error.filename}: {error.strerror}. Cure: give another path or mend it"
+            print(f"{type(error).__name__}: {message}", file=sys.stderr)
             sys.exit(1)
         if isinstance(error, BrokenPipeError):
-            # who read what is printed has left, as `head` does; Python flushes once more at its end
+            # the reader of our output has gone, as after `| head`; Python flushes again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(128 + signal.SIGPIPE)
         if isinstance(error, KeyboardInterrupt):

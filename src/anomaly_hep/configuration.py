@@ -1,7 +1,7 @@
 """The configuration of a command: Hydra composes it from yaml files and overrides.
 
-The files are those of `conf/`, which stands at the top of a clone and inside an installed package,
-and of the `conf/` folders beside private modules.
+The files are those of `conf/`, at the top of a clone or inside an installed package, and of the
+`conf/` folders beside private modules.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DIRECTORY = _INSTALLED if _INSTALLED.is_dir() else _CLONED
 
 
 class PrivateDirectories(SearchPathPlugin):
-    """Let Hydra look into the `conf/` folders of private modules, after this package's own."""
+    """Let Hydra search the `conf/` folders of private modules, after this package's own."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append the folders."""
@@ -53,7 +53,7 @@ def directories() -> list[Path]:
 
 def is_folder(key: str) -> bool:
     """Return whether a key chooses a file of a folder, as model=NAME and model/encoder=NAME do."""
-    return any((place / key).is_dir() for place in directories())
+    return any((directory / key).is_dir() for directory in directories())
 
 
 def compose(
@@ -61,8 +61,8 @@ def compose(
 ) -> dict[str, Any]:
     """Return the configuration of a command as plain values; raises ConfigError.
 
-    `overrides` are those of a command line. `values` are set by their dotted keys afterwards; a key
-    that does not exist is added, for the command to take or refuse.
+    `overrides` are those of a command line. `values` are set afterwards, by dotted key; a key that
+    does not exist is added, and the command accepts or refuses it.
     """
     with explained(name, overrides), _initialized():
         config = hydra.compose(name, overrides=list(overrides))
@@ -72,7 +72,7 @@ def compose(
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Return a composed configuration as plain values; a missing one raises OmegaConf's error."""
+    """Return a composed configuration as plain values; a missing value raises OmegaConf's error."""
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     return cast(dict[str, Any], container)
 
@@ -104,45 +104,45 @@ def _initialized() -> Iterator[None]:
 
 @contextmanager
 def explained(name: str, overrides: Sequence[str]) -> Iterator[None]:
-    """Turn what Hydra says of a command's overrides into a ConfigError that a user understands."""
+    """Turn Hydra's errors about a command's overrides into a ConfigError for the user."""
     try:
         yield
     except InterpolationResolutionError as error:
-        said = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"{error.full_key} takes its value from elsewhere, where it is not ({said}). Cure: set "
+            f"{error.full_key} takes its value from a key that is not set ({reason}). Cure: set "
             "what is named, or choose a model and data that belong together"
         ) from error
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key} is missing. Cure: {error.full_key}=VALUE") from error
     except OverrideParseException as error:
-        said = error.message.splitlines()[0]
+        reason = error.message.splitlines()[0]
         cure = (
             "quote a value that has special characters: 'key=\"value\"'"
             if "=" in error.override
             else "write overrides as key=value"
         )
-        raise ConfigError(f"{error.override} cannot be read ({said}). Cure: {cure}") from error
+        raise ConfigError(f"{error.override} cannot be read ({reason}). Cure: {cure}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(name, overrides, error)) from error
 
 
 def _explain(name: str, overrides: Sequence[str], error: Exception) -> str:
-    """Return Hydra's message, with the keys that exist beside one that does not."""
+    """Return Hydra's message; for an unknown key, a message that lists the existing keys."""
     message = str(error)
     if "Available options" in message:
-        # hydra lists the options of a group, and then where it looked
+        # hydra lists the options of a group, then its search path
         return message.split("Config search path", 1)[0].strip()
     for text in overrides:
         key = text.split("=", 1)[0].lstrip("+~")
-        if key in message.replace("'", " ").split() and (said := _missing(name, overrides, key)):
-            return said
+        if key in message.replace("'", " ").split() and (hint := _missing(name, overrides, key)):
+            return hint
     return "\n".join([message.strip(), *str(error.__cause__ or "").splitlines()[:1]])
 
 
 def _missing(name: str, overrides: Sequence[str], key: str) -> str | None:
-    """Return what to say of a key that does not exist; None where it does."""
-    # the groups chosen decide which keys there are: model=NAME has other ones than the default
+    """Return the message for a key that does not exist; None if it exists."""
+    # the chosen groups decide which keys exist: model=NAME has other keys than the default
     groups = [o for o in overrides if is_folder(o.split("=", 1)[0])]
     with _initialized():
         config: Any = hydra.compose(name, overrides=groups)

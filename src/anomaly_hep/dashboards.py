@@ -1,4 +1,4 @@
-"""Dashboards beside metrics.csv: Weights & Biases, where `logger=wandb` asks for it."""
+"""Dashboards in addition to metrics.csv: Weights & Biases, with `logger=wandb`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from anomaly_hep.settings import NoDashboard, RunSettings, WandbSettings
 def open_dashboards(
     settings: NoDashboard | WandbSettings, config: Mapping[str, Any], path: Path
 ) -> list[Logger]:
-    """Return the loggers that a run with this configuration asks for besides metrics.csv."""
+    """Return the loggers that a run's configuration requests in addition to metrics.csv."""
     if isinstance(settings, NoDashboard):
         return []
     try:
@@ -30,7 +30,7 @@ def open_dashboards(
     name = default_path(config, Path()).name
     logger = WandbLogger(
         name=name,
-        # the same id on the second start lets a resumed run go on in the same dashboard
+        # the same id at every start: a resumed run continues in the same dashboard
         id=name,
         resume="allow",
         save_dir=path,
@@ -62,11 +62,11 @@ def close_dashboards(settings: RunSettings, path: Path, results: Results) -> Non
     run.log(
         {f"figures/{f.stem}": wandb.Image(str(f)) for f in sorted((path / "figures").glob("*.png"))}
     )
-    chosen = results.scores[results.default_score]
+    default_score = results.scores[results.default_score]
     run.summary.update(
         {
             f"{signal}/{metric}": interval.value
-            for signal, values in chosen.items()
+            for signal, values in default_score.items()
             for metric, interval in values.items()
             if interval
         }

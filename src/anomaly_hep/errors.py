@@ -10,7 +10,7 @@ class AnomalyHepError(Exception):
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return the kind of an error and the first line of what it says, for a message of ours."""
+    """Return an error's type and the first line of its message, to quote in our messages."""
     return f"{type(error).__name__}: {error}".split("\n", 1)[0]
 
 
@@ -55,7 +55,7 @@ class TooManyBadFilesError(AnomalyHepError):
 
 
 class MissingDataError(AnomalyHepError):
-    """Files that a run needs are not there, and the configuration forbids making them."""
+    """Files that a run needs are missing, and the configuration forbids making them."""
 
 
 class SimulationError(AnomalyHepError):
@@ -83,7 +83,7 @@ class ScoreTableError(AnomalyHepError):
 
 
 class ExportError(AnomalyHepError):
-    """A model that cannot become firmware, or firmware that does not compute what it did."""
+    """A model that cannot become firmware, or firmware that computes something else than it."""
 
 
 class MissingToolError(AnomalyHepError):

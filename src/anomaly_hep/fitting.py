@@ -24,12 +24,12 @@ from anomaly_hep.resuming import CheckpointFiles, Position, newest
 from anomaly_hep.runtime import TERMINATED, Termination
 from anomaly_hep.settings import TrainerSettings
 
-_OF_LIGHTNING = ("precision", "gradient_clip_val", "log_every_n_steps", "check_val_every_n_epoch",
+_TRAINER_KEYS = ("precision", "gradient_clip_val", "log_every_n_steps", "check_val_every_n_epoch",
                  "accelerator", "devices", "enable_progress_bar")  # fmt: skip
 
 
 class Training:
-    """The training of one run: `fit` makes it, or the part of it that a kill left undone."""
+    """The training of one run: `fit` runs it, or resumes it after a kill."""
 
     def __init__(
         self,
@@ -56,20 +56,20 @@ class Training:
             )
 
     def fit(self, start_from: Path | None, console: Console) -> None:
-        """Train the phases that are not over.
+        """Train the phases that are not finished.
 
-        start_from: a checkpoint of the same model, whose weights a training starts with.
+        start_from: a checkpoint of the same model, whose weights a new training starts with.
         """
-        found, remark = newest(self.directory)
-        position = found.position if found else Position(self.phases[0].name)
+        checkpoint, remark = newest(self.directory)
+        position = checkpoint.position if checkpoint else Position(self.phases[0].name)
         if remark:
-            where = f"goes on from {found.path}" if found else "starts anew"
+            where = f"goes on from {checkpoint.path}" if checkpoint else "starts anew"
             console.print(f"{remark}: the training {where}")
-        elif found:
-            console.print(f"going on from {found.path}")
-        if found:
-            self.milestones.load_state_dict(found.content["callbacks"]["Milestones"])
-            self.module.load_state_dict(found.content[type(self.module).__qualname__])
+        elif checkpoint:
+            console.print(f"going on from {checkpoint.path}")
+        if checkpoint:
+            self.milestones.load_state_dict(checkpoint.content["callbacks"]["Milestones"])
+            self.module.load_state_dict(checkpoint.content[type(self.module).__qualname__])
         elif start_from:
             take_weights(self.model, start_from)
             console.print(f"starting with the weights of {start_from}")
@@ -79,17 +79,17 @@ class Training:
             self.module.begin(phase.labels, number)
             self.model.begin(phase)
             if number < reached or (number == reached and position.over):
-                self.module.setup("fit")  # the ledger names its files, whatever is left to do
+                self.module.setup("fit")  # the ledger lists the files of finished phases too
                 continue
             if number > reached:
-                before = self.best(self.phases[number - 1])
-                self.model.load_state_dict(read_checkpoint(before)["state_dict"])
+                previous = self.best(self.phases[number - 1])
+                self.model.load_state_dict(read_checkpoint(previous)["state_dict"])
                 position = Position(phase.name, earlier_steps=position.steps, rows=position.rows)
-            resumed = found.path if found and number == reached else None
+            resumed = checkpoint.path if checkpoint and number == reached else None
             position = self._fit_phase(phase, position, resumed)
 
     def best(self, phase: Phase) -> Path:
-        """Return where the best weights of a phase are kept: those of the last are scored."""
+        """Return the path of a phase's best weights; those of the last phase are scored."""
         last = phase is self.phases[-1]
         return self.directory / ("best.ckpt" if last else f"best-{phase.name}.ckpt")
 
@@ -98,7 +98,7 @@ class Training:
         files = CheckpointFiles(position)
         trainer = self._trainer(phase, files)
         with warnings.catch_warnings():
-            # the streams read ahead by themselves; Lightning looks for workers of a DataLoader
+            # the streams prefetch by themselves; Lightning only sees no DataLoader workers
             warnings.filterwarnings("ignore", ".*does not have many workers.*")
             warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
             warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
@@ -106,10 +106,10 @@ class Training:
                 trainer.fit(self.model, self.module, ckpt_path=resumed, weights_only=True)
             except BaseException as error:
                 if self.termination.requested:
-                    # whatever a SIGTERM has broken, say a reading process that got it too
+                    # any error that the SIGTERM caused, say in a reading process that got it too
                     raise SystemExit(TERMINATED) from error
                 if isinstance(error, SystemExit):
-                    # what Lightning makes of Ctrl-C: status 1, which says failed
+                    # Lightning turns Ctrl-C into status 1, which would mean a failure
                     raise KeyboardInterrupt from None
                 raise
         return files.position
@@ -126,14 +126,14 @@ class Training:
         every = self.settings.log_every_n_steps
         losses = LossRows(phase.name, files.position.earlier_steps, every)
         callbacks: list[Callback] = [self.milestones, losses, checkpoints, self.speed]
-        more = dict(self.settings.lightning)
+        options = dict(self.settings.lightning)
         try:
-            if limit := more.pop("max_time", None):
+            if limit := options.pop("max_time", None):
                 callbacks.insert(0, Timer(limit))
             return lightning.Trainer(
-                **more,
+                **options,
                 max_epochs=phase.epochs,
-                **{name: getattr(self.settings, name) for name in _OF_LIGHTNING},
+                **{name: getattr(self.settings, name) for name in _TRAINER_KEYS},
                 default_root_dir=self.directory.parent,
                 logger=self.loggers,
                 callbacks=callbacks,
@@ -150,10 +150,10 @@ class Training:
 
 
 def take_weights(model: AnomalyModel, path: Path) -> None:
-    """Give the model the weights of a checkpoint of the same model; raises CheckpointError."""
-    other, _ = load_model(path)
+    """Load the weights of a checkpoint of the same model into it; raises CheckpointError."""
+    source, _ = load_model(path)
     try:
-        model.load_state_dict(other.state_dict())
+        model.load_state_dict(source.state_dict())
     except RuntimeError as error:
         raise CheckpointError(
             f"start_from={path} holds the weights of another network ({in_one_line(error)}). "

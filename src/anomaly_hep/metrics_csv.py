@@ -1,4 +1,4 @@
-"""metrics.csv: the losses of a training by step, whatever dashboard is on."""
+"""metrics.csv: the losses of a training by step, whichever dashboard is used."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from anomaly_hep.atomic import write_text
 
 
 class MetricsCSV(Logger):
-    """Rows of metrics, one file, written whole; a resumed run keeps the rows before its checkpoint.
+    """Metrics in one CSV file, written whole; a resumed run keeps the rows before its checkpoint.
 
-    Lightning's own CSVLogger deletes the rows of the part that was killed.
+    Lightning's own CSVLogger deletes the rows that a killed run has written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,24 +30,24 @@ class MetricsCSV(Logger):
 
     @property
     def name(self) -> str:
-        """Name that Lightning asks of a logger."""
+        """Name, which Lightning requires of a logger."""
         return "metrics.csv"
 
     @property
     def version(self) -> str:
-        """Version that Lightning asks of a logger."""
+        """Version, which Lightning requires of a logger."""
         return ""
 
     @property
     @rank_zero_experiment
     def experiment(self) -> None:
-        """Nothing lies behind this logger."""
+        """None: this logger has no external service."""
 
     def log_hyperparams(self, *arguments: Any, **keywords: Any) -> None:
-        """Do nothing: config.yaml holds them."""
+        """Do nothing: config.yaml holds the hyperparameters."""
 
     def keep(self, number: int) -> None:
-        """Keep so many rows: the others are of steps that will be made again."""
+        """Keep the first `number` rows: the steps of the others will be repeated."""
         del self.rows[number:]
 
     @rank_zero_only

@@ -1,8 +1,8 @@
-"""Modules found by their name: those of a room of this package, and private ones of an experiment.
+"""Modules by name: those of a room (a subpackage) of this package, and private ones.
 
 A private package announces a module by an entry point of the group `anomaly_hep.models`,
-`anomaly_hep.data` (a file format) or `anomaly_hep.papers`; yaml files in a folder `conf` beside
-the module join those of this package.
+`anomaly_hep.data` (a file format) or `anomaly_hep.papers`; yaml files in a folder `conf` beside the
+module join those of this package.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import ModuleType
 
 from anomaly_hep.errors import ConfigError
 
-# the rooms that may be added to, and what their entry points are called
+# the rooms that private modules may extend, and the entry point group of each
 GROUPS = {
     "models": "anomaly_hep.models",
     "formats": "anomaly_hep.data",
@@ -27,21 +27,21 @@ GROUPS = {
 
 
 def modules(room: str) -> Mapping[str, str]:
-    """Return the dotted path of every module of a room by its name, private ones included."""
+    """Return the dotted path of every module of a room by name, including private ones."""
     package = importlib.import_module(f"anomaly_hep.{room}")
-    own = {
-        found.name: f"{package.__name__}.{found.name}"
-        for found in pkgutil.iter_modules(package.__path__)
-        if not found.ispkg
+    built_in = {
+        module.name: f"{package.__name__}.{module.name}"
+        for module in pkgutil.iter_modules(package.__path__)
+        if not module.ispkg
     }
     private = {
         entry.name: entry.module for entry in importlib.metadata.entry_points(group=GROUPS[room])
     }
-    return {**private, **own}  # a private module never replaces one of this package
+    return {**private, **built_in}  # a private module never replaces one of this package
 
 
 def load(room: str, name: str) -> ModuleType:
-    """Import a module of a room by its name; raises ConfigError with the names that there are."""
+    """Import a module of a room by name; raises ConfigError, which lists the known names."""
     known = modules(room)
     if name not in known:
         raise ConfigError(
@@ -52,16 +52,16 @@ def load(room: str, name: str) -> ModuleType:
 
 
 def is_ours(module: str, room: str) -> bool:
-    """Whether a dotted path is that of a module of the room, so that it may be imported."""
+    """Return whether a dotted path is a module of the room, so that it may be imported."""
     return module in modules(room).values()
 
 
 def configuration_directories() -> list[Path]:
-    """Return the folders `conf` that stand beside private modules."""
-    found = []
+    """Return the folders `conf` beside private modules."""
+    directories = []
     for group in GROUPS.values():
         for entry in importlib.metadata.entry_points(group=group):
             spec = importlib.util.find_spec(entry.module)
             if spec and spec.origin:
-                found.append(Path(spec.origin).parent / "conf")
-    return [path for path in dict.fromkeys(found) if path.is_dir()]
+                directories.append(Path(spec.origin).parent / "conf")
+    return [path for path in dict.fromkeys(directories) if path.is_dir()]

@@ -1,4 +1,4 @@
-"""The processor at hand: its name, and what decides which code is quick on it."""
+"""This machine's processor: its name, and what decides which code is fast on it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Processor:
-    """What a processor says of itself.
+    """Name, vendor and instruction sets of a processor.
 
-    vendor: as in `AuthenticAMD`, empty where it is not told. instructions: the names of the
-    instruction sets it has, in one text.
+    vendor: such as `AuthenticAMD`, empty if unknown. instructions: names of the instruction sets,
+    separated by spaces.
     """
 
     name: str
@@ -26,14 +26,14 @@ class Processor:
 @cache
 def processor() -> Processor:
     """Return the processor of this machine."""
-    if not CPUINFO.exists():  # not a Linux
+    if not CPUINFO.exists():  # not Linux
         return Processor(platform.processor() or platform.machine(), "", "")
-    said: dict[str, str] = {}
+    entries: dict[str, str] = {}
     for line in CPUINFO.read_text(encoding="utf-8").splitlines():
         key, _, value = line.partition(":")
-        said.setdefault(key.strip(), value.strip())  # the first of equal cores
+        entries.setdefault(key.strip(), value.strip())  # keeps the first of equal cores
     return Processor(
-        name=said.get("model name") or platform.machine(),
-        vendor=said.get("vendor_id", ""),
-        instructions=said.get("flags") or said.get("Features", ""),  # x86; ARM
+        name=entries.get("model name") or platform.machine(),
+        vendor=entries.get("vendor_id", ""),
+        instructions=entries.get("flags") or entries.get("Features", ""),  # x86; ARM
     )

@@ -1,4 +1,4 @@
-"""provenance.json: which code made a run, and where, when and with what each start computed."""
+"""provenance.json: the code that made a run, and time, machine and arithmetic of each start."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _PACKAGES = (
     "pythia8mc",
     "fastjet",
 )
-# what makes two starts round differently, beside the threads
+# the entries besides the threads that can make two starts round differently
 _ROUNDING = ("processor", "instructions", "products", "device")
 
 
 def note_start(run: Path, config: Mapping[str, Any]) -> None:
-    """Add a start of the run in directory `run` with this configuration."""
+    """Record a start of the run in directory `run` with this configuration."""
     trainer = config.get("trainer", {})
     start = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -57,27 +57,27 @@ def note_start(run: Path, config: Mapping[str, Any]) -> None:
 
 
 def note_arithmetic(run: Path) -> None:
-    """Say of the last start what only the work shows: whether the compiled kernels ran."""
+    """Update the last start with what is known only afterwards: whether compiled kernels ran."""
     content = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
     content["starts"][-1]["arithmetic"] = arithmetic()
     _write(run, content)
 
 
 def starts(run: Path) -> list[dict[str, Any]]:
-    """Return what was noted of each start so far."""
+    """Return the records of all starts so far."""
     file = run / "provenance.json"
-    found: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     if file.exists():
-        found = json.loads(file.read_text(encoding="utf-8"))["starts"]
-    return found
+        records = json.loads(file.read_text(encoding="utf-8"))["starts"]
+    return records
 
 
 def moved(run: Path) -> str | None:
-    """Return where the start before the last one computed, if that rounds otherwise."""
-    noted = [{**start, **start["arithmetic"]} for start in starts(run)[-2:]]
-    if len(noted) < 2 or all(noted[0].get(key) == noted[1].get(key) for key in _ROUNDING):
+    """Return the arithmetic of the previous start if it rounds differently from the last one's."""
+    last_two = [{**start, **start["arithmetic"]} for start in starts(run)[-2:]]
+    if len(last_two) < 2 or all(last_two[0].get(key) == last_two[1].get(key) for key in _ROUNDING):
         return None
-    return ", ".join(str(noted[0].get(key)) for key in _ROUNDING)
+    return ", ".join(str(last_two[0].get(key)) for key in _ROUNDING)
 
 
 def _device(accelerator: str) -> str:
@@ -98,22 +98,22 @@ def _version(name: str) -> str | None:
 
 
 def _git_revision(source: Path = Path(__file__)) -> str | None:
-    """Return the revision of the source, marked when files differ from it; None where git has none.
+    """Return the git revision of the source, marked if files were changed; None without git.
 
-    An installed package may lie in somebody else's repository, whose revision says nothing of it.
+    An installed package may lie in another project's repository, whose revision is irrelevant.
     """
-    questions = (
+    commands = (
         ["ls-files", "--error-unmatch", source.name],
         ["rev-parse", "HEAD"],
         ["status", "--porcelain", "--", "."],
     )
-    here = str(source.resolve().parent)
+    directory = str(source.resolve().parent)
     try:
         _, revision, status = (
             subprocess.run(
-                ["git", "-C", here, *question], check=True, capture_output=True, text=True
+                ["git", "-C", directory, *command], check=True, capture_output=True, text=True
             ).stdout.strip()
-            for question in questions
+            for command in commands
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,4 +1,4 @@
-"""Checkpoints that a run goes on from: where it stands, and files that are whole or refused."""
+"""Checkpoints to resume from: the position of the training, and files written whole or refused."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 @dataclass(frozen=True)
 class Position:
-    """How far a training is: in which phase, behind which epoch, batch and validation.
+    """How far a training has come: phase, epoch, batch, and whether a validation is due.
 
-    epoch: epochs of the phase that are over. batch: batches of the next one whose step is made, of
-    `batches`. step: steps of the phase; earlier_steps: of the phases before it. rows: of
-    metrics.csv. validates: whether a validation is to be made before the next step. over: whether
-    the phase is.
+    epoch: finished epochs of the phase. batch: finished batches of the current epoch, out of
+    `batches`. step: optimiser steps of the phase; earlier_steps: those of the phases before. rows:
+    rows of metrics.csv. validates: whether a validation precedes the next step. over: whether the
+    phase is finished.
     """
 
     phase: str
@@ -39,14 +39,14 @@ class Position:
 
     @property
     def steps(self) -> int:
-        """Steps of this phase and of those before."""
+        """Optimiser steps of this phase and of those before."""
         return self.earlier_steps + self.step
 
     def loops(self) -> dict[str, Any]:
         """Return the counters of Lightning's loops at this position.
 
-        Those that Lightning itself saves are right at a few hooks only: after the last batch of an
-        epoch they say that its validation is made.
+        Lightning's own are right at a few hooks only: after the last batch of an epoch they claim
+        that its validation is done.
         """
         begun = self.epoch + (self.batch > 0)
         epochs = _progress(begun, self.epoch)
@@ -63,7 +63,7 @@ class Position:
                 "epoch_loop.automatic_optimization.optim_progress": {
                     "optimizer": {"step": steps, "zero_grad": steps}
                 },
-                # one batch begun and not done is how Lightning knows a validation to be repeated
+                # one batch begun but not done makes Lightning repeat the validation
                 "epoch_loop.val_loop.batch_progress": _progress(int(self.validates), 0)
                 | {"is_last_batch": False},
             }
@@ -80,7 +80,7 @@ def _progress(begun: int, done: int) -> dict[str, Any]:
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Writes each checkpoint in one step, with the position; reads it only where it is whole.
+    """Write each checkpoint atomically, with the position; read only whole ones.
 
     The last.ckpt before the newest is kept as previous.ckpt.
     """
@@ -92,7 +92,7 @@ class CheckpointFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write `checkpoint`; Lightning's own counters are left out, the position says it all."""
+        """Write `checkpoint` without Lightning's loop counters, which follow from the position."""
         del checkpoint["loops"], storage_options
         path = Path(path)
         if path.name == LAST:
@@ -106,24 +106,24 @@ class CheckpointFiles(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Return a checkpoint, with the counters of its position."""
+        """Return a checkpoint, with the loop counters of its position."""
         del map_location, weights_only
         content = read_checkpoint(Path(path))
         return content | {"loops": Position(**content["position"]).loops()}
 
 
 def _keep(path: Path, other: Path) -> None:
-    """Let a file that will be replaced live on under another name."""
+    """Keep a file that will be replaced under another name."""
     other.unlink(missing_ok=True)
     try:
         other.hardlink_to(path)
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         path.replace(other)
 
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint that a run goes on from."""
+    """A checkpoint to resume from."""
 
     path: Path
     position: Position
@@ -131,7 +131,7 @@ class Found:
 
 
 def newest(directory: Path) -> tuple[Found | None, str]:
-    """Return the newest whole checkpoint to go on from, and what is wrong with newer ones."""
+    """Return the newest whole checkpoint to resume from, and what is wrong with newer ones."""
     remark = ""
     for path in (directory / LAST, directory / PREVIOUS):
         if not path.exists():

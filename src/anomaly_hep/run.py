@@ -1,4 +1,4 @@
-"""Run directories: who owns one, what made it, whether it is finished, how it goes on."""
+"""Run directories: their lock, the configuration that owns them, and their completion."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def default_path(config: Mapping[str, Any], root: Path) -> Path:
-    """Return the directory of a run that named none: no two configurations share it."""
+    """Return the default directory of a run, which no two configurations share."""
     name = f"{config['model']['name']}-{config['data']['name']}-seed{config['seed']}"
     return root / f"{name}-{digest(config)}"
 
@@ -60,21 +60,21 @@ class RunDirectory:
         """Whether the run is complete: then nothing in it is written again."""
         return (self.path / "done.json").exists()
 
-    def take_threads(self, asked: int | None) -> None:
-        """Compute with so many threads; None: with as many as before, at first torch's own number.
+    def take_threads(self, threads: int | None) -> None:
+        """Compute with this many threads; None: as many as the run began with, or torch's default.
 
-        Raises RunDirectoryError for another number than the run began with: sums of another number
-        of parts are rounded otherwise.
+        Raises RunDirectoryError for another number than the run began with: sums split over another
+        number of threads are rounded differently.
         """
         begun = None
         if any((self.path / "checkpoints").glob("*.ckpt")):
             begun = provenance.starts(self.path)[-1]["arithmetic"]["threads"]
-            if asked not in (None, begun):
+            if threads not in (None, begun):
                 raise RunDirectoryError(
-                    f"{self.path} was begun with threads={begun}, and threads={asked} would round "
-                    f"otherwise. Cure: threads={begun}, no threads=, or another run_dir"
+                    f"{self.path} was begun with threads={begun}, and threads={threads} would "
+                    f"round otherwise. Cure: threads={begun}, no threads=, or another run_dir"
                 )
-        if number := begun or asked:
+        if number := begun or threads:
             torch.set_num_threads(number)
             os.environ["OMP_NUM_THREADS"] = str(number)  # else Lightning chooses for its ranks
 
@@ -132,8 +132,8 @@ def _lock(path: Path) -> TextIO:
 def _check_owner(path: Path, config: Mapping[str, Any]) -> None:
     file = path / "config.yaml"
     if file.exists():
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-        differing = sorted(_differences(identity(found), identity(config)))
+        owner = yaml.safe_load(file.read_text(encoding="utf-8"))
+        differing = sorted(_differences(identity(owner), identity(config)))
         if differing:
             raise RunDirectoryError(
                 f"{path} belongs to a run with other choices ({', '.join(differing[:8])}). "

@@ -1,4 +1,4 @@
-"""What a process asks of its machine: memory that is kept, signals that end a run in order."""
+"""Memory and signals of a process: keep freed memory, end a run in order on SIGTERM."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _KEEP, _LARGEST = 2**30, 2**25  # bytes; 32 MiB is the largest mmap threshold gl
 def keep_freed_memory() -> None:
     """Ask glibc to keep freed memory: activations of MBs are allocated anew at every step.
 
-    By default each is returned to the kernel and faulted in again page by page, a fifth of a
-    training step. Other C libraries have no mallopt and are left as they are.
+    By default glibc returns each to the kernel, and faulting it in again page by page takes a fifth
+    of a training step. Other C libraries have no mallopt and are left as they are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -27,17 +27,17 @@ def keep_freed_memory() -> None:
 
 
 class Termination:
-    """SIGTERM ends the process with status 143: at once, or where `deferred` work can be saved."""
+    """End the process with status 143 on SIGTERM: at once, or later if `deferred` to save work."""
 
     def __init__(self) -> None:
         self.requested = False
         self.deferred = False
 
     def install(self) -> None:
-        """Answer SIGTERM from now on."""
-        signal.signal(signal.SIGTERM, self._answer)
+        """Handle SIGTERM from now on."""
+        signal.signal(signal.SIGTERM, self._handle)
 
-    def _answer(self, number: int, frame: FrameType | None) -> Any:
+    def _handle(self, number: int, frame: FrameType | None) -> Any:
         del number, frame
         self.requested = True
         if not self.deferred:

@@ -1,4 +1,4 @@
-"""What each command takes: the keys of conf/COMMAND.yaml, with their types and bounds."""
+"""The settings of each command: the keys of conf/COMMAND.yaml, with their types and bounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from anomaly_hep.fpga.design_settings import DesignSettings
 
 
 def _text(value: Any) -> Any:
-    """Return a number as it is written: a path may be one."""
+    """Return a number as text: a path may be a number."""
     return str(value) if type(value) in (int, float) else value
 
 
@@ -28,7 +28,7 @@ def _mapping(value: Any) -> Any:
 Name = Annotated[str, BeforeValidator(_text)]  # of a file or a directory
 T = TypeVar("T")
 Section = Mapping[str, Any]
-# a section whose keys are checked by what takes them
+# a section whose keys are checked where it is used
 Checked = Annotated[T, PlainValidator(_mapping)]
 Precision = Literal["32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"] | bool  # yaml reads on and off as true and false
@@ -36,7 +36,7 @@ Compile = Literal["auto", "on", "off"] | bool  # yaml reads on and off as true a
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """`trainer`: conf/trainer; `lightning` is what else stands there, for Lightning's Trainer."""
+    """`trainer`: conf/trainer; `lightning` holds the other keys, for Lightning's Trainer."""
 
     max_epochs: Count | None
     precision: Precision
@@ -54,7 +54,7 @@ class TrainerSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """`data`: conf/data; `module` is what else stands there, for `EventDataModule`."""
+    """`data`: conf/data; `module` holds the other keys, for `EventDataModule`."""
 
     name: str
     title: str
@@ -69,7 +69,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """`model`: conf/model. A model's class, by its dotted path, and the arguments of it."""
+    """`model`: conf/model. The dotted path of a model's class, and its arguments."""
 
     name: str
     target: str
@@ -96,7 +96,7 @@ class WandbSettings:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """`train.py`: conf/train.yaml; `config` is the whole as it was composed."""
+    """`train.py`: conf/train.yaml; `config` is the whole composed configuration."""
 
     seed: Seed
     run_dir: Name | None
@@ -161,7 +161,7 @@ class CurveSettings:
 
 @dataclass(frozen=True)
 class FirmwareSettings:
-    """`fpga`: conf/fpga.yaml; `config` is the whole as it was composed."""
+    """`fpga`: conf/fpga.yaml; `config` is the whole composed configuration."""
 
     fpga: Checked[DesignSettings]
     checkpoint: Name | None

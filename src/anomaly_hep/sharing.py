@@ -1,11 +1,11 @@
-"""Threads of matrix products beside other work: they wait for each other as the machine allows.
+"""Let OpenMP's threads sleep instead of spin while other processes compete for the cores.
 
-OpenMP's threads spin while they wait for one another, which is quickest on a machine of one's own:
-sleeping and waking costs a third of a training step. Where others compute too, the thread that is
-waited for may not be running, and those that spin keep it from it: two threads on two cores beside
-one busy process make a twentieth of their rate. So the process watches how long its threads wait
-for a core, and lets them sleep as long as that is often. How many threads there are, and which of
-them computes what, stays as it is, and so does every bit of the results.
+Threads that wait for one another spin, which is fastest on an otherwise idle machine: sleeping and
+waking costs a third of a training step. On a busy machine, spinning threads keep the awaited one
+from its core: two threads on two cores beside one busy process drop to a twentieth of their rate.
+So the process watches how long its threads wait for a core, and lets them sleep while that is
+often. The number of threads and their shares of the work stay the same, and so does every bit of
+the results.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from pathlib import Path
 
 import torch
 
-_PERIOD = 0.25  # s between two looks
-# shares of the time that threads are ready to run and have no core: above the first they are to
-# sleep, below the second for so many looks they may spin again
+_PERIOD = 0.25  # s between two checks
+# shares of the time that ready threads lack a core: above _CROWDED they are to sleep; below _ALONE
+# for _LOOKS checks in a row they may spin again
 _CROWDED, _ALONE, _LOOKS = 0.10, 0.02, 8
-_CHOICES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # of the user, who is asked first
+_CHOICES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # a user's own choice has precedence
 
 
 @cache
 def share_cores() -> None:
-    """Watch from now on whether others use the machine, where that can be seen and answered."""
+    """Watch from now on whether others use the cores, if that can be measured and acted on."""
     library = _gnu_openmp()
     if library and not any(name in os.environ for name in _CHOICES) and _waited() is not None:
         threading.Thread(target=_watch, args=(library,), daemon=True).start()
 
 
 def _gnu_openmp() -> ctypes.CDLL | None:
-    """Return the GNU OpenMP library that torch brings along; None where it brings another."""
-    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
-    return ctypes.CDLL(str(found[0])) if found else None
+    """Return the GNU OpenMP library bundled with torch; None if it bundles another."""
+    libraries = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    return ctypes.CDLL(str(libraries[0])) if libraries else None
 
 
 def _waited() -> float | None:
-    """Return for how many seconds this process's threads were ready and had no core so far."""
+    """Return the seconds that this process's threads have been ready without a core so far."""
     nanoseconds = 0
     for task in os.scandir("/proc/self/task") if Path("/proc/self/task").is_dir() else ():
         try:
@@ -67,13 +67,13 @@ def _watch(library: ctypes.CDLL) -> None:
 
 
 class Patience:
-    """Whether the machine is crowded, from the share of time that threads had no core."""
+    """Decide whether the machine is crowded, from the share of time that threads lack a core."""
 
     def __init__(self) -> None:
         self.crowded, self.looks_alone = False, 0
 
     def is_crowded(self, share: float) -> bool:
-        """Return whether it is, after another look."""
+        """Return whether the machine is crowded, after another check."""
         self.looks_alone = self.looks_alone + 1 if share < _ALONE else 0
         if share > _CROWDED:
             self.crowded = True
@@ -83,10 +83,10 @@ class Patience:
 
 
 class Sleepers:
-    """A thread for each core that does nothing, so that OpenMP has more threads than cores.
+    """An idle thread for each core, so that OpenMP has more threads than cores.
 
-    Its manual says of GOMP_SPINCOUNT: with more threads than cores, a thread that waits spins a
-    hundred times and then sleeps. It is the only way to say so to a running process.
+    With more threads than cores, a waiting thread spins a hundred times and then sleeps (OpenMP's
+    manual, GOMP_SPINCOUNT). A running process can be told so in no other way.
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
@@ -97,12 +97,12 @@ class Sleepers:
         started.wait()
 
     def end(self) -> None:
-        """Let them go."""
+        """End the idle threads."""
         self._over.set()
         self._owner.join()
 
     def _hold(self, library: ctypes.CDLL, started: threading.Event) -> None:
-        # a parallel region makes the threads, which then belong to the one that asked for it
+        # a parallel region creates the threads, which then belong to the thread that opened it
         nothing = library.omp_get_thread_num
         cores = ctypes.c_uint(len(os.sched_getaffinity(0)) + 1)
         library.GOMP_parallel(nothing, None, cores, ctypes.c_uint(0))

@@ -1,8 +1,8 @@
-"""Plain values of a configuration, checked against the signature of what takes them.
+"""Check the plain values of a configuration against the signatures that take them.
 
-A key is refused that nothing takes, and a value of another type or out of the bounds that an
-annotation gives: `Annotated[int, Ge(1)]`. Pydantic checks as strictly as for JSON: 1 is a float,
-but "1", 1.0 and true are no integers.
+Unknown keys are refused, and values of another type or outside the bounds of an annotation such as
+`Annotated[int, Ge(1)]`. Pydantic checks as strictly as for JSON: 1 is a float, but "1", 1.0 and
+true are not integers.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ _JSON_WORDS = {"an object": "a mapping", "a valid array": "a list", "a valid str
 
 
 def built(
-    taker: Callable[..., T],
+    target: Callable[..., T],
     values: Mapping[str, Any],
-    place: str,
+    section: str,
     *,
     without: Iterable[str] = (),
 ) -> T:
-    """Call `taker` with the checked values; `place` is the dotted key that they stand below."""
-    return taker(**checked([taker], values, place, without=without))
+    """Call `target` with the checked values; `section` is their dotted key."""
+    return target(**checked([target], values, section, without=without))
 
 
 def checked(
-    takers: Iterable[Callable[..., Any]],
+    targets: Iterable[Callable[..., Any]],
     values: Mapping[str, Any],
-    place: str,
+    section: str,
     *,
     without: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Return the values as the annotations of their takers have them; raises ConfigError.
+    """Return the values, converted to the types annotated by `targets`; raises ConfigError.
 
-    Of several takers that share a key, the first says its type. `without` are keys that the program
-    gives itself.
+    If several targets share a key, the first one's annotation counts. `without` are keys that the
+    program sets itself.
     """
     fields: dict[str, tuple[str, Any, Any]] = {}
     open_ended = False
-    for taker in takers:
-        hints = _hints(taker)
-        for name, parameter in inspect.signature(taker).parameters.items():
+    for target in targets:
+        hints = _hints(target)
+        for name, parameter in inspect.signature(target).parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 open_ended |= name not in without
             elif name not in (*fields, *without):
-                needed = parameter.default is parameter.empty
-                # which default it is does not matter: only given values are looked at
-                field: Any = dataclasses.field() if needed else dataclasses.field(default=None)
+                required = parameter.default is parameter.empty
+                # the default's value does not matter: only given values are checked
+                field: Any = dataclasses.field() if required else dataclasses.field(default=None)
                 fields[name] = (name, hints.get(name, Any), field)
     config = ConfigDict(
         extra="allow" if open_ended else "forbid", strict=True, arbitrary_types_allowed=True
@@ -65,34 +65,34 @@ def checked(
         "Values", fields.values(), kw_only=True, namespace={"__pydantic_config__": config}
     )
     try:
-        found: Any = TypeAdapter(shape).validate_json(json.dumps(values))
+        validated: Any = TypeAdapter(shape).validate_json(json.dumps(values))
     except ValidationError as error:
-        raise ConfigError(_said(error, values, place, fields)) from None
-    return {name: getattr(found, name, value) for name, value in values.items()}
+        raise ConfigError(_explain(error, values, section, fields)) from None
+    return {name: getattr(validated, name, value) for name, value in values.items()}
 
 
-def _hints(taker: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of what a function, a class or a dataclass takes."""
-    # a dataclass may have fields of a base in another module, whose names mean something there
-    is_plain = inspect.isclass(taker) and not dataclasses.is_dataclass(taker)
-    return get_type_hints(taker.__init__ if is_plain else taker, include_extras=True)
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of the parameters of a function, a class or a dataclass."""
+    # a dataclass may inherit fields from another module, where their annotations resolve
+    is_plain = inspect.isclass(target) and not dataclasses.is_dataclass(target)
+    return get_type_hints(target.__init__ if is_plain else target, include_extras=True)
 
 
-def _said(
-    error: ValidationError, values: Mapping[str, Any], place: str, fields: Iterable[str]
+def _explain(
+    error: ValidationError, values: Mapping[str, Any], section: str, fields: Iterable[str]
 ) -> str:
-    """Return what is wrong with the first key that is."""
+    """Return the message on the first key that is wrong."""
     errors = error.errors(include_url=False)
     first = errors[0]
     path, node, parent = _follow(first["loc"], values)
-    key = ".".join(filter(None, (place, *path)))
+    key = ".".join(filter(None, (section, *path)))
     if first["type"] == "missing":
-        key = ".".join(filter(None, (place, *map(str, first["loc"]))))
+        key = ".".join(filter(None, (section, *map(str, first["loc"]))))
         return f"{key} is missing. Cure: {key}=VALUE"
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = fields if len(path) == 1 else set(parent) - {path[-1]}
-        return unknown(key, ".".join(filter(None, (place, *path[:-1]))), known)
-    # each alternative of a union says what it would take, but for those that no text can be
+        return unknown(key, ".".join(filter(None, (section, *path[:-1]))), known)
+    # each alternative of a union says what it accepts, except those that JSON cannot express
     here = [e for e in errors if _follow(e["loc"], values)[0] == path]
     expected = [e["msg"] for e in here if e["type"] != "needs_python_object"]
     words = " or ".join(sorted({m.removeprefix("Input should be ") for m in expected}))
@@ -103,7 +103,7 @@ def _said(
 
 
 def _follow(location: tuple[int | str, ...], values: Any) -> tuple[list[str], Any, Any]:
-    """Return the part of a location that are keys, the value there, and what holds it."""
+    """Return the leading keys of an error's location, the value there, and its parent."""
     path: list[str] = []
     node, parent = values, values
     for part in location:
@@ -116,9 +116,9 @@ def _follow(location: tuple[int | str, ...], values: Any) -> tuple[list[str], An
     return path, node, parent
 
 
-def unknown(key: str, place: str, keys: Iterable[str]) -> str:
-    """Return the sentence on a key that does not exist: the nearest one, and all that do."""
+def unknown(key: str, section: str, keys: Iterable[str]) -> str:
+    """Return the message on a key that does not exist: the closest one, and all that do."""
     known = sorted(keys)
     close = difflib.get_close_matches(key.rsplit(".", 1)[-1], known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    return f"{key} does not exist.{hint} Keys of {place}: {', '.join(known)}"
+    return f"{key} does not exist.{hint} Keys of {section}: {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""The few shapes that every room shares. Units: GeV, mm, radians."""
+"""The few data types that every room shares. Units: GeV, mm, radians."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from jaxtyping import Int64, Shaped
 def members(
     lengths: Int64[np.ndarray, " group"], index: Int64[np.ndarray, " chosen"]
 ) -> tuple[Int64[np.ndarray, " chosen"], Int64[np.ndarray, " row"]]:
-    """Return how many members the groups `index` have, and their rows, group after group.
+    """Return the sizes of the groups `index`, and the rows of their members, group after group.
 
-    Groups follow each other in the rows; `lengths` says how long each is.
+    Groups follow each other in the rows; `lengths` holds their sizes.
     """
-    chosen = lengths[index]
+    sizes = lengths[index]
     first = (np.cumsum(lengths) - lengths)[index]
     # position of each member inside its group, added to where that group begins
-    inside = np.arange(chosen.sum()) - np.repeat(np.cumsum(chosen) - chosen, chosen)
-    return chosen, np.repeat(first, chosen) + inside
+    inside = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return sizes, np.repeat(first, sizes) + inside
 
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """A run of consecutive events, particles jagged: flat columns plus the number of each event.
+    """Consecutive events with jagged particles: flat columns plus each event's number of particles.
 
-    `particles` maps a branch name to values of all particles of all events, in file order;
-    `events` maps a branch name to one value per event. Names and units are the file format's.
+    `particles` maps a branch name to values of all particles of all events, in file order; `events`
+    maps a branch name to one value per event. Names and units are the file format's.
     """
 
     lengths: Int64[np.ndarray, " event"]
@@ -42,7 +42,7 @@ class Events:
 
     @property
     def offsets(self) -> Int64[np.ndarray, " edge"]:
-        """First particle of each event, and one past the last: length event + 1."""
+        """Index of each event's first particle, and one past the last: length event + 1."""
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
 
     def take(self, index: Int64[np.ndarray, " chosen"]) -> Events:
@@ -69,10 +69,10 @@ class Events:
 class Sample:
     """The events of one class in one split, as a data set's yaml lists them.
 
-    files: patterns below the directory of the split. where: inclusive bounds on columns,
-    {column: {min: a, max: b}}, that say which of the files' events these are. entries: first and
-    last edge of the part of these events that counts, as shares of their number in file order.
-    weight: the column with the events' weights, None where each counts as one.
+    files: patterns below the directory of the split. where: inclusive bounds on columns that select
+    events, {column: {min: a, max: b}}. entries: first and last edge of the part of the selected
+    events to use, as fractions of their number in file order. weight: the column of event weights,
+    None if each event counts once.
     """
 
     label: str
@@ -84,10 +84,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class FileDescription:
-    """What a data file says of itself without its events being read.
+    """The description of a data file, made without reading its events.
 
     `provenance` is what our simulation wrote into the file (generator, version, settings, seed),
-    or None for a file that was not made by it. `columns` names every column of the file.
+    None for any other file. `columns` names every column of the file.
     """
 
     path: Path

@@ -1,1 +1,1 @@
-"""One module per command: `run(settings)` does it; those without a configuration take words."""
+"""One module per command: `run(settings)`, or `run(arguments)` without a configuration."""

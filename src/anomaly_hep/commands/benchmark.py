@@ -1,4 +1,4 @@
-"""`benchmark`: rates of reading, training and scoring, beside this machine's matrix products."""
+"""`benchmark`: rates of reading, training and scoring, and of this machine's matrix products."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(settings: BenchmarkSettings) -> None:
             "load_before": os.getloadavg()[0],
             "accelerator": execution.name,
         },
-        "batches": {size: _describe(found) for size, found in batches.items()},
+        "batches": {size: _describe(same_size) for size, same_size in batches.items()},
         "matrix_products": products,
         "reading": _reading_rate(settings, module, sizes[0]),
         "loader": {size: _loader_rate(settings, module, execution, size) for size in sizes},
@@ -74,7 +74,7 @@ def run(settings: BenchmarkSettings) -> None:
             for name in measured["models"]
         },
     }
-    result["machine"] |= arithmetic()  # once the models ran, it knows how
+    result["machine"] |= arithmetic()  # known only after the models ran
     if settings.stream_gigabytes:
         result["memory"] = _memory(settings, module)
     write_text(Path(settings.output), json.dumps(result, indent=2) + "\n")
@@ -86,7 +86,7 @@ def run(settings: BenchmarkSettings) -> None:
 def _measured(
     settings: BenchmarkSettings, execution: Execution
 ) -> tuple[Mapping[str, Any], list[int]]:
-    """Return what is measured on these data, and the sizes of batches."""
+    """Return what to measure on these data, and the batch sizes."""
     if settings.measured is None:
         name = settings.data.name
         raise ConfigError(
@@ -94,8 +94,8 @@ def _measured(
             f"{name}.yaml like the others in that folder"
         )
     measured = settings.measured
-    given = settings.batch_size
-    return measured, [given] if given else list(measured[execution.place]["batch_sizes"])
+    size = settings.batch_size
+    return measured, [size] if size else list(measured[execution.place]["batch_sizes"])
 
 
 def _stream(
@@ -121,12 +121,12 @@ def _stream(
 
 
 def _batches(module: EventDataModule, size: int, number: int) -> list[JaggedBatch]:
-    """Return the first batches; of a data set with fewer the same ones once more."""
+    """Return the first `number` batches, repeating those of a small data set."""
     stream = _stream(module, size)
-    found: list[JaggedBatch] = []
-    while len(found) < number:
-        found += list(stream)
-    return found[:number]
+    batches: list[JaggedBatch] = []
+    while len(batches) < number:
+        batches += list(stream)
+    return batches[:number]
 
 
 def _describe(batches: list[JaggedBatch]) -> dict[str, float]:
@@ -143,18 +143,18 @@ def _rates(
     clock: Clock,
     products: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
-    """Return the rates of a model in every precision, and in the first one on a busy machine."""
-    clip, found = settings.trainer.gradient_clip_val, {}
+    """Return a model's rates in every precision, those of float32 on a CPU also when it is busy."""
+    clip, results = settings.trainer.gradient_clip_val, {}
     for precision, dtype in PRECISIONS.items():
-        made = compose("train", [f"model={name}", f"data={settings.data.name}"])
-        model = make_model(model_settings(made["model"]))
+        config = compose("train", [f"model={name}", f"data={settings.data.name}"])
+        model = make_model(model_settings(config["model"]))
         rates = ModelRates(model, batches, execution, dtype, clip)
-        found[precision] = rates.measure(clock, products[precision]["best"])
+        results[precision] = rates.measure(clock, products[precision]["best"])
         if settings.busy and dtype == torch.float32 and execution.place == "cpu":
             with one_busy_process():
-                for what, rate in rates.beside(clock).items():
-                    found[precision][what]["beside_one_busy_process"] = rate
-    return found
+                for task, rate in rates.beside(clock).items():
+                    results[precision][task]["beside_one_busy_process"] = rate
+    return results
 
 
 def _reading_rate(
@@ -173,9 +173,9 @@ def _reading_rate(
 def _loader_rate(
     settings: BenchmarkSettings, module: EventDataModule, execution: Execution, size: int
 ) -> dict[str, float]:
-    """Return events per second from file to the device, an epoch each, as a training loads them.
+    """Return events per second from file to device, one epoch each, as a training loads them.
 
-    Worker processes, which `data.num_workers` asks for, are started before.
+    The first epoch, which starts the workers of `data.num_workers`, is not counted.
     """
     workers = settings.data.module["num_workers"]
     stream, rates = _stream(module, size, execution, workers), []
@@ -192,19 +192,19 @@ def _levels(rates: list[float]) -> dict[str, float]:
 
 
 def _memory(settings: BenchmarkSettings, module: EventDataModule) -> dict[str, Any]:
-    """Stream until so many bytes of columns were read; return the resident memory on the way."""
+    """Stream `stream_gigabytes` of columns; return the resident memory on the way."""
     wanted = settings.stream_gigabytes * 1e9
-    # columns are single precision numbers of particles or pixels; what events have is negligible
+    # columns hold a float32 per particle or pixel; columns of events are negligible
     layout = format_of(module.files("train", module.background)[0].path).LAYOUT
     per_row = 4 * sum(name in layout.particles for name in module.reading.columns)
     resident: list[dict[str, float]] = []
-    stream, read = _stream(module, _MEMORY_BATCH), 0
-    while read < wanted:
+    stream, bytes_read = _stream(module, _MEMORY_BATCH), 0
+    while bytes_read < wanted:
         for batch in stream:
-            read += int(batch.lengths.sum()) * per_row
-            if read >= wanted * len(resident) / 10:
-                resident.append({"gigabytes_read": read / 1e9, "resident_mb": _resident_mb()})
-    return {"gigabytes_read": read / 1e9, "resident_mb": resident}
+            bytes_read += int(batch.lengths.sum()) * per_row
+            if bytes_read >= wanted * len(resident) / 10:
+                resident.append({"gigabytes_read": bytes_read / 1e9, "resident_mb": _resident_mb()})
+    return {"gigabytes_read": bytes_read / 1e9, "resident_mb": resident}
 
 
 def _resident_mb() -> float:
@@ -224,8 +224,8 @@ def _tables(result: Mapping[str, Any]) -> list[Table]:
     for name, sizes in result["models"].items():
         for size, precisions in sizes.items():
             for precision, measured in precisions.items():
-                for what, rate in measured.items():
-                    rates.add_row(name, str(size), precision, what, *_cells(rate))
+                for task, rate in measured.items():
+                    rates.add_row(name, str(size), precision, task, *_cells(rate))
     rates = _without_empty(rates)
     other = Table("quantity", *_LEVELS, box=SIMPLE)
     for name, values in result["matrix_products"].items():
@@ -236,16 +236,16 @@ def _tables(result: Mapping[str, Any]) -> list[Table]:
         other.add_row(name, *(f"{values[k]:,.0f}" for k in _LEVELS))
     if "memory" in result:
         levels = [r["resident_mb"] for r in result["memory"]["resident_mb"]]
-        read = result["memory"]["gigabytes_read"]
+        gigabytes = result["memory"]["gigabytes_read"]
         other.add_row(
-            f"resident MB while reading {read:.1f} GB (first, middle, last tenth)",
+            f"resident MB while reading {gigabytes:.1f} GB (first, middle, last tenth)",
             *(f"{levels[i]:,.0f}" for i in (1, len(levels) // 2, -1)),
         )
     return [rates, other]
 
 
 def _cells(rate: Mapping[str, Any]) -> list[str]:
-    """Return a measurement as the cells of its row, empty where it was not made."""
+    """Return a measurement as the cells of its row, empty where nothing was measured."""
     one, busy = rate.get("one_event_milliseconds"), rate.get("beside_one_busy_process")
     launches = [rate.get(name) for name in ("kernels", "host_waits")]
     return [
@@ -258,6 +258,6 @@ def _cells(rate: Mapping[str, Any]) -> list[str]:
 
 
 def _without_empty(table: Table) -> Table:
-    """Return the table without columns in which nothing stands."""
+    """Return the table without its empty columns."""
     table.columns = [column for column in table.columns if any(column.cells)]
     return table

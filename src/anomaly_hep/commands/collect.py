@@ -16,7 +16,7 @@ from anomaly_hep.fpga.tradeoff import write_trade_off
 def run(arguments: Sequence[str]) -> None:
     """Write collected.md, .csv and .json into the directory and print the table.
 
-    Runs with a curve.csv give auc_against_events_seen.png and .csv too, firmware runs
+    Runs with a curve.csv also give auc_against_events_seen.png and .csv, firmware runs
     fpga_tradeoff.png and .csv.
     """
     if len(arguments) != 1:

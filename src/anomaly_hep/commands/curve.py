@@ -28,9 +28,9 @@ COLUMNS = ("events_seen", "score", "group", "auc", "auc_low", "auc_high", "gain"
 
 
 def run(settings: CurveSettings) -> None:
-    """Score the test files with every milestone's weights into curve.csv; it chooses nothing.
+    """Score the test files with every milestone's weights and write curve.csv; choose no weights.
 
-    Rows that are there already are kept, so the command can follow a run that still trains.
+    Existing rows are kept, so the command can follow a run that still trains.
     """
     keep_freed_memory()
     share_cores()
@@ -38,11 +38,11 @@ def run(settings: CurveSettings) -> None:
     file = path / "config.yaml"
     if not file.exists():
         raise MissingDataError(f"{path} holds no run. Cure: give run_dir a directory of train.py")
-    made_by = settings_of("train", yaml.safe_load(file.read_text(encoding="utf-8")))
-    data = made_by.data
+    trained = settings_of("train", yaml.safe_load(file.read_text(encoding="utf-8")))
+    data = trained.data
     if settings.test_dir is not None:
         data = replace(data, test_dir=settings.test_dir)
-    paper, module = load_paper(data.paper), make_data(data, made_by.seed)
+    paper, module = load_paper(data.paper), make_data(data, trained.seed)
     if not module.groups:
         raise ConfigError(
             f"data={data.name} has no groups of signals to average over. "
@@ -57,9 +57,9 @@ def run(settings: CurveSettings) -> None:
             continue
         scorer = Scorer(
             *load_model(checkpoint),
-            made_by.score_batch_size,
-            made_by.trainer.precision,
-            execution=execution_of(made_by.trainer),
+            trained.score_batch_size,
+            trained.trainer.precision,
+            execution=execution_of(trained.trainer),
         )
         table = score_table(paper, module, scorer)
         rows = pd.DataFrame(_rows(number, table, tested, paper, scorer))
@@ -75,14 +75,14 @@ def run(settings: CurveSettings) -> None:
 
 
 def _milestones(path: Path) -> list[tuple[int, Path]]:
-    """Return the milestones of a run by the number of events that they have seen."""
+    """Return the milestones of a run with their numbers of events seen, in ascending order."""
     files = path.glob("checkpoints/milestone-*.ckpt")
-    found = sorted((int(file.stem.removeprefix("milestone-")), file) for file in files)
-    if not found:
+    milestones = sorted((int(file.stem.removeprefix("milestone-")), file) for file in files)
+    if not milestones:
         raise MissingDataError(
             f"{path} has no milestone. Cure: train with trainer.milestones, and until the first"
         )
-    return found
+    return milestones
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""What metrics.json says of a run's data and model."""
+"""The descriptions of data and model in a run's metrics.json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anomaly_hep.settings import DataSettings, ModelSettings
 
 
 def describe_data(settings: DataSettings, module: EventDataModule) -> DataDescription:
-    """Return name, origin and generator of the test data, as its files say."""
+    """Return name, origin and generator of the test data, as recorded in its files."""
     files = [f.description for label in module.classes for f in module.files("test", label)]
     origin, generator = origin_of(files, module.test_directory)
     trained_on = None
@@ -24,7 +24,7 @@ def describe_data(settings: DataSettings, module: EventDataModule) -> DataDescri
         trained = [file.description for file in module.files("train", module.background)]
         trained_on, _ = origin_of(trained, module.directory)
     return DataDescription(
-        # what is simulated never goes by the plain name of the published data set
+        # simulated data never carry the plain name of the published data set
         name=settings.title + (" (simulated)" if origin == "simulated" else ""),
         origin=origin,
         generator=generator,
@@ -39,27 +39,27 @@ def describe_data(settings: DataSettings, module: EventDataModule) -> DataDescri
 def describe_model(
     settings: ModelSettings, fitted: Mapping[str, Mapping[str, Any]], scorer: Scorer
 ) -> ModelDescription:
-    """Return name, size and operations, and the numbers of particles that these are for."""
+    """Return name, size, operations, and the multiplicities that the operations are for."""
     model = scorer.model
     counts = model.parameter_counts()
     multiplicity = None
     if issubclass(model.accepts, ParticleBatch):
         multiplicity = scorer.rows / (scorer.counts.events - scorer.counts.rejected)
-    here = model.flops(multiplicity or 0.0)
+    at_mean = model.flops(multiplicity or 0.0)
     reference = model.reference_multiplicity
-    printed = {} if reference is None else model.flops(reference)
+    at_reference = {} if reference is None else model.flops(reference)
     return ModelDescription(
         name=settings.name,
         parameters=counts["total"],
         encoder_parameters=counts["encoder"],
-        flops_per_event=here["total"],
-        encoder_flops_per_event=here["encoder"],
+        flops_per_event=at_mean["total"],
+        encoder_flops_per_event=at_mean["encoder"],
         supervised=model.supervised,
         labels={phase.name: phase.labels for phase in model.phases if phase.labels},
         mean_multiplicity=multiplicity,
         reference_multiplicity=reference,
-        flops_at_reference=printed.get("total"),
-        encoder_flops_at_reference=printed.get("encoder"),
+        flops_at_reference=at_reference.get("total"),
+        encoder_flops_at_reference=at_reference.get("encoder"),
         title=model.title,
         scores=score_descriptions(settings.target, fitted),
     )

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-# what the package itself and each extra are for
+# the purpose of the package itself and of each extra
 PURPOSES = {
     "": "train, score, evaluate",
     "sim": "simulate (extra sim, GPL)",
@@ -21,7 +21,7 @@ PURPOSES = {
     "hpc": "sweeps on many cores or SLURM (extra hpc)",
     "fpga": "fpga (extra fpga)",
 }
-# programs that are used where they are found
+# optional programs and their purpose
 PROGRAMS = {
     "g++": "layers of images, hls4ml's C simulation",
     "verilator": "fpga: simulation of the RTL",
@@ -49,13 +49,13 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _requirements(extra: str) -> list[Requirement]:
-    """Return what the installed package needs: by itself, or for an extra."""
-    found = [Requirement(text) for text in importlib.metadata.requires("anomaly_hep") or ()]
-    return [r for r in found if (r.marker.evaluate({"extra": extra}) if r.marker else not extra)]
+    """Return the requirements of the installed package itself, or of one of its extras."""
+    known = [Requirement(text) for text in importlib.metadata.requires("anomaly_hep") or ()]
+    return [r for r in known if (r.marker.evaluate({"extra": extra}) if r.marker else not extra)]
 
 
 def _state(requirement: Requirement, extra: str) -> str:
-    """Return the version that is installed, and the cure where it does not do."""
+    """Return the installed version, or the cure if it is missing or unsuitable."""
     cure = f"pip install 'anomaly_hep[{extra}]'" if extra else "pip install anomaly_hep"
     try:
         version = importlib.metadata.version(requirement.name)

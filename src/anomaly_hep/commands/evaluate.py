@@ -1,4 +1,4 @@
-"""`evaluate`: metrics, figures and report of a run anew, from its scores."""
+"""`evaluate`: redo metrics, figures and report of a run from its scores."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def run(settings: EvaluateSettings) -> None:
             f"{files.directory} holds no finished run. Cure: give run_dir a directory with "
             "done.json, or run its train.py command to the end"
         )
-    before = files.results
+    previous = files.results
     results = evaluate(
         files.table,
-        data=before.data,
-        model=before.model,
-        default_score=before.default_score,
-        speed=before.speed,
-        paper=before.paper,
+        data=previous.data,
+        model=previous.model,
+        default_score=previous.default_score,
+        speed=previous.speed,
+        paper=previous.paper,
     )
     write_results(files.directory / "metrics.json", results)
     write_figures(files.directory)

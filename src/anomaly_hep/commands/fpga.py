@@ -1,4 +1,4 @@
-"""`fpga`: from a trained encoder to firmware, with the proof that they are the same."""
+"""`fpga`: from a trained encoder to firmware, with the proof that both compute the same."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from anomaly_hep.runtime import Termination, keep_freed_memory
 from anomaly_hep.settings import FirmwareSettings
 
 PACKAGES = ("brevitas", "da4ml", "hls4ml", "onnx", "onnxruntime", "qonnx")
-SMALL = ["experiment=trigger"]  # trained where there is no run to start from
+SMALL = ["experiment=trigger"]  # trained if there is no run to start from
 
 
 def run(settings: FirmwareSettings) -> None:
-    """Make the firmware that is asked for, or the part of it that a kill left undone."""
+    """Make the requested firmware, or resume it after a kill."""
     Termination().install()
     keep_freed_memory()
     _check_packages()
     console = Console()
     checkpoint = _checkpoint(settings, console)
-    # which checkpoint it is decides the results: the newest run may be another one tomorrow
+    # the checkpoint decides the results: the newest run may be another one tomorrow
     config = {**settings.config, "checkpoint": str(checkpoint)}
     path = Path(settings.run_dir or _default_path(config, checkpoint))
     with hold(path, config) as directory:
@@ -68,7 +68,7 @@ def _check_packages() -> None:
 
 
 def _checkpoint(settings: FirmwareSettings, console: Console) -> Path:
-    """Return the checkpoint to start from; without any run a small model is trained."""
+    """Return the checkpoint to start from; without any run a small model is trained first."""
     if settings.checkpoint is not None:
         return Path(settings.checkpoint)
     newest = _newest(train.OUTPUTS)
@@ -84,7 +84,7 @@ def _checkpoint(settings: FirmwareSettings, console: Console) -> Path:
 
 
 def _newest(outputs: Path) -> Path | None:
-    """Return the best checkpoint of the run that finished last of those that can be firmware."""
+    """Return the best checkpoint of the latest finished run that can become firmware."""
     runs = find_runs(outputs) if outputs.is_dir() else []
     finished = [
         r.files.directory
@@ -108,7 +108,7 @@ def _default_path(config: Mapping[str, Any], checkpoint: Path) -> Path:
 
 
 class Steps:
-    """The seconds that each step of a run took, kept over a kill."""
+    """The seconds that each step of a run took, kept on disk in case of a kill."""
 
     def __init__(self, directory: Path, console: Console) -> None:
         self.file, self.console = directory / "seconds.json", console
@@ -117,7 +117,7 @@ class Steps:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Measure and announce one step."""
+        """Time one step and print its duration."""
         begin = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - begin, 2)

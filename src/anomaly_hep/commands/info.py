@@ -1,4 +1,4 @@
-"""`info NAME`: what a model, data set, experiment or score is, and what can be set of it."""
+"""`info NAME`: describe a model, data set, experiment or score, and its keys."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from anomaly_hep.catalogue import Entry, find
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Print everything that has the name, or the same as JSON."""
+    """Print every entry of the name, as text or as JSON."""
     parser = argparse.ArgumentParser(prog="anomaly_hep info")
     parser.add_argument("name", metavar="NAME", help="as `list` shows it")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    given = parser.parse_args(arguments)
-    found = find(given.name)
-    if given.json:
-        print(json.dumps([asdict(entry) for entry in found], indent=1))
+    options = parser.parse_args(arguments)
+    entries = find(options.name)
+    if options.json:
+        print(json.dumps([asdict(entry) for entry in entries], indent=1))
         return
-    for entry in found:
+    for entry in entries:
         _print(entry, Console())
 
 
 def _print(entry: Entry, console: Console) -> None:
     console.print(f"[bold]{entry.name}[/bold]: {entry.kind}. {escape(entry.summary)}")
     console.print(f"Chosen by: {escape(entry.choice)}", highlight=False)
-    for fact, said in entry.facts.items():
-        console.print(f"{fact}: {escape(said)}", highlight=False)
+    for fact, text in entry.facts.items():
+        console.print(f"{fact}: {escape(text)}", highlight=False)
     if entry.scores:
         scores = Table("score", "title", "unit")
         for name, description in entry.scores.items():

@@ -1,4 +1,4 @@
-"""`list [models|data|experiments|scores]`: what there is to choose from."""
+"""`list [models|data|experiments|scores]`: show what can be chosen."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from rich.table import Table
 
 from anomaly_hep.catalogue import KINDS, Entry
 
-LISTED = ("title", "model", "unit")  # the facts that leave room in 80 columns
+LISTED = ("title", "model", "unit")  # the facts that fit into 80 columns
 
 
 def run(arguments: Sequence[str]) -> None:
     """Print one table per kind, or all as JSON."""
     parser = argparse.ArgumentParser(prog="anomaly_hep list")
-    parser.add_argument("kind", nargs="?", choices=list(KINDS), help="one kind; without, all")
+    parser.add_argument("kind", nargs="?", choices=list(KINDS), help="one kind (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    given = parser.parse_args(arguments)
-    chosen = {kind: KINDS[kind]() for kind in KINDS if given.kind in (None, kind)}
-    if given.json:
-        print(json.dumps({k: [asdict(e) for e in found] for k, found in chosen.items()}, indent=1))
+    args = parser.parse_args(arguments)
+    chosen = {kind: KINDS[kind]() for kind in KINDS if args.kind in (None, kind)}
+    if args.json:
+        print(json.dumps({k: [asdict(e) for e in v] for k, v in chosen.items()}, indent=1))
         return
-    for kind, found in chosen.items():
-        Console().print(_table(kind, found))
+    for kind, entries in chosen.items():
+        Console().print(_table(kind, entries))
 
 
 def _table(kind: str, entries: Sequence[Entry]) -> Table:

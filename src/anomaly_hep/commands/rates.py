@@ -1,4 +1,4 @@
-"""How fast a model trains and scores on given batches, beside what the machine can multiply."""
+"""How fast a model trains and scores, compared with the machine's matrix products."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from anomaly_hep.models.execution import Execution
 from anomaly_hep.models.layers.product import product
 from anomaly_hep.models.optimization import configured
 
-PASSES = 3  # a training step multiplies about three times as much as a forward pass
+PASSES = 3  # a training step has about three times the operations of a forward pass
 _PROFILED = 5  # steps
 
 
 class Clock:
-    """Calls something again and again for `seconds`, `repeats` times, on a device."""
+    """Times repeated calls on a device: `repeats` measurements that share `seconds`."""
 
     def __init__(self, seconds: float, repeats: int, device: torch.device) -> None:
         self.seconds, self.repeats, self.device = seconds, repeats, device
 
     def rate(self, call: Callable[[], Any], amount: float) -> dict[str, float]:
         """Return `amount` per second of wall time: best, median and worst of the repeats."""
-        for _ in range(4):  # what is compiled is so at the second call, and captured at the fourth
+        for _ in range(4):  # compiled by the second call, captured by the fourth
             call()
         self.settle()
         rates = []
@@ -47,15 +47,15 @@ class Clock:
         return {"best": max(rates), "median": statistics.median(rates), "worst": min(rates)}
 
     def settle(self) -> None:
-        """Wait until the device has done what it was asked to."""
+        """Wait until the device has finished its work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
 
 def product_rate(clock: Clock, sizes: Sequence[int], dtype: torch.dtype) -> dict[str, float]:
-    """Return operations per second of a product of rows x inputs with outputs x inputs.
+    """Return operations per second of the product of rows x inputs with outputs x inputs.
 
-    As torch.mm and as the layers make it, the quicker one.
+    The faster one of torch.mm and the product that the layers use.
     """
     rows, inner, outer = sizes
     left = torch.randn(rows, inner, device=clock.device).to(dtype)
@@ -72,7 +72,7 @@ def product_rate(clock: Clock, sizes: Sequence[int], dtype: torch.dtype) -> dict
 
 @contextmanager
 def one_busy_process() -> Iterator[None]:
-    """Let another process compute all the time, as on a shared machine."""
+    """Run another process that computes all the time, as on a shared machine."""
     process = get_context("spawn").Process(target=_compute, daemon=True)
     process.start()
     try:
@@ -89,7 +89,7 @@ def _compute() -> None:
 
 
 class ModelRates:
-    """Training and scoring of one model on batches of one size, in one precision."""
+    """Rates of training and scoring one model on given batches, in one precision."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class ModelRates:
         dtype: torch.dtype,
         clip: float | None,
     ) -> None:
-        """`clip` bounds the norm of all gradients, where the model does not bound each."""
+        """`clip` bounds the norm of all gradients, unless the model clips each tensor."""
         self.model, self.execution, self.dtype, self.clip = model, execution, dtype, clip
         self.events = float(sum(len(batch) for batch in batches))
         self.flops = model.flops(sum(int(b.lengths.sum()) for b in batches) / self.events)
@@ -109,7 +109,7 @@ class ModelRates:
         self.batches = [feed(batch) for batch in batches]
 
     def measure(self, clock: Clock, products: float) -> dict[str, Any]:
-        """Return events per second, ms for one event, and shares of `products`.
+        """Return events per second, ms for one event, and fractions of the rate `products`.
 
         Scoring is measured for all scores, and for the score that needs the encoder alone.
         """
@@ -121,16 +121,16 @@ class ModelRates:
         if clock.device.type == "cuda":
             rates["train"] |= _launches(partial(step, self.batches[0]))
         for name, (score, operations) in self._scores().items():
-            one = partial(score, self.execution.feed(1)(self.one))
+            single_event = partial(score, self.execution.feed(1)(self.one))
             rates[name] = clock.rate(partial(_each, score, self.batches), self.events)
             rates[name]["flops_per_event"] = operations
-            rates[name]["one_event_milliseconds"] = _milliseconds(clock, one)
+            rates[name]["one_event_milliseconds"] = _milliseconds(clock, single_event)
         for rate in rates.values():
             rate["fraction_of_products"] = rate["best"] * rate["flops_per_event"] / products
         return rates
 
     def beside(self, clock: Clock) -> dict[str, dict[str, float]]:
-        """Return events per second of training and scoring alone, for another condition."""
+        """Return only the events per second of training and scoring, for a busy machine."""
         step = self._step()
         rates = {"train": clock.rate(partial(_each, step, self.batches), self.events)}
         for name, (score, _) in self._scores().items():
@@ -138,7 +138,7 @@ class ModelRates:
         return rates
 
     def _step(self) -> Callable[[JaggedBatch], None]:
-        """Return a function that makes one training step, as a run makes it."""
+        """Return a function that makes one training step, as in a run."""
         model, phase = self.model.train(), self.model.phase
         optimizer: torch.optim.Optimizer = configured(phase, model, 10**9)["optimizer"]
         parameters = list(model.parameters())
@@ -150,15 +150,15 @@ class ModelRates:
                 torch.nn.utils.clip_grad_norm_(parameters, self.clip)
 
         compiled = self.execution.compiled
-        whole = None if compiled is False else TrainingStep(model, clip, required=bool(compiled))
+        fused = None if compiled is False else TrainingStep(model, clip, required=bool(compiled))
 
         def step(batch: JaggedBatch) -> None:
             with self._autocast():
-                if whole:
-                    whole(batch, phase.name)
+                if fused:
+                    fused(batch, phase.name)
                 else:
                     loss = model.loss(batch, phase.name)["loss"]
-            if not whole:
+            if not fused:
                 optimizer.zero_grad()
                 loss.backward()
                 clip()
@@ -167,19 +167,19 @@ class ModelRates:
         return step
 
     def _scores(self) -> dict[str, tuple[Callable[[JaggedBatch], Any], float]]:
-        """Return functions of a batch, and their operations for one event."""
+        """Return the scoring functions of a batch, with their operations per event, by name."""
         self.model.eval()
-        found = {"scores": (self.model.outputs, self.flops["total"])}
+        functions = {"scores": (self.model.outputs, self.flops["total"])}
         if encoder_score := getattr(self.model, "encoder_score", None):
-            found["encoder"] = (encoder_score, self.flops["encoder"])
-        return {name: (self._scoring(score), flops) for name, (score, flops) in found.items()}
+            functions["encoder"] = (encoder_score, self.flops["encoder"])
+        return {name: (self._scoring(score), flops) for name, (score, flops) in functions.items()}
 
     def _scoring(self, score: Callable[[Any], Any]) -> Callable[[JaggedBatch], Any]:
         call = score
         if self.execution.compiled is not False:
-            made = torch.compile(score, fullgraph=True, dynamic=False)
+            compiled = torch.compile(score, fullgraph=True, dynamic=False)
             required = bool(self.execution.compiled)
-            call = Replayed(self.model, score, made, required=required)
+            call = Replayed(self.model, score, compiled, required=required)
 
         def run(batch: JaggedBatch) -> Any:
             with torch.inference_mode(), self._autocast():
@@ -198,7 +198,7 @@ def _each(call: Callable[[Any], Any], batches: Sequence[JaggedBatch]) -> None:
 
 
 def _milliseconds(clock: Clock, call: Callable[[], Any]) -> dict[str, float]:
-    """Return the time of one call on one thread: a trigger has one event at a time."""
+    """Return the time of one call on one thread: a trigger sees one event at a time."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     rate = clock.rate(call, 1.0)

@@ -1,4 +1,4 @@
-"""`score`: the scores of a trained model for new files, joined to their events."""
+"""`score`: score new files with a trained model, one row per event."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def run(settings: ScoreSettings) -> None:
             writer.write_table(table.cast(writer.schema))
         if writer is not None:
             writer.close()
-    for line in _said(scorer, paths, output):
+    for line in _summary(scorer, paths, output):
         Console().print(line)
 
 
 def open_scorer(
     checkpoint: Path, batch_size: int, precision: str, accelerator: str = "auto"
 ) -> Scorer:
-    """Return a checkpoint's model with the scores that were fitted beside it, ready to score."""
+    """Return a scorer with a checkpoint's model and the fitted scores stored beside it."""
     model, reading = load_model(checkpoint)
     fitted, execution = load_fitted(checkpoint.parent), Execution.of(accelerator)
     return Scorer(model, reading, batch_size, precision, fitted, execution)
 
 
 def tables(scorer: Scorer, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
-    """Yield each file's events with their scores and the event columns that all files have."""
+    """Yield each file's events with their scores and the event columns that all files share."""
     files = [format_of(path).describe(path) for path in paths]
     shared = [c for c in files[0].columns if all(c in file.columns for file in files)]
     columns = format_of(files[0].path).LAYOUT.measured(shared)
@@ -62,16 +62,16 @@ def tables(scorer: Scorer, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
         yield scorer.score_file(SampleFile.whole(file), columns, keep_rejected=True)
 
 
-def input_files(given: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Return the files that paths and patterns name, each once; raises MissingDataError."""
+def input_files(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return the files that match paths and patterns, each once; raises MissingDataError."""
     paths: dict[Path, None] = {}
-    for pattern in [given] if isinstance(given, str | Path) else given:
+    for pattern in [patterns] if isinstance(patterns, str | Path) else patterns:
         path = Path(pattern).expanduser()
         # Path.glob takes relative patterns only
-        found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-        if not found:
+        matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        if not matches:
             raise MissingDataError(f"input={pattern} matches no file. Cure: check the path")
-        paths |= dict.fromkeys(found)
+        paths |= dict.fromkeys(matches)
     if not paths:
         raise MissingDataError(
             "no input is given. Cure: name files, or a pattern that matches some"
@@ -80,7 +80,7 @@ def input_files(given: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def output_file(given: str, inputs: Sequence[Path]) -> Path:
-    """Return the file to write; raises ConfigError where that would fail or lose an input."""
+    """Return the output path; raises ConfigError if writing would fail or overwrite an input."""
     output = Path(given).expanduser()
     if output.suffix != ".parquet":
         raise ConfigError(f"output={given} is not parquet. Cure: let its name end in .parquet")
@@ -98,8 +98,8 @@ def output_file(given: str, inputs: Sequence[Path]) -> Path:
     return output
 
 
-def _said(scorer: Scorer, paths: Sequence[Path], output: Path) -> Iterator[str]:
-    """Yield what a user should know of the events that were scored."""
+def _summary(scorer: Scorer, paths: Sequence[Path], output: Path) -> Iterator[str]:
+    """Yield the lines that summarise the scored events."""
     counts = scorer.counts
     yield f"{counts.events:,} events of {len(paths)} files scored into {output}"
     if counts.rejected:
@@ -110,5 +110,5 @@ def _said(scorer: Scorer, paths: Sequence[Path], output: Path) -> Iterator[str]:
     if counts.truncated:
         yield f"{counts.truncated:,} jets were cut to the model's largest number of particles"
     names = Counter(path.stem for path in paths)
-    if twice := [name for name, number in names.items() if number > 1]:
-        yield (f"several files are called {twice[0]}, so event_id repeats: join by file and entry")
+    if repeated := [name for name, number in names.items() if number > 1]:
+        yield f"several files are called {repeated[0]}, so event_id repeats: join by file and entry"

@@ -1,4 +1,4 @@
-"""`simulate`: make the events of a data set; and what `train` does when it lacks them."""
+"""`simulate`: make the events of a data set, also for a `train` that lacks them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anomaly_hep.settings import DataSettings, SimulateSettings
 
 
 def run(settings: SimulateSettings) -> None:
-    """Simulate every file that is not there yet, and draw what the jets or events look like."""
+    """Simulate every missing file, and plot what the jets or events look like."""
     from anomaly_hep.simulate.production import produce
     from anomaly_hep.simulate.simulator import simulator_of
 
@@ -43,12 +43,12 @@ def run(settings: SimulateSettings) -> None:
 
 
 def ensure(data: DataSettings, console: Console) -> None:
-    """Simulate what `data` lacks, or refuse, as `data.if_missing` says.
+    """Simulate the files that `data` lacks, or refuse, as `data.if_missing` says.
 
-    Files that are there are used. Only a directory that is a production is continued, up to what
-    its own plan says, and gets the classes that this plan does not know.
+    Existing files are used. Only a directory that our simulation began is continued: up to its own
+    plan, and with the classes that this plan lacks.
     """
-    directory, asked = Path(data.dir), data.simulation
+    directory, requested = Path(data.dir), data.simulation
     from anomaly_hep.simulate import plan
     from anomaly_hep.simulate.production import produce
     from anomaly_hep.simulate.simulator import simulator_of
@@ -57,21 +57,21 @@ def ensure(data: DataSettings, console: Console) -> None:
     if planned is None:
         if _has_files(data):
             return
-        if asked is None:
+        if requested is None:
             raise MissingDataError(
                 f"there are no files of data={data.name} in {directory}, and they cannot be "
                 "simulated. Cure: give data.dir a directory with files"
             )
-        wanted = {**asked, "sizes": _needed(asked, data)}
+        wanted = {**requested, "sizes": _needed(requested, data)}
     else:
-        if asked and (different := plan.other_values(asked, planned)):
+        if requested and (different := plan.other_values(requested, planned)):
             raise SimulationError(
                 f"{directory} was simulated with other values of {', '.join(different)} than "
                 "data.simulation has. Cure: give its values, another data.dir, or ~data.simulation "
                 "to use its files as they are"
             )
-        more = _needed(asked, data) if asked else {}
-        wanted = {**planned, "sizes": plan.added(planned["sizes"], more)}
+        needed = _needed(requested, data) if requested else {}
+        wanted = {**planned, "sizes": plan.added(planned["sizes"], needed)}
     missing = [shard for shard in plan.shards(wanted, directory) if not shard.path.exists()]
     if not missing:
         return
@@ -92,16 +92,16 @@ def ensure(data: DataSettings, console: Console) -> None:
 
 
 def _needed(simulation: Mapping[str, Any], data: DataSettings) -> dict[str, Any]:
-    """Return the sizes to simulate: without tests where these are elsewhere."""
+    """Return the sizes to simulate, without test events if these lie elsewhere."""
     sizes = simulation["sizes"]
-    return {s: of for s, of in sizes.items() if s != "test" or not data.test_dir}
+    return {split: size for split, size in sizes.items() if split != "test" or not data.test_dir}
 
 
 def _has_files(data: DataSettings) -> bool:
     """Return whether there is any file of the data set."""
     directory, below = Path(data.dir), data.module.get("directories") or {}
     for split, samples in samples_of(data.module["samples"], None).items():
-        places = [directory / place for place in below.get(split, ["."])]
+        places = [directory / folder for folder in below.get(split, ["."])]
         for sample in samples.values():
             try:
                 return bool(find_files(places, sample.files))

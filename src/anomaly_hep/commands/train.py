@@ -49,7 +49,7 @@ OUTPUTS = Path("outputs")
 
 
 def run(settings: RunSettings) -> Path:
-    """Make the run that is asked for, or the part that a kill left undone; return where."""
+    """Make the requested run, or resume it after a kill; return its directory."""
     termination = Termination()
     termination.install()
     keep_freed_memory()
@@ -57,7 +57,7 @@ def run(settings: RunSettings) -> Path:
     console = Console()
     path = Path(settings.run_dir) if settings.run_dir else default_path(settings.config, OUTPUTS)
     lightning.seed_everything(settings.seed, verbose=False)
-    # choices that do not go together are refused before the directory is theirs
+    # refuse incompatible choices before the run takes the directory
     module, model = make_data(settings.data, settings.seed), make_model(settings.model)
     module.slotted, model.compile_steps = execution.slotted, execution.compiled
     module.check(model)
@@ -65,7 +65,7 @@ def run(settings: RunSettings) -> Path:
     check_fitted(model, fitted_scores(settings.fitted_scores))
     make = partial(_make, settings, module, model, termination, console)
     if _rank():
-        # Lightning started this process for a run that rank 0 holds already
+        # Lightning started this process for a run whose directory rank 0 already holds
         directory = RunDirectory(path)
         directory.take_threads(settings.threads)
         make(directory)
@@ -80,7 +80,7 @@ def run(settings: RunSettings) -> Path:
 
 
 def _rank() -> int:
-    """Return which of the processes of a distributed training this is, on this machine."""
+    """Return this process's rank, on this machine, in a distributed training."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
@@ -95,14 +95,14 @@ def _make(
     path = directory.path
     share_cores()
     console.print(f"run directory: {path}")
-    if before := moved(path):
+    if earlier := moved(path):
         console.print(
-            f"it was begun with other arithmetic ({before}): the last digits of its results will "
+            f"it was begun with other arithmetic ({earlier}): the last digits of its results will "
             "not be those of an unbroken run"
         )
     ensure(settings.data, console)
     dashboards = open_dashboards(settings.logger, settings.config, path)
-    # Lightning's auto would take accelerators that nothing else here is made for
+    # Lightning's auto would take accelerators that this package does not support
     trainer = replace(settings.trainer, accelerator=execution_of(settings.trainer).device.type)
     training = Training(model, module, trainer, path, termination, dashboards)
     training.fit(Path(settings.start_from) if settings.start_from else None, console)
@@ -116,14 +116,14 @@ def _make(
 
 
 def execution_of(trainer: TrainerSettings) -> Execution:
-    """Return where and how a run's networks compute; raises ConfigError where they cannot."""
+    """Return where and how a run's networks compute; raises ConfigError if they cannot."""
     devices = trainer.devices
     number = devices[0] if isinstance(devices, Sequence) and not isinstance(devices, str) else 0
     return Execution.of(trainer.accelerator, trainer.compile, number)
 
 
 def make_data(data: DataSettings, seed: int) -> EventDataModule:
-    """Return the data module of a data set; what it does not take is for its reading."""
+    """Return the data module of a data set; keys that it does not take go to its reading."""
     parameters = inspect.signature(EventDataModule).parameters
     taken = {name: value for name, value in data.module.items() if name in parameters}
     return EventDataModule(
@@ -136,7 +136,7 @@ def make_data(data: DataSettings, seed: int) -> EventDataModule:
 
 
 def make_model(model: ModelSettings) -> AnomalyModel:
-    """Return the model of a configuration; a key that it does not take is refused by name."""
+    """Return the model of a configuration; raises ConfigError, which names an unknown key."""
     try:
         return model_class(model.target)(**model.arguments)
     except TypeError as error:
@@ -146,7 +146,7 @@ def make_model(model: ModelSettings) -> AnomalyModel:
 
 
 def _training_speed(path: Path, speed: Speed) -> float | None:
-    """Return events per second, remembered over a kill between training and scoring."""
+    """Return training events per second, kept on disk in case of a kill before scoring."""
     file = path / "checkpoints" / "speed.json"
     if speed.events_per_second is not None:
         write_text(file, json.dumps(speed.events_per_second))
@@ -157,7 +157,7 @@ def _training_speed(path: Path, speed: Speed) -> float | None:
 
 
 def score(settings: RunSettings, path: Path, module: EventDataModule, console: Console) -> Scorer:
-    """Score the test files of every class with the best checkpoint into scores.parquet."""
+    """Score every class's test files with the best checkpoint and write scores.parquet."""
     model, reading = load_model(path / "checkpoints" / "best.ckpt")
     scorer = Scorer(
         model,
@@ -205,7 +205,7 @@ def finish(
     scorer: Scorer,
     training_speed: float | None,
 ) -> Results:
-    """Write ledger, metrics, figures and report of a run whose scores are written."""
+    """Write ledger, metrics, figures and report of a run from its scores.parquet."""
     ledger = module.ledger.to_json()
     count_names = module.reading.count_names
     ledger["streams"] = {

@@ -1,1 +1,1 @@
-"""Scores to numbers with intervals, figures and a report."""
+"""Evaluation: from scores to metrics with intervals, figures and a report."""

@@ -1,4 +1,4 @@
-"""Numbers with their uncertainties as text, in the digits that they deserve."""
+"""Numbers with their uncertainties as text, rounded to meaningful digits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Cell:
 
     @property
     def short(self) -> str:
-        """In one word, the larger uncertainty in units of the last digit: "18.9(11)"."""
+        """Compact form, with the larger uncertainty in units of the last digit: "18.9(11)"."""
         digits = [part.lstrip("±+−").replace(".", "").lstrip("0") for part in self.spread.split()]
         largest = max((int(d or 0) for d in digits), default=None)
         return self.value if largest is None else f"{self.value}({largest})"
@@ -41,7 +41,7 @@ def plain(value: float, low: float, high: float) -> Cell:
 
 
 def decimals(width: float) -> int:
-    """Return how many decimals an uncertainty of this width leaves meaningful."""
+    """Return the number of meaningful decimals for an uncertainty of this width."""
     for digits, least in enumerate((3, 0.05, 0.005, 0.0005)):
         if width >= least:
             return digits

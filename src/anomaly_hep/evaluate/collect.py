@@ -31,10 +31,10 @@ from anomaly_hep.evaluate.tables import ResultTable, Row, column_blocks, joined,
 class OverSeeds:
     """One metric over the runs of an ensemble.
 
-    `interval` is the mean with what the test events leave open: they are the same in all runs, so
-    the width is the mean of the runs' own. `seed_spread` is the standard deviation between the
-    trainings, with n-1 in the denominator; None where all have the same value (a baseline on the
-    same events, or a single run). Both are None where a run lacks the metric.
+    `interval` is the mean with the statistical uncertainty of the test events: all runs share them,
+    so its width is the mean of the runs' widths. `seed_spread` is the standard deviation between
+    the trainings, with n-1 in the denominator; None where all have the same value (a baseline on
+    the same events, or a single run). Both are None where a run lacks the metric.
     """
 
     interval: Interval | None
@@ -58,9 +58,9 @@ def collect(directory: Path) -> ResultTable:
     """Return the table of all finished runs below a directory and write it there.
 
     Writes collected.md (the table), collected.csv (every score, signal and metric) and
-    collected.json (the same with every run's path, seed and state), and the figures that the paper
-    compares runs in, collected_NAME.png. Runs that are not finished are listed in all of them. Of
-    runs with a curve.csv, finished or not, it writes `write_curves`' table and figure.
+    collected.json (the same with every run's path, seed and state), and the paper's comparisons of
+    runs, collected_NAME.png. Remarks list the runs that are not finished. For runs with a
+    curve.csv, finished or not, it writes `write_curves`' table and figure.
 
     Raises MissingDataError when no run below the directory is finished.
     """
@@ -105,7 +105,7 @@ def collect(directory: Path) -> ResultTable:
 
 
 def _over_seeds(ensemble: Ensemble, name: str, metric: Metric) -> dict[str, OverSeeds]:
-    """Return one metric of a score or baseline by signal and by mean over a group."""
+    """Return one metric of a score or baseline by signal and group mean."""
     results = ensemble.results
     cells = [run.files.results.cells(name, metric.key) for run in ensemble.runs]
     groups = results.data.measured_groups if metric in results.paper.averaged else ()
@@ -119,11 +119,11 @@ def _flat(ensemble: Ensemble) -> Iterator[dict[str, Any]]:
     about = {"ensemble": ensemble.name, "data": results.data.title, "seeds": " ".join(seeds)}
     for section, names in results.sections.items():
         for name, metric in product(names, results.paper.metrics):
-            what = {"section": section, "score": name, "metric": metric.key, "runs": len(seeds)}
-            for signal, found in _over_seeds(ensemble, name, metric).items():
-                mean, low, high = found.interval or (None, None, None)
-                numbers = {"mean": mean, "low": low, "high": high, "seed_spread": found.seed_spread}
-                yield about | what | {"signal": signal} | numbers
+            keys = {"section": section, "score": name, "metric": metric.key, "runs": len(seeds)}
+            for signal, value in _over_seeds(ensemble, name, metric).items():
+                mean, low, high = value.interval or (None, None, None)
+                numbers = {"mean": mean, "low": low, "high": high, "seed_spread": value.seed_spread}
+                yield about | keys | {"signal": signal} | numbers
 
 
 def _table(metric: Metric, ensembles: Sequence[Ensemble], data: str) -> ResultTable:
@@ -137,8 +137,8 @@ def _table(metric: Metric, ensembles: Sequence[Ensemble], data: str) -> ResultTa
         published |= {row.title: row for row in shown if row.metric == metric.key}
     tested = sorted({f"{e.results.data.title}, {e.results.data.counts}" for e in ensembles})
     measured = (
-        f"Measured on {'; '.join(tested)}. Beside or below each number: its central 68 % interval, "
-        f"which is that of the test {first.data.event_noun}; all seeds share them. Where there are "
+        f"Measured on {'; '.join(tested)}. Beside or below each number: its central 68 % interval "
+        f"from the finite number of test {first.data.event_noun}, which all seeds share. With "
         "several seeds the number is their mean, and the line 'spread of seeds' their standard "
         "deviation: how much trainings differ."
     )
@@ -157,13 +157,13 @@ def _table(metric: Metric, ensembles: Sequence[Ensemble], data: str) -> ResultTa
 
 def _baselines(ensembles: Sequence[Ensemble], metric: Metric) -> Iterator[Row]:
     """Yield the baselines' rows, once for all models that were tested on the same events."""
-    found: dict[tuple[str, ...], tuple[list[Row], Ensemble]] = {}
+    distinct: dict[tuple[str, ...], tuple[list[Row], Ensemble]] = {}
     for ensemble in ensembles:
         for name, block in _rows(ensemble, metric, "baselines"):
             numbers = (name, *map(str, block[0].cells.values()))
-            found.setdefault(numbers, (block, ensemble))
-    times = Counter(block[0].name for block, _ in found.values())
-    for (row, *beside), ensemble in found.values():
+            distinct.setdefault(numbers, (block, ensemble))
+    times = Counter(block[0].name for block, _ in distinct.values())
+    for (row, *beside), ensemble in distinct.values():
         noun = ensemble.results.data.event_noun
         tested = f"{row.name}, {noun} of {ensemble.name}"
         yield replace(row, name=row.name if times[row.name] == 1 else tested)
@@ -171,17 +171,17 @@ def _baselines(ensembles: Sequence[Ensemble], metric: Metric) -> Iterator[Row]:
 
 
 def _rows(ensemble: Ensemble, metric: Metric, section: str) -> Iterator[tuple[str, list[Row]]]:
-    """Yield the rows of each score or baseline: its numbers, their spread, published ones."""
+    """Yield each score or baseline with its rows: its numbers, their spread, published ones."""
     results, number = ensemble.results, len(ensemble.runs)
     published = [r for r in ensemble.runs[0].files.published if r.metric == metric.key]
     for name in results.sections[section]:
-        found = _over_seeds(ensemble, name, metric)
-        cells = {s: percent(*one.interval) for s, one in found.items() if one.interval}
+        by_signal = _over_seeds(ensemble, name, metric)
+        cells = {s: percent(*v.interval) for s, v in by_signal.items() if v.interval}
         title = results.title(name)
         if section == "scores":
             title = f"{ensemble.name}: {title} ({number} seed{'s' if number > 1 else ''})"
         block = [Row(title, section, cells, chosen=name == results.default_score)]
-        spreads = {s: _spread_cell(one.seed_spread) for s, one in found.items() if one.seed_spread}
+        spreads = {s: _spread_cell(v.seed_spread) for s, v in by_signal.items() if v.seed_spread}
         if spreads:
             block.append(Row("  spread of seeds", section, spreads, beside=True))
         yield name, [*block, *rows_beside(published, name)]
@@ -198,7 +198,7 @@ def _state(run: Run) -> dict[str, Any]:
 
 
 def _figures(directory: Path, ensembles: Sequence[Ensemble]) -> list[str]:
-    """Draw the figures that the paper compares its models in, or say what stops it."""
+    """Draw the figures that compare the paper's models; return remarks on what was drawn."""
     paper = ensembles[0].results.paper
     chosen = {e.results.model.title: e.runs[0].files for e in reversed(ensembles)}
     runs = {title: chosen[title] for title in paper.compared if title in chosen}

@@ -1,4 +1,4 @@
-"""Which runs a directory holds, how each ended, and which of them differ by their seed alone."""
+"""The runs below a directory: how each ended, and which differ by their seed alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from anomaly_hep.evaluate.runfiles import RunFiles
 
 # Choices that say where a run is written or shown.
 _NOT_COMPARED = ("run_dir", "logger", "experiment", "threads")
-# An ensemble is named by the choices it does not share where these are few and short.
+# An ensemble is named by the choices that distinguish it, if these are few and short.
 _FEW_CHOICES, _SHORT_NAME = 3, 60
 
 
@@ -22,7 +22,7 @@ _FEW_CHOICES, _SHORT_NAME = 3, 60
 class Run:
     """A run directory and how it ended: 'finished', 'failed', 'unfinished' or 'unreadable'.
 
-    `name` is the directory's path as seen from where the search began.
+    `name` is the directory's path relative to where the search began.
     """
 
     files: RunFiles
@@ -40,7 +40,7 @@ class Run:
 class Ensemble:
     """Finished runs, one per seed, whose configurations are otherwise the same.
 
-    `choices` are those that other ensembles of the same model made otherwise.
+    `choices` are those that differ between ensembles of the same model.
     """
 
     runs: tuple[Run, ...]
@@ -48,14 +48,14 @@ class Ensemble:
 
     @property
     def name(self) -> str:
-        """Model and choices, or the first run's directory where the choices are too many to say."""
+        """Model and choices, or the first run's directory if there are too many choices."""
         if self.is_named_by_choices:
             return self._model_and_choices
         return f"{self.results.model.full_title} in {self.runs[0].name}"
 
     @property
     def is_named_by_choices(self) -> bool:
-        """Whether the name says all that sets the ensemble apart."""
+        """Whether the name states all choices that distinguish the ensemble."""
         return len(self.choices) <= _FEW_CHOICES and len(self._model_and_choices) <= _SHORT_NAME
 
     @property
@@ -65,7 +65,7 @@ class Ensemble:
 
     @property
     def results(self) -> Results:
-        """Results of the first run: names, data and model are those of all."""
+        """Results of the first run; names, data and model are the same for all."""
         return self.runs[0].files.results
 
     @property
@@ -75,9 +75,9 @@ class Ensemble:
 
 
 def find_runs(directory: Path) -> list[Run]:
-    """Return every training below a directory (itself included), by path, whatever became of it.
+    """Return every training below a directory (itself included), by path, however it ended.
 
-    Runs of the command fpga are none.
+    Runs of the command fpga are left out.
     """
     if not directory.is_dir():
         raise MissingDataError(f"{directory} is not a directory. Cure: give one that holds runs")
@@ -90,7 +90,7 @@ def find_runs(directory: Path) -> list[Run]:
         and not any(part.startswith(".") for part in path.relative_to(directory).parts)
     }
     trainings = [path for path in sorted(visible) if not _is_firmware(path)]
-    return [_look_at(path, directory) for path in trainings]
+    return [_inspect(path, directory) for path in trainings]
 
 
 def _is_firmware(directory: Path) -> bool:
@@ -99,26 +99,26 @@ def _is_firmware(directory: Path) -> bool:
 
 
 def ensembles_of(runs: Iterable[Run]) -> tuple[list[Ensemble], list[str]]:
-    """Return finished runs together that differ by seed alone, and remarks on repeated ones."""
-    sorted_out: dict[str, dict[Any, Run]] = {}
+    """Group finished runs that differ by seed alone; also return remarks on repeated runs."""
+    by_choices: dict[str, dict[Any, Run]] = {}
     remarks = []
     for run in runs:
         if run.status != "finished":
             continue
         key = json.dumps(_compared(run.files.config), sort_keys=True, default=str)
-        seeds = sorted_out.setdefault(key, {})
+        seeds = by_choices.setdefault(key, {})
         if run.seed in seeds:
             first = seeds[run.seed].files.directory
             remarks.append(f"{run.files.directory} is left out: it repeats {first}, seed included")
         else:
             seeds[run.seed] = run
-    members = [tuple(seeds.values()) for seeds in sorted_out.values()]
+    members = [tuple(seeds.values()) for seeds in by_choices.values()]
     choices = _choices([runs[0].files for runs in members])
-    found = [Ensemble(runs, chosen) for runs, chosen in zip(members, choices, strict=True)]
-    return sorted(found, key=lambda ensemble: ensemble.name), remarks
+    ensembles = [Ensemble(runs, chosen) for runs, chosen in zip(members, choices, strict=True)]
+    return sorted(ensembles, key=lambda ensemble: ensemble.name), remarks
 
 
-def _look_at(directory: Path, root: Path) -> Run:
+def _inspect(directory: Path, root: Path) -> Run:
     files = RunFiles(directory)
     name = directory.name if directory == root else str(directory.relative_to(root))
     if files.finished:
@@ -135,7 +135,7 @@ def _look_at(directory: Path, root: Path) -> Run:
 
 
 def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what makes runs of one configuration the same: all but places and seeds."""
+    """Return the choices that an ensemble's runs share: all except paths and seeds."""
     flat = _flatten({k: v for k, v in config.items() if k not in _NOT_COMPARED})
     # the seed is repeated inside the sections that take it
     return {key: value for key, value in flat if key.rpartition(".")[2] != "seed"}
@@ -150,12 +150,12 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _choices(runs: list[RunFiles]) -> list[dict[str, Any]]:
-    """Return for each run the choices that other runs of the same model made otherwise."""
+    """Return for each run the choices that differ between runs of the same model."""
     models = [run.results.model.name for run in runs]
     configs = [_compared(run.config) for run in runs]
-    found = []
+    differing = []
     for model, config in zip(models, configs, strict=True):
         others = [c for m, c in zip(models, configs, strict=True) if m == model]
         keys = sorted({k for c in others for k in {*c, *config} if c.get(k) != config.get(k)})
-        found.append({key.removeprefix("model."): config.get(key) for key in keys})
-    return found
+        differing.append({key.removeprefix("model."): config.get(key) for key in keys})
+    return differing

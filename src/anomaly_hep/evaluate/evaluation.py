@@ -1,4 +1,4 @@
-"""From a table of scores to results: every score and baseline, for every signal."""
+"""Evaluate a table of scores: every score and baseline, for every signal."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def evaluate(
 ) -> Results:
     """Return the results of a table of scores (docs/reference/metrics.md).
 
-    `data` is described but for the number of its events. Efficiencies, areas and rates are
-    fractions with a central 68 % interval, or None with a reason in the notes.
+    `data` need not count its events: the table does. Efficiencies, areas and rates are fractions
+    with a central 68 % interval, or None with a reason in the notes.
 
     Raises ScoreTableError for a missing column, a bad weight or an absent background,
     NonFiniteError for a score that is NaN or infinite, ConfigError for a wrong default score.
@@ -74,13 +74,13 @@ def evaluate(
         means[name] = {}
         for group, labels in data.measured_groups.items():
             signals = [scores[label] for label in labels]
-            found = {metric.key: metric.mean(tail, signals) for metric in paper.averaged}
+            values = {metric.key: metric.mean(tail, signals) for metric in paper.averaged}
             if paper.reference in columns and name in names:
                 rows = [classes[label] for label in labels]
-                found[gain_key(paper)] = mean_auc_gain(
+                values[gain_key(paper)] = mean_auc_gain(
                     columns[name], columns[paper.reference], weights, classes[data.background], rows
                 )
-            means[name][group] = found
+            means[name][group] = values
     return Results(
         data=data,
         model=model,
@@ -88,7 +88,7 @@ def evaluate(
         speed=speed,
         paper=paper,
         scores={name: measured[name] for name in names},
-        baselines={name: found for name, found in measured.items() if name not in names},
+        baselines={name: values for name, values in measured.items() if name not in names},
         means=means if data.groups else None,
         reconstruction=_quality(table, classes, weights),
         notes=(
@@ -99,7 +99,7 @@ def evaluate(
 
 
 def gain_key(paper: Paper) -> str:
-    """Return the name in metrics.json of how much larger a mean area is than the reference's."""
+    """Return the key in metrics.json of the gain in mean area over the paper's reference."""
     return f"auc_gain_over_{paper.reference}"
 
 
@@ -111,7 +111,7 @@ def score_names(table: pd.DataFrame) -> list[str]:
             f"the table has no score: no column begins with '{SCORE_PREFIX}' "
             f"(columns: {', '.join(map(str, table.columns))})"
         )
-    # figures are files of these names
+    # figure files carry these names
     if wrong := [name for name in names if not re.fullmatch(r"\w[\w.+-]*", name)]:
         raise ScoreTableError(
             f"'{wrong[0]}' cannot be the name of a score. Cure: letters, digits and _ . + - alone"
@@ -143,7 +143,7 @@ def events_by_label(table: pd.DataFrame) -> dict[str, Rows]:
 
 
 def event_weights(table: pd.DataFrame) -> Values:
-    """Return the events' weights, after a look for the columns that every table has."""
+    """Return the event weights; raises ScoreTableError if a required column is missing."""
     for column in ("event_id", "label", "weight"):
         if column not in table:
             raise ScoreTableError(f"the table of scores has no column '{column}'; score it again")
@@ -167,25 +167,25 @@ def distributions(table: pd.DataFrame, paper: Paper) -> dict[str, dict[str, Scor
 def _quality(
     table: pd.DataFrame, classes: Mapping[str, Rows], weights: Values
 ) -> dict[str, dict[str, Spread | None]] | None:
-    """Return how well images are reconstructed: mean and deviation by class and quantity.
+    """Return the quality of reconstructed images: mean and deviation by class and quantity.
 
-    arXiv:2306.12955 Table 8 gives both for the background. A class of less than two events has
-    none, a model that gives no images back neither.
+    arXiv:2306.12955 Table 8 gives both for the background. A class of fewer than two events has
+    None; the result is None for a model that reconstructs no images.
     """
     if not set(QUALITIES.values()) <= set(table.columns):
         return None
-    found: dict[str, dict[str, Spread | None]] = {label: {} for label in classes}
+    quality: dict[str, dict[str, Spread | None]] = {label: {} for label in classes}
     for name, column in QUALITIES.items():
         values = table[column].to_numpy(np.float64)
         _check_finite(table, column, values)
         for label, rows in classes.items():
             measured = mean_interval(values[rows], weights[rows])
-            found[label][name] = None if measured is None else Spread(*measured)
-    return found
+            quality[label][name] = None if measured is None else Spread(*measured)
+    return quality
 
 
 def _left_out(table: pd.DataFrame, data: DataDescription, paper: Paper) -> Iterator[str]:
-    """Say which events, baselines and signals of groups the results are without."""
+    """Yield notes on events, baselines and signals of groups that the results lack."""
     if unlabelled := len(table) - sum(data.events.values()):
         yield f"{unlabelled} of {len(table)} events have no label and are not evaluated"
     if len(data.events) == 1:
@@ -204,9 +204,9 @@ def _left_out(table: pd.DataFrame, data: DataDescription, paper: Paper) -> Itera
 def _absent(
     metric: Metric, measured: Mapping[str, Mapping[str, Measured]], data: DataDescription
 ) -> Iterator[str]:
-    """Say why a metric is None where it is."""
+    """Yield notes on why a metric is None for some signals."""
     absent = {
-        name: [label for label, found in signals.items() if found[metric.key] is None]
+        name: [label for label, metrics in signals.items() if metrics[metric.key] is None]
         for name, signals in measured.items()
     }
     absent = {name: labels for name, labels in absent.items() if labels}
@@ -216,7 +216,7 @@ def _absent(
 
 
 def _check_finite(table: pd.DataFrame, name: str, values: Values) -> None:
-    """Raise NonFiniteError that names the first events whose value is NaN or infinite."""
+    """Raise NonFiniteError, naming the first events whose value is NaN or infinite."""
     bad = ~np.isfinite(values)
     if bad.any():
         rows = table.loc[bad, ["event_id", "label"]].head(3).itertuples(index=False)

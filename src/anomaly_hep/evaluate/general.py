@@ -1,4 +1,4 @@
-"""What holds for data that no paper is about: the general metrics and figures, no baselines."""
+"""Defaults for data without a paper: the general metrics and figures, no baselines."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from anomaly_hep.evaluate.roc import (
 
 # Probability below a one-standard-deviation interval: 68.27 % lie inside.
 TAIL = float(ndtr(-1.0))
-# Positions of the true threshold among the background's order statistics that are averaged over.
+# Equally probable positions of the true threshold among the background's order statistics.
 _NODES = (np.arange(128) + 0.5) / 128
 
 
@@ -57,8 +57,8 @@ def mean_auc_interval(
 ) -> Interval:
     """Return the mean of the areas under several signals' ROCs against one background.
 
-    All areas share the background's fluctuation: its part of the variance is that of each
-    background event's placement averaged over the signals, the signals' parts are independent.
+    All areas share the background's fluctuation: it enters through each background event's
+    placement, averaged over the signals. The signals' own fluctuations are independent.
     arXiv:2306.12955 Tables 4, 6 and 10 give such means, as mAUC, without an interval.
     """
     value = float(np.mean([auc(background, signal) for signal in signals]))
@@ -82,11 +82,11 @@ def efficiency_interval(
 ) -> Interval | None:
     """Return the signal efficiency at a rejection, both samples' fluctuations in the interval.
 
-    The number of background events above the true threshold is binomial, so the true threshold
-    lies between two order statistics of the background with a known probability. Clopper-Pearson's
-    bounds on the signal efficiency are averaged over these places: with infinite background
-    the interval is Clopper-Pearson's, with infinite signal that of the background quantile.
-    None where `signal_efficiency_at_rejection` is None.
+    The number of background events above the true threshold is binomial, so the true threshold lies
+    between two order statistics of the background with a known probability. Clopper-Pearson's
+    bounds on the signal efficiency are averaged over these positions: with infinite background the
+    interval is Clopper-Pearson's, with infinite signal that of the background quantile. None where
+    `signal_efficiency_at_rejection` is None.
     """
     value = signal_efficiency_at_rejection(background, signal, rejection)
     if value is None:
@@ -102,10 +102,10 @@ def efficiency_interval(
 def fpr_interval(
     background: ScoreDistribution, signal: ScoreDistribution, tpr: float
 ) -> Interval | None:
-    """Return the share of the background that passes where a share `tpr` of the signal does.
+    """Return the background efficiency at signal efficiency `tpr`.
 
-    It is `efficiency_interval` with the roles exchanged, in value (0 where the signal is above all
-    background) and interval: here the signal sets the cut. None where less than one effective
+    It is `efficiency_interval` with the classes exchanged: here the signal sets the cut. The value
+    is 0 where the whole signal scores above the background. None where less than one effective
     signal event would pass. arXiv:2306.12955 section 5.1 takes it at 40 %.
     """
     return efficiency_interval(signal, background, 1.0 / tpr)
@@ -114,23 +114,23 @@ def fpr_interval(
 def mean_fpr_interval(
     background: ScoreDistribution, signals: Sequence[ScoreDistribution], tpr: float
 ) -> Interval | None:
-    """Return the mean of `fpr_interval` over signals, with what the shared background correlates.
+    """Return the mean of `fpr_interval` over signals, correlated by the shared background.
 
-    Each signal places its own cut, independently. The background's events pass none, some or all
-    of these nested cuts; their mean number fluctuates as a binomial of more trials, which the
-    interval takes. None where one of the rates is None. arXiv:2306.12955 calls it mFPR.
+    Each signal sets its own cut, independently. The background's events pass none, some or all of
+    these nested cuts; their mean number fluctuates like a binomial of more trials, which the
+    interval uses. None if one of the rates is None. arXiv:2306.12955 calls it mFPR.
     """
     values = [signal_efficiency_at_rejection(s, background, 1.0 / tpr) for s in signals]
     known = [value for value in values if value is not None]
     if len(known) < len(signals):
         return None
-    # independent cuts: each signal's equally probable places in another, fixed order
-    shuffle = np.random.default_rng(0)
+    # independent cuts: each signal's equally probable positions in a random but fixed order
+    rng = np.random.default_rng(0)
     passing = np.stack([_passing(signal, background, 1.0 / tpr) for signal in signals])
     if len(signals) > 1:
-        passing = shuffle.permuted(passing, axis=1)
+        passing = rng.permuted(passing, axis=1)
     rate = passing.mean(axis=0)
-    # what passes two nested cuts is what passes the tighter one
+    # an event that passes two nested cuts passes the tighter one
     both = np.minimum(passing[:, None], passing[None, :]).mean(axis=(0, 1))
     single, spread = rate * (1 - rate), both - rate**2
     gain = np.divide(single, spread, out=np.ones_like(rate), where=spread > 1e-15)
@@ -143,10 +143,10 @@ def mean_fpr_interval(
 def mean_efficiency_interval(
     background: ScoreDistribution, signals: Sequence[ScoreDistribution], rejection: float | int
 ) -> Interval | None:
-    """Return the mean of `efficiency_interval` over signals, whose cut is one and the same.
+    """Return the mean of `efficiency_interval` over signals that share one cut.
 
-    The true threshold's place moves all signals together; beside it each fluctuates by itself.
-    None where less than one background event would pass.
+    The position of the true threshold moves all signals together; their own fluctuations are
+    independent. None where less than one background event would pass.
     """
     values = [signal_efficiency_at_rejection(background, s, rejection) for s in signals]
     known = [value for value in values if value is not None]
@@ -158,9 +158,9 @@ def mean_efficiency_interval(
     sizes = np.array([[signal.effective_events] for signal in signals])
     rate = passing.mean(axis=0)
     variance = (passing * (1 - passing) / sizes).sum(axis=0) / len(signals) ** 2
-    everything = float(sizes.sum())
+    total = float(sizes.sum())
     trials = np.divide(
-        rate * (1 - rate), variance, out=np.full_like(rate, everything), where=variance > 1e-15
+        rate * (1 - rate), variance, out=np.full_like(rate, total), where=variance > 1e-15
     )
     low, high = _mixed_clopper_pearson(rate * trials, trials)
     value = float(np.mean(known))
@@ -185,7 +185,7 @@ def mean_interval(
 
 
 def _mean_variance(sample: ScoreDistribution, values: Float64[np.ndarray, " value"]) -> float:
-    """Return the variance of the mean over a sample of what each of its events has."""
+    """Return the variance of a sample's weighted mean of one value per event."""
     centred, n = values - sample.shares @ values, sample.effective_events
     return float(sample.squares @ centred**2) * n / (n - 1)
 
@@ -193,7 +193,7 @@ def _mean_variance(sample: ScoreDistribution, values: Float64[np.ndarray, " valu
 def _passing(
     background: ScoreDistribution, signal: ScoreDistribution, rejection: float | int
 ) -> Float64[np.ndarray, " node"]:
-    """Return the signal efficiency for equally probable places of the true threshold."""
+    """Return the signal efficiency for equally probable positions of the true threshold."""
     size = size_for_rate(background, rejection)
     # bdtrik inverts the binomial distribution for a real number of events; k stands for (k-1, k]
     rates = (bdtrik(_NODES, size, 1.0 / rejection) + 0.5) / size
@@ -229,7 +229,7 @@ def _mixed_beta_quantile(
         return float(share @ np.where(zero, 1.0, betainc(solid, b, x))) - probability
 
     low, high = float(edges.min()), float(edges.max())
-    # components of hardly an event have quantiles that no floating-point number is as small as
+    # components of far less than one event have quantiles below the smallest float
     if excess(low) >= 0:
         return low
     return high if excess(high) <= 0 else float(brentq(excess, low, high, xtol=1e-15, rtol=1e-10))
@@ -238,6 +238,6 @@ def _mixed_beta_quantile(
 def _distinct(
     a: Float64[np.ndarray, " node"], b: Float64[np.ndarray, " node"]
 ) -> tuple[Float64[np.ndarray, "2 distinct"], Float64[np.ndarray, " distinct"]]:
-    """Merge equal nodes: neighbouring places in a small tail often pass the same signal."""
+    """Merge equal nodes: neighbouring positions in a small tail often pass the same signal."""
     pairs, counts = np.unique(np.stack([a, b]), axis=1, return_counts=True)
     return pairs, counts.astype(np.float64)

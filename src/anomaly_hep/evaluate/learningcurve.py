@@ -1,4 +1,4 @@
-"""How results grow with the events that a training has seen: curve.csv of runs together."""
+"""Results against the number of events seen in training: the curve.csv files of several runs."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ def read_curve(path: Path) -> pd.DataFrame:
 
 
 def write_curves(directory: Path, runs: Iterable[Run]) -> list[str]:
-    """Write the curves of all runs that have one, finished or not, and say so.
+    """Write the curves of all runs that have one, finished or not; return remarks on them.
 
-    auc_against_events_seen.csv holds the rows of every curve.csv, after the run's name;
+    auc_against_events_seen.csv holds the rows of every curve.csv with the run's name;
     auc_against_events_seen.png draws them. Without a curve nothing is written.
     """
-    known = [run for run in runs if (run.files.directory / FILE).is_file()]
-    curves = {run.name: read_curve(run.files.directory / FILE) for run in known}
+    members = [run for run in runs if (run.files.directory / FILE).is_file()]
+    curves = {run.name: read_curve(run.files.directory / FILE) for run in members}
     curves = {name: curve for name, curve in curves.items() if len(curve)}
     if not curves:
         return []
     table = pd.concat([curve.assign(run=name) for name, curve in curves.items()])
     text = table[["run", *COLUMNS]].to_csv(index=False)
     write_text(directory / f"{NAME}.csv", text)
-    data = "; ".join(dict.fromkeys(_data(run.files) for run in known))
-    described = {n: d.title for run in known for n, d in run.files.descriptions.items()}
-    figure = learning_curves(curves, known[0].files.paper, described, data)
+    data = "; ".join(dict.fromkeys(_data(run.files) for run in members))
+    titles = {n: d.title for run in members for n, d in run.files.descriptions.items()}
+    figure = learning_curves(curves, members[0].files.paper, titles, data)
     save(figure, directory / f"{NAME}.png")
     return [f"Curves against training size of {', '.join(curves)} are in {NAME}.png and .csv."]
 
 
 def _data(run: RunFiles) -> str:
-    """Return what a run was tested on; of one that has not come so far, what it trains on."""
+    """Return the test data of a run; of an unfinished one, the data that it trains on."""
     if run.finished:
         return run.results.data.title
     data = run.config.get("data", {})
-    # whether files are simulated is known from metrics.json; until then the directory is named
+    # only metrics.json says whether files are simulated; until then name the directory
     return f"{data.get('title', 'data')} ({Path(str(data.get('dir', 'unknown'))).name})"

@@ -1,4 +1,4 @@
-"""What is measured of a score: for each signal, and as a mean over the signals of a group."""
+"""Metrics of a score, for each signal and as a mean over the signals of a group."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from anomaly_hep.evaluate import intervals
 from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.evaluate.roc import ScoreDistribution
 
-# of background and signal, None where too few events were measured
+# takes background and signal; None if there are too few events
 Measure = Callable[[ScoreDistribution, ScoreDistribution], Interval | None]
-# of background and several signals, each of which counts once
+# takes background and several signals, each of which counts once
 Mean = Callable[[ScoreDistribution, Sequence[ScoreDistribution]], Interval | None]
-# of the signals without a value by score, and of how many background events there are
+# takes the signals without a value, by score, and the background events as text
 Notes = Callable[[Mapping[str, Sequence[str]], str], Iterator[str]]
 
 
@@ -21,8 +21,8 @@ Notes = Callable[[Mapping[str, Sequence[str]], str], Iterator[str]]
 class Metric:
     """A number between 0 and 1 with its interval, from the scores of background and signals.
 
-    `key` is its name in metrics.json, `title` stands above a table. `notes` say why it has no value
-    for some signals. `rejection` or `efficiency` is the point of the ROC that it is read at.
+    `key` is its name in metrics.json, `title` heads its table. `notes` explain why some signals
+    have no value. `rejection` or `efficiency` is its working point on the ROC.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Metric:
 
 
 def signal_efficiency_at(rejection: float) -> Metric:
-    """Return the share of the signal that passes where one background event in `rejection` does."""
+    """Return the metric of the signal efficiency at this background rejection."""
 
     def notes(absent: Mapping[str, Sequence[str]], background: str) -> Iterator[str]:
         yield (
@@ -56,11 +56,11 @@ def signal_efficiency_at(rejection: float) -> Metric:
 
 
 def background_rate_at(efficiency: float) -> Metric:
-    """Return the share of the background that passes where a share `efficiency` of signal does."""
+    """Return the metric of the background efficiency at this signal efficiency."""
     percent = f"{100 * efficiency:g}"
 
     def notes(absent: Mapping[str, Sequence[str]], background: str) -> Iterator[str]:
-        del background  # what lacks is signal
+        del background  # only the signal is too small
         for score, signals in absent.items():
             yield (
                 f"no background rate at signal efficiency {percent} % for {score} on "
@@ -86,7 +86,7 @@ AREA = Metric(
 )
 EFFICIENCY_AT_100 = signal_efficiency_at(100)
 RATE_AT_40 = background_rate_at(0.4)
-# what is measured of any data
+# the metrics for any data
 GENERAL = (
     AREA,
     signal_efficiency_at(10),

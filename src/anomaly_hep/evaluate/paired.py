@@ -1,4 +1,4 @@
-"""Two scores on the same events: the interval of a difference is not that of its parts."""
+"""Paired comparison of two scores on the same events, which makes their values correlated."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.evaluate.roc import ScoreDistribution
 
 Scores = Float64[np.ndarray, " event"]
-Rows = Int64[np.ndarray, " _"]  # of one class; each has its own number
+Rows = Int64[np.ndarray, " _"]  # of one class; classes differ in size
 
 
 def mean_auc_gain(
     scores: Scores, reference: Scores, weights: Scores, background: Rows, signals: Sequence[Rows]
 ) -> Interval:
-    """Return how much larger the mean area of `scores` is than that of `reference`, with 68 %.
+    """Return the gain in mean area of `scores` over `reference`, with its 68 % interval.
 
-    Both are measured on the same events, whose fluctuations they share: the variance is that of
-    the differences of each event's placements (DeLong, DeLong and Clarke-Pearson 1988), summed over
-    the background and, independent of it and of each other, the signals. Symmetric.
+    Both share the fluctuations of the events: the variance is that of the differences of each
+    event's placements (DeLong, DeLong and Clarke-Pearson 1988), the sum of independent parts of the
+    background and of each signal. The interval is symmetric.
     """
     (above, below), (above_reference, below_reference) = (
         _placements(values, weights, background, signals) for values in (scores, reference)

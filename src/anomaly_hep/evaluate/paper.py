@@ -1,4 +1,4 @@
-"""What a paper says: its metrics, signals, baselines, published rows, remarks and figures."""
+"""A paper's metrics, signals, baselines, published rows, remarks and figures."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from anomaly_hep.evaluate.runfiles import RunFiles
 
 Values = Float64[np.ndarray, " event"]
-# how a column begins that holds the mean over a group of signals
+# prefix of a column that holds the mean over a group of signals
 MEAN = "mean "
 
 
 @dataclass(frozen=True)
 class Signal:
-    """A class of signal events as people read it.
+    """How a class of signal events is named and drawn.
 
-    `name` is its decay or its model, `math` the same for matplotlib. `mass` in GeV tells signals of
-    one name apart. `colour`, of the palette in figures/style.py, and `line` are its curves'.
+    `name` is its decay or its model, `math` the same for matplotlib. `mass` in GeV distinguishes
+    signals of one name. `colour`, a palette key of figures/style.py, and `line` style its curves.
     """
 
     label: str
@@ -47,7 +47,7 @@ class Signal:
 
     @property
     def mass_text(self) -> str:
-        """The mass with its unit; nothing without one."""
+        """The mass with its unit; empty without a mass."""
         if self.mass is None:
             return ""
         return f"{self.mass / 1000:g} TeV" if self.mass > 1000 else f"{self.mass:g} GeV"
@@ -59,13 +59,13 @@ class Signal:
 
     @property
     def heading(self) -> str:
-        """How a narrow column is headed: the mass stands in a second line."""
+        """The heading of a narrow column, with the mass in a second line."""
         return f"{self.name}\n{self.mass_text}".strip()
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A score without a model, from `columns` of the files; without `score` from the one column.
+    """A score without a model, computed from `columns` of the files; by default the column itself.
 
     High values count as anomalous.
     """
@@ -83,11 +83,11 @@ class Baseline:
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One row of a published table, in %, with its numbers as they are printed in `cells`.
+    """One row of a published table, in %; `cells` holds its numbers as printed.
 
-    `choices` are the keys of the configuration that it was made with: none for a baseline. `score`
-    is our name of what was measured, "" where the paper does not say; `inferred` where the name
-    was reasoned from the numbers. `cells`, `values` and `spread` are by signal or mean of a group.
+    `choices` are the configuration keys that reproduce it, none for a baseline. `score` is our name
+    of the measured score, "" if the paper does not say; `inferred` if that name was deduced from
+    the numbers. `cells`, `values` and `spread` are by signal or group mean.
     """
 
     table: int
@@ -102,26 +102,26 @@ class PublishedRow:
 
     @property
     def title(self) -> str:
-        """How our tables name the row."""
+        """The name of the row in our tables."""
         return f"paper Table {self.table}: {self.row}"
 
     @property
     def beside(self) -> str:
-        """How our tables name the row where it stands below the score that it is of."""
+        """The name of the row in our tables, below the score that it belongs to."""
         return (
             f"  paper T{self.table} (inferred)" if self.inferred else f"  paper Table {self.table}"
         )
 
     def made_with(self, config: Mapping[str, Any]) -> bool:
-        """Whether a run's configuration makes all the choices, of which there is at least one."""
+        """Return whether there are choices and a run's configuration makes all of them."""
         return bool(self.choices) and all(
-            _chosen(config, key) == value for key, value in self.choices.items()
+            _value_at(config, key) == value for key, value in self.choices.items()
         )
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A kind of figure: `draw` returns figures by what follows `name` in their files' names.
+    """A kind of figure: `draw` returns figures by the part of their file names after `name`.
 
     Those of a `wide` kind take the whole width of a page; others of one kind stand in pairs.
     """
@@ -134,15 +134,15 @@ class Plot:
 
 @dataclass(frozen=True)
 class Paper:
-    """How results on a data set are measured, called, drawn and compared.
+    """How results on a data set are measured, named, drawn and compared.
 
     `headlines` are the metrics that are shown first. `reference` names the baseline that a score
     has to beat. `columns` of the files are kept in the table of scores besides those that the
     baselines need. `shown_with_all` names published rows to show beside every model of the paper,
-    `rows_measured` says how the rows were measured. `sentence` says in words what was found,
-    `remarks` what to know of published rows that are shown, `one_training` what to know of a table
-    without several seeds. `comparison` draws figures, by name, of runs of the models that are
-    `compared`, one run of each by the model's title.
+    `rows_measured` says how the rows were measured. `sentence` states the main result in words,
+    `remarks` explain the published rows that are shown, `one_training` a table of a single seed.
+    `comparison` draws figures, by name, from one run of each of the models `compared`, by the
+    model's title.
     """
 
     headlines: tuple[Metric, ...]
@@ -174,21 +174,21 @@ class Paper:
         return tuple(dict.fromkeys((*self.columns, *needed)))
 
     def signal(self, label: str) -> Signal:
-        """Return what is known of a class; one that the paper does not know is shown as it is."""
+        """Return the description of a class; one unknown to the paper is shown by its label."""
         if label.startswith(MEAN):
             return Signal(label, f"{label.removeprefix(MEAN)}\nmean")
         return next((s for s in self.signals if s.label == label), Signal(label, label))
 
     def text(self, label: str) -> str:
-        """Return a class, or the mean over a group, in one line."""
+        """Return the name of a class or of a group mean in one line."""
         return label if label.startswith(MEAN) else self.signal(label).text
 
     def math(self, label: str) -> str:
-        """Return a class for matplotlib."""
+        """Return the name of a class for matplotlib."""
         return self.signal(label).math or self.text(label)
 
     def short(self, label: str) -> str:
-        """Return a class whose group is said beside it: by its mass, where it has one."""
+        """Return the name of a class within its group: its mass, if it has one."""
         return self.signal(label).mass_text or self.math(label)
 
     def ordered(self, labels: Iterable[str]) -> list[str]:
@@ -203,18 +203,18 @@ class Paper:
         return sorted(labels, key=key)
 
     def published(self, config: Mapping[str, Any]) -> list[PublishedRow]:
-        """Return the rows to show beside a run: of its own choices, and with them the baselines'.
+        """Return the rows to show beside a run: those of its own choices, and the baselines.
 
-        There are none for a run that the paper did not make. Of a row that several tables repeat
-        the one beside the run's own is taken.
+        A run that the paper did not make has none. If several tables repeat a row, the one beside
+        the run's own rows is taken.
         """
-        own = [row for row in self.rows if row.made_with(config)]
-        if not own:
+        matching = [row for row in self.rows if row.made_with(config)]
+        if not matching:
             return []
-        tables = {row.table for row in own}
+        tables = {row.table for row in matching}
         others = (row for row in self.rows if not row.choices or row.row in self.shown_with_all)
         nearest = sorted(others, key=lambda row: row.table in tables)
-        chosen = {(row.row, row.metric): row for row in (*nearest, *own)}
+        chosen = {(row.row, row.metric): row for row in (*nearest, *matching)}
         return [row for row in self.rows if row is chosen.get((row.row, row.metric))]
 
 
@@ -226,10 +226,10 @@ def read_rows(path: Path) -> tuple[PublishedRow, ...]:
     """
     with path.open(newline="", encoding="utf-8") as handle:
         lines = list(csv.DictReader(handle))
-    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for line in lines:
         key = [line[k] for k in ("table", "row", "choices", "metric", "score", "inferred")]
-        found.setdefault(tuple(key), []).append(line)
+        groups.setdefault(tuple(key), []).append(line)
     return tuple(
         PublishedRow(
             int(table),
@@ -245,12 +245,12 @@ def read_rows(path: Path) -> tuple[PublishedRow, ...]:
             {line["signal"]: float(line["value"]) for line in members},
             {line["signal"]: float(line["spread"]) for line in members if line["spread"]},
         )
-        for (table, row, choices, metric, score, inferred), members in found.items()
+        for (table, row, choices, metric, score, inferred), members in groups.items()
     )
 
 
 def load_paper(name: str | None) -> Paper:
-    """Return the paper of a name, or what holds for data that no paper is about."""
+    """Return the paper of this name; for None, the defaults for data without a paper."""
     if name is None:
         from anomaly_hep.evaluate.general import GENERAL_PAPER
 
@@ -264,16 +264,16 @@ def paper_of(config: Mapping[str, Any]) -> Paper:
     data = config.get("data") or {}
     if "paper" not in data:
         raise ConfigError(
-            "the configuration does not say data.paper, which names signals, baselines and "
+            "the configuration does not set data.paper, which names signals, baselines and "
             f"published rows. Cure: add it to data, one of {', '.join(plugins.modules('papers'))} "
             "or null"
         )
     return load_paper(data["paper"])
 
 
-def _chosen(config: Mapping[str, Any], key: str) -> Any:
-    """Return what a configuration says at a dotted key; None where it says nothing."""
-    found: Any = config
+def _value_at(config: Mapping[str, Any], key: str) -> Any:
+    """Return a configuration's value at a dotted key; None if there is none."""
+    value: Any = config
     for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

@@ -1,4 +1,4 @@
-"""What has to be said below a result table, so that its numbers are not misread."""
+"""Remarks below a result table that keep its numbers from being misread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUPERVISED = (
 
 
 def signal_in_training(results: Results) -> str | None:
-    """Say that unlabelled signal events were among the training events; None where none were."""
+    """Return the remark that training events included unlabelled signal; None if they did not."""
     share = results.data.signal_in_training
     if not share or results.model.supervised:
         return None
@@ -24,16 +24,16 @@ def signal_in_training(results: Results) -> str | None:
 
 
 def reading_remarks(results: Results) -> Iterator[str]:
-    """Say how to read the rows of a run: supervised ones, areas below 50 %, means."""
+    """Yield how to read the rows of a run: supervised ones, areas below 50 %, means."""
     if results.model.supervised:
         yield SUPERVISED
-    if said := signal_in_training(results):
-        yield said
+    if remark := signal_in_training(results):
+        yield remark
     if results.data.trained_on:
         yield f"Trained on other events than these: on {results.data.trained_on} ones."
     if groups := results.data.measured_groups:
         yield (
-            f"Means ({', '.join(groups)}) count each signal once; their intervals know that all "
-            "signals meet the same background. An area below 50 % is given as it is: low scores "
-            "are the signal's."
+            f"Means ({', '.join(groups)}) count each signal once; their intervals account for "
+            "the background that all signals share. An area below 50 % is given as it is: the "
+            "signal then has the lower scores."
         )

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from anomaly_hep.evaluate.cells import NOTHING
 from anomaly_hep.evaluate.tables import ResultTable
 
-# What begins code, emphasis, a link or the next cell in Markdown.
+# Characters that begin code, emphasis, a link or the next cell in Markdown.
 _MARKUP = re.compile(r"([\\`*~\[\]|]|(?<!\w)_|_(?!\w))")
 
 

@@ -1,4 +1,4 @@
-"""report.html: what a run found, on what data, and how to make it again, in one page."""
+"""report.html: a run's results, their data, and how to reproduce them, on one page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anomaly_hep.evaluate.tables import published_table, reconstruction_table, r
 
 
 class Figures(NamedTuple):
-    """Pictures that share a caption; two stand in a row where they are `paired`."""
+    """Pictures that share a caption; `paired` ones stand two in a row."""
 
     paths: Sequence[Path]
     caption: str
@@ -78,12 +78,12 @@ def _cards(results: Results) -> dict[str, str]:
 
 
 def _measured_on(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Return the processor of the last start, whose rates stand beside it."""
+    """Return the processor and threads of the last start, to which the rates belong."""
     start = (provenance.get("starts") or [{}])[-1]
     if "arithmetic" not in start:
         return {}
-    said = start["arithmetic"]
-    return {"measured on": f"{said['processor']}, threads: {said['threads']}"}
+    arithmetic = start["arithmetic"]
+    return {"measured on": f"{arithmetic['processor']}, threads: {arithmetic['threads']}"}
 
 
 def _number(value: float | int | None) -> str:

@@ -1,4 +1,4 @@
-"""The results of a run: what metrics.json holds, and the words to say it with."""
+"""The results of a run: the content of metrics.json, with titles and units."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from anomaly_hep.models.outputs import ScoreDescription
 
 ORIGINS = ("simulated", "published", "user")
 
-# by the name of the metric; None where too few events were measured
+# by the key of the metric; None if there are too few events
 Measured = Mapping[str, Interval | None]
 
 
-def _said(default: Any = MISSING, **how: Any) -> Any:
+def _not_stored(default: Any = MISSING, **how: Any) -> Any:
     """Return a field that metrics.json does not hold: it is known from the run's other files."""
     return field(default=default, metadata={"stored": False}, **how)
 
@@ -31,7 +31,7 @@ class DataDescription:
 
     `events` counts them by label; `groups` are labels of signals that belong together, such as one
     model at several masses. `signal_in_training` is the share of signal among the training events
-    without labels. `event_noun` is what one calls them: jets, images, events.
+    without labels. `event_noun` is the word for them: jets, images, events.
     """
 
     name: str
@@ -42,7 +42,7 @@ class DataDescription:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     trained_on: str | None = None
     signal_in_training: float | None = None
-    event_noun: str = _said("events")
+    event_noun: str = _not_stored("events")
 
     def __post_init__(self) -> None:
         if self.origin not in ORIGINS:
@@ -65,23 +65,23 @@ class DataDescription:
 
     @property
     def counts(self) -> str:
-        """How many background and signal events there are."""
+        """The numbers of background and signal events, in words."""
         signals = sum(self.events.values()) - self.events[self.background]
         return f"{self.events[self.background]:,} {self.background} and {signals:,} signal events"
 
     @property
     def measured_groups(self) -> dict[str, list[str]]:
         """The groups with those labels that have events; groups without any are left out."""
-        found = {g: [s for s in labels if s in self.events] for g, labels in self.groups.items()}
-        return {group: labels for group, labels in found.items() if labels}
+        measured = {g: [s for s in labels if s in self.events] for g, labels in self.groups.items()}
+        return {group: labels for group, labels in measured.items() if labels}
 
 
 @dataclass(frozen=True)
 class ModelDescription:
     """A model: its size, its operations per event, and the titles of its scores in their order.
 
-    Operations are counted at the mean multiplicity of the test events, and at the one that the
-    paper counts them at. `labels` are the classes that a phase of the training saw with labels.
+    Operations are counted at the mean multiplicity of the test events, and at the paper's reference
+    multiplicity. `labels` are the classes whose labels a phase of the training used.
     """
 
     name: str
@@ -95,8 +95,8 @@ class ModelDescription:
     reference_multiplicity: float | None = None
     flops_at_reference: float | None = None
     encoder_flops_at_reference: float | None = None
-    title: str = _said("")
-    scores: Mapping[str, ScoreDescription] = _said(default_factory=dict)
+    title: str = _not_stored("")
+    scores: Mapping[str, ScoreDescription] = _not_stored(default_factory=dict)
 
     @property
     def full_title(self) -> str:
@@ -114,7 +114,7 @@ class EventRates:
 
 @dataclass(frozen=True)
 class Spread:
-    """A quantity of single events in one class: its mean with standard error, its deviation."""
+    """Mean with its standard error, and standard deviation, of a quantity over one class."""
 
     mean: Interval
     std: float
@@ -122,10 +122,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Results:
-    """All numbers of a run, in fractions: of scores and baselines by name, signal and metric.
+    """All results of a run, as fractions: of scores and baselines by name, signal and metric.
 
     `means` are by name and group; None for data without groups. `reconstruction` is by class and
-    quantity; None for a model that gives no images back. `notes` say what could not be computed.
+    quantity; None for a model that reconstructs no images. `notes` say what could not be computed.
     """
 
     data: DataDescription
@@ -146,7 +146,7 @@ class Results:
 
     @property
     def sections(self) -> dict[str, list[str]]:
-        """The default score, the others as the model lists them; baselines as the paper does."""
+        """The scores, default first, in the model's order; the baselines in the paper's order."""
         known = [name for name in self.model.scores if name in self.scores]
         scores = [self.default_score, *known, *sorted(self.scores)]
         baselines = [one.name for one in self.paper.baselines if one.name in self.baselines]
@@ -158,30 +158,30 @@ class Results:
         return [name for names in self.sections.values() for name in names]
 
     def of(self, name: str) -> Mapping[str, Measured]:
-        """Return what was measured of a score or baseline, by signal."""
+        """Return the metrics of a score or baseline, by signal."""
         return self.scores[name] if name in self.scores else self.baselines[name]
 
     def cells(self, name: str, metric: str) -> dict[str, Interval]:
-        """Return one metric of a score or baseline by signal and mean of a group, where known."""
-        found = {signal: measured.get(metric) for signal, measured in self.of(name).items()}
+        """Return one metric of a score or baseline by signal and group mean, where measured."""
+        cells = {signal: measured.get(metric) for signal, measured in self.of(name).items()}
         means = (self.means or {}).get(name, {})
-        found |= {MEAN + group: measured.get(metric) for group, measured in means.items()}
-        return {signal: interval for signal, interval in found.items() if interval}
+        cells |= {MEAN + group: measured.get(metric) for group, measured in means.items()}
+        return {signal: interval for signal, interval in cells.items() if interval}
 
     def title(self, name: str) -> str:
-        """Return a score or baseline as people call it; one that nobody describes as it is."""
+        """Return the title of a score or baseline; its name if nothing describes it."""
         return self._described(name).title
 
     def axis(self, name: str) -> str:
-        """Return a score or baseline with its unit, for an axis."""
+        """Return the title of a score or baseline with its unit, for an axis."""
         described = self._described(name)
         return f"{described.title} ({described.unit})" if described.unit else described.title
 
     def _described(self, name: str) -> ScoreDescription:
         if name in self.model.scores:
             return self.model.scores[name]
-        found = {b.name: ScoreDescription(b.title, b.unit) for b in self.paper.baselines}
-        return found.get(name, ScoreDescription(name, ""))
+        baselines = {b.name: ScoreDescription(b.title, b.unit) for b in self.paper.baselines}
+        return baselines.get(name, ScoreDescription(name, ""))
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of metrics.json (docs/reference/metrics.md)."""
@@ -212,13 +212,13 @@ class Results:
         scores: Mapping[str, ScoreDescription],
         event_noun: str,
     ) -> Results:
-        """Return the results that metrics.json holds; any damage raises some exception.
+        """Return the results that metrics.json holds; a damaged one raises some exception.
 
-        What the file does not hold is given: the model's title, its scores' and the events' noun.
+        The caller gives what it lacks: titles of model and scores, and the event noun.
         """
         data, default_score = content["data"], content["default_score"]
         if data["background"] not in data["events"] or default_score not in content["scores"]:
-            raise ValueError("its background or its default score is none that it has")
+            raise ValueError("its background or its default score is not among its entries")
         means, quality = content.get("means"), content.get("reconstruction")
         return Results(
             data=DataDescription(**data, event_noun=event_noun),
@@ -241,13 +241,13 @@ def write_results(path: Path, results: Results) -> None:
     write_text(path, text + "\n")
 
 
-def _stored(described: Any) -> dict[str, Any]:
-    """Return the fields that metrics.json holds: optional ones where they say something."""
+def _stored(description: Any) -> dict[str, Any]:
+    """Return the fields that metrics.json holds; empty optional ones are left out."""
     return {
         f.name: value
-        for f in fields(described)
+        for f in fields(description)
         if f.metadata.get("stored", True)
-        for value in [getattr(described, f.name)]
+        for value in [getattr(description, f.name)]
         if value or f.default is f.default_factory is MISSING
     }
 

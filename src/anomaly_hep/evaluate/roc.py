@@ -10,7 +10,7 @@ from jaxtyping import Float64, Shaped
 
 from anomaly_hep.errors import ConfigError, NonFiniteError, ScoreTableError
 
-# A rate this close (relatively) to a vertex of the ROC is on it: sums of weights are rounded.
+# A rate this close (relatively) to a vertex of the ROC counts as on it: weights sum with rounding.
 _ROUNDING = 1e-9
 
 
@@ -65,8 +65,8 @@ class ScoreDistribution:
         return np.concatenate([np.zeros(1), np.cumsum(self.squares)])
 
     @cached_property
-    def _ascending(self) -> Float64[np.ndarray, " value"]:
-        """Scores with their sign turned, as a binary search wants them."""
+    def _negated(self) -> Float64[np.ndarray, " value"]:
+        """The negated scores, which ascend, for a binary search."""
         return -self.values
 
     @cached_property
@@ -76,11 +76,11 @@ class ScoreDistribution:
 
     def above(self, thresholds: Float64[np.ndarray, " cut"]) -> Float64[np.ndarray, " cut"]:
         """Share of the class with a score strictly above each threshold."""
-        return self.cumulative[np.searchsorted(self._ascending, -thresholds, side="left")]
+        return self.cumulative[np.searchsorted(self._negated, -thresholds, side="left")]
 
     def reached(self, thresholds: Float64[np.ndarray, " cut"]) -> Float64[np.ndarray, " cut"]:
         """Share of the class with a score at or above each threshold."""
-        return self.cumulative[np.searchsorted(self._ascending, -thresholds, side="right")]
+        return self.cumulative[np.searchsorted(self._negated, -thresholds, side="right")]
 
     def placement(self, scores: Float64[np.ndarray, " other"]) -> Float64[np.ndarray, " other"]:
         """Share of the class below each score, ties counted by half."""
@@ -106,13 +106,13 @@ def signal_efficiency(
     """
     last = len(background.values) - 1
     index = np.searchsorted(background.cumulative, rate * (1 + _ROUNDING), side="right") - 1
-    everything, index = index > last, np.minimum(index, last)
+    all_pass, index = index > last, np.minimum(index, last)
     # the cut passes all background above `threshold` and the part `inside` of that at it
     threshold = background.values[index]
     inside = np.clip((rate - background.cumulative[index]) / background.shares[index], 0.0, 1.0)
     above = signal.above(threshold)
     efficiency = above + inside * (signal.reached(threshold) - above)
-    return np.where(everything, 1.0, efficiency)
+    return np.where(all_pass, 1.0, efficiency)
 
 
 def signal_efficiency_at_rejection(
@@ -148,12 +148,12 @@ def size_for_rate(background: ScoreDistribution, rejection: float | int) -> floa
     squares = background.cumulative_squares
     passing = float(np.interp(rate, background.cumulative, squares))
     variance = (1 - rate) ** 2 * passing + rate**2 * (float(squares[-1]) - passing)
-    # a hair up: n events with n * rate = 1 exactly must not become 0.99999
+    # slightly up: n events with n * rate = 1 exactly must not become 0.99999
     return rate * (1 - rate) / variance * (1 + _ROUNDING)
 
 
 def check_finite(scores: Float64[np.ndarray, " event"], name: str) -> None:
-    """Raise NonFiniteError that counts the NaN and infinite scores and says where they begin."""
+    """Raise NonFiniteError with the number of NaN or infinite scores and their first rows."""
     bad = ~np.isfinite(scores)
     if bad.any():
         where = ", ".join(map(str, np.flatnonzero(bad)[:5]))

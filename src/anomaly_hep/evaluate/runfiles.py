@@ -1,4 +1,4 @@
-"""The files of a run directory, read back: what report, figures and collect are made from."""
+"""The files of a run directory, read back for report, figures and collect."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _Content = TypeVar("_Content")
 class RunFiles:
     """The files of one run directory, each read when it is first asked for.
 
-    Raises MissingDataError for a file that a scored and evaluated run has and this one lacks,
-    RunDirectoryError for a damaged one.
+    Raises MissingDataError for a file that an evaluated run should have, RunDirectoryError for a
+    damaged one.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -35,9 +35,9 @@ class RunFiles:
 
     @cached_property
     def results(self) -> Results:
-        """Content of metrics.json, with the words that its model, paper and files say it with."""
+        """Content of metrics.json, with the titles and nouns of its model, paper and files."""
         paper, scores = self.paper, self.descriptions
-        title = self._said(lambda: model_class(self._target).title)
+        title = self._from_config(lambda: model_class(self._target).title)
         noun = str(self.ledger.get("event_noun", "events"))
         return self._read(
             "metrics.json",
@@ -49,7 +49,7 @@ class RunFiles:
     @cached_property
     def paper(self) -> Paper:
         """The paper that the data belong to."""
-        return self._said(lambda: paper_of(self.config))
+        return self._from_config(lambda: paper_of(self.config))
 
     @cached_property
     def published(self) -> list[PublishedRow]:
@@ -59,7 +59,7 @@ class RunFiles:
     @cached_property
     def descriptions(self) -> dict[str, ScoreDescription]:
         """Title and unit of every score of the model, in the order to show them."""
-        return self._said(
+        return self._from_config(
             lambda: score_descriptions(self._target, self.config.get("fitted_scores"))
         )
 
@@ -102,7 +102,7 @@ class RunFiles:
     def reconstructions(self, form: type[Reconstruction]) -> dict[str, np.ndarray] | None:
         """Return the fields of true and reconstructed events, and their labels.
 
-        None for a model or run that gives none, or events of another form.
+        None for a model or run without any, or with events of another form.
         """
         path = self.directory / "reconstructions.npz"
         if not path.is_file():
@@ -119,14 +119,14 @@ class RunFiles:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run is complete."""
         return (self.directory / "done.json").is_file()
 
     def _read(self, name: str, read: Callable[[Path], _Content]) -> _Content:
         path = self._existing(name)
         try:
             return read(path)
-        except Exception as error:  # a damaged file fails in any way its bytes happen to take
+        except Exception as error:  # damaged bytes can raise any exception
             raise RunDirectoryError(
                 f"{path} is damaged ({type(error).__name__}: {' '.join(str(error).split())}). "
                 "Cure: take it from a copy, or remove done.json beside it and start the run's own "
@@ -137,13 +137,13 @@ class RunFiles:
         path = self.directory / name
         if not path.is_file():
             raise MissingDataError(
-                f"{path} is not there: the run has not come so far. Start the same command again "
-                "to finish it"
+                f"{path} does not exist: the run has not come so far. Start the same command "
+                "again to finish it"
             )
         return path
 
-    def _said(self, look: Callable[[], _Content]) -> _Content:
-        """Return what config.yaml says; raises ConfigError that names the file."""
+    def _from_config(self, look: Callable[[], _Content]) -> _Content:
+        """Return what `look` finds in config.yaml; raises ConfigError that names the file."""
         try:
             return look()
         except (ConfigError, LookupError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Checkpoint and files to a table of scores, one row per event, in file order."""
+"""Score files with a checkpoint: a table with one row per event, in file order."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def load_model(path: Path) -> tuple[AnomalyModel, Reading]:
         model.load_state_dict(content["state_dict"])
         data = content["datamodule_hyper_parameters"]
         reading = reading_of(data["reading"], data["inputs"])
-    except Exception as error:  # whatever it holds, it is none of ours
+    except Exception as error:  # whatever it holds, it is not our checkpoint
         raise CheckpointError(
             f"{path} is no checkpoint of this version of the package "
             f"({in_one_line(error)}). Cure: use one written by train.py"
@@ -52,18 +52,18 @@ def load_model(path: Path) -> tuple[AnomalyModel, Reading]:
 
 def load_fitted(directory: Path) -> dict[str, FittedScore]:
     """Return the fitted scores kept in a directory of checkpoints, by name."""
-    found: dict[str, FittedScore] = {}
+    scores: dict[str, FittedScore] = {}
     for path in sorted(directory.glob("fitted-*.npz")):
         name = path.stem.removeprefix("fitted-")
-        with np.load(path, allow_pickle=False) as kept:
-            settings = json.loads(str(kept["settings"]))
-            found |= fitted_scores({name: settings})
-            found[name].load({key: kept[key] for key in kept.files if key != "settings"})
-    return found
+        with np.load(path, allow_pickle=False) as archive:
+            settings = json.loads(str(archive["settings"]))
+            scores |= fitted_scores({name: settings})
+            scores[name].load({key: archive[key] for key in archive.files if key != "settings"})
+    return scores
 
 
 def check_fitted(model: AnomalyModel, fitted: Mapping[str, FittedScore]) -> None:
-    """Refuse fitted scores that the model has no embedding for, or that take a name of its own."""
+    """Refuse fitted scores whose embedding the model lacks, or whose name one of its scores has."""
     for name, score in fitted.items():
         if name in model.score_names:
             raise ConfigError(
@@ -79,10 +79,10 @@ def check_fitted(model: AnomalyModel, fitted: Mapping[str, FittedScore]) -> None
 
 @dataclass
 class Scorer:
-    """A model and its way of reading; counts events and the seconds that scoring alone took.
+    """A model and its reading; counts events and the seconds spent on scoring alone.
 
-    `fitted` are scores of the model's embeddings. `precision` is that of the networks, as
-    trainer.precision says it; scores are float32 at least. `execution` says where they compute.
+    `fitted` are scores of the model's embeddings. `precision` is that of the networks, as in
+    trainer.precision; scores are at least float32. `execution` says where they compute.
     """
 
     model: AnomalyModel
@@ -136,7 +136,7 @@ class Scorer:
         events = self.reading.read(piece, columns)
         passed = usable(self.reading, events)
         chosen = np.flatnonzero(passed)
-        found = self._outputs(events.take(chosen), piece, chosen)
+        outputs = self._outputs(events.take(chosen), piece, chosen)
         rows = np.arange(len(events)) if keep_rejected else chosen
         entries = piece.file.numbers(piece.start, piece.stop)[rows]
         table: dict[str, Any] = {
@@ -145,7 +145,7 @@ class Scorer:
             "entry": entries,
         }
         table |= {name: events.events[name][rows].astype(np.float64) for name in columns}
-        for name, values in found.items():
+        for name, values in outputs.items():
             full = np.full(len(events), np.nan)
             full[chosen] = values
             table[name] = full[rows]
@@ -157,11 +157,11 @@ class Scorer:
     def _outputs(
         self, events: Events, piece: Slice, chosen: Int64[np.ndarray, " event"]
     ) -> dict[str, np.ndarray]:
-        """Return the columns of scores and what else the model says of each event."""
+        """Return the score columns and the model's other columns of each event."""
         parts: dict[str, list[np.ndarray]] = {name: [] for name in self._columns()}
         for batch in self._batches(events, piece.path, self.counts):
             begin = time.perf_counter()
-            for name, values in self._of_batch(batch).items():
+            for name, values in self._score_batch(batch).items():
                 parts[name].append(values)
             self.seconds += time.perf_counter() - begin
         joined = {name: np.concatenate([np.zeros(0), *values]) for name, values in parts.items()}
@@ -176,18 +176,18 @@ class Scorer:
                 )
         return joined
 
-    def _of_batch(self, batch: JaggedBatch) -> dict[str, np.ndarray]:
+    def _score_batch(self, batch: JaggedBatch) -> dict[str, np.ndarray]:
         """Return every column of a batch's events in double precision."""
         outputs = self.outputs(batch)
         scores = {f"score_{name}": values for name, values in outputs.scores.items()}
-        found = {n: v.double().cpu().numpy() for n, v in {**scores, **outputs.columns}.items()}
+        columns = {n: v.double().cpu().numpy() for n, v in {**scores, **outputs.columns}.items()}
         for name, fitted in self.fitted.items():
             values = outputs.embeddings[fitted.embedding].double().cpu().numpy()
-            found[f"score_{name}"] = fitted.score(values)
-        return found
+            columns[f"score_{name}"] = fitted.score(values)
+        return columns
 
     def outputs(self, batch: JaggedBatch) -> EventOutputs:
-        """Return what the model says of a batch, in tensors that the next call may overwrite."""
+        """Return the model's outputs of a batch, in tensors that the next call may overwrite."""
         with torch.inference_mode(), self.autocast():
             return self._compute(self.feed(batch)).first(len(batch))
 
@@ -202,10 +202,10 @@ class Scorer:
         check_fitted(self.model, self.fitted)
         wanted = max((score.events for score in self.fitted.values()), default=0)
         values: dict[str, list[np.ndarray]] = {s.embedding: [] for s in self.fitted.values()}
-        weights, read = [np.zeros(0)], 0
+        weights, events_read = [np.zeros(0)], 0
         for piece in parts:
             for start in range(piece.start, piece.stop, CHUNK):
-                if read >= wanted:
+                if events_read >= wanted:
                     break
                 chunk = Slice(piece.file, start, min(start + CHUNK, piece.stop), start)
                 events = self.reading.read(chunk)
@@ -213,7 +213,7 @@ class Scorer:
                 for batch in self._batches(events, piece.path, Counts()):
                     self._embed(batch, values)
                     weights.append(batch.weight.double().numpy())
-                read += len(events)
+                events_read += len(events)
         weight = np.concatenate(weights)
         for score in self.fitted.values():
             taken = np.concatenate(values[score.embedding])[: score.events]
@@ -221,8 +221,8 @@ class Scorer:
 
     def _embed(self, batch: JaggedBatch, values: Mapping[str, list[np.ndarray]]) -> None:
         embeddings = self.outputs(batch).embeddings
-        for name, found in values.items():
-            found.append(embeddings[name].double().cpu().numpy())
+        for name, parts in values.items():
+            parts.append(embeddings[name].double().cpu().numpy())
 
     def _batches(self, events: Events, path: Path, counted: Counts) -> Iterator[JaggedBatch]:
         for start in range(0, len(events), self.batch_size):
@@ -233,9 +233,9 @@ class Scorer:
 
 
 def usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:
-    """Return which events pass the selection and hold something.
+    """Return which events pass the selection and are not empty.
 
-    A jet without particles gives a network nothing to see, whatever the selection says.
+    A jet without particles gives a network no input, whatever the selection says.
     """
     return reading.cuts.passed(events) & (events.lengths > 0)
 
@@ -243,7 +243,7 @@ def usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:
 def write_fitted(
     scorer: Scorer, settings: Mapping[str, Mapping[str, Any]], directory: Path
 ) -> None:
-    """Write what each fitted score learned beside the checkpoint, as fitted-NAME.npz."""
+    """Write the state of each fitted score beside the checkpoint, as fitted-NAME.npz."""
     for name, score in scorer.fitted.items():
         path = directory / f"fitted-{name}.npz"
         with atomic_path(path) as temporary, temporary.open("wb") as handle:
@@ -254,26 +254,26 @@ def write_fitted(
 def write_reconstructions(
     scorer: Scorer, files: Sequence[tuple[str, SampleFile]], path: Path, *, events: int
 ) -> None:
-    """Write the first `events` of each (label, file) as they are and as the model gives them back.
+    """Write the first `events` of each (label, file), true and reconstructed.
 
-    The npz has the fields of what the model's `reconstruction` returns, the name of that class as
-    `form` and the label of each event; no file is written for a model that gives nothing back.
+    The npz has the fields of the model's `reconstruction`, the name of its class as `form`, and the
+    label of each event; no file is written for a model that reconstructs nothing.
     """
     parts: dict[str, list[np.ndarray]] = {}
     form = ""
     for label, file in files:
         piece = Slice(file, 0, min(events, len(file)), 0)
-        read = scorer.reading.read(piece)
-        read = read.take(np.flatnonzero(usable(scorer.reading, read)))
-        batch, _ = scorer.reading.batch(read, np.arange(len(read)), file.path)
+        chosen = scorer.reading.read(piece)
+        chosen = chosen.take(np.flatnonzero(usable(scorer.reading, chosen)))
+        batch, _ = scorer.reading.batch(chosen, np.arange(len(chosen)), file.path)
         with torch.inference_mode(), scorer.autocast():
-            found = scorer.model.reconstruction(batch.to(scorer.model.device))
-        if found is None:
+            reconstruction = scorer.model.reconstruction(batch.to(scorer.model.device))
+        if reconstruction is None:
             return
-        form = type(found).__name__
-        for name, values in found.arrays().items():
+        form = type(reconstruction).__name__
+        for name, values in reconstruction.arrays().items():
             parts.setdefault(name, []).append(values)
-        parts.setdefault("labels", []).append(np.array([label] * len(read)))
+        parts.setdefault("labels", []).append(np.array([label] * len(chosen)))
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
         np.savez_compressed(handle, form=form, **arrays)

@@ -14,13 +14,13 @@ from anomaly_hep.evaluate.remarks import reading_remarks
 from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.terminal import printed
 
-# quantities of reconstructed images, and how their columns are headed
+# quantities of reconstructed images, and the headings of their columns
 QUALITIES: Mapping[str, str] = {"mse": "MSE", "ssim": "SSIM"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A signal, or the mean over a group: its key in the cells, in one line, and in two."""
+    """The column of a signal or group mean: key of its cells, heading in one line and in two."""
 
     key: str
     text: str
@@ -43,10 +43,10 @@ class Row:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """What is shown of the results; rich prints it, split where the terminal is too narrow.
+    """A table of results; rich prints it, split where the terminal is too narrow.
 
-    `blocks` are the columns that a terminal shows together; where there are several, each number
-    stands in one word. `also` are further tables under the same remarks.
+    `blocks` are the columns that a terminal shows together; if there are several, numbers are in
+    their compact form. `also` are further tables under the same remarks.
     """
 
     title: str
@@ -61,7 +61,7 @@ class ResultTable:
         return [column for block in self.blocks for column in block]
 
     def section(self, index: int) -> str:
-        """Return the section of a row: of one beside another that of the other."""
+        """Return the section of a row; a row beside another belongs to the other's."""
         while self.rows[index].beside:
             index -= 1
         return self.rows[index].section
@@ -81,8 +81,8 @@ def result_table(
 ) -> ResultTable:
     """Return the table of one metric of a run.
 
-    Without `metric` it is that of all the paper's headlines, in one. Published rows are shown for
-    the metric they were published for and left out of the others.
+    Without `metric` it joins those of all the paper's headlines. Published rows are shown for the
+    metric they were published for and left out of the others.
     """
     paper = results.paper
     if metric is None:
@@ -120,9 +120,9 @@ def column_blocks(results: Results, metric: Metric) -> list[list[Column]]:
     groups = results.data.measured_groups
     with_mean = metric in results.paper.averaged
     blocks = [[*labels, MEAN + group] if with_mean else labels for group, labels in groups.items()]
-    left = [s for s in results.signals if not any(s in labels for labels in groups.values())]
-    if left or not blocks:
-        blocks.append(left)
+    ungrouped = [s for s in results.signals if not any(s in labels for labels in groups.values())]
+    if ungrouped or not blocks:
+        blocks.append(ungrouped)
     return [columns_of(results.paper, keys) for keys in blocks]
 
 
@@ -135,8 +135,8 @@ def published_table(paper: Paper, number: int) -> ResultTable:
     """Return one of a paper's tables, whole, with its numbers as they are printed."""
     rows = [row for row in paper.rows if row.table == number]
     keys = list(dict.fromkeys(key for row in rows for key in row.cells))
-    what = {metric.key: metric.title for metric in paper.metrics}.get(rows[0].metric, "")
-    title = f"{paper.source} Table {number}{': ' if what else ''}{what[:1].lower()}{what[1:]}"
+    text = {metric.key: metric.title for metric in paper.metrics}.get(rows[0].metric, "")
+    title = f"{paper.source} Table {number}{': ' if text else ''}{text[:1].lower()}{text[1:]}"
     lines = [published_row(row) for row in rows]
     return ResultTable(title, [columns_of(paper, keys)], lines, [paper.rows_measured])
 
@@ -147,17 +147,17 @@ def published_row(row: PublishedRow) -> Row:
 
 
 def rows_beside(published: Sequence[PublishedRow], name: str) -> Iterator[Row]:
-    """Yield the lines of the published rows that are of one score or baseline."""
+    """Yield the lines of the published rows of one score or baseline."""
     for row in published:
         if row.score == name:
             yield Row(row.beside, "published", row.cells, beside=True)
 
 
 def _rows(results: Results, metric: Metric, published: Sequence[PublishedRow]) -> Iterator[Row]:
-    """Yield our rows, below each the published one of the same score, and then the others."""
+    """Yield our rows, each followed by its published rows, then the other published rows."""
     for section, names in results.sections.items():
         for name in names:
-            cells = {key: percent(*found) for key, found in results.cells(name, metric.key).items()}
+            cells = {key: percent(*value) for key, value in results.cells(name, metric.key).items()}
             yield Row(results.title(name), section, cells, chosen=name == results.default_score)
             yield from rows_beside(published, name)
     ours = {*results.scores, *results.baselines}
@@ -167,17 +167,17 @@ def _rows(results: Results, metric: Metric, published: Sequence[PublishedRow]) -
 def reconstruction_table(
     results: Results, published: Sequence[PublishedRow] = ()
 ) -> ResultTable | None:
-    """Return squared errors and SSIM by class, beside published ones; None where there are none."""
+    """Return squared errors and SSIM by class, beside published ones; None without images."""
     if not results.reconstruction:
         return None
     background = results.data.background
     rows = []
     for label in [background, *results.paper.ordered(set(results.reconstruction) - {background})]:
         cells = {}
-        for quantity, found in results.reconstruction[label].items():
-            if found is not None:
-                cells[quantity] = plain(*found.mean)
-                cells[f"{quantity}_std"] = Cell(f"{found.std:.3g}", "")
+        for quantity, spread in results.reconstruction[label].items():
+            if spread is not None:
+                cells[quantity] = plain(*spread.mean)
+                cells[f"{quantity}_std"] = Cell(f"{spread.std:.3g}", "")
         rows.append(Row(results.paper.text(label), "scores", cells, chosen=label == background))
         rows += _published_quality(published, label)
     remark = (

@@ -19,7 +19,7 @@ from anomaly_hep.evaluate.cells import NOTHING
 if TYPE_CHECKING:
     from anomaly_hep.evaluate.tables import Column, ResultTable, Row
 
-# the names of rows are wrapped to this width, unless a word of them is longer
+# row names are wrapped to this width, unless one of their words is longer
 _NAME_WIDTH = 26
 _ASCII = str.maketrans(
     {"±": "+-", "−": "-", "–": "-", "→": "->", "′": "'", "×": "x", "≤": "<=", "ℓ": "l", "ν": "nu"}
@@ -41,7 +41,7 @@ def printed(table: ResultTable, width: int, *, ascii_only: bool) -> Iterator[Ren
 
 
 def to_ascii(text: str) -> str:
-    """Return a text in ASCII, for a pipe or a terminal that knows nothing else."""
+    """Return a text in ASCII, for a pipe or a terminal that supports nothing else."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_ASCII))
     return decomposed.encode("ascii", "replace").decode()
 
@@ -54,7 +54,7 @@ class _Block:
         self.say = to_ascii if ascii_only else str
 
     def split(self, columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
-        """Yield the columns in as few parts of about the same number as the width allows."""
+        """Yield the columns in as few parts, of about equal size, as the width allows."""
         widths = [self._width(column) for column in columns]
         most = width - max(widths, default=0) - 2
         names = [_wrapped(self.say(row.name), most) for row in self.table.rows]
@@ -99,7 +99,7 @@ class _Block:
 
 
 def _wrapped(name: str, most: int) -> list[str]:
-    """Return a row's name in lines; words longer than `most` are cut behind a / = _ or , alone."""
+    """Return a row's name in lines; words longer than `most` are cut only after a / = _ or ,"""
     indent = len(name) - len(name.lstrip())
     words = [
         piece

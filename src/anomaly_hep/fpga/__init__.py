@@ -1,1 +1,1 @@
-"""A trained encoder to integers, to firmware, and the proof that all of them agree."""
+"""From a trained encoder to integers and firmware, with the proof that all of them agree."""

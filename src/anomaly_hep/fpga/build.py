@@ -1,4 +1,4 @@
-"""One run: from a checkpoint to the exports, the comparison and the report."""
+"""A firmware run: from a checkpoint to the exports, the comparison and the report."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ from anomaly_hep.fpga.verify import Stage, compare, refuse_differences
 
 def build(
     source: Source,
-    asked: DesignSettings,
+    requested: DesignSettings,
     seed: int,
     path: Path,
     timed: Timed,
     seconds: Mapping[str, float],
 ) -> None:
-    """Make firmware and its proof in a run directory, or what is missing of it.
+    """Make firmware and its proof in a run directory, or complete what is missing.
 
-    Writes fpga.json, figures/ and report.html. Raises ExportError after that where an export does
-    not equal the quantised model. `seconds` are those that `timed` has measured.
+    Writes fpga.json, figures/ and report.html, then raises ExportError if an export does not equal
+    the quantised model. `seconds` are the durations that `timed` has measured.
     """
-    settings = source.settings(asked)
+    settings = source.settings(requested)
     jets = {name: source.jets(name, settings, path, timed) for name in SPLITS}
     design = learn(source, settings, jets, path, seed, timed)
     test = jets["test"]
@@ -68,7 +68,7 @@ def build(
         if getattr(settings, name) is not None
     ]
     for results in exports:
-        stages += [stage_of(name, design, found) for name, found in results.integers.items()]
+        stages += [stage_of(name, design, integers) for name, integers in results.integers.items()]
     comparisons = compare(stages, test.labels, source.background, settings.rejection)
     chip = next(stage for stage in stages if stage.integers)
     summary = FirmwareSummary(

@@ -1,6 +1,6 @@
 """A program that calls a compiled function on every event.
 
-It runs as a process of its own, because firmware that fails ends the process that called it.
+It runs as its own process, because firmware that fails ends the process that called it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scores that fit on a chip, as integers and as their float counterparts, and the threshold."""
+"""Scores that fit on a chip, in integers and in floating point, and the trigger threshold."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from anomaly_hep.errors import ConfigError
 from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.fpga.fixedpoint import FixedPoint, narrowest, shifted
 
-# exp(log-variance) as a table has it: values below 16 in steps of 1/64
+# the type of the LUT's exp(log-variance): values below 16 in steps of 1/64
 TABLE = FixedPoint(False, 10, 6)
 
 
 def outputs_of(name: ScoreName, latent_dim: int) -> int:
-    """Return how many outputs an encoder needs: means, and for the KL log-variances behind them."""
+    """Return an encoder's number of outputs: the means, and for the KL the log-variances too."""
     return latent_dim if name == "squared" else 2 * latent_dim
 
 
@@ -32,9 +32,9 @@ def float_score(name: ScoreName, outputs: Float[Tensor, "event output"]) -> Floa
 
 @dataclass(frozen=True)
 class ChipScore:
-    """The score of integer outputs of an encoder: twice the float score, without its constant.
+    """The score from an encoder's integer outputs: twice the float score, without its constant.
 
-    The factor 1/2 and the -1 of each latent dimension move the threshold alone, so no gate is spent
+    The factor 1/2 and the -1 of each latent dimension only move the threshold, so no gate is spent
     on them. `latent` is the type of one output, `outputs` their number.
     """
 
@@ -44,7 +44,7 @@ class ChipScore:
 
     @property
     def fraction(self) -> int:
-        """Bits of the score behind the point."""
+        """Fractional bits of the score."""
         square = 2 * self.latent.fraction
         if self.name == "squared":
             return square
@@ -58,13 +58,13 @@ class ChipScore:
         square = self._squares(values)
         low, high = int(square.min()), int(square.max())
         if self.name == "kl":
-            rest = self._variance_terms(values)
-            low, high = low + int(rest.min()), high + int(rest.max())
+            terms = self._variance_terms(values)
+            low, high = low + int(terms.min()), high + int(terms.max())
         narrow = narrowest(min(low, 0) * dimensions, high * dimensions)
         return FixedPoint(narrow.signed, narrow.bits, self.fraction)
 
     def table(self) -> Int64[np.ndarray, " entry"]:
-        """Return exp(log-variance) for every log-variance, from the lowest on."""
+        """Return the LUT: exp(log-variance) for every log-variance, in ascending order."""
         entries = np.arange(self.latent.lowest, self.latent.highest + 1)
         return TABLE.quantize(np.exp(self.latent.real(entries)))
 
@@ -93,7 +93,7 @@ class ChipScore:
 def threshold(background: Real[np.ndarray, " event"], rejection: float) -> float | int:
     """Return the smallest score that at most one background event in `rejection` exceeds.
 
-    A trigger fires where score > threshold. The events are validation background.
+    A trigger fires where score > threshold. `background` are scores of the validation background.
     """
     if not 1 < rejection <= len(background):
         raise ConfigError(
@@ -101,5 +101,5 @@ def threshold(background: Real[np.ndarray, " event"], rejection: float) -> float
             "of background. Cure: more of them, or a lower rejection above 1"
         )
     allowed = math.floor(len(background) / rejection)
-    found: float | int = np.sort(background)[len(background) - allowed - 1].item()
-    return found
+    score: float | int = np.sort(background)[len(background) - allowed - 1].item()
+    return score

@@ -1,4 +1,4 @@
-"""The encoder for the chip: distilled from a trained model, quantised, and as integers."""
+"""The encoder for the chip: distilled from a trained model, quantised, turned into integers."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """What goes to the chip: the encoder in float, quantised and as integers, score and threshold.
+    """The chip's design: the encoder in float, quantised and as integers, score and threshold.
 
-    The threshold is an integer of the score, set on validation background.
+    The threshold is an integer score, set on validation background.
     """
 
     float_encoder: TriggerEncoder
@@ -48,12 +48,12 @@ def learn(
     seed: int,
     timed: Timed,
 ) -> Design:
-    """Return the design: train the float and the quantised encoder, or load those kept by a run.
+    """Return the design: train the float and the quantised encoder, or load those already kept.
 
     The float encoder is distilled from the model's score of all constituents, on background. Of
     several random starts the best on validation background is kept. The quantised encoder starts
-    from its weights and has the same teacher. A model that has an encoder for a trigger gives its
-    own float encoder, and a quantised model both.
+    from its weights and has the same teacher. A model with a trigger encoder supplies the float
+    encoder itself, and a quantised model both.
     """
     ports = source.ports(settings)
     outputs = outputs_of(settings.score, settings.latent_dim)
@@ -71,13 +71,13 @@ def learn(
     integers = integer_encoder(quantized, ports).with_outputs(outputs)
     score = ChipScore(settings.score, integers.head.output, outputs)
     inputs, _ = integers.quantize(jets["validation"].inputs)
-    found = threshold(score(integers(inputs)), settings.rejection)
-    return Design(float_encoder, quantized, integers, score, int(found))
+    chip_threshold = threshold(score(integers(inputs)), settings.rejection)
+    return Design(float_encoder, quantized, integers, score, int(chip_threshold))
 
 
 @dataclass(frozen=True, eq=False)
 class _Teacher:
-    """A model's scores of background events, how students learn them, and where these are kept."""
+    """A model's scores of background events as targets; trains students and keeps them on disk."""
 
     settings: DesignSettings
     examples: Examples
@@ -87,14 +87,14 @@ class _Teacher:
     timed: Timed
 
     def teach(self, students: list[TriggerEncoder], name: str) -> TriggerEncoder:
-        """Return the best student on validation background, or the one that a run before kept.
+        """Return the best student on validation background, or the one that an earlier start kept.
 
-        `name` is 'float' or 'quantized', as in the settings and in the kept file.
+        `name` is 'float' or 'quantized', as in the settings and in the file's name.
         """
         path = self.directory / f"{name}.ckpt"
         if path.exists():
             return _load(students[0], path)
-        found = []
+        trained = []
         with self.timed(f"train {name} encoder"):
             for number, student in enumerate(students):
                 schedule = Schedule(
@@ -103,21 +103,21 @@ class _Teacher:
                     self.settings.batch_size,
                     self.seed + number,
                 )
-                found.append(
+                trained.append(
                     distillation.distil(
                         student, self.settings.score, self.examples, self.validation, schedule
                     )
                 )
-        best, _ = min(found, key=lambda pair: pair[1])
+        best, _ = min(trained, key=lambda pair: pair[1])
         with atomic_path(path) as temporary:
             torch.save(best.state_dict(), temporary)
         return best
 
     def replaced_by(self, encoder: TriggerEncoder) -> _Teacher:
-        """Return a teacher whose scores are an encoder's own."""
+        """Return a teacher whose targets are an encoder's scores."""
         examples, validation = (
-            replace(some, targets=distillation.scores(encoder, self.settings.score, some.inputs))
-            for some in (self.examples, self.validation)
+            replace(old, targets=distillation.scores(encoder, self.settings.score, old.inputs))
+            for old in (self.examples, self.validation)
         )
         return replace(self, examples=examples, validation=validation)
 
@@ -125,7 +125,7 @@ class _Teacher:
 def _encoders(
     own: TriggerEncoder | None, shape: Mapping[str, Any], teacher: _Teacher
 ) -> tuple[TriggerEncoder, TriggerEncoder]:
-    """Return the float and the quantised encoder; `own` is the model's, if it has one."""
+    """Return the float and the quantised encoder; `own` is the model's trigger encoder, if any."""
     if own is None:
         students = _random_encoders(shape, teacher.settings.float_starts, teacher.seed)
         float_encoder = teacher.teach(students, "float")
@@ -139,12 +139,12 @@ def _encoders(
 
 
 def _random_encoders(shape: Mapping[str, Any], number: int, seed: int) -> list[TriggerEncoder]:
-    found = []
+    encoders = []
     with torch.random.fork_rng(devices=[]):
         for offset in range(number):
             torch.manual_seed(seed + offset)
-            found.append(TriggerEncoder(**shape, precision=None))
-    return found
+            encoders.append(TriggerEncoder(**shape, precision=None))
+    return encoders
 
 
 def _examples(jets: Jets) -> Examples:
@@ -154,7 +154,7 @@ def _examples(jets: Jets) -> Examples:
 def _load(encoder: TriggerEncoder, path: Path) -> TriggerEncoder:
     try:
         encoder.load_state_dict(torch.load(path, weights_only=True))
-    except Exception as error:  # a damaged file fails in any way its bytes happen to take
+    except Exception as error:  # damaged bytes can raise any exception
         raise CheckpointError(
             f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}). "
             "Cure: remove it, and the same command trains it again"
@@ -164,8 +164,8 @@ def _load(encoder: TriggerEncoder, path: Path) -> TriggerEncoder:
 
 def float_stages(design: Design, validation: Jets, test: Jets, rejection: float) -> list[Stage]:
     """Return the stages before quantisation, each with a threshold of its own."""
-    few = f"{design.integers.constituents} hardest constituents"
-    small, small_test = (
+    hardest = f"{design.integers.constituents} hardest constituents"
+    student, student_test = (
         distillation.scores(
             design.float_encoder, design.score.name, torch.from_numpy(jets.inputs)
         ).numpy()
@@ -173,8 +173,8 @@ def float_stages(design: Design, validation: Jets, test: Jets, rejection: float)
     )
     scores = {
         "float model, all constituents": (validation.score, test.score),
-        f"float model, {few}": (validation.score_of_hardest, test.score_of_hardest),
-        f"float trigger encoder, {few}": (small, small_test),
+        f"float model, {hardest}": (validation.score_of_hardest, test.score_of_hardest),
+        f"float trigger encoder, {hardest}": (student, student_test),
     }
     return [
         Stage(f"{name}: torch", values, values > threshold(background, rejection))
@@ -183,10 +183,10 @@ def float_stages(design: Design, validation: Jets, test: Jets, rejection: float)
 
 
 def quantized_stage(design: Design, inputs: Float[np.ndarray, "event constituent port"]) -> Stage:
-    """Return the stage of the quantised model: what Brevitas computes, in units of the last bit."""
-    found = distillation.outputs(design.quantized, torch.from_numpy(inputs)).double().numpy()
+    """Return the stage of the quantised model: Brevitas's outputs, in units of the last bit."""
+    real = distillation.outputs(design.quantized, torch.from_numpy(inputs)).double().numpy()
     latents = exact_integers(
-        found[:, : design.score.outputs], design.integers.head.output.fraction, "Brevitas's outputs"
+        real[:, : design.score.outputs], design.integers.head.output.fraction, "Brevitas's outputs"
     )
     return stage_of("quantisation-aware model: Brevitas", design, {"latent": latents})
 
@@ -201,7 +201,7 @@ def stage_of(
 ) -> Stage:
     """Return the stage of an implementation from its integer outputs: latent, score, decision.
 
-    An output that it lacks follows from the one before it, where there is one.
+    A missing score or decision is computed from the output before it, if there is one.
     """
     integers = dict(outputs)
     if "latent" in integers:
@@ -209,6 +209,6 @@ def stage_of(
     if "score" in integers:
         integers.setdefault("decision", (integers["score"] > design.threshold).astype(np.int64))
     fires = integers["decision"] == 1
-    # a decision alone has no score but itself
+    # an implementation without a score is ranked by its decision
     scores = design.score.real(integers["score"]) if "score" in integers else fires.astype(float)
     return Stage(name, scores, fires, integers)

@@ -1,4 +1,4 @@
-"""What the command fpga is asked for: conf/fpga, with types and bounds."""
+"""The settings of the command fpga: conf/fpga, with types and bounds."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from annotated_types import Ge, Le, MinLen
 
 from anomaly_hep.bounds import Count, Positive
 
-# squared: the sum of mu^2, without exponential and variances, as CMS's AXOL1TL has it;
-# kl: the whole KL divergence, with the exponential as a table.
+# squared: the sum of mu^2, without exponential and variances, as in CMS's AXOL1TL;
+# kl: the whole KL divergence, with the exponential as a LUT.
 ScoreName = Literal["squared", "kl"]
 Output = Literal["score", "decision"]
 
@@ -43,7 +43,7 @@ class FINNSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ChipSettings:
-    """The network on the chip, its score, its numbers, and the device."""
+    """The network on the chip, its score, its bit widths, and the device."""
 
     constituents: Count
     phi: tuple[Count, ...]
@@ -68,7 +68,7 @@ class ChipSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DesignSettings(ChipSettings):
-    """`fpga`: conf/fpga/design.yaml, and each export that is asked for."""
+    """`fpga`: conf/fpga/design.yaml, and each requested export."""
 
     inputs: Mapping[str, Positive]
     types: bool

@@ -1,6 +1,6 @@
-"""Small encoders for a trigger, distilled from a trained model: students of its score.
+"""Distillation of a trained model's score into small encoders for a trigger, its students.
 
-A student sees background events only, and of its teacher only the score: no label enters.
+A student sees only background events and its teacher's scores of them: no label enters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from anomaly_hep.fpga.chipscore import float_score
 from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
-# How often the student is compared with its teacher on validation events.
+# The interval of validations is the number of steps divided by this.
 _VALIDATIONS = 100
 
 
@@ -34,7 +34,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a student is trained: steps, peak of the one-cycle rate, batch size, seed."""
+    """A student's training: steps, peak of the one-cycle learning rate, batch size, seed."""
 
     steps: int
     learning_rate: float
@@ -60,7 +60,7 @@ def distil(
     validation: Examples,
     schedule: Schedule,
 ) -> tuple[TriggerEncoder, float]:
-    """Train a student; return it as it was at its lowest validation loss, and this loss."""
+    """Train a student; return it at its lowest validation loss, and this loss."""
     optimizer = torch.optim.AdamW(student.parameters(), schedule.learning_rate, weight_decay=1e-3)
     one_cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, schedule.learning_rate, total_steps=schedule.steps
@@ -83,10 +83,10 @@ def distil(
         # Brevitas sets its scales from the first batches, so early losses are not final
         if step % every == 0 and step > schedule.steps // 2:
             values = scores(student, score, validation.inputs)
-            found = distillation_loss(values, validation.targets, scale).item()
-            _refuse_non_finite(found, "validation", step)
-            if found < lowest:
-                lowest, best = found, copy.deepcopy(student.state_dict())
+            validation_loss = distillation_loss(values, validation.targets, scale).item()
+            _refuse_non_finite(validation_loss, "validation", step)
+            if validation_loss < lowest:
+                lowest, best = validation_loss, copy.deepcopy(student.state_dict())
     student.load_state_dict(best)
     return student.eval(), lowest
 
@@ -100,10 +100,10 @@ def _refuse_non_finite(loss: float, where: str, step: int) -> None:
 
 
 def _batches(count: int, schedule: Schedule) -> Iterator[Int64[Tensor, " row"]]:
-    """Yield rows of batches without end: every event comes once before any comes again."""
-    shuffle, size = torch.Generator().manual_seed(schedule.seed), schedule.batch_size
+    """Yield batches of rows without end; each pass shuffles the events and repeats none."""
+    rng, size = torch.Generator().manual_seed(schedule.seed), schedule.batch_size
     while True:
-        order = torch.randperm(count, generator=shuffle)
+        order = torch.randperm(count, generator=rng)
         yield from order[: max(count // size, 1) * size].split(size)
 
 
@@ -135,9 +135,9 @@ def quantized_copy(
 
 
 def float_copy(encoder: TriggerEncoder, shape: Mapping[str, Any]) -> TriggerEncoder:
-    """Return a float encoder with the weights of any other one and the outputs that `shape` asks.
+    """Return a float encoder with another encoder's weights and the first outputs of its head.
 
-    These are the first: the means stand before the log-variances.
+    `shape` gives their number: the means come before the log-variances.
     """
     result = TriggerEncoder(**shape, precision=None)
     weights, count = _weights(encoder), shape["outputs"]

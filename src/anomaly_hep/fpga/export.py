@@ -1,7 +1,7 @@
-"""What an export is given and what it gives, and how it comes to stand under its name.
+"""The input and the results of an export, and how it is created atomically.
 
-An export is built in a hidden directory and renamed when it is whole, results included: a kill
-leaves nothing under the final name, and the same command goes on.
+An export is built in a hidden directory and renamed when complete, results included: a kill leaves
+nothing under the final name, and the same command resumes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Arrays = dict[str, Int64[np.ndarray, "event ..."]]
 
 @dataclass
 class ExportResults:
-    """What an export gave: integers by implementation and output, resources, and remarks."""
+    """The results of an export: integers by implementation and output, resources, and remarks."""
 
     integers: dict[str, Arrays] = field(default_factory=dict)
     resources: list[Resources] = field(default_factory=list)
@@ -46,7 +46,7 @@ class ExportResults:
 
     @staticmethod
     def load(directory: Path) -> ExportResults:
-        """Return the results of an export that is whole."""
+        """Return the results of a complete export."""
         integers: dict[str, Arrays] = {}
         with np.load(directory / "results.npz", allow_pickle=False) as arrays:
             for key, values in arrays.items():
@@ -59,7 +59,7 @@ class ExportResults:
 
 @dataclass(frozen=True, eq=False)
 class ExportJob:
-    """What an export is given: the design, integer inputs and what must come out for them."""
+    """The input of an export: the design, integer inputs and the outputs expected for them."""
 
     design: Design
     inputs: Int64[np.ndarray, "event constituent port"]
@@ -81,7 +81,7 @@ def export(
     run_directory: Path,
     timed: Timed,
 ) -> ExportResults:
-    """Return the results of one export, made now or by a run before."""
+    """Return the results of one export, made now or by an earlier start."""
     final = run_directory / name
     if not final.exists():
         building = final.with_name(f".{name}.part")

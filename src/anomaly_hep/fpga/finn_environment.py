@@ -1,4 +1,4 @@
-"""The environment of FINN, which needs other versions of onnx and protobuf than this package.
+"""FINN's virtual environment: it needs other versions of onnx and protobuf than this package.
 
 `python -m anomaly_hep.fpga.finn_environment [path]` makes it.
 """
@@ -15,13 +15,13 @@ from anomaly_hep.errors import AnomalyHepError, ConfigError, MissingToolError
 from anomaly_hep.fpga import programs
 
 DEFAULT = Path(".venv-finn")
-# what finn_worker.py imports, in the versions that work together
+# the packages that finn_worker.py imports, in versions that work together
 REQUIREMENTS = Path(__file__).with_name("finn_requirements.txt")
 _UNFINISHED = "unfinished\n"
 
 
 def ready(path: Path) -> bool:
-    """Return whether the environment is there, is whole and has these versions."""
+    """Return whether the environment exists, is complete and has these versions."""
     stamp = _stamp(path)
     return stamp.is_file() and stamp.read_text(encoding="utf-8") == _state()
 

@@ -1,4 +1,4 @@
-"""FINN's estimate of an encoder's hardware: a dataflow of layers, folded to a rate of events."""
+"""FINN's estimate of an encoder's hardware: a dataflow of layers, folded to an event rate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EVENTS = 300
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the hardware: events per second, the clock's period in ns, the FPGA."""
+    """What the hardware must reach: events per second, the clock's period in ns, the FPGA."""
 
     rate: float
     clock_ns: float
@@ -36,9 +36,9 @@ class Request:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"xc\w+-\w+-\w+(-\w+)*", self.part):
-            # FINN would take any word, and estimate with the DSPs of another family
+            # FINN would accept any word, and estimate with the DSPs of another family
             raise ConfigError(
-                f"{self.part} is not a part of AMD's, as Vivado names them. Cure: a name such as "
+                f"{self.part} is not an AMD part, as Vivado names them. Cure: a name such as "
                 "xcvu13p-flga2577-2-e"
             )
         if self.cycles < 1:
@@ -50,7 +50,7 @@ class Request:
 
     @property
     def cycles(self) -> int:
-        """Clock cycles that there are for one event."""
+        """Clock cycles available per event."""
         return int(1e9 / self.clock_ns / self.rate)
 
 
@@ -58,12 +58,12 @@ class Request:
 class Estimate:
     """FINN's analytic estimate. Nothing was synthesised, and no timing is shown to close.
 
-    `rate` is in events per second, one in every `interval_cycles`. `critical_path_cycles` is a sum
-    over the layers, as if each waited for the whole event, and `latency_ns` that sum in time.
-    `resources` are sums over the layers. LUTs are rough: FINN gives none for the layers in
-    `without_luts`, of thresholds it counts the memory alone, and a row of thresholds that all
-    channels share it counts once for each channel. `checkpoints` say for how many events FINN's
-    graph gave the encoder's integers, after each step.
+    `rate` is in events per second, with the initiation interval `interval_cycles`.
+    `critical_path_cycles` is a sum over the layers, as if each waited for the whole event, and
+    `latency_ns` the same in time. `resources` are sums over the layers. LUTs are rough: FINN gives
+    none for the layers in `without_luts`, counts only the memory of thresholds, and counts a row of
+    thresholds that all channels share once per channel. `checkpoints` hold the number of events for
+    which FINN's graph gave the encoder's integers, after each step.
     """
 
     request: Request
@@ -81,12 +81,12 @@ class Estimate:
 
     @property
     def reached(self) -> bool:
-        """Whether the estimated rate is the one asked for."""
+        """Whether the estimated rate is at least the requested one."""
         return self.rate >= self.request.rate
 
     @property
     def copies(self) -> int:
-        """How many copies of the whole design reach the rate, if they take events in turn."""
+        """Number of copies of the whole design that reach the rate, taking events in turn."""
         return math.ceil(self.request.rate / self.rate)
 
     @property
@@ -95,7 +95,7 @@ class Estimate:
         return tuple(layer["name"] for layer in self.layers if not layer["LUT"])
 
     def as_resources(self) -> Resources:
-        """Return the estimate as a row of the table of resources."""
+        """Return the estimate as a row of the resource table."""
         return Resources(
             tool=f"FINN estimate ({self.version})",
             lut=self.resources["LUT"],
@@ -107,9 +107,9 @@ class Estimate:
         )
 
     def remarks(self) -> list[str]:
-        """Return what the row of the table cannot say."""
+        """Return remarks on what the row of the table does not show."""
         equal = ", ".join(f"{n} events after {stage}" for stage, n in self.checkpoints.items())
-        found = [
+        remarks = [
             f"FINN's graph is exactly equal inside FINN too: {equal}.",
             (
                 "FINN's estimate is analytic: it has no flip-flops, and no LUTs for "
@@ -117,15 +117,15 @@ class Estimate:
             ),
         ]
         if not self.reached:
-            found.append(
+            remarks.append(
                 f"FINN does not reach {self.request.rate / 1e6:g} million events per second: "
                 f"{self.rate / 1e6:.3g} million, limited by {self.slowest_layer}; "
                 f"{self.copies} copies of the design in turn would."
             )
-        return found
+        return remarks
 
     def summary(self) -> dict[str, Any]:
-        """Return everything in the form of JSON."""
+        """Return the whole estimate as JSON-compatible values."""
         request = {f"asked_{name}": value for name, value in vars(self.request).items()}
         missing = "not built: no vivado or vitis_hls on PATH, or no XILINX_VIVADO"
         return {
@@ -149,8 +149,8 @@ def estimate(
 ) -> Estimate:
     """Return FINN's estimate, and write it with the graph to `folder`.
 
-    FINN computes hundreds of the events at each checkpoint. Raises ExportError unless every
-    integer is the encoder's, MissingToolError without FINN.
+    FINN executes up to 300 of the events at each checkpoint. Raises ExportError if any integer
+    differs from the encoder's, MissingToolError without FINN.
     """
     python = finn_environment.python(environment)
     with atomic_path(folder / "encoder.onnx") as path:
@@ -174,16 +174,16 @@ def estimate(
             cure="mend what it names; integers that differ are a defect of this version of FINN, "
             "or of finn_graph",
         )  # fmt: skip
-        found = parse(result, request)
-    write_text(folder / "estimate.json", json.dumps(found.summary(), indent=2) + "\n")
-    return found
+        estimated = parse(result, request)
+    write_text(folder / "estimate.json", json.dumps(estimated.summary(), indent=2) + "\n")
+    return estimated
 
 
 def parse(path: Path, request: Request) -> Estimate:
-    """Return the estimate that a worker wrote; raises ExportError for anything else."""
+    """Return the estimate that a worker wrote; raises ExportError for any other content."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Estimate(request=request, layers=tuple(found.pop("layers")), **found)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Estimate(request=request, layers=tuple(content.pop("layers")), **content)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ExportError(
             f"FINN's worker left no result in {path} that can be read: {error}. Cure: make its "

@@ -1,6 +1,6 @@
 """The encoder in FINN's dialect of ONNX: integer matrices, and thresholds for every rounding.
 
-A rounding down that saturates is a count of thresholds: the output reaches k where the sum of
+Rounding down with saturation is a count of thresholds: the output reaches k where the sum of
 products reaches a known integer. FINN converts Quant nodes to thresholds only where they round to
 nearest, so the thresholds are written here, and are exact by construction.
 """
@@ -38,8 +38,8 @@ _OPERATORS, _FORMAT = {"": 17, _DOMAIN: 1}, 9
 def side(encoder: IntegerEncoder) -> int:
     """Return the side of the square on which the constituents lie.
 
-    FINN's only sum over a frame (AccPool_Batch of finn-hlslib) takes square frames. Places beyond
-    the constituents are zero, and phi(0) = 0, so they add nothing.
+    FINN's only sum over a frame (AccPool_Batch of finn-hlslib) takes square frames. Positions
+    beyond the constituents are zero, and phi(0) = 0, so they add nothing.
     """
     return math.isqrt(encoder.constituents - 1) + 1
 
@@ -47,7 +47,7 @@ def side(encoder: IntegerEncoder) -> int:
 def framed(
     encoder: IntegerEncoder, inputs: Int64[np.ndarray, "event constituent port"]
 ) -> Float32[np.ndarray, "event row column port"]:
-    """Return the integers of events on squares, as the float32 that QONNX computes in."""
+    """Return integer events on square frames, in the float32 that QONNX computes in."""
     edge = side(encoder)
     frame = np.zeros((len(inputs), edge * edge, inputs.shape[2]), np.float32)
     frame[:, : inputs.shape[1]] = inputs
@@ -85,7 +85,7 @@ def thresholds(layer: Layer) -> Int64[np.ndarray, "output threshold"]:
     bias = layer.bias if layer.bias.any() else layer.bias[:1]
     steps = _first_to_reach(layer.output, layer.accumulator.fraction)
     low, high = layer.bounds(weight)
-    # beyond the bounds a threshold is always or never reached; cut there, float32 holds it exactly
+    # beyond the bounds a threshold is always or never reached; clipped, it is exact in float32
     return np.clip(-((bias[:, None] - steps) // divisor), low.min(), high.max() + 1)
 
 
@@ -101,22 +101,22 @@ def execute(
     """Return the integers that the graph computes for integers at the ports."""
     model = finn_graph(encoder, _CHUNK)
     frames = framed(encoder, inputs)
-    spare = -len(frames) % _CHUNK
-    frames = np.concatenate([frames, np.zeros_like(frames, shape=(spare, *frames.shape[1:]))])
+    padding = -len(frames) % _CHUNK
+    frames = np.concatenate([frames, np.zeros_like(frames, shape=(padding, *frames.shape[1:]))])
     # not qonnx's execute_onnx: its onnxruntime refuses the nodes that a newer onnx writes
     run = ReferenceEvaluator(model, new_ops=[MultiThreshold]).run
-    found = [run(None, {INPUT: part})[0] for part in np.split(frames, len(frames) // _CHUNK)]
-    outputs = np.concatenate(found).reshape(len(frames), -1)[: len(inputs)]
+    computed = [run(None, {INPUT: part})[0] for part in np.split(frames, len(frames) // _CHUNK)]
+    outputs = np.concatenate(computed).reshape(len(frames), -1)[: len(inputs)]
     return exact_integers(outputs, 0, "FINN's graph")
 
 
 def _first_to_reach(output: FixedPoint, fraction: int) -> Int64[np.ndarray, " threshold"]:
     """Return the smallest integers at which every output but the lowest is reached.
 
-    They have `fraction` bits behind the point.
+    They have `fraction` fractional bits.
     """
     outputs = np.arange(output.lowest + 1, output.highest + 1)
-    # the ceiling: rounding down reaches an output only when all of it is there
+    # rounded up: rounding down reaches an output only at its full value
     return -shifted(-outputs, fraction - output.fraction)
 
 
@@ -161,7 +161,7 @@ class _Graph(GraphBuilder):
         return self.node("ReduceSum", [source, axes], "sum", [events, 1, 1, channels], keepdims=1)
 
     def thresholds(self, source: str, steps: Integers, number: FixedPoint, output: str) -> str:
-        """Append the count of the thresholds that the sums reach, which makes numbers of a type."""
+        """Append the count of the thresholds that the sums reach, as numbers of a type."""
         narrow = narrowest(int(min(steps.min(), 0)), int(steps.max()))
         constant = self._integers(f"{output}.thresholds", steps, narrow)
         self.types[output] = number

@@ -97,14 +97,14 @@ def converted(model: ModelWrapper) -> ModelWrapper:
         GiveReadableTensorNames(), InferDataTypes(),
     ):  # fmt: skip
         model = model.transform(step)
-    left = [node.name for node in model.graph.node if node.domain != HARDWARE]
-    if left:
-        raise SystemExit(f"FINN has no hardware layer for {', '.join(left)}")
+    unconverted = [node.name for node in model.graph.node if node.domain != HARDWARE]
+    if unconverted:
+        raise SystemExit(f"FINN has no hardware layer for {', '.join(unconverted)}")
     return minimized(model)
 
 
 def folded(model: ModelWrapper, cycles: int, part: str) -> ModelWrapper:
-    """Return the model in layers for a device, parallel enough for one event in so many cycles."""
+    """Return the model in layers for a device, parallel enough for one event in `cycles`."""
     for step in (SpecializeLayers(part), GiveUniqueNodeNames()):
         model = model.transform(step)
     # the widest stream of weights that FINN can build: its default of 36 bits stops at 6 weights
@@ -137,7 +137,7 @@ def equal_events(model: ModelWrapper, name: str, events: Mapping[str, Any]) -> i
 
 
 def estimates(model: ModelWrapper, clock_ns: float, part: str) -> dict[str, Any]:
-    """Return FINN's analytic estimates: cycles, resources, and those of every layer."""
+    """Return FINN's analytic estimates: cycles and resources, in total and for every layer."""
     model = model.transform(AnnotateCycles())
     performance = model.analysis(dataflow_performance)
     resources = model.analysis(partial(res_estimation, fpgapart=part))
@@ -190,9 +190,9 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     for name, form in (("cycles", int), ("clock-ns", float), ("part", str), ("build", Path)):
         parser.add_argument(f"--{name}", type=form, required=True)
-    asked = parser.parse_args()
-    events = np.load(asked.events)
-    model = ModelWrapper(str(asked.graph))
+    arguments = parser.parse_args()
+    events = np.load(arguments.events)
+    model = ModelWrapper(str(arguments.graph))
     equal, seconds = {"graph": equal_events(model, "graph", events)}, {}
 
     started = time.perf_counter()
@@ -201,19 +201,19 @@ def main() -> None:
     equal["hardware_layers"] = equal_events(model, "hardware_layers", events)
 
     started = time.perf_counter()
-    model = folded(model, asked.cycles, asked.part)
+    model = folded(model, arguments.cycles, arguments.part)
     seconds["folded"] = time.perf_counter() - started
     equal["folded"] = equal_events(executable(model), "folded", events)
 
-    result = estimates(model, asked.clock_ns, asked.part)
+    result = estimates(model, arguments.clock_ns, arguments.part)
     result |= {"version": version("finn-plus"), "checkpoints": equal, "seconds": seconds}
     result["stitched_ip"] = None
     tools = [shutil.which(name) for name in ("vivado", "vitis_hls")]
     if "XILINX_VIVADO" in os.environ and all(tools):
-        asked.build.mkdir(parents=True, exist_ok=True)
-        os.environ["FINN_BUILD_DIR"] = str(asked.build.absolute())
-        result["stitched_ip"] = stitched_ip(model, asked.clock_ns, asked.part)
-    asked.result.write_text(json.dumps(result, indent=2), encoding="utf-8")
+        arguments.build.mkdir(parents=True, exist_ok=True)
+        os.environ["FINN_BUILD_DIR"] = str(arguments.build.absolute())
+        result["stitched_ip"] = stitched_ip(model, arguments.clock_ns, arguments.part)
+    arguments.result.write_text(json.dumps(result, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

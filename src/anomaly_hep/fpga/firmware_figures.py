@@ -19,7 +19,7 @@ from anomaly_hep.fpga.verify import Stage
 
 def efficiencies(summary: FirmwareSummary) -> Figure:
     """Return the signal efficiencies of the float models and of the chip, with intervals."""
-    # all others have to be equal to the last of these
+    # all other stages must equal the last of these
     shown = [stage for stage in summary.stages if stage.equal is None]
     paper = load_paper(summary.model.paper)
     labels = paper.ordered(shown[0].efficiency)
@@ -46,7 +46,7 @@ def efficiencies(summary: FirmwareSummary) -> Figure:
 def agreement(
     chip: Stage, reference: Stage, labels: Shaped[np.ndarray, " event"], summary: FirmwareSummary
 ) -> Figure:
-    """Return the chip's score against the float encoder's, of background and of signals."""
+    """Return the chip's score against the float encoder's, for background and for signals."""
     background = labels == summary.background
     with house_style():
         figure = Figure(figsize=(9, 4.2), layout="constrained")
@@ -76,20 +76,20 @@ def agreement(
 
 
 def trade_off(points: pd.DataFrame) -> Figure:
-    """Return mean signal efficiency against LUTs, one point a design, the Pareto front drawn.
+    """Return mean signal efficiency against LUTs, one point per design, with the Pareto front.
 
     `points` has the columns constituents, weight_bits, lut, efficiency, low, high.
     """
     with house_style():
         figure = Figure(figsize=(7, 4.8), layout="constrained")
         axes = figure.subplots()
-        for (size, some), colour in zip(
+        for (size, designs), colour in zip(
             points.groupby("constituents"), all_colours(), strict=False
         ):
-            intervals = some[["efficiency", "low", "high"]].to_numpy()
-            _draw(axes, some["lut"], intervals, color=colour, label=f"{size} constituents")
+            intervals = designs[["efficiency", "low", "high"]].to_numpy()
+            _draw(axes, designs["lut"], intervals, color=colour, label=f"{size} constituents")
             for lut, value, bits in zip(
-                some["lut"], intervals[:, 0], some["weight_bits"], strict=True
+                designs["lut"], intervals[:, 0], designs["weight_bits"], strict=True
             ):
                 axes.annotate(
                     f"{bits} bit",

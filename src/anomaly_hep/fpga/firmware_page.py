@@ -1,4 +1,4 @@
-"""report.html of a firmware run: a page that loads nothing."""
+"""report.html of a firmware run: one page that loads nothing else."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class FixedPoint:
 
     @property
     def lsb(self) -> float:
-        """Value of the last bit."""
+        """Value of the last bit (LSB)."""
         return float(2.0**-self.fraction)
 
     def quantize(self, values: Shaped[np.ndarray, ...]) -> Integers:
@@ -42,7 +42,7 @@ class FixedPoint:
         return result
 
     def requantize(self, integers: Integers, fraction: int) -> Integers:
-        """Return integers that have `fraction` bits behind the point as numbers of this type."""
+        """Return integers with `fraction` fractional bits as numbers of this type."""
         result: Integers = np.clip(
             shifted(integers, self.fraction - fraction), self.lowest, self.highest
         )
@@ -70,7 +70,7 @@ def narrowest(low: int, high: int) -> FixedPoint:
 
 
 def exact_integers(values: Shaped[np.ndarray, ...], fraction: int, where: str) -> Integers:
-    """Return real values as integers with `fraction` bits behind the point, without rounding.
+    """Return real values as integers with `fraction` fractional bits, without rounding.
 
     Raises ExportError where a value lies between two integers.
     """

@@ -1,4 +1,4 @@
-"""The flows to firmware: each writes projects, runs them on every event, and says their cost."""
+"""The firmware flows: each writes projects, runs them on events, and reports their cost."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def rtl_flow(job: ExportJob) -> ExportResults:
         for s in circuit.outputs
     }
 
-    def restored(found: Arrays) -> Arrays:
-        return {name: values << dropped[name] for name, values in found.items()}
+    def restored(integers: Arrays) -> Arrays:
+        return {name: values << dropped[name] for name, values in integers.items()}
 
     with timed("RTL: interpreter"):
-        found = rtl.interpret(circuit, encoder, job.inputs)
-    results.integers["generated RTL: da4ml's interpreter"] = restored(found)
-    some, bench = slice(own.simulated_events), directory / "bench"
-    expected: Arrays = {name: job.expected[name][some] >> dropped[name] for name in outputs}
-    testbench.write(circuit, encoder, bench, job.inputs[some], expected, job.settings.clock_ns)
+        integers = rtl.interpret(circuit, encoder, job.inputs)
+    results.integers["generated RTL: da4ml's interpreter"] = restored(integers)
+    simulated, bench = slice(own.simulated_events), directory / "bench"
+    expected: Arrays = {name: job.expected[name][simulated] >> dropped[name] for name in outputs}
+    testbench.write(circuit, encoder, bench, job.inputs[simulated], expected, job.settings.clock_ns)
     testbench.write_script(directory / "verilog", bench)
     if testbench.has_verilator():
         with timed("RTL: Verilator"):
-            found = testbench.simulate(circuit, directory / "verilog", bench)
-        results.integers["generated RTL: Verilator"] = restored(found)
+            integers = testbench.simulate(circuit, directory / "verilog", bench)
+        results.integers["generated RTL: Verilator"] = restored(integers)
     else:
         results.remarks.append(
             "Verilator is not installed, so the RTL itself was not simulated. "
@@ -78,13 +78,13 @@ def hls4ml_flow(job: ExportJob) -> ExportResults:
     # the exponential's table has no operator in QONNX: there the latent vector is the output
     score = job.design.score.type if job.design.score.name == "squared" else None
     output = "latent" if score is None else "score"
-    for name, end in {"latent": None, output: score}.items():
+    for name, score_type in {"latent": None, output: score}.items():
         with timed(f"QONNX: execution, {name}"):
-            graph = qonnx_graph.qonnx_graph(encoder, end)
+            graph = qonnx_graph.qonnx_graph(encoder, score_type)
             qonnx_graph.write(graph, job.directory / "qonnx" / f"{name}.onnx")
-            found = qonnx_graph.execute(graph, job.inputs)
+            integers = qonnx_graph.execute(graph, job.inputs)
         arrays = results.integers.setdefault("QONNX graph: qonnx execution", {})
-        arrays[name] = found[:, 0] if end else found
+        arrays[name] = integers[:, 0] if score_type else integers
     for number, backend in enumerate(own.backends):
         with timed(f"hls4ml: {backend} project"):
             project = hls4ml_project.write(
@@ -98,9 +98,9 @@ def hls4ml_flow(job: ExportJob) -> ExportResults:
             )
         if number == 0:
             with timed(f"hls4ml: {backend} C simulation"):
-                found = hls4ml_project.simulate(project, job.inputs)
+                integers = hls4ml_project.simulate(project, job.inputs)
             name = f"hls4ml C simulation: {backend}, g++"
-            results.integers[name] = {output: found[:, 0] if score else found}
+            results.integers[name] = {output: integers[:, 0] if score else integers}
             for library in project.directory.rglob("*.so"):
                 library.unlink()
         if backend == "Vitis" and vitis.program():
@@ -133,11 +133,11 @@ def finn_flow(job: ExportJob) -> ExportResults:
         return results
     request = finn_estimate.Request(own.events_per_second, job.settings.clock_ns, job.settings.part)
     with job.timed("FINN: fold and estimate"):
-        found = finn_estimate.estimate(
+        estimate = finn_estimate.estimate(
             job.design.integers, job.inputs, request, environment=environment, folder=job.directory
         )
-    results.resources.append(found.as_resources())
-    results.remarks += found.remarks()
+    results.resources.append(estimate.as_resources())
+    results.remarks += estimate.remarks()
     return results
 
 

@@ -1,4 +1,4 @@
-"""The integers of a quantised encoder: of its weights, biases and scales, read out of Brevitas."""
+"""Read the integers of a quantised encoder's weights, biases and scales out of Brevitas."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def integer_encoder(encoder: TriggerEncoder, ports: Sequence[Port]) -> IntegerEn
     """
     if encoder.precision is None:
         raise ExportError(
-            "the encoder computes in floating point, which no integers repeat. Cure: train it "
+            "the encoder computes in floating point, which integers cannot repeat. Cure: train it "
             "with model.quantization, or let the command fpga quantise it"
         )
     encoder.eval()
@@ -56,16 +56,16 @@ def _layer(linear: Any, name: str, inputs: FixedPoint, output: FixedPoint) -> La
     bias = np.zeros(len(weight), np.int64)
     if linear.bias is not None:
         quantized = linear.quant_bias()
-        bias, own = _integers(quantized.value, quantized.scale, f"the bias of {name}")
+        bias, bias_fraction = _integers(quantized.value, quantized.scale, f"the bias of {name}")
         # where the bias is finer than a product, the integers of all weights get more bits
-        finer = max(own - inputs.fraction - fraction, 0)
-        weight, fraction = shifted(weight, finer), fraction + finer
-        bias = shifted(bias, inputs.fraction + fraction - own)
+        extra_bits = max(bias_fraction - inputs.fraction - fraction, 0)
+        weight, fraction = shifted(weight, extra_bits), fraction + extra_bits
+        bias = shifted(bias, inputs.fraction + fraction - bias_fraction)
     return Layer(name, weight, fraction, bias, inputs, output)
 
 
 def _type(proxy: Any, where: str) -> FixedPoint:
-    """Return the type of an activation's numbers; raises ExportError where no shift rounds so."""
+    """Return an activation's type; raises ExportError if shifts cannot repeat its rounding."""
     quantizer = proxy.act_quant
     if float(quantizer.zero_point()) != 0.0:
         raise ExportError(
@@ -77,6 +77,6 @@ def _type(proxy: Any, where: str) -> FixedPoint:
 
 
 def _integers(value: Tensor, scale: Tensor, where: str) -> tuple[Int64[np.ndarray, ...], int]:
-    """Return values as integers, and how many of their bits stand behind the point."""
+    """Return values as integers, and their number of fractional bits."""
     fraction = power_of_two(float(scale), where)
     return exact_integers(value.double().numpy(), fraction, where), fraction

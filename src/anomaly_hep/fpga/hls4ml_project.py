@@ -33,7 +33,7 @@ NOT_FOR_ENCODERS = {"symbolicexpression", "vivadoaccelerator"}
 
 @dataclass(frozen=True)
 class Project:
-    """A project on disk, and the types of what enters and leaves its top function."""
+    """A project on disk, and the input and output types of its top function."""
 
     directory: Path
     backend: str
@@ -52,7 +52,7 @@ def write(
     clock_ns: float = 5.0,
     examples: tuple[Integers, Integers] | None = None,
 ) -> Project:
-    """Write a project of an encoder: all in parallel, to take a new event in every clock cycle.
+    """Write an encoder's project: fully parallel, initiation interval of one clock cycle.
 
     `score` is what `qonnx_graph` takes, `part` the vendor's name of the device (None: hls4ml's
     default), `examples` integers at the ports and the right answers, for the vendor's simulations.
@@ -102,7 +102,7 @@ def _convert(
     part: str | None,
     clock_ns: float,
 ) -> None:
-    """Let hls4ml write its files; raises ExportError in place of any error of hls4ml."""
+    """Let hls4ml write its files; raises ExportError for any error of hls4ml."""
     with _quiet(directory / LOG):
         from hls4ml.converters import convert_from_onnx_model
         from hls4ml.utils import config_from_onnx_model
@@ -131,10 +131,10 @@ def _convert(
 
 
 def _precisions(encoder: IntegerEncoder, score: FixedPoint | None) -> dict[str, dict[str, str]]:
-    """Return by node the types that hls4ml would guess otherwise.
+    """Return by node the types that hls4ml would otherwise guess.
 
-    These are the type of the inputs, those of accumulators, which it makes wider than any weights
-    need, and those of biases that are not there, for which it takes its default.
+    These are the types of the inputs, of accumulators, which hls4ml makes wider than any weights
+    need, and of absent biases, for which it takes its default.
     """
     no_bias = {"bias": "ufixed<1,1>"}
     result = {
@@ -192,7 +192,7 @@ def _compiled(project: Project) -> Path:
 
 @contextlib.contextmanager
 def _quiet(log: Path) -> Iterator[None]:
-    """Send what Python code prints to a file."""
+    """Redirect what Python code prints to a file."""
     with (
         log.open("a", encoding="utf-8") as out,
         contextlib.redirect_stdout(out),

@@ -1,7 +1,7 @@
-"""The integer encoder: what the hardware computes, in numpy, and the widths that it needs.
+"""The integer encoder: the hardware's arithmetic in numpy, and the bit widths that it needs.
 
-Every export is compared with it. It shares no code with Brevitas: it takes the integers of the
-weights and the scales, and does integer arithmetic alone.
+Every export is compared with it. It shares no code with Brevitas: it takes the integers of weights
+and scales, and uses integer arithmetic only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EXACT_BITS = 24
 
 @dataclass(frozen=True)
 class Port:
-    """One input of each constituent: its name, and a power of two that its size stays below.
+    """One input of each constituent: its name, and a power of two that bounds its size.
 
     A flag is 0 or 1 and takes one wire. Physical value = network's value / scale + center.
     """
@@ -86,9 +86,9 @@ class Layer:
 class IntegerEncoder:
     """phi on each constituent, the sum over constituents, rho and the head, on integers.
 
-    `ports` are the inputs of one constituent. Divided by their ranges all of them are numbers of
-    type `input`, so a port's integer is used as it arrives; that of a flag stands for one half.
-    `pool` is the type in which the sum is kept.
+    `ports` are the inputs of one constituent. Divided by their ranges, all are numbers of type
+    `input`, so a port's integer is used as it arrives; that of a flag stands for one half. `pool`
+    is the type in which the sum is kept.
     """
 
     constituents: int
@@ -130,7 +130,7 @@ class IntegerEncoder:
         return values
 
     def with_outputs(self, count: int) -> IntegerEncoder:
-        """Return the encoder with its first `count` outputs, as the means stand before the rest."""
+        """Return the encoder with its first `count` outputs; the means are the first ones."""
         head = replace(self.head, weight=self.head.weight[:count], bias=self.head.bias[:count])
         return replace(self, head=head)
 

@@ -14,7 +14,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 @dataclass
 class GraphBuilder:
-    """A graph of float32 tensors that grows: its first shape is that of the input."""
+    """A growing graph of float32 tensors; the first of its shapes is that of the input."""
 
     shapes: dict[str, list[int]]
     nodes: list[onnx.NodeProto] = field(default_factory=list)
@@ -25,8 +25,8 @@ class GraphBuilder:
 
         Integers are shapes and axes: QONNX keeps the integers of a network in float32 too.
         """
-        kept = value.astype(np.float32) if value.dtype == np.float64 else value
-        self.constants.append(numpy_helper.from_array(kept, name))
+        stored = value.astype(np.float32) if value.dtype == np.float64 else value
+        self.constants.append(numpy_helper.from_array(stored, name))
         return name
 
     def node(

@@ -1,4 +1,4 @@
-"""Programs that are not Python's: run, and quoted where they fail."""
+"""Run external programs, and quote their output when they fail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run(
     log: Path | None = None,
     **options: Any,
 ) -> None:
-    """Run a program in a directory; what it prints goes to the log, where one is given.
+    """Run a program in a directory; its output goes to `log`, if given.
 
     Raises ExportError with the program's last lines where it fails.
     """
@@ -42,6 +42,6 @@ def run(
 
 
 def last_lines(text: str) -> str:
-    """Return the last lines that say something of what a program printed, in one line."""
+    """Return the last meaningful lines of a program's output, in one line."""
     lines = [line.strip() for line in text.splitlines()]
     return " | ".join([line for line in lines if line.strip("^~")][-_LINES:])

@@ -1,8 +1,8 @@
 """The integer encoder as a QONNX graph, the form in which tools exchange quantised networks.
 
-It is channels-last, as hls4ml wants it. phi is a convolution of width 1 and the sum over
-constituents a product with ones and zeros: hls4ml converts a product with a matrix on events of
-several rows to wrong numbers without a word, and the sum itself not at all.
+It is channels-last, as hls4ml requires. phi is a convolution of width 1 and the sum over
+constituents a product with ones and zeros: hls4ml silently converts a product with a matrix on
+events of several rows to wrong numbers, and does not convert the sum itself.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ GENERAL = "qonnx.custom_op.general"
 CHANNELS_LAST = "qonnx.custom_op.channels_last"
 INPUT, TOTAL, SCORE, SCORE_SUM = "inputs", "total", "score", "score_sum"
 # The version of the operators, and the oldest one of the file format that has them. A newer format
-# says nothing more and keeps readers out: onnx 1.23 writes one that onnxruntime 1.31 refuses.
+# adds nothing and excludes readers: onnx 1.23 writes one that onnxruntime 1.31 refuses.
 OPERATORS, FORMAT = {"": 13, GENERAL: 1, CHANNELS_LAST: 1}, 7
 BATCH = 4096
-# what onnxruntime reports: its default, and errors alone
+# log levels of onnxruntime: its default, and errors alone
 _WARNINGS, _ERRORS = 2, 3
 
 
@@ -47,7 +47,7 @@ class _Graph(GraphBuilder):
     def quant(
         self, source: str, number: FixedPoint, output: str, shape: Sequence[int] | None = None
     ) -> str:
-        """Append the rounding down and the saturation to a type; a constant has its own shape."""
+        """Append rounding down with saturation to a type; a constant needs its shape."""
         parameters = {"scale": number.lsb, "zero": 0.0, "bits": float(number.bits)}
         names = [self.constant(f"{output}_{n}", np.array(v)) for n, v in parameters.items()]
         return self.node(
@@ -168,15 +168,15 @@ def execute(
     Raises ExportError for an output that is not a whole multiple of its last bit.
     """
     inputs = (integers * _lsb(model, "rounded")).astype(np.float32)
-    found = [_run(model, part) for part in np.split(inputs, range(BATCH, len(inputs), BATCH))]
+    outputs = [_run(model, part) for part in np.split(inputs, range(BATCH, len(inputs), BATCH))]
     fraction = power_of_two(_lsb(model, model.graph.output[0].name), "the QONNX graph's output")
-    return exact_integers(np.concatenate(found), fraction, "the QONNX graph")
+    return exact_integers(np.concatenate(outputs), fraction, "the QONNX graph")
 
 
 def _run(
     model: ModelWrapper, inputs: Float32[np.ndarray, "event constituent port"]
 ) -> Float32[np.ndarray, "event output"]:
-    """Return the outputs of events that pass the graph at once."""
+    """Return the outputs of events that pass the graph in one batch."""
     wide = ModelWrapper(model.model, make_deepcopy=True)
     per_event = {INPUT}
     for node in wide.graph.node:
@@ -185,8 +185,8 @@ def _run(
     for tensor in (*wide.graph.input, *wide.graph.output, *wide.graph.value_info):
         if tensor.name in per_event:
             tensor.type.tensor_type.shape.dim[0].dim_value = len(inputs)
-    # qonnx wraps each node in a model of onnx's newest format, whatever that of the graph, and a
-    # convolution in one of the oldest operators, of which onnxruntime warns
+    # qonnx wraps each node in a model of onnx's newest format, whatever the graph's, and a
+    # convolution in one of the oldest operators, about which onnxruntime warns
     onnxruntime.set_default_logger_severity(_ERRORS)
     try:
         with mock.patch.object(onnx, "IR_VERSION", FORMAT):
@@ -196,5 +196,5 @@ def _run(
 
 
 def _lsb(model: ModelWrapper, quant: str) -> float:
-    """Return the last bit's value behind a rounding of the graph."""
+    """Return the value of the last bit after a rounding of the graph."""
     return float(model.get_initializer(f"{quant}_scale"))

@@ -1,4 +1,4 @@
-"""What firmware costs, as one tool counts or estimates it."""
+"""The cost of firmware, as one tool counts or estimates it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Resources:
     """Cells of the device, and the timing in clock cycles; None where a tool does not say.
 
-    `bram` are blocks of memory, `carry` blocks of carry logic. `pipeline_stages` are the clock
-    cycles from an event's arrival to its result, `initiation_interval` those from one event to the
+    `bram` are blocks of memory, `carry` blocks of carry logic. `pipeline_stages` is the latency
+    from an event's arrival to its result, `initiation_interval` the time from one event to the
     next.
     """
 

@@ -1,4 +1,4 @@
-"""The integer encoder as pipelined Verilog and VHDL by da4ml: no DSPs, one event in each clock."""
+"""The integer encoder as pipelined Verilog and VHDL by da4ml: no DSPs, one event per clock."""
 
 from __future__ import annotations
 
@@ -77,21 +77,21 @@ def trace(
 ) -> Circuit:
     """Return the circuit of encoder, score and threshold.
 
-    `delay` is what may lie between two registers, in da4ml's units.
+    `delay` is the longest delay allowed between two registers, in da4ml's units.
     """
-    arriving = _ports(encoder)
-    values = arriving
+    inputs = _ports(encoder)
+    values = inputs
     for layer in encoder.phi:
         values = _layer(values, layer)
     values = _rounded(np.sum(values, axis=0), encoder.pool)
     for layer in (*encoder.rho, encoder.head):
         values = _layer(values, layer)
     total = _score(values, score)
-    made = {"score": total, "decision": total > threshold * 2.0**-score.fraction}
-    leaving = FixedVariableArray(
-        np.array([made[name] for name in outputs]), arriving.solver_options, hwconf=arriving.hwconf
+    available = {"score": total, "decision": total > threshold * 2.0**-score.fraction}
+    results = FixedVariableArray(
+        np.array([available[name] for name in outputs]), inputs.solver_options, hwconf=inputs.hwconf
     )
-    logic = comb_trace(arriving, leaving)
+    logic = comb_trace(inputs, results)
     signals = _signals(outputs, logic.out_qint)
     if not any(signal.type.bits for signal in signals):
         raise ExportError(
@@ -117,7 +117,7 @@ def _ports(encoder: IntegerEncoder) -> FixedVariableArray:
 
 
 def _kif(number: FixedPoint) -> tuple[int, int, int]:
-    """Return a type as da4ml writes it: bits of the sign, before the point and behind it."""
+    """Return a type as da4ml writes it: sign bit, integer bits and fractional bits."""
     return int(number.signed), number.bits - number.signed - number.fraction, number.fraction
 
 
@@ -148,23 +148,23 @@ def _signals(names: Sequence[str], intervals: Sequence[Any]) -> tuple[Signal, ..
 
     da4ml leaves out bits that never change: fields are narrow, and some have no bit at all.
     """
-    found, low = [], 0
+    signals, low = [], 0
     for name, interval in zip(names, intervals, strict=True):
         sign, before, behind = (int(v) for v in minimal_kif(interval))
         bits = sign + before + behind
-        found.append(Signal(name, low, FixedPoint(bool(sign), bits, behind)))
+        signals.append(Signal(name, low, FixedPoint(bool(sign), bits, behind)))
         low += bits
-    return tuple(found)
+    return tuple(signals)
 
 
 def interpret(
     circuit: Circuit, encoder: IntegerEncoder, inputs: Int64[np.ndarray, "event constituent port"]
 ) -> dict[str, Int64[np.ndarray, " event"]]:
-    """Return each output's integers from da4ml's interpreter of the logic that is written."""
+    """Return each output's integers from da4ml's interpreter of the traced logic."""
     values = encoder.input.real(inputs).reshape(len(inputs), -1)
-    found = np.asarray(circuit.logic.predict(values), np.float64)
+    outputs = np.asarray(circuit.logic.predict(values), np.float64)
     return {
-        signal.name: exact_integers(found[:, column], signal.type.fraction, signal.name)
+        signal.name: exact_integers(outputs[:, column], signal.type.fraction, signal.name)
         for column, signal in enumerate(circuit.outputs)
     }
 
@@ -199,7 +199,7 @@ def write(circuit: Circuit, directory: Path, part: str, clock_ns: float) -> None
 
 
 def _forbid_dsps(directory: Path) -> None:
-    """Ask Vivado to make the squares of logic cells, which is what the estimates count."""
+    """Make Vivado build the squares from logic cells, which is what the estimates count."""
     changes = {
         "multiplier.v": ("module multiplier", '(* use_dsp = "no" *) module multiplier'),
         "multiplier.vhd": (

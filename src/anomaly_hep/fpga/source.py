@@ -25,15 +25,15 @@ from anomaly_hep.fpga.summary import ModelSummary
 from anomaly_hep.fpga.trigger_inputs import FirmwareModel, Jets, input_ports, read_jets
 from anomaly_hep.models.layers.trigger import TriggerEncoder, TriggerPosterior
 
-# measures and announces a step of the command
+# times a step of the command and prints its duration
 Timed = Callable[[str], AbstractContextManager[None]]
-# training and validation hold the background, the tests every class
+# training and validation hold the background, the test split every class
 SPLITS = {"training": "train", "validation": "val", "test": "test"}
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A trained model of jets, how it reads them, and where they are."""
+    """A trained model of jets, its reading of events, and its data."""
 
     checkpoint: Path
     model: FirmwareModel
@@ -69,17 +69,17 @@ class Source:
 
     @property
     def trigger(self) -> TriggerEncoder | None:
-        """The model's own encoder, where it is one for a trigger."""
+        """The model's own encoder if it is one for a trigger, else None."""
         encoder = self.model.encoder
         return encoder.network if isinstance(encoder, TriggerPosterior) else None
 
-    def settings(self, asked: DesignSettings) -> DesignSettings:
-        """Return what is asked for; the model's own encoder for a trigger decides its shape."""
+    def settings(self, requested: DesignSettings) -> DesignSettings:
+        """Return the requested settings; a model's own trigger encoder decides its shape."""
         encoder = self.model.encoder
         if not isinstance(encoder, TriggerPosterior):
-            return asked
+            return requested
         network = encoder.network
-        own: dict[str, Any] = {
+        fixed: dict[str, Any] = {
             "constituents": network.constituents,
             "inputs": {name: float(limit) for name, limit in encoder.ranges.items()},
             "types": self.model.use_pid,
@@ -88,7 +88,7 @@ class Source:
             "rho": tuple(network.rho_widths),
             **(network.precision or {}),
         }
-        return replace(asked, **own)
+        return replace(requested, **fixed)
 
     def ports(self, settings: DesignSettings) -> tuple[Port, ...]:
         """Return the inputs of a constituent on the chip."""
@@ -108,22 +108,22 @@ class Source:
                     jets = jets.shuffled()
             with atomic_path(path) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, **vars(jets))
-        with np.load(path, allow_pickle=False) as kept:
-            return Jets(**kept)
+        with np.load(path, allow_pickle=False) as archive:
+            return Jets(**archive)
 
     def _parts(self, split: str, settings: DesignSettings) -> list[tuple[str, Slice]]:
         """Return labelled parts of files with no more events than the settings allow."""
         if split != "test":
             limit = settings.training_events
             return [(self.background, p) for p in _limited(self.module.parts(split), limit)]
-        found = []
+        parts = []
         for label in self.module.classes:
             whole = [Slice(f, 0, len(f), 0) for f in self.module.files("test", label)]
-            found += [(label, p) for p in _limited(whole, settings.test_events)]
-        return found
+            parts += [(label, p) for p in _limited(whole, settings.test_events)]
+        return parts
 
     def summary(self) -> ModelSummary:
-        """Return what fpga.json says of the model and of the events."""
+        """Return fpga.json's description of the model and of the events."""
         labels = self.module.classes
         files = [f.description for label in labels for f in self.module.files("test", label)]
         origin, generator = origin_of(files, self.module.test_directory)

@@ -1,4 +1,4 @@
-"""fpga.json: the proof, the resources, and what a firmware engineer needs to know of the design."""
+"""fpga.json: the proof, the resources, and what a firmware engineer needs from the design."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class SumSummary:
-    """The type that the sum over constituents needs, and that in which it is kept."""
+    """The type that the sum over constituents needs, and the type in which it is kept."""
 
     exact: str
     kept: str
@@ -75,7 +75,7 @@ class DesignSummary(ChipSettings):
 
 @dataclass(frozen=True)
 class ClippedSummary:
-    """Shares of events with a value beyond the range of any port, and of each port."""
+    """Shares of events with a value beyond the range: of any port, and of each port."""
 
     events: float
     ports: Mapping[str, float]
@@ -83,7 +83,7 @@ class ClippedSummary:
 
 @dataclass(frozen=True)
 class FirmwareSummary:
-    """The content of fpga.json: `exact` says whether nothing differs that had to be equal."""
+    """The content of fpga.json; `exact` says whether all is equal that must be equal."""
 
     stages: tuple[Comparison, ...]
     resources: tuple[Resources, ...]
@@ -99,7 +99,7 @@ class FirmwareSummary:
 
     @property
     def measured_on(self) -> str:
-        """What events the numbers are of: simulated ones are called so."""
+        """The events behind the numbers, with their origin, such as simulated."""
         signals = sum(self.events.values()) - self.events[self.background]
         return (
             f"measured on {self.model.origin} events: {self.events[self.background]:,} "

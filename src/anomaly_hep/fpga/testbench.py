@@ -1,7 +1,7 @@
-"""The test bench that is handed over with the firmware, and its run in Verilator.
+"""The test bench that is delivered with the firmware, and its run in Verilator.
 
-It reads one event per clock from a file and compares the results with those of another file. What
-is run here is what a firmware engineer runs in any simulator.
+It reads one event per clock from a file and compares the results with those of another file. A
+firmware engineer can run the same bench in any simulator.
 """
 
 from __future__ import annotations
@@ -82,19 +82,19 @@ def unpacked(
         words = bytes.fromhex("".join(line.zfill(digits) for line in text.split()))
     except ValueError as error:
         raise ExportError(
-            f"{where} holds bits that are neither 0 nor 1: the design read something that it was "
-            "not given. Cure: report this as a defect of the export"
+            f"{where} holds bits that are neither 0 nor 1: the design read an undefined "
+            "signal. Cure: report this as a defect of the export"
         ) from error
     rows: UInt8[np.ndarray, "event byte"] = np.frombuffer(words, np.uint8).reshape(-1, digits // 2)
     bits = np.unpackbits(rows, axis=1)[:, ::-1].astype(np.int64)
-    found = {}
+    integers = {}
     for signal in signals:
         part = bits[:, signal.low : signal.low + signal.type.bits]
         weights = 1 << np.arange(signal.type.bits)
         if signal.type.signed:
             weights[-1] = -weights[-1]
-        found[signal.name] = part @ weights
-    return found
+        integers[signal.name] = part @ weights
+    return integers
 
 
 def _width(signals: Sequence[Signal]) -> int:
@@ -131,7 +131,7 @@ def simulate(
 
 
 def write_script(project: Path, bench: Path) -> None:
-    """Write simulate.sh into the bench, which does by hand what `simulate` does."""
+    """Write simulate.sh into the bench, which does the same as `simulate`."""
     lines = ["#!/bin/sh", "# Compiles the test bench with Verilator and runs it.", "set -e",
              'cd "$(dirname "$0")"', "ulimit -s unlimited || true"]  # fmt: skip
     lines += map(shlex.join, _commands(project, bench))
@@ -144,7 +144,7 @@ def _commands(project: Path, bench: Path) -> tuple[list[str], list[str]]:
     sources = [path for path in sources if not path.stem.endswith("_wrapper")]
     tables = sorted((project / "src" / "memfiles").iterdir())
     if not tables:
-        # by default this module reads a file that is not there
+        # by default this module reads a file that does not exist
         sources = [path for path in sources if path.stem != "lookup_table"]
     for table in tables:
         shutil.copy(table, bench)

@@ -1,4 +1,4 @@
-"""Many firmware runs in one figure: what a signal efficiency costs in logic."""
+"""Signal efficiency against its cost in logic, for many firmware runs in one figure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def write_trade_off(directory: Path) -> Path | None:
 
     Returns the figure's path, None without such a run.
     """
-    found = sorted(directory.rglob("fpga.json"))
-    rows = [row for path in found if (row := _row(path))]
+    paths = sorted(directory.rglob("fpga.json"))
+    rows = [row for path in paths if (row := _row(path))]
     if not rows:
         return None
     points = pd.DataFrame(rows)
@@ -30,10 +30,10 @@ def write_trade_off(directory: Path) -> Path | None:
 
 
 def _row(path: Path) -> dict[str, Any] | None:
-    """Return what a run gives to the figure; nothing if it has no RTL, or is not exact."""
+    """Return a run's point in the figure; None if it has no RTL, or is not exact."""
     summary = FirmwareSummary.read(path)
     design = summary.design
-    # the quantised model, which all implementations equal, is the last that nothing is compared to
+    # the last stage that is not compared is the quantised model, which all implementations equal
     reference = [stage for stage in summary.stages if stage.equal is None][-1]
     rtl = [row for row in summary.resources if row.tool.startswith("da4ml")]
     if not rtl or not summary.exact or reference.mean_efficiency is None:

@@ -28,7 +28,7 @@ _CHUNK = 4096  # events read at a time
 
 @runtime_checkable
 class FirmwareModel(Protocol):
-    """What a model offers whose encoder can become firmware (its `firmware_refusal` is None)."""
+    """A model whose encoder can become firmware (its `firmware_refusal` is None)."""
 
     title: ClassVar[str]
     encoder: nn.Module
@@ -58,7 +58,7 @@ class Jets:
         return len(self.labels)
 
     def shuffled(self) -> Jets:
-        """Return the jets in random order, always the same: any first part holds all classes."""
+        """Return the jets in a fixed random order, so that any first part holds all classes."""
         order = np.random.default_rng(0).permutation(len(self))
         return Jets(**{f.name: getattr(self, f.name)[order] for f in fields(Jets)})
 
@@ -93,13 +93,13 @@ def read_jets(
     ports: Sequence[Port],
     constituents: int,
 ) -> Jets:
-    """Return the jets of labelled parts of files that the model's selection keeps."""
+    """Return the jets in labelled parts of files that pass the model's selection."""
     assert isinstance(reading, ParticleReading)
     if not parts:
         raise ConfigError(
             "no events were asked for. Cure: fpga.training_events and fpga.test_events above 0"
         )
-    found: list[tuple[np.ndarray, ...]] = []
+    chunks: list[tuple[np.ndarray, ...]] = []
     for label, part in parts:
         for start in range(part.start, part.stop, _CHUNK):
             piece = Slice(part.file, start, min(start + _CHUNK, part.stop), start)
@@ -108,11 +108,11 @@ def read_jets(
             batch, _ = reading.batch(events.take(kept), kept, part.path)
             with torch.inference_mode():
                 full = model.encoder_score(batch)
-                few = model.encoder_score(with_hardest(batch, constituents))
+                hardest = model.encoder_score(with_hardest(batch, constituents))
             inputs = _inputs(batch, reading.feature_list.names, ports, constituents)
             labels = np.full(len(kept), label)
-            found.append((labels, inputs.numpy(), full.numpy(), few.numpy()))
-    return Jets(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+            chunks.append((labels, inputs.numpy(), full.numpy(), hardest.numpy()))
+    return Jets(*(np.concatenate(columns) for columns in zip(*chunks, strict=True)))
 
 
 def with_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:

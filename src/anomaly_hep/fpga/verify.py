@@ -1,4 +1,4 @@
-"""The proof: every implementation beside the quantised model, event by event."""
+"""The proof: compare every implementation with the quantised model, event by event."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from anomaly_hep.evaluate.roc import ScoreDistribution
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """What one implementation gave for the first events: scores, decisions, integers if it has any.
+    """Results of one implementation for the first events: scores, decisions, and integers if any.
 
     `integers` are those of each output, in units of its last bit.
     """
@@ -37,9 +37,9 @@ class Stage:
 class Comparison:
     """How a stage compares with the quantised model, in integers of the same outputs.
 
-    Of a stage that is not in integers the decisions alone are compared, with the stage before it.
-    What was not compared is None. `efficiency` is by signal, at the rejection that was asked for;
-    signals that cannot be measured are left out.
+    For a float stage only the decisions are compared, with the stage before it. Numbers that were
+    not compared are None. `efficiency` is by signal, at the requested rejection; signals that
+    cannot be measured are left out.
     """
 
     implementation: str
@@ -52,7 +52,7 @@ class Comparison:
 
     @property
     def exact(self) -> bool:
-        """Whether nothing differs that had to be equal."""
+        """Whether everything is equal that must be equal."""
         return self.equal is None or (self.equal == self.events and not self.decision_flips)
 
 
@@ -62,22 +62,22 @@ def compare(
     background: str,
     rejection: float,
 ) -> list[Comparison]:
-    """Return the comparison of each stage; the first one in integers is the reference."""
+    """Return the comparison of each stage; the reference is the first integer stage."""
     reference = next((stage for stage in stages if stage.integers), None)
-    found: list[Comparison] = []
-    before: Stage | None = None
+    results: list[Comparison] = []
+    previous: Stage | None = None
     for stage in stages:
         equal = worst = None
-        other = before
+        other = previous
         if reference is not None and stage is not reference and stage.integers:
             other = reference
             differences = _differences(reference, stage)
             equal, worst = int((differences == 0).sum()), int(differences.max())
         flips = None if other is None else _flips(other, stage)
         measured = _efficiencies(stage, labels[: len(stage)], background, rejection)
-        found.append(Comparison(stage.implementation, len(stage), equal, worst, flips, *measured))
-        before = stage
-    return found
+        results.append(Comparison(stage.implementation, len(stage), equal, worst, flips, *measured))
+        previous = stage
+    return results
 
 
 def _flips(one: Stage, other: Stage) -> int:
@@ -86,7 +86,7 @@ def _flips(one: Stage, other: Stage) -> int:
 
 
 def _differences(reference: Stage, stage: Stage) -> Int64[np.ndarray, " event"]:
-    """Return the largest difference of any output that both have, by event."""
+    """Return each event's largest difference over the outputs that both stages have."""
     shared = [name for name in stage.integers if name in reference.integers]
     if not shared:
         raise ExportError(
@@ -117,13 +117,13 @@ def _efficiencies(
     tail = samples.pop(background, None)
     if tail is None:
         return {}, None
-    found = {label: efficiency_interval(tail, s, rejection) for label, s in samples.items()}
-    known = {label: interval for label, interval in found.items() if interval is not None}
+    efficiencies = {label: efficiency_interval(tail, s, rejection) for label, s in samples.items()}
+    known = {label: interval for label, interval in efficiencies.items() if interval is not None}
     return known, mean_efficiency_interval(tail, list(samples.values()), rejection)
 
 
 def refuse_differences(comparisons: Sequence[Comparison]) -> None:
-    """Raise ExportError that names every implementation that does not equal the model."""
+    """Raise ExportError, naming every implementation that does not equal the model."""
     wrong = [
         f"{c.implementation}: {c.events - (c.equal or 0):,} of {c.events:,} events differ, by up "
         f"to {c.max_difference_lsb} LSB, {c.decision_flips} decisions"

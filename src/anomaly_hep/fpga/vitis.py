@@ -12,7 +12,7 @@ from anomaly_hep.errors import ExportError, MissingToolError
 from anomaly_hep.fpga import programs
 from anomaly_hep.fpga.resources import Resources
 
-# the newer program first: later versions of Vitis have it alone
+# the newer program first: later versions of Vitis have only this one
 COMMANDS = {
     "vitis-run": ("--tcl", "build_prj.tcl", "--mode", "hls"),
     "vitis_hls": ("-f", "build_prj.tcl"),
@@ -28,7 +28,7 @@ def program() -> str | None:
 
 
 def synthesize(project: Path) -> Resources:
-    """Synthesise an hls4ml project for Vitis and return what it expects; takes minutes to hours.
+    """Synthesise an hls4ml project for Vitis and return its estimate; takes minutes to hours.
 
     Raises MissingToolError without Vitis, ExportError where it fails.
     """
@@ -45,25 +45,25 @@ def synthesize(project: Path) -> Resources:
 
 
 def read_report(directory: Path) -> Resources:
-    """Return what the C synthesis of a project expects, before place and route.
+    """Return the estimate of a project's C synthesis, before place and route.
 
-    `bram` are blocks of 18 kbit. The clock is expected, not closed: place and route closes timing.
-    Raises ExportError where there is no report.
+    `bram` are blocks of 18 kbit. The clock period is an estimate: only place and route closes
+    timing. Raises ExportError where there is no report.
     """
     from hls4ml.report import parse_vivado_report
 
     try:
         # hls4ml says on the console which of the other reports are missing
         with contextlib.redirect_stdout(io.StringIO()):
-            found = parse_vivado_report(str(directory))["CSynthesisReport"]
+            report = parse_vivado_report(str(directory))["CSynthesisReport"]
         return Resources(
-            tool=f"Vitis C synthesis, expects {float(found['EstimatedClockPeriod']):g} ns",
-            lut=int(found["LUT"]),
-            ff=int(found["FF"]),
-            dsp=int(found["DSP"]),
-            bram=int(found["BRAM_18K"]),
-            pipeline_stages=int(found["WorstLatency"]),
-            initiation_interval=int(found["IntervalMax"]),
+            tool=f"Vitis C synthesis, expects {float(report['EstimatedClockPeriod']):g} ns",
+            lut=int(report["LUT"]),
+            ff=int(report["FF"]),
+            dsp=int(report["DSP"]),
+            bram=int(report["BRAM_18K"]),
+            pipeline_stages=int(report["WorstLatency"]),
+            initiation_interval=int(report["IntervalMax"]),
         )
     except (OSError, LookupError, TypeError, AttributeError, ValueError, ParseError) as error:
         raise ExportError(

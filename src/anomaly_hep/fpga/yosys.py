@@ -1,4 +1,4 @@
-"""Resources of a Verilog project by yosys's synthesis for UltraScale+, where yosys is installed."""
+"""Resources of a Verilog project from yosys's synthesis for UltraScale+."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def synthesize(project: Path, log: Path, latency: int) -> Resources:
     files = [
         path.relative_to(source)
         for path in sorted(source.rglob("*.v"))
-        # without a table its module names a file that is not there
+        # without a table its module names a file that does not exist
         if path.stem != f"{NAME}_wrapper" and (tables or path.stem != "lookup_table")
     ]
     script = "; ".join(
         [
-            # deferred: a table's module by itself names a file that is not there
+            # deferred: a table's module by itself names a file that does not exist
             f"read_verilog -sv -defer {' '.join(map(str, files))}",
             f"hierarchy -top {NAME}",
             # a small table is gates: yosys 0.23 finds no mapping for the "distributed" of da4ml

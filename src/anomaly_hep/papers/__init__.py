@@ -1,1 +1,1 @@
-"""What each paper measures, prints and draws: one module and one table of published rows each."""
+"""One module per paper: its metrics, remarks and figures, with a CSV file of its published rows."""

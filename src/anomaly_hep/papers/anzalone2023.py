@@ -3,14 +3,14 @@
 Tables 4, 5, 8, 10 and 11 are in anzalone2023.csv: area under the ROC and background rate at 40 %
 signal efficiency by mass, both in %, with means over the masses; Table 8 has mean and deviation
 over QCD events. Tables 6 and 7 repeat rows of 10 and 11. Background rates that the paper prints as
-nearly zero are absent; its means leave less than 0.02 % for each.
+nearly zero are absent; according to its means each is below 0.02 %.
 
 Two things are not as printed. The rows that the paper calls BCE are its sums of absolute errors
 (SAE): its code exchanges truth and prediction, which turns the cross-entropy into 15.42 SAE. A true
-BCE was not published. And its row '(mask)' of the CoDAE is what counting hits gives: with the
-AE's row '(mask)', which falls with their number, it adds up to 100 at every mass. Rows marked
-'inferred' have no name in the text that we have: the CoDVAE's come in the order of the CoDAE's;
-its SAE equals its SSE within the noise of the latent sample, as Bernoulli modes make them; its
+BCE was not published. And its row '(mask)' of the CoDAE is the result of counting hits: with the
+AE's row '(mask)', which decreases with their number, it adds up to 100 at every mass. Rows marked
+'inferred' have no name in the text that we have: the CoDVAE's come in the order of the CoDAE's; its
+SAE equals its SSE within the noise of the latent sample, as Bernoulli modes make them; its
 predicted energy falls short where most is true. The AE's SAE is printed twice, as BCE and as SAE.
 """
 
@@ -55,7 +55,7 @@ _OURS = {
 
 
 def sentence(results: Results) -> str:
-    """Say how well the default score separates each group, and counting hits alone."""
+    """Return a sentence on how well the default score, and counting hits, separate each group."""
     groups, name = results.data.measured_groups, results.default_score
     if not groups:
         return best_and_worst_area(results)
@@ -71,19 +71,19 @@ def sentence(results: Results) -> str:
                 "40 % of the signal"
             )
         parts.append(text)
-    found = (
+    main = (
         f"The {results.title(name)} separates signals from {results.data.background} with an area "
         f"under the ROC curve of {'; and of '.join(parts)}."
     )
     if HITS not in results.baselines:
-        return found
+        return main
     counted = results.cells(HITS, AREA.key)
     gains = results.cells(name, gain_key(results.paper))
-    reached = " and ".join(f"{inline(counted[MEAN + group])} for {group}" for group in groups)
-    ahead = " and ".join(f"{_points(gains[MEAN + group])} for {group}" for group in groups)
+    counts = " and ".join(f"{inline(counted[MEAN + group])} for {group}" for group in groups)
+    leads = " and ".join(f"{_points(gains[MEAN + group])} for {group}" for group in groups)
     return (
-        f"{found} Counting {results.title(HITS)} alone reaches {reached}. On the same events the "
-        f"score is ahead by {ahead}."
+        f"{main} Counting {results.title(HITS)} alone reaches {counts}. On the same events the "
+        f"score is ahead by {leads}."
     )
 
 
@@ -94,14 +94,14 @@ def _points(interval: Interval) -> str:
 
 
 def remarks(results: Results, rows: Sequence[PublishedRow]) -> Iterator[str]:
-    """Say what may be compared, and where the paper's name of a row is not what it holds."""
+    """Yield what may be compared, and which of the paper's row names are misleading."""
     if not rows:
         return
     yield (
         f"The paper's rows ({SOURCE}) were measured on its whole test sample, "
         f"{_OURS[results.data.origin]}; they are one training each, without intervals, and '–' "
-        "where it prints nearly nothing. Which latent component is called first, and its sign, is "
-        "up to the training."
+        "where it prints nearly zero. Order and signs of the latent components are arbitrary: "
+        "they depend on the training."
     )
     if any("BCE" in row.row for row in rows) and {"sae", "bce"} & set(results.scores):
         yield (
@@ -118,7 +118,7 @@ def remarks(results: Results, rows: Sequence[PublishedRow]) -> Iterator[str]:
 def rocs_by_mass(run: RunFiles) -> Mapping[str, Figure]:
     """Return for each group the ROC curves of every score and of two counts, mass by mass."""
     results = run.results
-    # of the many published rows and baselines those that the default score is measured by
+    # only the published rows and baselines that the default score is compared with
     rows = [r for r in run.published if r.score in (results.default_score, HITS, TRACKS)]
     rows += [row for row in run.published if row.row == SUPERVISED and row not in rows]
     shown = {n: d for n, d in run.distributions.items() if n in {*results.scores, HITS, TRACKS}}

@@ -24,7 +24,7 @@ from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.runfiles import RunFiles
 
 SOURCE = "arXiv:2311.17162"
-# The published logistic regression divides by tau + this, so that a zero tau gives a number.
+# The published logistic regression divides by tau + this, so that tau = 0 gives a finite value.
 _GUARD = 1e-8
 # reconstruction loss and KL divergence, whose joint density is Fig. 3
 PAIR = ("chamfer", "kl")
@@ -68,7 +68,7 @@ def n_subjettiness(
 
 
 def remarks(results: Results, rows: Sequence[PublishedRow]) -> Iterator[str]:
-    """Say what may be compared with the published rows that are shown."""
+    """Yield what may be compared with the published rows that are shown."""
     if rows:
         yield (
             f"The paper's rows ({SOURCE}) were measured on JetClass, "

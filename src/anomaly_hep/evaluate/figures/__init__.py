@@ -99,7 +99,7 @@ ROCS_BY_GROUP = Plot(
 ALL_HISTOGRAMS = Plot(
     "distributions",
     "Distribution of every score and baseline in the background and in each group of signals, "
-    "which count alike in it. The outermost bins hold what lies beyond.",
+    "which have equal weight. The outermost bins hold what lies beyond.",
     lambda run: {"": score_histograms(run.distributions, run.results)},
 )
 _BEYOND = "Distribution of one score in each class. The outermost bins hold what lies beyond."
@@ -119,7 +119,7 @@ PARTICLES = Plot(
 )
 IMAGES = Plot(
     "images",
-    "Images before and after the autoencoder: what is true, the reconstructed probability of each "
+    "Images before and after the autoencoder: the truth, the reconstructed probability of each "
     "pixel, and where it exceeds one half.",
     _images,
 )

@@ -1,4 +1,4 @@
-"""Signal efficiencies at one rejection as a picture, signal by signal."""
+"""The figure of signal efficiencies at one rejection, signal by signal."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def efficiency_summary(
 ) -> Figure:
     """Return the efficiencies at a rejection of every score, baseline and published row.
 
-    Bars are central 68 % intervals, for published rows the spread of several trainings. Smaller
-    efficiencies than the axis shows stand at its lower edge, zero included.
+    Bars are central 68 % intervals, for published rows the spread of several trainings.
+    Efficiencies below the axis, zero included, are drawn at its lower edge.
     """
     signals, key = results.signals, signal_efficiency_at(rejection).key
     rows = [row for row in published if row.metric == key]

@@ -1,4 +1,4 @@
-"""How scores are distributed: one by one, all at a glance, and two together."""
+"""Histograms of scores: of one, of all at a glance, and of two jointly."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from anomaly_hep.evaluate.figures.style import (
 from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.roc import ScoreDistribution
 
-# A line shows the cut that one background event in so many passes.
+# A line shows the cut that one background event in this many passes.
 REJECTION = 100
 
-# Shares of the events that lie left and right of what is drawn; they go to the edge bins.
+# Share of the events beyond either end of the axis; they go to the edge bins.
 _OUTSIDE = 0.001
 
 
@@ -47,7 +47,7 @@ def score_histogram(
 ) -> Figure:
     """Return the histogram of one score: background filled, each signal a line, each of area 1.
 
-    The outermost bins hold what lies beyond them; the vertical line is the cut of rejection 100.
+    The outermost bins hold what lies beyond them; the vertical line is the cut at rejection 100.
     """
     background = results.data.background
     # masses and multiplicities are read on linear axes, scores by their tails
@@ -93,7 +93,7 @@ def score_histograms(
 ) -> Figure:
     """Return a histogram of each score and baseline: background filled, each group a line.
 
-    All are of area 1; the signals of a group count alike, however many events they have. The
+    All are of area 1; the signals of a group have equal weight, however many events they have. The
     outermost bins hold what lies beyond them.
     """
     names, columns = results.names, 4
@@ -143,8 +143,8 @@ def joint_density(
 ) -> Figure:
     """Return the joint density of two scores, one panel for each pair, on common axes.
 
-    `panels` hold the scores `x_name` and `y_name`. Each panel is normalised to 1 and says
-    Spearman's rank correlation of its events, weights left aside.
+    `panels` hold the scores `x_name` and `y_name`. Each panel is normalised to 1 and states
+    Spearman's rank correlation of its events, without weights.
     """
     x_edges = score_edges([pair.x for pair in panels.values()], bins, in_decades=True)
     y_edges = score_edges([pair.y for pair in panels.values()], bins, in_decades=True)
@@ -185,14 +185,14 @@ def score_pairs(table: pd.DataFrame, background: str, x_name: str, y_name: str) 
 
 
 def is_logarithmic(edges: Float64[np.ndarray, " edge"]) -> bool:
-    """Whether bins are even in the logarithm."""
+    """Return whether bins are equally wide in the logarithm."""
     return bool(edges[0] > 0 and np.isclose(edges[1] / edges[0], edges[-1] / edges[-2]))
 
 
 def score_edges(
     columns: list[np.ndarray], bins: int, *, in_decades: bool
 ) -> Float64[np.ndarray, " edge"]:
-    """Return bin edges around all but the most extreme values, long tails `in_decades`."""
+    """Return bin edges around all but extreme values, logarithmic for long tails `in_decades`."""
     low = min(np.quantile(column, _OUTSIDE) for column in columns)
     high = max(np.quantile(column, 1 - _OUTSIDE) for column in columns)
     if high <= low:
@@ -205,7 +205,7 @@ def score_edges(
 def score_content(
     sample: ScoreDistribution, edges: Float64[np.ndarray, " edge"]
 ) -> Float64[np.ndarray, " bin"]:
-    """Return the share of a sample in each bin, with what lies beyond in the outermost ones."""
+    """Return the share of a sample in each bin; the outermost ones hold what lies beyond."""
     inside = np.clip(sample.values, edges[0], edges[-1])
     return np.asarray(np.histogram(inside, edges, weights=sample.shares)[0])
 

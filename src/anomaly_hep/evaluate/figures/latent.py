@@ -1,4 +1,4 @@
-"""Where a model with two latent components puts its events."""
+"""The latent space of a model with two latent components."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from anomaly_hep.evaluate.figures.style import (
 )
 from anomaly_hep.evaluate.results import Results
 
-# Most events to draw: more would hide each other. Background as many as all signals of a panel.
+# Most events to draw: more would hide each other. Background about as many as a panel's signals.
 _BACKGROUND, _SIGNAL = 2000, 300
 # Share of the drawn events that may lie outside of the axes at either end.
 _OUTSIDE = 0.002
@@ -26,16 +26,16 @@ _OUTSIDE = 0.002
 def latent_scatter(
     table: pd.DataFrame, results: Results, components: tuple[str, str], *, seed: int = 0
 ) -> Figure:
-    """Return the latent vectors of single events, one panel per group of signals.
+    """Return a scatter plot of events in latent space, one panel per group of signals.
 
-    `components` are the scores that are the vector's two components, `table` the table of scores.
-    Of each class at most some hundred events are drawn, chosen by `seed`.
+    `components` are the scores that are the vector's two components, `table` the table of scores. A
+    random part of each class, chosen by `seed`, is drawn.
     """
     background, groups = results.data.background, results.data.measured_groups
     signals = [label for labels in groups.values() for label in labels]
     rng = np.random.default_rng(seed)
     points = {
-        label: _some(table[table["label"] == label], components, most, rng)
+        label: _random_rows(table[table["label"] == label], components, most, rng)
         for label, most in {background: _BACKGROUND, **dict.fromkeys(signals, _SIGNAL)}.items()
     }
     lines = signal_lines(signals, results)
@@ -61,10 +61,10 @@ def latent_scatter(
     return figure
 
 
-def _some(
+def _random_rows(
     rows: pd.DataFrame, components: tuple[str, str], most: int, rng: np.random.Generator
 ) -> Float64[np.ndarray, "event 2"]:
-    """Return the latent vectors of `most` rows at random, or of all."""
+    """Return the latent vectors of at most `most` rows, chosen at random."""
     values = rows[[SCORE_PREFIX + name for name in components]].to_numpy(np.float64)
     chosen = rng.permutation(len(values))[:most]
     return values[chosen]

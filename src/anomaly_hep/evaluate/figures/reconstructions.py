@@ -20,7 +20,6 @@ from anomaly_hep.evaluate.figures.style import (
 )
 from anomaly_hep.evaluate.results import Results
 
-# charged hadrons, neutral hadrons, photons and leptons
 _COLOURS = {
     "charged_hadron": PALETTE["blue"],
     "neutral_hadron": PALETTE["grey"],
@@ -28,8 +27,8 @@ _COLOURS = {
     "electron": PALETTE["violet"],
     "muon": PALETTE["red"],
 }
-_PLAIN = PALETTE["blue"]  # of particles without types
-# of each particle type, charges left aside: the key of its colour
+_PLAIN = PALETTE["blue"]  # for particles without types
+# the key of each particle type's colour: its name without the charge
 _COLOUR_KEYS = [name.removesuffix("_plus").removesuffix("_minus") for name in PARTICLE_TYPES]
 # Area in points^2 of a particle that carries the jet's whole transverse momentum.
 _AREA = 900.0
@@ -48,7 +47,7 @@ def reconstructed_particles(
 
     `events` is reconstructions.npz, the fields of `ParticleReconstruction` and labels [event]. The
     first event of up to `most` classes is drawn; the area of a disc is its share of pt, its colour
-    the type where particles have types.
+    the particle's type, if known.
     """
     chosen = _one_of_each(events["labels"], results, most)
     first = np.r_[0, np.cumsum(events["lengths"])]
@@ -77,17 +76,17 @@ def reconstructed_particles(
 def _one_of_each(labels: Shaped[np.ndarray, " event"], results: Results, most: int) -> list[int]:
     """Return the first event of up to `most` classes: background, then signals evenly chosen."""
     names, first = np.unique(labels, return_index=True)
-    place = dict(zip(map(str, names), map(int, first), strict=True))
+    first_of = dict(zip(map(str, names), map(int, first), strict=True))
     background = results.data.background
-    front = [background] if background in place else []
-    signals = results.paper.ordered(set(place) - {background})
-    room = min(most - len(front), len(signals))
+    leading = [background] if background in first_of else []
+    signals = results.paper.ordered(set(first_of) - {background})
+    room = min(most - len(leading), len(signals))
     spread = np.linspace(0, len(signals) - 1, max(room, 0)).round().astype(int)
-    return [place[label] for label in [*front, *(signals[i] for i in spread)]]
+    return [first_of[label] for label in [*leading, *(signals[i] for i in spread)]]
 
 
 def _half_width(jets: Sequence[Float[np.ndarray, "_ 3"]]) -> float:
-    """Return half the width of the window: all but a few true particles, at most the jet radius."""
+    """Return half the window's width: it holds most true particles, at most the jet radius."""
     reach = np.concatenate([np.abs(jet[:, 1:]).max(axis=1) for jet in jets])
     return float(np.clip(1.1 * np.quantile(reach, 0.97), 0.2, 0.85))
 
@@ -124,8 +123,8 @@ def reconstructed_images(events: Mapping[str, np.ndarray], results: Results) -> 
     """Return true images, reconstructed probabilities and masks, in columns by class.
 
     `events` is reconstructions.npz, the fields of `ImageReconstruction` and labels [event]. One
-    image of the background is drawn and one of each group, of the signal in its middle, or of each
-    signal where there are no groups. A model that gives back 0 and 1 has no row of probabilities.
+    image is drawn of the background and of each group's middle signal, or of each signal if there
+    are no groups. A binary reconstruction has no row of probabilities.
     """
     chosen = _one_of_each_group(events["labels"], results)
     truth, probability = events["truth"][chosen], events["reconstructed"][chosen]
@@ -139,12 +138,12 @@ def reconstructed_images(events: Mapping[str, np.ndarray], results: Results) -> 
             for axes, picture, true in zip(line, pictures, truth, strict=True):
                 mesh = _draw_image(axes, picture, in_steps=title != _PROBABILITY)
                 axes.text(
-                    0.03, 0.98, _said(title, picture, true), transform=axes.transAxes, va="top",
+                    0.03, 0.98, _caption(title, picture, true), transform=axes.transAxes, va="top",
                     fontsize=8, color="0.15", bbox=_BOX,
                 )  # fmt: skip
             line[0].set_ylabel(f"{title}\n" + r"$\phi$ (pixels)")
             if title == _PROBABILITY:
-                # beside all rows, so that their columns stay below each other
+                # beside all rows, so that their columns stay aligned
                 figure.colorbar(mesh, ax=grid.ravel().tolist(), label="probability of a hit",
                                 pad=0.02, shrink=0.32)  # fmt: skip
         for axes, event in zip(grid[0], chosen, strict=True):
@@ -158,13 +157,13 @@ def reconstructed_images(events: Mapping[str, np.ndarray], results: Results) -> 
 def _one_of_each_group(labels: Shaped[np.ndarray, " event"], results: Results) -> list[int]:
     """Return the first image of the background and of the middle signal of each group."""
     names, first = np.unique(labels, return_index=True)
-    place = dict(zip(map(str, names), map(int, first), strict=True))
+    first_of = dict(zip(map(str, names), map(int, first), strict=True))
     wanted = [results.data.background]
     groups = results.data.measured_groups or {label: [label] for label in results.signals[:5]}
     for members in groups.values():
-        known = [label for label in members if label in place]
+        known = [label for label in members if label in first_of]
         wanted += known[len(known) // 2 : len(known) // 2 + 1]
-    return [place[label] for label in wanted if label in place]
+    return [first_of[label] for label in wanted if label in first_of]
 
 
 def _draw_image(axes: Axes, picture: Float[np.ndarray, "phi eta"], *, in_steps: bool) -> Any:
@@ -174,10 +173,10 @@ def _draw_image(axes: Axes, picture: Float[np.ndarray, "phi eta"], *, in_steps: 
     )  # fmt: skip
 
 
-def _said(
+def _caption(
     title: str, picture: Float[np.ndarray, "phi eta"], true: Float[np.ndarray, "phi eta"]
 ) -> str:
-    """Return the numbers that a picture is summed up by."""
+    """Return the numbers that summarise a picture."""
     if title == _PROBABILITY:
         return f"sum {picture.sum():.1f}, SSE {((picture - true) ** 2).sum():.1f}"
     if title == _TRUE:

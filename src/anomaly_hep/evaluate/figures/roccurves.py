@@ -28,7 +28,7 @@ from anomaly_hep.evaluate.roc import ScoreDistribution, signal_efficiency
 
 # of one score, by class
 Distributions = Mapping[str, ScoreDistribution]
-# Fewer background events than this above a cut: the curve is there, but little can be read off it.
+# With fewer background events than this above a cut, the curve has little meaning.
 _FEW = 10
 
 
@@ -41,8 +41,8 @@ def roc_by_signal(
     """Return one panel per signal with the ROC of each score and baseline, `samples` by name.
 
     The band around the default score is the central 68 % interval of its efficiency; symbols are
-    published points of the paper's headline, whose working point is a thin line. Panels are those
-    of `signals`, else of all.
+    published values at the paper's working point, which is a thin line. Panels are those of
+    `signals`, by default of all.
     """
     background, point = results.data.background, _working_point(results.paper)
     lines, chosen = _score_lines(results), results.default_score
@@ -104,7 +104,7 @@ def roc_of_score(name: str, samples: Distributions, results: Results) -> Figure:
 def roc_of_runs(runs: Mapping[str, Distributions], results: Results, score: str) -> Figure:
     """Return the ROC of one score in several runs, signal by signal.
 
-    `results` are those of one of the runs, which all were measured on the same events.
+    `results` are those of one of the runs, which share the test events.
     """
     background = results.data.background
     with house_style():
@@ -122,7 +122,7 @@ def roc_of_runs(runs: Mapping[str, Distributions], results: Results, score: str)
 
 
 def _working_point(paper: Paper) -> Metric | None:
-    """Return the headline that is read at one point of a ROC; None for areas."""
+    """Return the headline metric with a working point on the ROC; None for areas."""
     points = (metric for metric in paper.headlines if metric.rejection or metric.efficiency)
     return next(points, None)
 
@@ -159,13 +159,13 @@ def _score_lines(results: Results) -> dict[str, dict[str, Any]]:
         baseline = name in results.baselines
         width = 2.0 if name == results.default_score else 1.1 if baseline else 1.3
         line: dict[str, Any] = {"color": colour, "linewidth": width, "label": results.title(name)}
-        again = colour in {known["color"] for known in lines.values()}
-        lines[name] = line | {"linestyle": "--" if baseline else "-." if again else "-"}
+        repeated = colour in {known["color"] for known in lines.values()}
+        lines[name] = line | {"linestyle": "--" if baseline else "-." if repeated else "-"}
     return lines
 
 
 def _rates(background: ScoreDistribution, points: int) -> Float64[np.ndarray, " rate"]:
-    """Return background efficiencies, evenly in logarithm, from one effective event to all."""
+    """Return background efficiencies, logarithmically spaced, from one effective event to all."""
     return np.geomspace(1.0 / background.effective_events, 1.0, points)
 
 
@@ -181,8 +181,8 @@ def _draw_band(
     axes: Axes, background: ScoreDistribution, signal: ScoreDistribution, *, color: str
 ) -> None:
     rejections = 1.0 / _rates(background, 40)
-    found = [(r, efficiency_interval(background, signal, r)) for r in rejections]
-    bands = [(r, interval.low, interval.high) for r, interval in found if interval]
+    intervals = [(r, efficiency_interval(background, signal, r)) for r in rejections]
+    bands = [(r, interval.low, interval.high) for r, interval in intervals if interval]
     rejection, low, high = np.array(bands).T
     axes.fill_betweenx(rejection, low, high, color=color, alpha=0.2, linewidth=0)
 

@@ -78,9 +78,9 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def signal_lines(labels: Iterable[str], results: Results) -> dict[str, dict[str, Any]]:
-    """Return how each signal is drawn: as the paper says, else by its place in the palette.
+    """Return colour and line style of each signal: the paper's, else the next of the palette.
 
-    Those of a group have shades of its colour, by their order.
+    The signals of a group have shades of its colour, in their order.
     """
     lines, palette = {}, list(PALETTE)
     for i, label in enumerate(results.paper.ordered(labels)):
@@ -144,20 +144,20 @@ def logarithmic(axis: Axis) -> None:
 
 
 def stamp(axes: Axes, results: Results, *, right: str = "") -> None:
-    """Say above the axes what the data are (simulated or not) and, to the right, how many."""
+    """Write above the axes what the data are (simulated or not) and, at the right, how many."""
     above: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom"}
     axes.text(0.0, 1.012, results.data.title, ha="left", weight="bold", fontsize=10, **above)
     axes.text(1.0, 1.012, right, ha="right", fontsize=9, **above)
 
 
 def stamp_figure(figure: Figure, results: Results, *, right: str = "") -> None:
-    """Say the same above a figure of several panels."""
+    """Write the same above a figure of several panels."""
     stamp_name(figure, results.data.title)
     top = 1 - mpl.rcParams["figure.constrained_layout.h_pad"] / figure.get_figheight()
     figure.text(0.985, top, right, ha="right", va="top", fontsize=9.5)
 
 
 def stamp_name(figure: Figure, name: str) -> None:
-    """Say the name of the data above a figure of several panels."""
+    """Write the name of the data above a figure of several panels."""
     # constrained layout moves the title to its padding below the upper edge and makes room for it
     figure.suptitle(name, x=0.01, ha="left", weight="bold", fontsize=11)

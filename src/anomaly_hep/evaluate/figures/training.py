@@ -1,4 +1,4 @@
-"""How a training went: its losses, and how its results grew with the events that it saw."""
+"""Figures of a training: its losses, and its results against the events seen."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from anomaly_hep.evaluate.paper import Paper
 from anomaly_hep.evaluate.results import Results
 
 _STAGES = {"train": "training", "val": "validation"}
-# One each for a score where colours stand for runs.
+# Line style and marker of each score when colours stand for runs.
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (6, 2, 1, 2, 1, 2)))
 _MARKERS = "os^DvPX*<>"
 
@@ -47,7 +47,7 @@ def loss_curves(losses: pd.DataFrame, results: Results) -> Figure:
             for (stage, label), colour in zip(_STAGES.items(), model_colours(), strict=False):
                 if (column := f"{stage}/{term}") in losses:
                     _draw_losses(axes, losses[["step", column]].dropna(), colour, label)
-            # a term that is a score, too, has its title and unit
+            # a term that is also a score takes its title and unit
             axes.set_title(results.axis(term).replace("_", " "), loc="left", fontsize=10)
             axes.set_xlabel("optimiser step")
         grid[0].set_ylabel(f"loss per {results.data.event_noun.removesuffix('s')} (dimensionless)")
@@ -70,10 +70,10 @@ def learning_curves(
     """Return one panel per group with the area under the ROC of each score, in %, by training size.
 
     `curves` are the contents of curve.csv by run; `titles` name their scores, in the order to show
-    them; `data` says what they were tested on. Bands are central 68 % intervals. One run has a
-    colour per score; of several each has its colour, and a score its line and marker. The dashed
-    grey line is the paper's reference baseline; the axis begins 12 points below it, and a run's
-    scores that stay below that, or below 50 % where there is no reference, are left out.
+    them; `data` names the test data. Bands are central 68 % intervals. A single run has a colour
+    per score; several runs have a colour each, and scores a line style and marker. The dashed grey
+    line is the paper's reference baseline; the axis begins 12 points below it, and a run's scores
+    that stay below that, or below 50 % without a reference, are left out.
     """
     every = pd.concat(list(curves.values()))
     groups = list(dict.fromkeys(every["group"]))
@@ -93,7 +93,7 @@ def learning_curves(
         for axes, group in zip(panels, groups, strict=True):
             for (run, score), look in looks.items():
                 _draw_curve(axes, _part(curves[run], score, group), **look)
-            # not trained, so the same at each point
+            # the reference is not trained: one area for all training sizes
             for area in reference.loc[reference["group"] == group, "auc"].unique():
                 axes.axhline(100 * area, color="0.4", linestyle="--", linewidth=1.2, zorder=0)
             axes.set_title(group, loc="left", fontsize=11)
