@@ -5,7 +5,6 @@ Each function does what the corresponding command does, with the same configurat
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.formats.files import format_of
+from anomaly_hep.runtime import sigterm_restored
 
 Files = str | Path | Sequence[str | Path]  # paths or patterns
 
@@ -97,8 +97,5 @@ def train(model: str, data: str | Mapping[str, Any] | None = None, **overrides: 
             values[key] = value
     config = compose("train", choices, values)
     settings = settings_of("train", config)
-    previous_handler = signal.getsignal(signal.SIGTERM)
-    try:
+    with sigterm_restored():
         return RunFiles(training.run(settings)).results
-    finally:
-        signal.signal(signal.SIGTERM, previous_handler)

@@ -264,7 +264,7 @@ class Milestones(Callback):
 
 
 class Speed(Callback):
-    """Events per second of training steps: includes data loading, not validation or checkpoints."""
+    """Events per second of training steps, with data loading and checkpoints, not validation."""
 
     def __init__(self) -> None:
         self.events, self.seconds = 0, 0.0

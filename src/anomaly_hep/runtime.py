@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -26,6 +29,17 @@ def keep_freed_memory() -> None:
     mallopt(_M_MMAP_THRESHOLD, _LARGEST)
 
 
+@contextmanager
+def sigterm_restored() -> Iterator[None]:
+    """Give SIGTERM back to its handler afterwards; threads other than the main one have no say."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+
 class Termination:
     """End the process with status 143 on SIGTERM: at once, or later if `deferred` to save work."""
 
@@ -34,8 +48,9 @@ class Termination:
         self.deferred = False
 
     def install(self) -> None:
-        """Handle SIGTERM from now on."""
-        signal.signal(signal.SIGTERM, self._handle)
+        """Handle SIGTERM from now on, unless this is not the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> Any:
         del number, frame

@@ -10,8 +10,8 @@ from anomaly_hep.fpga.proof_tables import efficiencies, proof, resources
 from anomaly_hep.fpga.summary import FirmwareSummary
 
 _CAPTIONS = {
-    "efficiencies.png": "Signal efficiency where 1 in 100 background events fires, float models "
-    "beside the chip. Bars: central 68 % interval.",
+    "efficiencies.png": "Signal efficiency at the share of background events that may fire, float "
+    "models beside the chip. Bars: central 68 % interval.",
     "agreement.png": "Score of the chip against that of the float trigger encoder, event by event.",
 }
 
