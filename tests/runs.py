@@ -61,9 +61,9 @@ def train(cwd: Path, *overrides: str, expect: int = 0) -> str:
     return finish(start(train_command(*overrides), cwd), expect)
 
 
-def command(cwd: Path, *arguments: str, expect: int = 0) -> str:
+def command(cwd: Path, *arguments: str, expect: int = 0, columns: int = 160) -> str:
     """Do `python -m anomaly_hep ...` as `here` does and return what it printed."""
-    return here(["anomaly_hep", *arguments], cwd, cli.main, expect)
+    return here(["anomaly_hep", *arguments], cwd, cli.main, expect, columns)
 
 
 def train_here(
@@ -78,7 +78,9 @@ def train_here(
         return here(command[1:], cwd, lambda: cli.run("train"), expect)
 
 
-def here(arguments: list[str], cwd: Path, main: Callable[[], None], expect: int) -> str:
+def here(
+    arguments: list[str], cwd: Path, main: Callable[[], None], expect: int, columns: int = 160
+) -> str:
     """Call `main` in this process, as if it were one of its own, and return what it printed.
 
     The imports of a new process take longer than most commands.
@@ -90,7 +92,7 @@ def here(arguments: list[str], cwd: Path, main: Callable[[], None], expect: int)
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
         mock.patch.object(sys, "argv", arguments),
-        mock.patch.dict(os.environ, {"COLUMNS": "160"}),
+        mock.patch.dict(os.environ, {"COLUMNS": str(columns)}),
     ):
         try:
             main()

@@ -36,6 +36,17 @@ def test_the_models_of_the_data_are_measured_in_every_precision(toys: Path) -> N
     assert "clipvae" in printed
 
 
+def test_no_word_of_the_tables_is_cut_in_a_terminal(toys: Path) -> None:
+    printed = runs.command(
+        toys, "benchmark", "data.dir=.", *QUICK, "busy=true", "measured.models=[clipvae]",
+        "measured.batches=1", "output=busy.json", columns=80,
+    )  # fmt: skip
+    assert "…" not in printed
+    assert max(map(len, printed.splitlines())) <= 80
+    for word in ("precision", "events/s", "products", "busy", "bfloat16"):
+        assert word in printed.split()
+
+
 def test_an_accelerator_that_is_not_there_is_refused(toys: Path) -> None:
     printed = runs.command(
         toys, "benchmark", "data.dir=.", *QUICK, "trainer.accelerator=gpu", expect=1

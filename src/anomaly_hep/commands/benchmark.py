@@ -226,7 +226,7 @@ def _tables(result: Mapping[str, Any]) -> list[Table]:
             for precision, measured in precisions.items():
                 for task, rate in measured.items():
                     rates.add_row(name, str(size), precision, task, *_cells(rate))
-    rates = _without_empty(rates)
+    _fit(rates)
     other = Table("quantity", *_LEVELS, box=SIMPLE)
     for name, values in result["matrix_products"].items():
         other.add_row(f"products {name}, GFLOP/s", *(f"{values[k] / 1e9:,.0f}" for k in _LEVELS))
@@ -257,7 +257,9 @@ def _cells(rate: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _without_empty(table: Table) -> Table:
-    """Return the table without its empty columns."""
+def _fit(table: Table) -> None:
+    """Drop empty columns, and let the others break between words alone."""
     table.columns = [column for column in table.columns if any(column.cells)]
-    return table
+    for column in table.columns:
+        words = f"{column.header} {' '.join(map(str, column.cells))}".split()
+        column.min_width = max(map(len, words))
