@@ -10,8 +10,8 @@ from anomaly_hep.models.setvae import SetVAE
 class CLIPVAE(SetVAE):
     """Set-VAE trained so that its KL divergence is the score: no decoder in the trigger.
 
-    What differs is set by the configuration (clip_fraction < 1, beta, angular_scale) and the score
-    that the model is judged by.
+    It differs from Set-VAE in the configuration (clip_fraction < 1, beta, angular_scale) and in the
+    default score.
     """
 
     title: ClassVar[str] = "CLIP-VAE"
