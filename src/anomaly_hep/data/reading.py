@@ -158,7 +158,7 @@ def reading_of(path: str, inputs: Mapping[str, Any]) -> Reading:
             close = difflib.get_close_matches(key, known, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise ConfigError(
-                f"data.{key} does not exist.{hint} Cure: beside what all data take, "
+                f"data.{key} does not exist.{hint} Cure: besides the keys of all data, "
                 f"{chosen.__name__} takes {', '.join(known)}"
             )
     for key, field in known.items():

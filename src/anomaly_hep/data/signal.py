@@ -83,7 +83,7 @@ def drawn(
     """
     if not groups:
         raise ConfigError(
-            f"data.signal_in_training={share:g} needs data.groups, which say what the share is of. "
+            f"data.signal_in_training={share:g} needs data.groups: each group gets this share. "
             "Cure: list the signals in data.groups, or set data.signal_in_training=0"
         )
     parts: list[Slice] = []

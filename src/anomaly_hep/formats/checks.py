@@ -72,10 +72,11 @@ def check_lengths(
     path: Path, lengths: Mapping[str, Int64[np.ndarray, " event"]], first_entry: int
 ) -> None:
     """Refuse particle branches with different numbers of particles in the same event."""
-    first, *others = lengths
-    for name in others:
-        if not np.array_equal(lengths[name], lengths[first]):
-            row = int(np.flatnonzero(lengths[name] != lengths[first])[0])
-            problem = f"{lengths[name][row]} particles here, {lengths[first][row]} in '{first}'"
+    names = list(lengths)
+    for name in names[1:]:
+        here, first = lengths[name], lengths[names[0]]
+        if not np.array_equal(here, first):
+            row = int(np.flatnonzero(here != first)[0])
+            problem = f"{here[row]} particles here, {first[row]} in '{names[0]}'"
             entry = first_entry + row
             raise BadFileError(path, problem, branch=name, entry=entry, cure=FETCH_AGAIN)

@@ -20,20 +20,20 @@ def cut(events: Events, start: int, stop: int) -> Events:
 
 def rechunk(parts: Iterable[Events], size: int) -> Iterator[Events]:
     """Yield the same events in parts of `size`; the last may be shorter, none is empty."""
-    held: list[Events] = []
+    pending: list[Events] = []
     count = 0
     for part in parts:
-        held.append(part)
+        pending.append(part)
         count += len(part)
         if count < size:
             continue
-        whole = Events.concatenate(held)
+        whole = Events.concatenate(pending)
         full = count - count % size
         for start in range(0, full, size):
             yield cut(whole, start, start + size)
-        held, count = [cut(whole, full, count)], count - full
+        pending, count = [cut(whole, full, count)], count - full
     if count:
-        yield Events.concatenate(held)
+        yield Events.concatenate(pending)
 
 
 def nbytes(events: Events) -> int:

@@ -1,8 +1,7 @@
 """Dark-shower detector images at full resolution (arXiv:2306.12955): HDF5, three dense images.
 
-`read` returns the non-zero pixels of the down-scaled images that the paper uses: blocks of 5 x 5
-pixels summed to 72 rows of phi by 58 columns of eta. Units: GeV of transverse energy (tracker:
-transverse momentum).
+`read` returns the non-zero pixels of the paper's down-scaled images: 72 rows of phi by 58 columns
+of eta, each the sum of 5 x 5 pixels. Units: GeV, transverse energy (tracker: transverse momentum).
 """
 
 from __future__ import annotations

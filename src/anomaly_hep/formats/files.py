@@ -94,7 +94,7 @@ def _recognise(path: Path) -> Format:
         names = " and ".join(match.FORMAT for match in matches)
         cure = "let one of the formats' modules recognise fewer files"
         raise BadFileError(path, f"it is taken for {names}", cure=cure)
-    known = ", ".join(f"{known.FORMAT} ({known.SIGN})" for known in formats())
+    known = ", ".join(f"{each.FORMAT} ({each.SIGN})" for each in formats())
     problem = f"the format is unknown: the file begins with {head[:4]!r}"
     raise BadFileError(path, problem, cure=f"give one of {known}")
 

@@ -113,9 +113,7 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     means decoding from the start of a row group. Raises BadFileError with the column and the
     absolute row for any content that fails a check.
     """
-    prefixes = [
-        prefix for prefix in LIST_PREFIXES if any(name.startswith(prefix) for name in columns)
-    ]
+    prefixes = [p for p in LIST_PREFIXES if any(name.startswith(p) for name in columns)]
     if len(prefixes) > 1:
         problem = f"the lists {'*, '.join(prefixes)}* have different lengths"
         raise BadFileError(path, problem, cure="read them one after the other")

@@ -114,7 +114,7 @@ def read_events(
     """
     wanted = tuple(columns)
     if not any(name in layout.particles for name in wanted):
-        wanted = (*wanted, next(iter(layout.particles)))  # for the lengths alone
+        wanted = (*wanted, next(iter(layout.particles)))  # only for the lengths
     with _streams.use(path, wanted, make=lambda: RowStream(path, wanted)) as stream:
         check_range(path, start, stop, stream.rows)
         batches = list(stream.batches(start, stop))
@@ -148,7 +148,7 @@ def _column(
         raise BadFileError(
             path, "the value is null", branch=name, entry=first_row + row, cure=FIX_VALUES
         )
-    values = content.to_numpy(zero_copy_only=False).copy()  # the caller may change what it gets
+    values = content.to_numpy(zero_copy_only=False).copy()  # writable, for callers that change it
     lengths = np.diff(column.offsets.to_numpy()).astype(np.int64) if jagged else None
     return values, lengths
 
@@ -162,17 +162,17 @@ def _first_null_list(column: pa.Array) -> int:
     return int(np.searchsorted(edges, _first_null(column.flatten()), side="right")) - 1
 
 
-def _is_list(found: pa.DataType) -> bool:
-    return bool(pa.types.is_list(found) or pa.types.is_large_list(found))
+def _is_list(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_list(dtype) or pa.types.is_large_list(dtype))
 
 
-def _check_type(path: Path, name: str, found: pa.DataType) -> None:
-    content = found.value_type if _is_list(found) else found
+def _check_type(path: Path, name: str, dtype: pa.DataType) -> None:
+    content = dtype.value_type if _is_list(dtype) else dtype
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     if not any(test(content) for test in tests):
         raise BadFileError(
             path,
-            f"its type is {found}, which is neither a number nor a list of numbers",
+            f"its type is {dtype}, which is neither a number nor a list of numbers",
             branch=name,
             cure="store float, int or bool, or a list of them",
         )

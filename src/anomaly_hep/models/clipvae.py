@@ -1,4 +1,4 @@
-"""CLIP-VAE: Set-VAE whose KL term leaves badly reconstructed jets alone (arXiv:2311.17162)."""
+"""CLIP-VAE: Set-VAE without a KL term for badly reconstructed jets (arXiv:2311.17162)."""
 
 from __future__ import annotations
 

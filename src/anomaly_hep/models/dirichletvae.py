@@ -89,11 +89,10 @@ class DirichletVAE(AnomalyModel):
     A weakly supervised model in arXiv:2306.12955: its training events include unlabelled signals
     (data.signal_in_training). concentration: of the Dirichlet prior, one number per topic. beta:
     weight of the latent divergence. normalise: whether the mask image is divided by its number of
-    hits, as in arXiv:2306.12955 section 5.3; its public code does not, so that beta has some 80
+    hits, as in arXiv:2306.12955 section 5.3; without it, as in the public code, beta has some 80
     times less weight.
 
-    Scores are deterministic: the latent vector is the posterior's mean. All is float32; the
-    published training was float64. The paper's best score is the second topic's weight.
+    Scores use the posterior's mean; the paper's best one is the second topic's weight.
     """
 
     title: ClassVar[str] = "Dirichlet VAE"

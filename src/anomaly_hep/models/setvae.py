@@ -108,13 +108,9 @@ class SetVAE(AnomalyModel):
                 outputs=len(TARGET), **(shared | {"layers": decoder_layers})
             )
         elif kind == "trigger":
-            trigger = {n: settings.pop(n) for n in ("ranges", "constituents", "phi", "rho")}
+            extra = {name: settings.pop(name) for name in ("ranges", "constituents", "phi", "rho")}
             self.encoder = TriggerPosterior(
-                names=features,
-                flags=flags,
-                latent_dim=latent_dim,
-                precision=quantization,
-                **trigger,
+                names=features, flags=flags, latent_dim=latent_dim, precision=quantization, **extra
             )
             self.decoder = DeepSetDecoder(
                 outputs=len(TARGET), latent_dim=latent_dim, **settings, layers=decoder_layers
@@ -141,7 +137,7 @@ class SetVAE(AnomalyModel):
 
     @property
     def objective_is_final(self) -> bool:
-        """Whether the noise has its full size; while it grows, the KL of an equal model grows."""
+        """Whether the noise has its full size; while it grows, losses are not comparable."""
         return bool(self.global_step >= self.noise_ramp_steps)
 
     def encode(

@@ -48,12 +48,9 @@ def momentum_table(simulated: Events, published: Events, edges: Sequence[float])
     """Return the mean tracks of both samples in bins of the track pT sum, as a Markdown table."""
     head = "track pT sum (GeV) | share, simulated / published | tracks, simulated | published"
     lines = [f"| {head} |", "|---|---|---|---|"]
-    bins = zip(
-        tracks_by_momentum(simulated, edges), tracks_by_momentum(published, edges), strict=True
-    )
-    for (low, high), ((n_ours, ours), (n_theirs, theirs)) in zip(
-        pairwise(edges), bins, strict=True
-    ):
+    samples = (tracks_by_momentum(events, edges) for events in (simulated, published))
+    bins = zip(pairwise(edges), *samples, strict=True)
+    for (low, high), (n_ours, ours), (n_theirs, theirs) in bins:
         span = f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
         share = f"{n_ours / len(simulated):.1%} / {n_theirs / len(published):.1%}"
         lines.append(f"| {span} | {share} | {ours or '–'} | {theirs or '–'} |")

@@ -91,23 +91,21 @@ class Detector:
     def read_out(self, particles: Particles, rng: np.random.Generator) -> Readout:
         """Return the detector's response to the final particles."""
         visible = _reaching(particles)
-        pt = transverse(visible.momentum)
+        pt, energy = transverse(visible.momentum), visible.momentum[3]
         paths = tracking.propagate(visible.momentum, visible.vertex, visible.charge)
-        efficiency = tracking.efficiency(pt, paths.end.eta, visible.pid)
+        end = paths.end
+        efficiency = tracking.efficiency(pt, end.eta, visible.pid)
         tracked = (visible.charge != 0) & (rng.random(len(pt)) < efficiency)
         resolution, factor = np.zeros(len(pt)), np.ones(len(pt))
         if self.smear_momenta:
-            resolution = tracking.momentum_resolution(
-                pt, paths.end.eta, visible.pid, self.track_resolution
-            )
+            card = self.track_resolution
+            resolution = tracking.momentum_resolution(pt, end.eta, visible.pid, card)
             factor = calorimeter.log_normal(factor, resolution, rng)
         track_pt = np.where(tracked, factor * pt, 0.0)
         flows = []
         for layer in self.layers:
-            energy = np.where(tracked, visible.scaled_energy(factor), 0.0)
-            hits = Hits(
-                visible.event, paths.end, visible.pid, visible.momentum[3], energy, resolution
-            )
+            track_energy = np.where(tracked, visible.scaled_energy(factor), 0.0)
+            hits = Hits(visible.event, end, visible.pid, energy, track_energy, resolution)
             flows.append(calorimeter.energy_flow(layer, hits, rng))
             # tracks enter the next layer with the momentum that this one gave them
             factor = factor * flows[-1].track_scale
@@ -160,8 +158,7 @@ def arriving(particles: Particles) -> Hits:
 def _reaching(particles: Particles) -> _Visible:
     """Return the visible particles that can reach a calorimeter cell, |eta| < 5.
 
-    The cut on the initial |eta| is safe: a helix stays closer to the beam than its tangent, so that
-    |eta| only grows.
+    A helix from the beam line stays closer to the beam than its tangent, so |eta| only grows.
     """
     final = np.flatnonzero(particles.final & ~np.isin(np.abs(particles.pid), INVISIBLE))
     momentum, vertex = particles.momentum[:, final], particles.vertex[:, final]

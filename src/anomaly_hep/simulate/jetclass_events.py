@@ -77,8 +77,8 @@ class Simulation:
         """Yield `number` jets in parts, from batches of at most `batch` events."""
         while number > 0:
             # the last batches generate only as many events as the remaining jets need
-            jets = max(self.counts.jets_matched, 1)
-            needed = -(-number * self.counts.events_generated // jets) or batch
+            matches = max(self.counts.jets_matched, 1)
+            needed = -(-number * self.counts.events_generated // matches) or batch
             events = self._jets_of(self.generator.batch(min(batch, needed)))
             self.counts.events_vetoed = self.generator.vetoed
             self.counts.events_generated = self.generator.generated
@@ -126,7 +126,7 @@ def matched(
 ) -> tuple[Int64[np.ndarray, " chosen"], dict[str, np.ndarray]]:
     """Return the accepted jets that contain a decay of their class, and their truth branches.
 
-    The class without a resonance keeps all jets; their truth branches are 0, as in JetClass.
+    The class without a resonance keeps all jets, with all aux_genpart_* 0, as in JetClass.
     """
     resonance = PROCESSES[label].resonance
     if resonance is None:

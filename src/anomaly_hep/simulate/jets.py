@@ -23,8 +23,7 @@ _RECLUSTERING = 4.0  # times the radius, so that each jet is reclustered into a 
 class Jets:
     """Jets of a batch, grouped by event.
 
-    `momentum` is (px, py, pz, E), `lengths` the number of constituents; `constituents` are their
-    positions among the clustered particles, jet after jet.
+    `momentum` is (px, py, pz, E); `constituents` has `lengths` positions of particles for each jet.
     """
 
     event: Int64[np.ndarray, " jet"]

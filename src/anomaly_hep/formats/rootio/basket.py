@@ -89,9 +89,9 @@ class Branch:
         values = decoded.content if self.jagged else decoded
         lengths = np.diff(decoded.offsets).astype(np.int64) if self.jagged else None
         entries = int(self.edges[index + 1] - self.edges[index])
-        held = len(values) if lengths is None else len(lengths)
-        if held != entries:
-            raise self._damaged(f"basket {index} holds {held} entries instead of {entries}")
+        stored = len(values) if lengths is None else len(lengths)
+        if stored != entries:
+            raise self._damaged(f"basket {index} holds {stored} entries instead of {entries}")
         if lengths is not None and ((lengths < 0).any() or lengths.sum() != len(values)):
             raise self._damaged("the lengths of the lists do not fit the data")
         return Basket(values.astype(self.dtype), lengths)

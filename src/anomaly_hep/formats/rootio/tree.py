@@ -99,11 +99,11 @@ class Tree:
         classes = self._file.classnames(recursive=False, cycle=False)
         if classes.get(name) == "TTree":
             return self._file[name]
-        held = ", ".join(f"{of} '{key}'" for key, of in sorted(classes.items())) or "nothing"
+        content = ", ".join(f"{cls} '{key}'" for key, cls in sorted(classes.items())) or "nothing"
         raise MissingTreeError(
             self.path,
-            f"there is no TTree '{name}'; the file holds {held}",
-            cure=f"give a file whose jets are in a TTree '{name}'",
+            f"there is no TTree '{name}'; the file holds {content}",
+            cure=f"give a file with its jets in a TTree '{name}'",
         )
 
     def _check_whole(self) -> None:

@@ -20,10 +20,9 @@ class JetBatchNorm(nn.Module):
 
     Each of n particles in a jet has weight 1/n. As in the published network, the running mean and
     variance normalise in training too, so the layer is an affine map that can be folded into the
-    next linear map. The running statistics are means over all steps at first, and move by
-    `momentum` per step as soon as that is more. With `legacy_start` they always move by `momentum`,
-    from mean 0 and variance 1, as in the published network: it takes hundreds of steps until the
-    values are normalised.
+    next linear map. The running statistics are means over all steps at first, later they move by
+    `momentum`. With `legacy_start` they always do, from mean 0 and variance 1, as in the published
+    network: it takes hundreds of steps until values are normalised.
     """
 
     running_mean: Tensor

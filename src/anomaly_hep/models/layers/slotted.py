@@ -84,8 +84,8 @@ class Slotted(Segments):
         self, types: Int64[Tensor, " row"], n_types: int
     ) -> Int64[Tensor, "row type"]:
         """Return the running number of particles of each type in the event, each row included."""
-        counted = self._rectangle(one_hot(types, n_types)) * self.taken[..., None]
-        return counted.cumsum(1).flatten(0, 1)
+        flags = self._rectangle(one_hot(types, n_types)) * self.taken[..., None]
+        return flags.cumsum(1).flatten(0, 1)
 
     def nearest(
         self,
