@@ -29,7 +29,7 @@ _LABEL, _WEIGHT = "sample.label", "sample.weight"
 
 @dataclass
 class Counts:
-    """Counts of what happened to events on their way to a network.
+    """Numbers of events and rows read for a network, and of losses on the way.
 
     `rows` are particles or pixels, `truncated` the events that lost some, `clipped` the clipped
     values per feature.

@@ -35,7 +35,7 @@ class _Pools(Dataset[_Pool | AnomalyHepError]):
         try:
             return self._pool(*key)
         except AnomalyHepError as error:
-            # raised in a worker, it would be wrapped by torch in a RuntimeError that hides its type
+            # returned, since torch would wrap it in a RuntimeError, which hides its type
             return error
 
     def _pool(self, epoch: int, number: int) -> _Pool:

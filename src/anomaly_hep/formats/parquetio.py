@@ -60,7 +60,7 @@ class RowStream:
         self._file.close()
 
     def json_object(self, key: str) -> dict[str, Any] | None:
-        """Return the JSON object in the file's metadata under `key`, None where there is none."""
+        """Return the JSON object in the file's metadata under `key`, None if there is none."""
         text = (self.schema.metadata or {}).get(key.encode())
         with refusing(self.path, f"'{key}' is damaged", cure=FETCH_AGAIN):
             return None if text is None else dict(json.loads(text))

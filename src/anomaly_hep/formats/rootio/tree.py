@@ -59,7 +59,7 @@ class Tree:
         return list(self._uproot_branches)
 
     def json_object(self, key: str) -> dict[str, Any] | None:
-        """Return the JSON object stored as a TObjString under `key`, None where there is none."""
+        """Return the JSON object stored as a TObjString under `key`, None if there is none."""
         with refusing(self.path, f"'{key}' is damaged", cure=FETCH_AGAIN), isolated_classes():
             text = str(self._file[key]) if key in self._file else None
             content = None if text is None else dict(json.loads(text))

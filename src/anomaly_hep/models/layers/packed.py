@@ -13,7 +13,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class _Ordered:
-    """Kernel and bias in oneDNN's layout for one shape and precision, and what they belong to."""
+    """Kernel and bias in oneDNN's layout for one shape and precision, with their originals."""
 
     dtype: torch.dtype
     shape: torch.Size
