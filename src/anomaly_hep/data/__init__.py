@@ -1,1 +1,1 @@
-"""Events to batches: features, jagged batches, and a stream that outlives a kill."""
+"""From events to batches: features, jagged batches, and a stream that resumes after a kill."""

@@ -1,4 +1,4 @@
-"""Batches as the models see them: events jagged, or each with as many rows as the others."""
+"""Batches as the models see them: jagged, or slotted (every event with the same number of rows)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Batch = TypeVar("_Batch", bound="JaggedBatch")
 _FEWEST_SLOTS = 32
 
 
-def _round(rows: int) -> int:
+def _rounded_up(rows: int) -> int:
     """Return the smallest of 32, 64, 128 ... that is not below `rows`."""
     return max(_FEWEST_SLOTS, 2 ** max(rows - 1, 0).bit_length())
 
@@ -26,13 +26,12 @@ def _round(rows: int) -> int:
 class JaggedBatch(ABC):
     """Events as flat rows plus the number of rows of each event.
 
-    `lengths` counts each event's rows, `index` says which event of the data set it is, `weight` is
-    the event's share in every mean. `label` is the number of its class, 0 the background, in a
-    phase of training that may see labels; None everywhere else, so that none can reach a loss. The
-    fields that `event_fields` names have one value per event, other tensors one per row. The last
-    `filling` events fill a batch up: they are empty, with weight 0 and index -1. slots: None where
-    each event has as many rows as it needs; else the batch is slotted, its shapes are those of
-    other batches of so many events and slots, and what the slots are says its kind.
+    `lengths` counts each event's rows, `index` is its position in the data set, `weight` its weight
+    in every mean. `label` is the number of its class, 0 for the background, in a training phase
+    that may see labels; None everywhere else, so that no label can reach a loss. The fields in
+    `event_fields` have one value per event, other tensors one per row. The last `filling` events
+    are padding: empty, with weight 0 and index -1. slots: None for a jagged batch. In a slotted
+    one, the number of events and of slots fixes all shapes; each subclass defines its slots.
     """
 
     event_fields: ClassVar[tuple[str, ...]] = ("lengths", "index", "weight", "label")
@@ -48,37 +47,37 @@ class JaggedBatch(ABC):
 
     @property
     def events(self) -> int:
-        """How many events there are, without those that only fill the batch up."""
+        """The number of events without the padding."""
         return len(self) - self.filling
 
     @abstractmethod
     def slots_needed(self) -> int:
-        """Return how many slots the events need, one of few numbers."""
+        """Return how many slots the events need, rounded up so that few shapes occur."""
 
     @abstractmethod
     def _slots(self, events: int, slots: int) -> tuple[int, Int64[Tensor, " row"]]:
-        """Return the number of rows of a slotted batch, and the one that each row goes to."""
+        """Return the number of rows of the slotted batch, and the new position of each row."""
 
     def slotted(self: _Batch, events: int | None = None, slots: int | None = None) -> _Batch:
-        """Return a jagged batch as one of `events` events, the last of them to fill it up.
+        """Return a jagged batch in slots, padded with empty events to `events` of them.
 
-        By default as many events as there are, with the slots that they need. With `slots` given,
-        nothing waits for the values of the batch.
+        By default without padding, and with the slots that the events need. With `slots` given, the
+        host does not wait for the device to know the lengths.
         """
         events, slots = events or len(self), slots or self.slots_needed()
-        filling, (rows, place) = events - len(self), self._slots(events, slots)
+        filling, (rows, new_row) = events - len(self), self._slots(events, slots)
 
-        def changed(name: str, value: Tensor) -> Tensor:
+        def padded(name: str, value: Tensor) -> Tensor:
             if name in self.event_fields:
                 fill = -1 if name == "index" else 0
                 return torch.cat([value, value.new_full((filling, *value.shape[1:]), fill)])
-            return value.new_zeros(rows, *value.shape[1:]).index_copy_(0, place, value)
+            return value.new_zeros(rows, *value.shape[1:]).index_copy_(0, new_row, value)
 
-        return replace(self._changed(changed), slots=slots, filling=filling)
+        return replace(self._mapped(padded), slots=slots, filling=filling)
 
     def part(self: _Batch, start: int, stop: int, first_row: int, last_row: int) -> _Batch:
         """Return events `start` to `stop`, whose rows are `first_row` to `last_row`, as views."""
-        return self._changed(
+        return self._mapped(
             lambda name, value: (
                 value[start:stop] if name in self.event_fields else value[first_row:last_row]
             )
@@ -86,24 +85,24 @@ class JaggedBatch(ABC):
 
     def to(self: _Batch, device: torch.device | str, non_blocking: bool = False) -> _Batch:
         """Return the same batch on `device`."""
-        return self._changed(lambda _, value: value.to(device, non_blocking=non_blocking))
+        return self._mapped(lambda _, value: value.to(device, non_blocking=non_blocking))
 
     def pin_memory(self: _Batch) -> _Batch:
         """Return the same batch in page-locked memory."""
-        return self._changed(lambda _, value: value.pin_memory())
+        return self._mapped(lambda _, value: value.pin_memory())
 
     def clone(self: _Batch) -> _Batch:
-        """Return the same batch in memory of its own."""
-        return self._changed(lambda _, value: value.clone())
+        """Return a copy that shares no memory with this batch."""
+        return self._mapped(lambda _, value: value.clone())
 
     def copy_(self: _Batch, other: _Batch) -> None:
-        """Take the values of a batch with the same shapes."""
+        """Copy the values of a batch with the same shapes into this one."""
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 value.copy_(getattr(other, name), non_blocking=True)
 
     def record_stream(self, stream: torch.cuda.Stream) -> None:
-        """Keep the memory, which was allocated on another stream, while `stream` uses it."""
+        """Keep memory that another stream allocated from being reused while `stream` needs it."""
         for value in vars(self).values():
             if isinstance(value, Tensor):
                 value.record_stream(stream)
@@ -113,7 +112,7 @@ class JaggedBatch(ABC):
         events = torch.arange(len(self), device=self.lengths.device)
         return torch.repeat_interleave(events, self.lengths, output_size=rows)
 
-    def _changed(self: _Batch, change: Callable[[str, Tensor], Tensor]) -> _Batch:
+    def _mapped(self: _Batch, change: Callable[[str, Tensor], Tensor]) -> _Batch:
         """Return the batch with `change(name, tensor)` in place of each of its tensors."""
         values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         tensors = {n: change(n, v) for n, v in values.items() if isinstance(v, Tensor)}
@@ -124,9 +123,9 @@ class JaggedBatch(ABC):
 class ParticleBatch(JaggedBatch):
     """Events as particles: scaled continuous features, and the type of each particle.
 
-    A type is 0 to 7, see `data.features.PARTICLE_TYPES`; None where the data know none. `context`
-    are numbers of the whole event, such as its missing momentum. Slotted, every event has `slots`
-    rows, its particles first and zeros behind.
+    A type is an index (0 to 7) of `data.features.PARTICLE_TYPES`; `types` is None for data without
+    them. `context` holds quantities of the whole event, such as its missing momentum. In a slotted
+    batch every event has `slots` rows: its particles, then zeros.
     """
 
     event_fields: ClassVar[tuple[str, ...]] = (*JaggedBatch.event_fields, "context")
@@ -136,7 +135,7 @@ class ParticleBatch(JaggedBatch):
 
     def slots_needed(self) -> int:
         """Return the smallest of 32, 64, 128 ... rows that holds the longest event."""
-        return _round(int(self.lengths.max()) if len(self) else 0)
+        return _rounded_up(int(self.lengths.max()) if len(self) else 0)
 
     def _slots(self, events: int, slots: int) -> tuple[int, Tensor]:
         rows = len(self.features)
@@ -146,21 +145,21 @@ class ParticleBatch(JaggedBatch):
 
     @property
     def known_types(self) -> Int64[Tensor, " particle"]:
-        """The types; raises ConfigError where the data know none."""
+        """The types; raises ConfigError for data without them."""
         if self.types is None:
             raise ConfigError(
-                "these data know no types of particles, which the model asks for. Cure: a model "
-                "without them, or data with types"
+                "these data have no particle types, which the model needs. Cure: a model without "
+                "them, or data with types"
             )
         return self.types
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageBatch(JaggedBatch):
-    """Detector images as their pixels that are not zero.
+    """Detector images as lists of their non-zero pixels.
 
     `pixel` is (channel * rows + row) * columns + column, `energy` is in GeV. `shape` of the dense
-    image is (channel, row, column). Slotted, there are `slots` pixels, the last ones in no image.
+    image is (channel, row, column). A slotted batch has `slots` pixels, the last of them padding.
     """
 
     pixel: Int64[Tensor, " hit"]
@@ -169,7 +168,7 @@ class ImageBatch(JaggedBatch):
 
     def slots_needed(self) -> int:
         """Return the smallest power of two, from 32 on, that holds all pixels of the batch."""
-        return _round(len(self.pixel))
+        return _rounded_up(len(self.pixel))
 
     def _slots(self, events: int, slots: int) -> tuple[int, Tensor]:
         del events
@@ -184,7 +183,7 @@ class ImageBatch(JaggedBatch):
         else:
             slot = torch.arange(self.slots, device=self.pixel.device)
             owner = torch.searchsorted(self.lengths.cumsum(0), slot, right=True)
-        # slots behind the last event's pixels go into an image of their own
+        # the padding after the last event's pixels goes into one more image, which is dropped
         dense = self.energy.new_zeros((len(self) + 1) * size)
         dense[owner * size + self.pixel] = self.energy
         return dense[:-size].view(len(self), channels, rows, columns)

@@ -1,4 +1,4 @@
-"""Named features of jet constituents, listed with centre, scale and clip in conf/data/*.yaml."""
+"""Features of jet constituents; conf/data/*.yaml lists them with centre, scale and clip."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _FLAGS = tuple(
     f"part_is{name}" for name in ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
 )
 TYPE_COLUMNS = (*_FLAGS, "part_charge")
-# what [flag index, charge > 0] means as an index of PARTICLE_TYPES
+# index of PARTICLE_TYPES by [flag index, charge > 0]
 _TYPE_OF = np.array([[1, 0], [2, 2], [3, 3], [4, 5], [6, 7]])
 
 
 class Quantities:
-    """What features are made of, computed once per run of events. GeV, mm and radians."""
+    """The quantities that features are computed from, each computed once. GeV, mm and radians."""
 
     def __init__(self, events: Events) -> None:
         self.events = events
@@ -64,19 +64,19 @@ class Quantities:
         return _log(self.particle("part_energy"))
 
     def log_of_jet(self, name: str) -> Shaped[np.ndarray, " particle"]:
-        """Return the logarithm of a jet branch at each particle: one logarithm per jet."""
+        """Return the logarithm of a jet branch at each particle, computed once per jet."""
         return np.repeat(_log(self.events.events[name]), self.events.lengths)
 
 
 def _log(values: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
-    # a zero becomes minus infinity, which a feature without clip then refuses
+    # the logarithm of zero is minus infinity, which `compute` refuses for a feature without clip
     with np.errstate(divide="ignore"):
         return np.log(values)
 
 
 @dataclass(frozen=True)
 class Definition:
-    """One feature: the branches it needs and how it follows from them."""
+    """How one feature is computed, and the branches that this needs."""
 
     needs: tuple[str, ...]
     value: Callable[[Quantities], Shaped[np.ndarray, " particle"]]
@@ -106,9 +106,9 @@ DEFINITIONS: Mapping[str, Definition] = {
 
 @dataclass(frozen=True)
 class Scaling:
-    """How a network sees a quantity: (value - center) * scale, clipped to +-clip.
+    """How a quantity is scaled for a network: (value - center) * scale, clipped to +-clip.
 
-    column: a column of the particles that is the quantity, where the name is none of DEFINITIONS.
+    column: the particle column that holds the quantity, for a name that is not in DEFINITIONS.
     """
 
     center: float = 0.0
@@ -119,13 +119,13 @@ class Scaling:
 
 @dataclass(frozen=True, kw_only=True)
 class Feature(Scaling):
-    """A named quantity as the network sees it."""
+    """A named quantity with its scaling."""
 
     name: str
 
     @property
     def definition(self) -> Definition:
-        """What it is made of."""
+        """How the quantity is computed."""
         if (column := self.column) is None:
             return DEFINITIONS[self.name]
         return Definition((column,), lambda quantities: quantities.particle(column))
@@ -133,7 +133,7 @@ class Feature(Scaling):
 
 @dataclass(frozen=True, eq=False)
 class ParticleInputs:
-    """Scaled features and types of particles; `clipped` counts the values that met their clip."""
+    """Scaled features and types of particles; `clipped` counts the clipped values per feature."""
 
     features: Float32[np.ndarray, "particle feature"]
     types: Int64[np.ndarray, " particle"] | None
@@ -141,14 +141,14 @@ class ParticleInputs:
 
 
 class FeatureList:
-    """The features of a configuration, in its order; `types`: whether particles have types."""
+    """The features in the configuration's order; `types`: whether particles have types."""
 
     def __init__(
         self, settings: Mapping[str, Mapping[str, Any] | None], *, types: bool = True
     ) -> None:
         self.types = types
         try:
-            self.features = [Feature(name=name, **(how or {})) for name, how in settings.items()]
+            self.features = [Feature(name=name, **(keys or {})) for name, keys in settings.items()]
         except TypeError as error:
             raise ConfigError(
                 f"data.features: {error}. Cure: a feature takes center, scale, clip and column"
@@ -168,14 +168,14 @@ class FeatureList:
 
     @property
     def columns(self) -> list[str]:
-        """Branches to read for the features and the particle types; no label is among them."""
+        """Branches to read for the features and the particle types, never a label."""
         needed = [name for feature in self.features for name in feature.definition.needs]
         return list(dict.fromkeys([*needed, *(TYPE_COLUMNS if self.types else ())]))
 
     def compute(self, events: Events, path: Path | str = "events") -> ParticleInputs:
-        """Return what the network sees of `events`; a feature that is not finite is refused."""
+        """Return the network's inputs for `events`; a feature that is not finite is refused."""
         quantities = Quantities(events)
-        # feature by feature in memory, so that each is one contiguous pass; transposed at the end
+        # one contiguous row per feature is faster to fill; transposed at the end
         table = np.empty((len(self.features), int(events.lengths.sum())), np.float32)
         clipped = np.zeros(len(self.features), np.int64)
         for row, feature in enumerate(self.features):
@@ -204,9 +204,9 @@ def particle_types(events: Events, path: Path | str = "events") -> Int64[np.ndar
     total = np.zeros(len(flags[0]), np.int8)
     number = np.zeros(len(flags[0]), np.int8)
     for index, flag in enumerate(flags):
-        one = flag != 0
-        total += one
-        number += index * one.view(np.int8)
+        is_set = flag != 0
+        total += is_set
+        number += index * is_set.view(np.int8)
     if (total != 1).any():
         particle = int(np.flatnonzero(total != 1)[0])
         entry = int(np.searchsorted(events.offsets, particle, side="right")) - 1

@@ -1,4 +1,4 @@
-"""Detector images as batches: their pixels that are not zero, in training turned and mirrored."""
+"""Detector images as batches of non-zero pixels, rotated and mirrored in training."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _PIXELS = ("hit_channel", "hit_row", "hit_column", "hit_energy")
 class ImageReading(Reading):
     """Detector images of three channels: tracker, ECAL and HCAL.
 
-    augmentation: whether training sees them rotated in phi and mirrored in eta. shape: (channel,
-    row of phi, column of eta) of an image.
+    augmentation: whether training images are rotated in phi and mirrored in eta. shape: (channels,
+    rows of phi, columns of eta) of an image.
     """
 
     makes: ClassVar[type[JaggedBatch]] = ImageBatch
@@ -32,18 +32,18 @@ class ImageReading(Reading):
 
     @property
     def columns(self) -> list[str]:
-        """Columns to read: the pixels that are not zero."""
+        """Columns to read: the non-zero pixels, and those of the selection."""
         return [*_PIXELS, *self.cuts.columns]
 
     def augment(self, events: Events, rng: np.random.Generator) -> Events:
-        """Return the images, each rotated and mirrored by chance (`data.augment`)."""
+        """Return the images, each rotated and mirrored at random (`data.augment`)."""
         return rotated_and_mirrored(events, rng, self.shape[1:]) if self.augmentation else events
 
     def batch(
         self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
     ) -> tuple[ImageBatch, Counts]:
         """Return images as one batch of pixels."""
-        del path  # what the format has read is complete
+        del path  # nothing can fail here: the format has checked what it read
         _, rows, columns = self.shape
         hits = events.particles
         pixel = (hits["hit_channel"].astype(np.int64) * rows + hits["hit_row"]) * columns
@@ -56,7 +56,7 @@ class ImageReading(Reading):
         return batch, Counts(rows=len(pixel))
 
     def count_names(self, counts: Counts) -> dict[str, Any]:
-        """Return plain numbers."""
+        """Return the counts as plain numbers."""
         return {
             "events": counts.events,
             "rejected_by_selection": counts.rejected,

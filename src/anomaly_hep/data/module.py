@@ -1,4 +1,4 @@
-"""The LightningDataModule of every data set; data sets differ by yaml, not by class."""
+"""The LightningDataModule of all data sets; they differ in their yaml, not in their class."""
 
 from __future__ import annotations
 
@@ -29,23 +29,22 @@ from anomaly_hep.formats.files import find_files, format_of
 from anomaly_hep.formats.ledger import Ledger
 from anomaly_hep.types import Sample
 
-_BETWEEN_PHASES = 1_000_003  # keeps the seeds of phases apart from the next seeds of a user
+_SEED_STEP = 1_000_003  # between phases, so that a later phase's seed is no other run's seed
 
 
 class EventDataModule(lightning.LightningDataModule):
-    """Background events to train and validate on; which files hold which class for the tests.
+    """Background events for training and validation, and the files of each class for the tests.
 
-    signal_in_training: the events of each of `groups` that train among the background, as a share
-    of its number, without labels. What a phase of the training sees with labels `begin` says.
-    test_directory: where the test files are if elsewhere, say published ones of a network that
-    trains on simulated ones. reading: the class that makes batches, with its own keys in `inputs`.
-    samples: {split: {label: keys of `Sample`}}; only files of `background`, and of the signals that
-    train, are opened for training and validation. directories: {split: [where its files may be,
-    below `directory`]}. weight: column with the weights of samples that name none.
-    validation_fraction: the last part of the training events that validates where the data set has
-    no files for it; None refuses such a data set. on_bad_file: 'refuse' stops at the first bad
-    file, 'skip' reads every file once beforehand, leaves bad ones out and counts them, up to
-    `max_bad_fraction` of the files.
+    directory: where the files are; directories: {split: [its possible places below `directory`]}.
+    test_directory: where the test files are if elsewhere, e.g. published files for a network
+    trained on simulated ones. samples: {split: {label: keys of `Sample`}}; training and validation
+    open only the files of `background` and of signals that take part. reading: the class that makes
+    batches, with its own keys in `inputs`. validation_fraction: the share of the training events,
+    at their end, used for validation if the data set has no files for it; None refuses such a data
+    set. on_bad_file: 'refuse' stops at the first bad file; 'skip' reads every file once beforehand
+    and leaves out bad ones, up to `max_bad_fraction` of the files. weight: the column with the
+    weights of samples that name none. signal_in_training: the number of unlabelled events of each
+    of `groups` mixed into the training background, as a share of it; see `begin` for labels.
     """
 
     def __init__(
@@ -110,16 +109,16 @@ class EventDataModule(lightning.LightningDataModule):
         return list(self.samples["test"])
 
     def begin(self, labels: Sequence[str], number: int) -> None:
-        """Enter a phase: the classes that it sees with labels, and its number among the phases.
+        """Enter phase `number` of the training, which sees the classes `labels` with their labels.
 
-        Labelled classes validate too. Each phase shuffles in an order of its own.
+        Validation includes these classes too. Each phase shuffles in an order of its own.
         """
         self._labelled = labelled_classes(labels, list(self.samples["train"]), self.background)
         self._phase = number
         self.streams = {}
 
     def files(self, split: str, label: str) -> list[SampleFile]:
-        """Return the events of one class in 'train', 'val' or 'test' by their files, in order."""
+        """Return the files of one class in 'train', 'val' or 'test', in order."""
         key = (split, label)
         if key not in self._files:
             sample = self._sample(split, label)
@@ -145,11 +144,11 @@ class EventDataModule(lightning.LightningDataModule):
 
     def _open(self, path: Path, sample: Sample) -> SampleFile | None:
         try:
-            found = sample_file(format_of(path).describe(path), sample)
+            file = sample_file(format_of(path).describe(path), sample)
             if self.on_bad_file == "skip":
-                # a bad entry must be known before the order of batches is, so all of it is read
-                for start in range(0, len(found), self.chunk_events):
-                    piece = Slice(found, start, min(start + self.chunk_events, len(found)), start)
+                # the plan of the batches needs to know which files are good, so all are read first
+                for start in range(0, len(file), self.chunk_events):
+                    piece = Slice(file, start, min(start + self.chunk_events, len(file)), start)
                     events = self.reading.read(piece)
                     self.reading.batch(events, np.arange(len(events)), path)
         except BadFileError as error:
@@ -157,10 +156,10 @@ class EventDataModule(lightning.LightningDataModule):
                 raise
             self.ledger.refuse(error)
             return None
-        return found
+        return file
 
     def check(self, model: Any) -> None:
-        """Refuse a model that does not fit to what trains it; raises ConfigError."""
+        """Raise ConfigError for a model that cannot take these data."""
         if not issubclass(self.reading.makes, model.accepts):
             raise ConfigError(
                 f"{type(model).__name__} takes {model.accepts.__name__}, but these data give "
@@ -173,8 +172,8 @@ class EventDataModule(lightning.LightningDataModule):
             )
 
     def setup(self, stage: str) -> None:
-        """Open the files of training and validation."""
-        del stage  # scoring reads files directly: there is nothing to prepare for other stages
+        """Open the files for training and validation."""
+        del stage  # other stages need no preparation: scoring reads files directly
         if self.trainer:
             self.check(self.trainer.lightning_module)
         for split in ("train", "val"):
@@ -182,18 +181,18 @@ class EventDataModule(lightning.LightningDataModule):
                 self.streams[split] = self._stream(split)
         for label, sample in self.samples["test"].items():
             if sample.weight:
-                self.files("test", label)  # weights that cannot be are refused before the training
+                self.files("test", label)  # bad weights are refused before the training
 
     def parts(self, split: str) -> list[Slice]:
         """Return the events of 'train' or 'val' as parts of files: background, then signals."""
         parts, total = self._parts(split, self.background)
         if self._labelled:
             for label in self._labelled:
-                more, events = self._parts(split, label)
-                parts += [replace(part, first=part.first + total) for part in more]
+                signal, events = self._parts(split, label)
+                parts += [replace(part, first=part.first + total) for part in signal]
                 total += events
         elif self.signal_share and split == "train":
-            # refuses groups that contradict each other
+            # called for its errors: groups that contradict each other are refused
             class_numbers((), list(self.samples["train"]), self.background, self.groups)
             events = sum(map(len, parts))
             parts += drawn(
@@ -202,20 +201,20 @@ class EventDataModule(lightning.LightningDataModule):
         return parts
 
     def background_parts(self) -> list[Slice]:
-        """Return the training background alone, whatever else trains beside it."""
+        """Return the background of the training events, without any signal."""
         return self._parts("train", self.background)[0]
 
     def _parts(self, split: str, label: str) -> tuple[list[Slice], int]:
         """Return one class's events of 'train' or 'val', and how many its files hold.
 
-        Without validation files the last `validation_fraction` of the training events validates,
-        as in the published code of arXiv:2306.12955.
+        Without validation files, the last `validation_fraction` of the training events is used for
+        validation, as in the published code of arXiv:2306.12955.
         """
-        shared = self.validation_fraction if not self.has_files("val", label) else None
-        files = self.files("train" if shared else split, label)
+        held_out = self.validation_fraction if not self.has_files("val", label) else None
+        files = self.files("train" if held_out else split, label)
         total = sum(map(len, files))
-        edge = total - round(total * shared) if shared else total
-        begin, end = (edge, total) if shared and split == "val" else (0, edge)
+        edge = total - round(total * held_out) if held_out else total
+        begin, end = (edge, total) if held_out and split == "val" else (0, edge)
         parts, first = [], 0
         for file in files:
             start, stop = max(begin - first, 0), min(end - first, len(file))
@@ -225,18 +224,18 @@ class EventDataModule(lightning.LightningDataModule):
         return parts, total
 
     def has_files(self, split: str, label: str) -> bool:
-        """Return whether there are files of a class, without a look into them."""
+        """Return whether there are files of a class; they are not opened."""
         try:
             return bool(self._paths(split, label))
         except MissingDataError:
             return False
 
     def _labels(self) -> Labels | None:
-        """Return the numbers of the classes in a phase that sees labels, None in another."""
+        """Return the class numbers in a phase that sees labels, None in any other."""
         if not self._labelled:
             return None
-        known = list(self.samples["train"])
-        return class_numbers(self._labelled, known, self.background, self.groups)
+        classes = list(self.samples["train"])
+        return class_numbers(self._labelled, classes, self.background, self.groups)
 
     def _stream(self, split: str) -> EventStream:
         plan = Plan(
@@ -244,7 +243,7 @@ class EventDataModule(lightning.LightningDataModule):
             batch_size=self.batch_size,
             chunk_events=self.chunk_events,
             pool_batches=self.pool_batches,
-            seed=self.seed + self._phase * _BETWEEN_PHASES,
+            seed=self.seed + self._phase * _SEED_STEP,
             shuffle=split == "train",
             rank=self.trainer.global_rank if self.trainer else 0,
             ranks=self.trainer.world_size if self.trainer else 1,
@@ -255,7 +254,7 @@ class EventDataModule(lightning.LightningDataModule):
                 "Cure: simulate or fetch some, or choose another data.dir"
             )
         training = split == "train"
-        # validation is short: its workers would live through training for nothing
+        # validation is short: its workers would idle through the training
         workers = self.num_workers if training else 0
         name = f"{split}, phase {self._phase + 1}" if self._phase else split
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
@@ -274,13 +273,13 @@ class EventDataModule(lightning.LightningDataModule):
         return WholeEpochs(self.streams["train"])
 
     def val_dataloader(self) -> EventStream:
-        """Return the validation background in file order."""
+        """Return the stream of validation events, in file order."""
         return self.streams["val"]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the streams stand, and what was counted so far.
+        """Return the positions of the streams, and the counts so far.
 
-        Lightning saves this of a stateful loader too, but does not load it when a learning-rate
+        Lightning also saves the state of a stateful loader, but does not load it if a learning-rate
         schedule asked for the number of steps (seen in 2.6.6: the epoch's data then begin anew).
         """
         return {
@@ -289,7 +288,7 @@ class EventDataModule(lightning.LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the streams and the counts go on from where they stood."""
+        """Restore the positions of the streams and the counts."""
         for name, counts in state_dict["counts"].items():
             self.counts.setdefault(name, Counts()).load_state_dict(counts)
         for split, stream in self.streams.items():

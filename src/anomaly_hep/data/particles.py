@@ -1,4 +1,4 @@
-"""Events of particles as batches: which features a network sees, and of how many particles."""
+"""Particles of jets as batches: which features a network sees, and of how many particles."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from anomaly_hep.types import Events
 class ParticleReading(Reading):
     """Particles of jets.
 
-    features: name: {center, scale, clip, column}, see `data.features`. max_particles: those of an
-    event that count, in the file's order. particle_types: whether their types are read, by flags.
+    features: {name: {center, scale, clip, column}}, see `data.features`. max_particles: only the
+    first so many of an event are used. particle_types: whether types are read, from their flags.
     """
 
     makes: ClassVar[type[JaggedBatch]] = ParticleBatch
@@ -34,11 +34,11 @@ class ParticleReading(Reading):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self.feature_list  # features that do not exist are refused here
+        _ = self.feature_list  # refuses features that do not exist
 
     @cached_property
     def feature_list(self) -> FeatureList:
-        """The features."""
+        """The features, checked."""
         return FeatureList(self.features, types=self.particle_types)
 
     @property
@@ -56,27 +56,27 @@ class ParticleReading(Reading):
     ) -> tuple[ParticleBatch, Counts]:
         """Return events as one batch of particles."""
         events, truncated = self.truncate(events)
-        made = self.feature_list.compute(events, path)
+        inputs = self.feature_list.compute(events, path)
         batch = ParticleBatch(
             **self.of_events(events, index),
-            features=torch.from_numpy(made.features),
-            types=None if made.types is None else torch.from_numpy(made.types),
+            features=torch.from_numpy(inputs.features),
+            types=None if inputs.types is None else torch.from_numpy(inputs.types),
         )
-        return batch, Counts(0, 0, truncated, len(made.features), made.clipped)
+        return batch, Counts(0, 0, truncated, len(inputs.features), inputs.clipped)
 
     def truncate(self, events: Events) -> tuple[Events, int]:
-        """Return the events with their first `max_particles` particles, and how many were cut."""
+        """Return the events cut to `max_particles` particles, and the number of events cut."""
         excess = int((events.lengths > self.max_particles).sum())
         if excess == 0:
             return events, 0
-        inside = np.arange(events.offsets[-1]) - np.repeat(events.offsets[:-1], events.lengths)
-        kept = inside < self.max_particles
+        position = np.arange(events.offsets[-1]) - np.repeat(events.offsets[:-1], events.lengths)
+        kept = position < self.max_particles
         particles = {name: column[kept] for name, column in events.particles.items()}
         lengths = np.minimum(events.lengths, self.max_particles)
         return Events(lengths, particles, events.events), excess
 
     def count_names(self, counts: Counts) -> dict[str, Any]:
-        """Return plain numbers; clipped values by feature."""
+        """Return the counts as plain numbers; clipped values per feature."""
         names = self.feature_list.names
         clipped = np.broadcast_to(np.asarray(counts.clipped), len(names)).tolist()
         return {

@@ -1,4 +1,4 @@
-"""Which events make which batch: a function of seed and epoch alone, computed without reading."""
+"""Which events make up which batch: computed from seed and epoch alone, without reading files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from anomaly_hep.data.samples import SampleFile
 
 @dataclass(frozen=True)
 class Slice:
-    """Events start to stop of a file's part of a sample; `first` is the data set's number of the
-    first of them.
-    """
+    """Events `start` to `stop` of a `SampleFile`; `first` is the first one's number in the data."""
 
     file: SampleFile
     start: int
@@ -35,14 +33,13 @@ class Slice:
 
 @dataclass(frozen=True)
 class Plan:
-    """The order of one epoch for one of `ranks` processes.
+    """The order of the events of an epoch for one of `ranks` processes.
 
-    `files` are parts of files, in the data set's order. They are cut into chunks of `chunk_events`;
-    the chunks are shuffled over all files and laid end to end. Each rank takes an equal share of
-    that line (to within one event), and cuts it into batches of equal size (to within one event),
-    as many as the longest share needs. So every event comes exactly once an epoch, all ranks make
-    the same number of steps, and no batch is a remnant. `pool_batches` consecutive batches are read
-    and shuffled together.
+    The `files`, in the data set's order, are cut into chunks of `chunk_events`; the chunks of all
+    files are shuffled and laid end to end. Each rank takes an equal share of this sequence and cuts
+    it into batches of equal size (both to within one event), as many as the longest share needs.
+    So every event occurs exactly once an epoch, all ranks make the same number of steps, and no
+    batch is a small remainder. `pool_batches` consecutive batches are read and shuffled together.
     """
 
     files: Sequence[Slice]
@@ -56,21 +53,21 @@ class Plan:
 
     @property
     def events(self) -> int:
-        """Events of all files."""
+        """The number of events in all files."""
         return sum(map(len, self.files))
 
     @property
     def batches(self) -> int:
-        """Batches per epoch of each rank."""
+        """The number of batches per epoch and rank."""
         return math.ceil(math.ceil(self.events / self.ranks) / self.batch_size)
 
     @property
     def pools(self) -> int:
-        """Pools per epoch of each rank."""
+        """The number of pools per epoch and rank."""
         return math.ceil(self.batches / self.pool_batches)
 
     def batch_edges(self) -> Int64[np.ndarray, " edge"]:
-        """Return where this rank's batches begin on the line of events, and where the last ends."""
+        """Return the edges of this rank's batches in the sequence of events."""
         begin = self.events * self.rank // self.ranks
         share = self.events * (self.rank + 1) // self.ranks - begin
         return begin + share * np.arange(self.batches + 1, dtype=np.int64) // max(self.batches, 1)
@@ -88,7 +85,7 @@ class Plan:
         return chunks
 
     def pool(self, epoch: int, number: int) -> tuple[list[Slice], Int64[np.ndarray, " batch"]]:
-        """Return what pool `number` reads, and the number of events of each of its batches."""
+        """Return the slices that pool `number` reads, and the number of events of each batch."""
         chunks = self.chunks(epoch)
         ends = np.cumsum([len(chunk) for chunk in chunks])
         edges = self.batch_edges()[number * self.pool_batches :][: self.pool_batches + 1]
@@ -105,12 +102,12 @@ class Plan:
         return slices, np.diff(edges)
 
     def mixing(self, epoch: int, number: int, events: int) -> Int64[np.ndarray, " event"]:
-        """Return the order in which the events of a pool are dealt into its batches."""
+        """Return the order in which the events of a pool are distributed over its batches."""
         if not self.shuffle:
             return np.arange(events)
-        # the rank is part of the seed: pools of the same number on two ranks are different
+        # the rank is part of the seed, so that ranks shuffle differently
         return np.random.default_rng([self.seed, epoch, self.rank, number]).permutation(events)
 
     def rng(self, epoch: int, number: int) -> np.random.Generator:
-        """Return the random number generator that changes the events of a pool in training."""
+        """Return the random number generator for the augmentation of a pool."""
         return np.random.default_rng([self.seed, epoch, self.rank, number, 1])

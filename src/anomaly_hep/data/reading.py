@@ -1,4 +1,4 @@
-"""How the events of a data set become batches: what every reading has in common."""
+"""How the events of a data set become batches: the base class of all readings."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from anomaly_hep.errors import ConfigError
 from anomaly_hep.plugins import is_ours
 from anomaly_hep.types import Events
 
-Labels = Mapping[str, int]  # the number of each class, where the phase of a training may see it
-# columns that no file has: what the sample says of its events
+Labels = Mapping[str, int]  # class numbers, in a training phase that may see them
+# columns that come from the sample, not from the file
 _LABEL, _WEIGHT = "sample.label", "sample.weight"
 
 
 @dataclass
 class Counts:
-    """What happened to events on their way to a network, for the ledger.
+    """Numbers of events and rows read for a network, and of losses on the way.
 
-    `rows` counts particles or pixels, `truncated` the events that lost some, `clipped` the values
-    that met their clip, by feature.
+    `rows` are particles or pixels, `truncated` the events that lost some, `clipped` the clipped
+    values per feature.
     """
 
     events: int = 0
@@ -42,7 +42,7 @@ class Counts:
     clipped: Int64[np.ndarray, " feature"] | int = 0
 
     def add(self, other: Counts) -> None:
-        """Add another part's counts."""
+        """Add the counts of more events."""
         self.events += other.events
         self.rejected += other.rejected
         self.truncated += other.truncated
@@ -54,7 +54,7 @@ class Counts:
         return vars(self) | {"clipped": np.asarray(self.clipped).tolist()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the counts that `state_dict` returned."""
+        """Restore the counts that `state_dict` returned."""
         clipped = np.asarray(state["clipped"], np.int64)
         vars(self).update({**state, "clipped": clipped if clipped.ndim else int(clipped)})
 
@@ -63,43 +63,43 @@ class Counts:
 class Reading(ABC):
     """Which columns are read, which events are kept, and what a network sees of them.
 
-    The fields of a subclass are the keys that it takes below `data`, plain values as in the yaml.
-    selection: inclusive bounds on columns of the events, {column: {min: a, max: b}}.
+    The fields of a subclass are its keys below `data` in the yaml, with the yaml's plain values.
+    selection: inclusive bounds on event columns, {column: {min: a, max: b}}.
     """
 
-    makes: ClassVar[type[JaggedBatch]]  # the kind of batch
+    makes: ClassVar[type[JaggedBatch]]  # the class of its batches
     selection: Mapping[str, Mapping[str, float]]
 
     def __post_init__(self) -> None:
-        _ = self.cuts  # bounds that are none are refused here
+        _ = self.cuts  # refuses invalid bounds
 
     @cached_property
     def cuts(self) -> Selection:
-        """The selection."""
+        """The selection, checked."""
         return Selection(self.selection)
 
     @property
     def has_types(self) -> bool:
-        """Whether what an event is made of has types."""
+        """Whether the events' particles have types."""
         return False
 
     @property
     @abstractmethod
     def columns(self) -> list[str]:
-        """Columns to read; no label is among them."""
+        """Columns to read, never a label."""
 
     @abstractmethod
     def batch(
         self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
     ) -> tuple[JaggedBatch, Counts]:
-        """Return events as one batch, and what was cut on the way; `path` is for errors."""
+        """Return events as one batch, and the counts of what was cut; `path` is for errors."""
 
     @abstractmethod
     def count_names(self, counts: Counts) -> dict[str, Any]:
-        """Return counts as plain numbers under the names that belong to the data."""
+        """Return counts as plain numbers, named as this kind of data calls them."""
 
     def augment(self, events: Events, rng: np.random.Generator) -> Events:
-        """Return the events of one training epoch, changed at random where that is asked for."""
+        """Return the events, augmented at random if configured; only training calls this."""
         del rng
         return events
 
@@ -108,21 +108,21 @@ class Reading(ABC):
     ) -> Events:
         """Return the events of a slice, checked, with `extra` columns beside the needed ones.
 
-        `labels` are given where the batches are for a phase that may see them; scoring never does.
+        `labels` are given for training phases that may see them, never for scoring.
         """
         sample = piece.file.sample
         weight = () if sample.weight is None else (sample.weight,)
         columns = list(dict.fromkeys([*self.columns, *extra, *weight]))
         events = piece.file.read(piece.start, piece.stop, columns)
-        own: dict[str, np.ndarray] = {}
+        added: dict[str, np.ndarray] = {}
         if sample.weight is not None:
-            own[_WEIGHT] = events.events[sample.weight].astype(np.float32)
+            added[_WEIGHT] = events.events[sample.weight].astype(np.float32)
         if labels is not None:
-            own[_LABEL] = np.full(len(events), labels[sample.label], np.int64)
-        return replace(events, events={**events.events, **own}) if own else events
+            added[_LABEL] = np.full(len(events), labels[sample.label], np.int64)
+        return replace(events, events={**events.events, **added}) if added else events
 
     def of_events(self, events: Events, index: Int64[np.ndarray, " event"]) -> dict[str, Any]:
-        """Return what every kind of batch has: lengths, index, weight and, if known, label."""
+        """Return the fields that every batch has: lengths, index, weight and, if known, label."""
         label, weight = events.events.get(_LABEL), events.events.get(_WEIGHT)
         return {
             "lengths": torch.from_numpy(events.lengths),
@@ -133,35 +133,35 @@ class Reading(ABC):
 
 
 def reading_class(path: str) -> type[Reading]:
-    """Return the reading of a dotted path; raises ConfigError for any other class.
+    """Return the Reading class at a dotted path; raises ConfigError for anything else.
 
-    A checkpoint names it too, and a checkpoint is a file that somebody sent: it is looked up in
-    this room and in modules that announce themselves as anomaly_hep.data, never elsewhere.
+    The path may come from a checkpoint, which is a file of unknown origin: only this package and
+    modules with an entry point anomaly_hep.data are ever imported.
     """
     module, _, name = path.rpartition(".")
     found = getattr(importlib.import_module(module), name, None) if is_ours(module, "data") else 0
     if not (isinstance(found, type) and issubclass(found, Reading)):
         raise ConfigError(
             f"data.reading={path} is no reading. Cure: name a class such as "
-            "anomaly_hep.data.particles.ParticleReading, or announce the module of your own by an "
+            "anomaly_hep.data.particles.ParticleReading, or announce your own module by an "
             "entry point 'anomaly_hep.data'"
         )
     return found
 
 
 def reading_of(path: str, inputs: Mapping[str, Any]) -> Reading:
-    """Return the reading of a dotted path with its keys; a key that it does not take is refused."""
-    taker = reading_class(path)
-    known = {f.name: f for f in fields(taker)}
+    """Return the Reading at a dotted path with its keys; raises ConfigError for unknown ones."""
+    chosen = reading_class(path)
+    known = {f.name: f for f in fields(chosen)}
     for key in inputs:
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise ConfigError(
-                f"data.{key} does not exist.{hint} Cure: beside what all data take, "
-                f"{taker.__name__} takes {', '.join(known)}"
+                f"data.{key} does not exist.{hint} Cure: besides the keys of all data, "
+                f"{chosen.__name__} takes {', '.join(known)}"
             )
     for key, field in known.items():
         if key not in inputs and field.default is field.default_factory is MISSING:
-            raise ConfigError(f"data.{key} is missing. Cure: {taker.__name__} needs it")
-    return taker(**inputs)
+            raise ConfigError(f"data.{key} is missing. Cure: {chosen.__name__} needs it")
+    return chosen(**inputs)

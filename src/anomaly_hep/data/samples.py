@@ -1,4 +1,4 @@
-"""Samples as a data set's yaml lists them, and the events of files that belong to them."""
+"""Samples as a data set's yaml lists them, and the events of each file that belong to them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from anomaly_hep.formats.files import format_of
 from anomaly_hep.types import Events, FileDescription, Sample
 
 SPLITS = ("train", "val", "test")
-_AT_ONCE = 4096  # entries that are looked through, or read for the sake of some of them
+_BLOCK_ENTRIES = 4096  # read at once, also where only some of them are needed
 
 
 @dataclass(frozen=True, eq=False)
 class SampleFile:
-    """Those events of one file that belong to a sample.
+    """The events of one file that belong to a sample.
 
-    entries: the numbers of these events in the file, rising; None for all of them.
+    entries: their positions in the file, ascending; None for all events.
     """
 
     description: FileDescription
@@ -36,7 +36,7 @@ class SampleFile:
 
     @staticmethod
     def whole(description: FileDescription) -> SampleFile:
-        """Return all events of a file of which no sample is known."""
+        """Return all events of a file, without a sample."""
         return SampleFile(description, Sample("", ()))
 
     @property
@@ -45,7 +45,7 @@ class SampleFile:
         return self.description.path
 
     def numbers(self, start: int, stop: int) -> Int64[np.ndarray, " event"]:
-        """Return the numbers in the file of the events `start` to `stop`."""
+        """Return the positions in the file of the events `start` to `stop`."""
         return np.arange(start, stop) if self.entries is None else self.entries[start:stop]
 
     def read(self, start: int, stop: int, columns: Sequence[str]) -> Events:
@@ -54,8 +54,8 @@ class SampleFile:
         if self.entries is None or start == stop:
             return read(self.path, start, stop, columns)
         chosen = self.entries[start:stop]
-        # few events of many are not worth the memory of all that lie between them
-        groups = np.split(chosen, np.flatnonzero(np.diff(chosen // _AT_ONCE)) + 1)
+        # block by block: sparse events must not cost the memory of all events between them
+        groups = np.split(chosen, np.flatnonzero(np.diff(chosen // _BLOCK_ENTRIES)) + 1)
         parts = []
         for group in groups:
             first, last = int(group[0]), int(group[-1]) + 1
@@ -70,8 +70,8 @@ def samples_of(
 ) -> dict[str, dict[str, Sample]]:
     """Return the samples of each split by label, as `data.samples` lists them.
 
-    `weight` is the column with the weights of those that name none. Raises ConfigError for a split
-    or a key that does not exist and for values that cannot be.
+    `weight` is the column with the weights of samples that name none. Raises ConfigError for
+    unknown splits or keys and for invalid values.
     """
     for split in listed:
         if split not in SPLITS:
@@ -105,20 +105,20 @@ def _sample(place: str, label: str, keys: Mapping[str, Any]) -> Sample:
             "1"
         )
     where = keys.get("where") or {}
-    Selection(where, f"{place}.where")  # refuses what are no bounds
+    Selection(where, f"{place}.where")  # refuses invalid bounds
     return Sample(label, patterns, where, (float(edges[0]), float(edges[1])), keys["weight"])
 
 
 def sample_file(described: FileDescription, sample: Sample) -> SampleFile:
-    """Return the events of a file that lie within the sample's bounds; their weights are checked.
+    """Return the events of a file that lie within the sample's bounds.
 
-    Raises BadFileError for a weight that is negative or not a number.
+    Raises BadFileError if one of them has a negative weight.
     """
     columns = [*sample.where, *([sample.weight] if sample.weight else [])]
     if not columns:
         return SampleFile(described, sample)
-    bounds, found = Selection(sample.where), [np.zeros(0, np.int64)]
-    for start, events in _whole(described, columns):
+    bounds, entries = Selection(sample.where), [np.zeros(0, np.int64)]
+    for start, events in _blocks(described, columns):
         passed = bounds.passed(events)
         if sample.weight and (bad := passed & (events.events[sample.weight] < 0)).any():
             row = int(bad.argmax())
@@ -130,14 +130,14 @@ def sample_file(described: FileDescription, sample: Sample) -> SampleFile:
                 entry=start + row,
                 cure=FIX_VALUES,
             )
-        found.append(start + np.flatnonzero(passed))
-    return SampleFile(described, sample, np.concatenate(found) if sample.where else None)
+        entries.append(start + np.flatnonzero(passed))
+    return SampleFile(described, sample, np.concatenate(entries) if sample.where else None)
 
 
 def share_of(files: Sequence[SampleFile], edges: tuple[float, float]) -> list[SampleFile]:
-    """Return the part of the files' events between two shares of their number, in file order.
+    """Return the events between two fractions of all events of the files, in file order.
 
-    Files without any event of it are left out.
+    Files without any of them are left out.
     """
     total = sum(map(len, files))
     begin, end = (round(edge * total) for edge in edges)
@@ -152,11 +152,11 @@ def share_of(files: Sequence[SampleFile], edges: tuple[float, float]) -> list[Sa
     return kept
 
 
-def _whole(described: FileDescription, columns: list[str]) -> Iterator[tuple[int, Events]]:
-    """Yield columns of a whole file part by part, with the number of each part's first event."""
+def _blocks(described: FileDescription, columns: list[str]) -> Iterator[tuple[int, Events]]:
+    """Yield columns of a whole file block by block, with the position of each block's start."""
     path = described.path
-    for start in range(0, described.entries, _AT_ONCE):
-        stop = min(start + _AT_ONCE, described.entries)
+    for start in range(0, described.entries, _BLOCK_ENTRIES):
+        stop = min(start + _BLOCK_ENTRIES, described.entries)
         events = format_of(path).read(path, start, stop, columns)
         for name in columns:
             if name not in events.events:

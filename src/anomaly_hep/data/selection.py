@@ -1,4 +1,4 @@
-"""Bounds on event branches, as `data.selection` and `where` of a sample list them."""
+"""Bounds on event branches, as listed in `data.selection` and a sample's `where`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Selection:
         return list(self.bounds)
 
     def passed(self, events: Events) -> Bool[np.ndarray, " event"]:
-        """Return which events pass all cuts."""
+        """Return a mask of the events that pass all cuts."""
         result = np.ones(len(events), bool)
         for branch, cut in self.bounds.items():
             values = events.events[branch]

@@ -1,4 +1,4 @@
-"""Which signal events enter a training: none, a share without labels, or classes with theirs."""
+"""Which signal events enter a training: none, an unlabelled share, or labelled classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVERY = "*"  # among the labels of a phase: all classes
 
 
 def check_share(share: Any) -> float:
-    """Return the setting data.signal_in_training; raises ConfigError for what is no share."""
+    """Return data.signal_in_training as a float; raises ConfigError unless it is a share."""
     if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 1:
         raise ConfigError(
             f"data.signal_in_training={share} is no share. Cure: choose 0 (none), or a share of "
@@ -28,7 +28,7 @@ def check_share(share: Any) -> float:
 def labelled_classes(
     labels: Sequence[str], classes: Sequence[str], background: str
 ) -> tuple[str, ...]:
-    """Return the signals that a phase sees with these labels, in the order of the data set."""
+    """Return the signal classes that `labels` of a phase stand for, in the data set's order."""
     for label in labels:
         if label not in (EVERY, *classes):
             raise ConfigError(
@@ -41,9 +41,9 @@ def labelled_classes(
 def class_numbers(
     signals: Sequence[str], classes: Sequence[str], background: str, groups: SignalGroups | None
 ) -> dict[str, int]:
-    """Return the number of each class for a classifier: 0 the background, then group by group.
+    """Return the class numbers for a classifier: 0 for the background, then one per group.
 
-    Without groups each signal has a number of its own.
+    Without groups each signal has its own number.
     """
     numbers = {background: 0}
     if not groups:
@@ -61,9 +61,9 @@ def class_numbers(
                     "group too. Cure: name each signal once"
                 )
             numbers[label] = number
-    if without := [label for label in signals if label not in numbers]:
+    if ungrouped := [label for label in signals if label not in numbers]:
         raise ConfigError(
-            f"{', '.join(without)} are in none of data.groups, so they have no class to learn. "
+            f"{', '.join(ungrouped)} are in none of data.groups, so they have no class to learn. "
             "Cure: add them to a group, or leave them out of model.phases.NAME.labels"
         )
     return numbers
@@ -76,14 +76,14 @@ def drawn(
     files: Callable[[str], list[SampleFile]],
     first: int,
 ) -> list[Slice]:
-    """Return the first events of the groups' classes, `share` times `background` of each group.
+    """Return `share` times `background` events of each group, the first ones of its classes.
 
-    The classes of a group give equal parts, to within one event. Events are numbered on from
-    `first`. Raises MissingDataError where there are too few.
+    The classes of a group give equal parts, to within one event. Events are numbered from `first`.
+    Raises MissingDataError if there are too few.
     """
     if not groups:
         raise ConfigError(
-            f"data.signal_in_training={share:g} needs data.groups, which say what the share is of. "
+            f"data.signal_in_training={share:g} needs data.groups: each group gets this share. "
             "Cure: list the signals in data.groups, or set data.signal_in_training=0"
         )
     parts: list[Slice] = []
@@ -98,7 +98,7 @@ def drawn(
 
 
 def _first(files: Sequence[SampleFile], wanted: int, label: str) -> list[Slice]:
-    """Return the first `wanted` events of files."""
+    """Return the first `wanted` events of the files."""
     parts, left = [], wanted
     for file in files:
         taken = min(left, len(file))

@@ -1,4 +1,4 @@
-"""A sharded, shuffled stream of batches from files larger than memory, resumable in mid-epoch."""
+"""A sharded, shuffled stream of batches from files larger than memory, resumable mid-epoch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Pool:
 
 
 class _Pools(Dataset[_Pool | AnomalyHepError]):
-    """Pools by (epoch, number): what a worker process makes."""
+    """Pools by (epoch, number), as a worker process reads them."""
 
     def __init__(self, plan: Plan, reading: Reading, labels: Labels | None) -> None:
         self.plan, self.reading, self.labels = plan, reading, labels
@@ -35,7 +35,7 @@ class _Pools(Dataset[_Pool | AnomalyHepError]):
         try:
             return self._pool(*key)
         except AnomalyHepError as error:
-            # raised in a worker, torch would wrap it in a RuntimeError that hides what it is
+            # returned, since torch would wrap it in a RuntimeError, which hides its type
             return error
 
     def _pool(self, epoch: int, number: int) -> _Pool:
@@ -65,7 +65,7 @@ def _sizes_after(
 
 
 class _Order(Sampler[tuple[int, int]]):
-    """The pools of the epoch that the stream is in, from the one it stands in."""
+    """The remaining pools of the stream's epoch, from the current one on."""
 
     def __init__(self, stream: EventStream) -> None:
         self.stream = stream
@@ -76,14 +76,13 @@ class _Order(Sampler[tuple[int, int]]):
 
 
 class EventStream:
-    """Iterate over the batches of one epoch after the other; state_dict resumes in mid-epoch.
+    """Iterate over the batches, one epoch per iteration; state_dict resumes mid-epoch.
 
-    Worker processes read pools, which arrive in order whatever their number is, so 0, 1 and many
-    workers give the same batches. Memory holds `pool_batches` batches per worker, and two more
-    pools that wait. A batch that a selection leaves empty is skipped. An iteration that was left
-    early is continued by the next one, unless `restart` says that each begins at the first event.
-    `counts` are of the first epoch: later ones read the same events again. `feed` brings batches to
-    the device that takes them.
+    Worker processes read pools, which arrive in order, so any number of workers gives the same
+    batches. Memory holds `pool_batches` batches per worker, and two more pools that wait. A batch
+    that the selection leaves empty is skipped. An iteration that was left early is continued by the
+    next one; with `restart` each begins at the first event. `counts` are those of the first epoch,
+    as later ones read the same events again. `feed` brings batches to the device.
     """
 
     def __init__(
@@ -101,7 +100,7 @@ class EventStream:
         self.feed = feed or Feed()
         self.epoch, self.batch = 0, 0
         self.counts = Counts() if counts is None else counts
-        self._counted = 0  # pools
+        self._counted = 0  # pools whose counts are in `counts`
         self._loader = DataLoader(
             _Pools(plan, reading, labels),
             batch_size=None,
@@ -120,14 +119,14 @@ class EventStream:
         elif self.batch >= len(self):
             self.epoch, self.batch = self.epoch + 1, 0
         for piece in self.feed.ahead(self._pieces()):
-            # counted before it is handed out: a checkpoint made after this batch's step
-            # must say that the batch is done
+            # advanced before the batch is yielded: a checkpoint made after this batch's step must
+            # say that the batch is done
             self.batch += 1
             if piece.events:
                 yield piece
 
     def _pieces(self) -> Iterator[JaggedBatch]:
-        """Yield the batches of the epoch behind those that are done, empty ones too."""
+        """Yield the remaining batches of the epoch, including empty ones."""
         done, size = self.batch, self.plan.pool_batches
         for pool in self._loader:
             if isinstance(pool, AnomalyHepError):
@@ -140,19 +139,19 @@ class EventStream:
             yield from pieces
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch, the number of batches handed out in it, and how much is counted."""
+        """Return the epoch, the number of its batches yielded, and of the pools counted."""
         return {"epoch": self.epoch, "batch": self.batch, "counted": self._counted}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on behind the batch at which `state` was taken."""
+        """Continue after the batch at which `state` was taken."""
         self.epoch, self.batch, self._counted = state["epoch"], state["batch"], state["counted"]
 
 
 class WholeEpochs:
-    """A stream as Lightning's Trainer iterates it: an iteration has as many batches as an epoch.
+    """A stream for Lightning's Trainer: every iteration has as many batches as an epoch.
 
-    One that begins in the middle of an epoch of the stream, as with limit_train_batches, goes on
-    with the next: a Trainer whose epoch ends early does not validate.
+    One that begins in the middle of an epoch of the stream, as with limit_train_batches, continues
+    into the next: a Trainer whose epoch ends early does not validate.
     """
 
     def __init__(self, stream: EventStream) -> None:
@@ -172,7 +171,7 @@ class WholeEpochs:
                 if not left:
                     return
             if left == before:
-                return  # a selection that no event passes
+                return  # no event passes the selection
 
 
 def _split(pool: _Pool) -> Iterator[JaggedBatch]:

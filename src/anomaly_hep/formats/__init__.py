@@ -1,1 +1,1 @@
-"""Files to events and back, one module per published format; knows no torch."""
+"""From files to events and back, one module per published format; never imports torch."""

@@ -1,4 +1,4 @@
-"""What makes a data file untrustworthy, and the one error that says so."""
+"""Checks of data files; every failure is a BadFileError."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIX_VALUES = "leave the file out (data.on_bad_file=skip) or mend the entry where
 
 
 def check_file(path: Path, magic: bytes = b"", what: str = "data") -> None:
-    """Refuse what is no file, is empty, or does not begin with the `magic` bytes of its kind."""
+    """Refuse a path without a file, an empty file, and one that does not begin with `magic`."""
     if not path.is_file():
         problem = "is a directory" if path.is_dir() else "there is no such file"
         raise BadFileError(path, problem, cure="check the path (data.dir)")
@@ -35,7 +35,7 @@ def check_file(path: Path, magic: bytes = b"", what: str = "data") -> None:
 
 @contextmanager
 def refusing(path: Path, problem: str, *, cure: str, branch: str | None = None) -> Iterator[None]:
-    """Turn whatever a library raises on a damaged file into a BadFileError."""
+    """Turn any exception that a library raises on a damaged file into a BadFileError."""
     try:
         yield
     except (BadFileError, MemoryError):  # too little memory is not the file's fault
@@ -49,7 +49,7 @@ def refusing(path: Path, problem: str, *, cure: str, branch: str | None = None) 
 
 
 def missing_branch(path: Path, name: str, existing: Iterable[str]) -> BadFileError:
-    """Return the error for a branch that the file lacks, with the nearest name that it has."""
+    """Return the error for a branch that the file lacks; it suggests the nearest existing name."""
     names = sorted(existing)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     has = f"nearest is '{near[0]}'" if near else f"it has {', '.join(names) or 'none'}"
@@ -58,11 +58,11 @@ def missing_branch(path: Path, name: str, existing: Iterable[str]) -> BadFileErr
 
 
 def check_range(path: Path, start: int, stop: int, entries: int) -> None:
-    """Refuse a range of entries that the file does not have."""
+    """Refuse a range of entries that is not inside the file."""
     if not 0 <= start <= stop <= entries:
         raise BadFileError(
             path,
-            f"entries {start} to {stop} were asked, the file has {entries}",
+            f"entries {start} to {stop} were asked for, the file has {entries}",
             entry=start if start > entries or start < 0 else stop,
             cure="ask for 0 <= start <= stop <= entries",
         )
@@ -71,12 +71,12 @@ def check_range(path: Path, start: int, stop: int, entries: int) -> None:
 def check_lengths(
     path: Path, lengths: Mapping[str, Int64[np.ndarray, " event"]], first_entry: int
 ) -> None:
-    """Refuse particle branches that disagree on how many particles an event has."""
+    """Refuse particle branches with different numbers of particles in the same event."""
     names = list(lengths)
     for name in names[1:]:
-        own, other = lengths[name], lengths[names[0]]
-        if not np.array_equal(own, other):
-            row = int(np.flatnonzero(own != other)[0])
-            problem = f"{own[row]} particles here, {other[row]} in '{names[0]}'"
+        here, first = lengths[name], lengths[names[0]]
+        if not np.array_equal(here, first):
+            row = int(np.flatnonzero(here != first)[0])
+            problem = f"{here[row]} particles here, {first[row]} in '{names[0]}'"
             entry = first_entry + row
             raise BadFileError(path, problem, branch=name, entry=entry, cure=FETCH_AGAIN)

@@ -1,4 +1,4 @@
-"""Parts of any size cut into parts of one size, and the memory that they take."""
+"""Cut events into parts of equal size, and count their memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from anomaly_hep.types import Events
 
 
 def cut(events: Events, start: int, stop: int) -> Events:
-    """Return events `start` to `stop` as views: no copy is made."""
+    """Return events `start` to `stop` as views, without a copy."""
     edges = events.offsets
     first, last = int(edges[start]), int(edges[stop])
     return Events(
@@ -19,24 +19,24 @@ def cut(events: Events, start: int, stop: int) -> Events:
 
 
 def rechunk(parts: Iterable[Events], size: int) -> Iterator[Events]:
-    """Yield the same events in parts of `size`, the last one shorter; no empty part."""
-    held: list[Events] = []
+    """Yield the same events in parts of `size`; the last may be shorter, none is empty."""
+    pending: list[Events] = []
     count = 0
     for part in parts:
-        held.append(part)
+        pending.append(part)
         count += len(part)
         if count < size:
             continue
-        whole = Events.concatenate(held)
+        whole = Events.concatenate(pending)
         full = count - count % size
         for start in range(0, full, size):
             yield cut(whole, start, start + size)
-        held, count = [cut(whole, full, count)], count - full
+        pending, count = [cut(whole, full, count)], count - full
     if count:
-        yield Events.concatenate(held)
+        yield Events.concatenate(pending)
 
 
 def nbytes(events: Events) -> int:
-    """Return the memory that events take."""
+    """Return the memory of events in bytes."""
     columns = (events.lengths, *events.particles.values(), *events.events.values())
     return sum(column.nbytes for column in columns)

@@ -1,7 +1,7 @@
 """Dark-shower detector images (arXiv:2306.12955): npz files of 72 x 58 pixels in three channels.
 
-An image is (phi, eta, channel) with the channels tracker, ECAL and HCAL; energies in GeV. Read
-into events, it is the list of its pixels that are not zero.
+An image is (phi, eta, channel) with the channels tracker, ECAL and HCAL; energies in GeV. `read`
+returns each image as the list of its non-zero pixels.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ SUFFIXES = (".npz",)
 MAGIC = b"PK\x03\x04"
 KEYS = ("images", "labels", "masses", "n_tracks")
 PROVENANCE = "anomaly_hep_provenance"
-# GeV by (label, mass code): codes 5 and 6 mean one thing for SUEP (1) and another for SVJ (2)
+# GeV by (label, mass code): codes 5 and 6 mean different masses for SUEP (1) and SVJ (2)
 MASSES: Mapping[tuple[int, int], float] = {
     (0, 0): 0.0,
     **{(1, i + 1): mass for i, mass in enumerate((125.0, 200.0, 300.0, 400.0, 700.0, 1000.0))},
     **{(2, i + 5): mass for i, mass in enumerate((2100.0, 3100.0, 4100.0))},
 }
 _IMAGE = (ROWS, COLUMNS, len(CHANNELS))
-# files of the authors' public repository (Luca96/dark-autoencoders) by their SHA-256
+# SHA-256 of the files in the authors' public repository (Luca96/dark-autoencoders)
 PUBLISHED = frozenset({
     "152d61a9ed0703c6a79a7b002e206bdcb89b02c0cbb6eb839b6c2884cf94891c",
     "1f9056196ecf2ba2cdfc88225e8e513b3c8acc199628df914e936e4a596b5693",
@@ -74,7 +74,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def describe(path: Path) -> FileDescription:
-    """Return what the file says of itself; raises BadFileError when it is none of ours."""
+    """Return the file's description; raises BadFileError if it is not of this format."""
     with _members(path) as archive:
         shape, dtype, _ = _header(path, archive, "images")
         _check_images(path, shape, dtype)
@@ -85,8 +85,8 @@ def describe(path: Path) -> FileDescription:
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     """Return images `start` to `stop` (exclusive) with exactly the `columns`.
 
-    A file is decoded once, a few hundred images at a time, and kept in its sparse form as long as
-    the process uses few files. Raises BadFileError for whatever cannot be trusted.
+    A file is decoded once, a few hundred images at a time, and cached in its sparse form as long as
+    the process uses few files. Raises BadFileError for any content that fails a check.
     """
     for name in columns:
         if name not in LAYOUT.names:
@@ -140,21 +140,19 @@ def _decode(path: Path) -> Events:
             _check_values(path, dense, first)
             parts.append(as_events(dense))
     events = Events.concatenate(parts) if parts else as_events(np.zeros((0, *_IMAGE), np.float32))
-    own = {"label": labels, "mass": masses, "n_tracks": columns["n_tracks"].astype(np.float32)}
-    return Events(events.lengths, events.particles, {**events.events, **own})
+    stored = {"label": labels, "mass": masses, "n_tracks": columns["n_tracks"].astype(np.float32)}
+    return Events(events.lengths, events.particles, {**events.events, **stored})
 
 
 def as_events(dense: Float32[np.ndarray, "image 72 58 3"]) -> Events:
-    """Return images as their pixels that are not zero, by image, channel, row and column."""
-    # channel before row and column, as the pixels are to be ordered
-    image, *place = np.nonzero(dense.transpose(0, 3, 1, 2))
-    channel, row, column = place
+    """Return images as their non-zero pixels, sorted by image, channel, row and column."""
+    image, channel, row, column = np.nonzero(dense.transpose(0, 3, 1, 2))
     energy = dense[image, row, column, channel]
     lengths = np.bincount(image, minlength=len(dense))
-    found = (*place, energy)
+    hits = (channel, row, column, energy)
     particles = {
         name: values.astype(column.dtype)
-        for (name, column), values in zip(LAYOUT.particles.items(), found, strict=True)
+        for (name, column), values in zip(LAYOUT.particles.items(), hits, strict=True)
     }
     return Events(lengths, particles, sums(lengths, channel, energy))
 
@@ -180,12 +178,12 @@ def _members(path: Path) -> Iterator[zipfile.ZipFile]:
 def _array(
     path: Path, archive: zipfile.ZipFile, key: str
 ) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dtype[Any], bool]]:
-    """Open one array behind its header; nothing is ever unpickled."""
+    """Yield one array, open after its header, with shape, dtype and whether in Fortran order."""
     with archive.open(f"{key}.npy") as member:
         version = npy.read_magic(member)
         header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = header(member)
-        if dtype.hasobject:
+        if dtype.hasobject:  # never unpickled
             raise BadFileError(
                 path,
                 "the array holds pickled Python objects, which could run any code when read",
@@ -220,7 +218,7 @@ def _check_images(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> N
 def _dense(
     path: Path, archive: zipfile.ZipFile, shape: tuple[int, ...]
 ) -> Iterator[tuple[int, Float32[np.ndarray, "image 72 58 3"]]]:
-    """Yield the images a few at a time, each part with the number of its first."""
+    """Yield the images in parts, each with the position of its first image."""
     with _array(path, archive, "images") as (member, _, dtype, fortran):
         if fortran:
             raise BadFileError(
@@ -239,7 +237,7 @@ def _dense(
                     cure=FETCH_AGAIN,
                 )
             yield first, np.frombuffer(content, dtype).reshape(count, *_IMAGE).astype(np.float32)
-        member.read()  # to the end, where the checksum is compared
+        member.read()  # zipfile compares the checksum at the end of the member
 
 
 def _check_values(path: Path, dense: Float32[np.ndarray, "image 72 58 3"], first: int) -> None:
@@ -276,7 +274,7 @@ def _column(
 def _masses(
     path: Path, labels: Shaped[np.ndarray, " event"], codes: Shaped[np.ndarray, " event"]
 ) -> Float32[np.ndarray, " event"]:
-    """Return the mediator's mass in GeV: a code means nothing without the label beside it."""
+    """Return the mediator's mass in GeV; what a code means depends on the label."""
     pairs = list(zip(labels.tolist(), codes.tolist(), strict=True))
     for entry, pair in enumerate(pairs):
         if pair not in MASSES:
@@ -295,5 +293,5 @@ def _provenance(path: Path, archive: zipfile.ZipFile) -> Mapping[str, Any] | Non
         return None
     with _array(path, archive, PROVENANCE) as (member, _, dtype, _):
         text = np.frombuffer(member.read(), dtype)[0]
-    found: Mapping[str, Any] = json.loads(str(text))
-    return found
+    provenance: Mapping[str, Any] = json.loads(str(text))
+    return provenance

@@ -1,7 +1,7 @@
 """Dark-shower detector images at full resolution (arXiv:2306.12955): HDF5, three dense images.
 
-`read` gives the pixels that are not zero of the images as the paper uses them: 5 x 5 pixels summed,
-72 rows of phi by 58 columns of eta. Units: GeV of transverse energy (tracker: transverse momentum).
+`read` returns the non-zero pixels of the paper's down-scaled images: 72 rows of phi by 58 columns
+of eta, each the sum of 5 x 5 pixels. Units: GeV, transverse energy (tracker: transverse momentum).
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ PUBLISHED: frozenset[str] = frozenset()
 MAGIC = b"\x89HDF\r\n\x1a\n"
 PROVENANCE = "anomaly_hep_provenance"
 
-# keys by channel; published files also hold images with the tracks of pile-up, not read here
+# one key per channel; published files also hold images with the pile-up's tracks, not read here
 KEYS = ("ImageTrk_PUcorr", "ImageECAL", "ImageHCAL")
 TRACKS = "NTrk_PUcorr"
 SHAPES: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(KEYS, (ETA_PIXELS, PHI_PIXELS)),
     TRACKS: (),
 }
-# what only our own files say, once for all events
+# only in simulated files, one value for all events
 ATTRIBUTES = ("label", "mass")
-# what `write` takes: pixels of the full images
+# the columns that `write` takes: pixels of the full-resolution images
 WRITTEN = Layout(
     particles={
         "hit_channel": LAYOUT["hit_channel"],
@@ -72,7 +72,7 @@ _reduced = Kept[Events](512 * 2**20, size=nbytes)
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """Return whether this is HDF5 with such images; raises BadFileError for a broken one."""
+    """Return whether this is HDF5 with one of the keys; raises BadFileError for a broken file."""
     if not head.startswith(MAGIC):
         return False
     with _opened(path) as file:
@@ -80,7 +80,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def describe(path: Path) -> FileDescription:
-    """Return what the file says of itself; raises BadFileError for any other file.
+    """Return the file's description; raises BadFileError if it is not of this format.
 
     `columns` has 'label' and 'mass' only where the file has those attributes: simulated files do,
     the published ones do not.
@@ -92,11 +92,11 @@ def describe(path: Path) -> FileDescription:
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
-    """Return entries `start` to `stop` (exclusive) with exactly `columns`, hits in order.
+    """Return entries `start` to `stop` (exclusive) with exactly `columns`.
 
-    Hits are sorted by channel, row and column; sums are made in float64. What was read last stays
-    in memory, so that a chunk is decompressed once. Raises BadFileError with key and entry for
-    whatever cannot be trusted.
+    Hits are sorted by channel, row and column; energies are summed in float64. The last chunks stay
+    in memory, decompressed. Raises BadFileError with key and entry for any content that fails a
+    check.
     """
     make = partial(_reduce, path, start, stop)
     with _reduced.use(path, start, stop, make=make) as events:
@@ -104,7 +104,7 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
         for name in columns:
             if name not in known:
                 raise missing_branch(path, name, known)
-        # copies: the kept arrays must not change
+        # copies, because a caller may change them and the cache must stay as it is
         return Events(
             events.lengths.copy(),
             {name: events.particles[name].copy() for name in columns if name in events.particles},
@@ -115,11 +115,11 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
 def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
     """Write full-resolution images in the published layout and return how many; all or nothing.
 
-    The parts hold WRITTEN: hit_channel (0 tracker, 1 ECAL, 2 HCAL), hit_eta in 0..285 and
-    hit_phi in 0..359 from the lowest, hit_energy (GeV, > 0; two hits in one pixel add up), and
-    label, mass (GeV), n_tracks of each event. Label and mass are the same for all and become
-    attributes. Raises BadFileError for columns or values that do not fit, and leaves `path` as it
-    was. A pixel that is zero costs nothing: each image is a compressed chunk of its own.
+    The parts have the columns WRITTEN: hit_channel (0 tracker, 1 ECAL, 2 HCAL), hit_eta in 0..285
+    and hit_phi in 0..359 (ascending), hit_energy (GeV, > 0; hits in the same pixel are summed), and
+    label, mass (GeV), n_tracks per event. Label and mass must be the same for all events and become
+    attributes. Raises BadFileError for wrong columns or values, and leaves `path` as it was. Each
+    image is one compressed chunk, so that zero pixels take almost no space.
     """
     checked = WRITTEN.checked(path, parts)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
@@ -149,55 +149,55 @@ def _opened(path: Path) -> Any:
 
 def _entries(path: Path, file: Any) -> int:
     """Return the number of images, after checking that all datasets agree on it."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for key, shape in SHAPES.items():
         if key not in file:
             raise missing_branch(path, key, file)
         with refusing(path, "the file is damaged", branch=key, cure=FETCH_AGAIN):
             dataset = file[key]
             own = getattr(dataset, "shape", None)
-            letter = getattr(getattr(dataset, "dtype", None), "kind", "")
-        if own is None or len(own) != 1 + len(shape) or own[1:] != shape or letter not in "fiu":
+            kind = getattr(getattr(dataset, "dtype", None), "kind", "")
+        if own is None or len(own) != 1 + len(shape) or own[1:] != shape or kind not in "fiu":
             wanted = "x".join(map(str, ("N", *shape)))
-            problem = f"the shape is {own}, type {letter or 'none'}; images are numbers, {wanted}"
+            problem = f"the shape is {own}, type {kind or 'none'}; images are numbers, {wanted}"
             raise BadFileError(path, problem, branch=key, cure="give a file of the raw format")
-        found[key] = own[0]
-    first = next(iter(found))
-    for key, number in found.items():
-        if number != found[first]:
-            problem = f"{number} entries here, {found[first]} in '{first}'"
+        counts[key] = own[0]
+    first = next(iter(counts))
+    for key, number in counts.items():
+        if number != counts[first]:
+            problem = f"{number} entries here, {counts[first]} in '{first}'"
             raise BadFileError(path, problem, branch=key, cure=FETCH_AGAIN)
-    return found[first]
+    return counts[first]
 
 
 def _provenance(path: Path, file: Any) -> dict[str, Any] | None:
     if PROVENANCE not in file.attrs:
         return None
     with refusing(path, "the provenance is no JSON", branch=PROVENANCE, cure=FETCH_AGAIN):
-        said = json.loads(file.attrs[PROVENANCE])
-    if not isinstance(said, dict):
-        problem = f"the provenance is {type(said).__name__}, not an object"
+        parsed = json.loads(file.attrs[PROVENANCE])
+    if not isinstance(parsed, dict):
+        problem = f"the provenance is {type(parsed).__name__}, not an object"
         raise BadFileError(path, problem, branch=PROVENANCE, cure=FETCH_AGAIN)
-    return said
+    return parsed
 
 
 def _reduce(path: Path, start: int, stop: int) -> Events:
-    """Return the entries with all columns that the file has."""
+    """Return the entries, down-scaled, with all columns that the file has."""
     with _opened(path) as file:
         entries = _entries(path, file)
         check_range(path, start, stop, entries)
         pixels = [_pixels(path, file, start + i) for i in range(stop - start)]
         tracks = _loaded(path, file, TRACKS, start, stop)
-        same = {name: _attribute(path, file, name) for name in ATTRIBUTES if name in file.attrs}
+        shared = {name: _attribute(path, file, name) for name in ATTRIBUTES if name in file.attrs}
     bad = ~np.isfinite(tracks) | (tracks < 0)
     if bad.any():
         raise _bad_value(path, TRACKS, start + int(bad.argmax()), tracks[bad][0])
-    # event, channel, eta, phi, energy of all hits
+    # the hits of all events, concatenated
     event = np.repeat(np.arange(stop - start), [len(p[0]) for p in pixels])
     joined = [np.concatenate(c) for c in zip(*pixels, strict=True)] if pixels else _NO_PIXELS
     channel, eta, phi, energy = joined
     lengths, hits = downscale(event, channel, eta, phi, energy, stop - start)
-    columns = {name: np.full(stop - start, value) for name, value in same.items()}
+    columns = {name: np.full(stop - start, value) for name, value in shared.items()}
     columns |= {"n_tracks": tracks, **sums(lengths, hits["hit_channel"], hits["hit_energy"])}
     return Events(lengths, hits, columns)
 
@@ -206,19 +206,19 @@ _NO_PIXELS = [np.zeros(0, np.int64)] * 3 + [np.zeros(0, np.float32)]
 
 
 def _pixels(path: Path, file: Any, entry: int) -> tuple[np.ndarray, ...]:
-    """Return channel, eta, phi and energy of the pixels of one event that are not zero."""
-    found = []
+    """Return channel, eta, phi and energy of one event's non-zero pixels."""
+    by_channel = []
     for channel, key in enumerate(KEYS):
         image = _loaded(path, file, key, entry, entry + 1).reshape(-1)
         place = np.flatnonzero(image)
         energy = image[place]
-        # NaN is not above zero either
+        # not (energy > 0) is also true for NaN
         bad = ~(energy > 0) | np.isinf(energy)
         if bad.any():
             raise _bad_value(path, key, entry, energy[bad][0])
         eta, phi = np.divmod(place, PHI_PIXELS)
-        found.append((np.full(len(place), channel), eta, phi, energy))
-    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
+        by_channel.append((np.full(len(place), channel), eta, phi, energy))
+    return tuple(np.concatenate(column) for column in zip(*by_channel, strict=True))
 
 
 def _loaded(path: Path, file: Any, key: str, start: int, stop: int) -> np.ndarray:
@@ -258,13 +258,13 @@ def _new_images(file: Any, key: str) -> Any:
 def _write_images(images: Sequence[Any], part: Events, first_entry: int) -> None:
     image = np.zeros((len(CHANNELS), ETA_PIXELS, PHI_PIXELS))
     hits = part.particles
-    place = hits["hit_channel"].astype(np.intp), hits["hit_eta"], hits["hit_phi"]
+    pixels = hits["hit_channel"].astype(np.intp), hits["hit_eta"], hits["hit_phi"]
     for i, (first, last) in enumerate(pairwise(part.offsets.tolist())):
-        here = tuple(column[first:last] for column in place)
-        np.add.at(image, here, hits["hit_energy"][first:last])
+        event_pixels = tuple(column[first:last] for column in pixels)
+        np.add.at(image, event_pixels, hits["hit_energy"][first:last])
         for channel, dataset in enumerate(images):
             dataset[first_entry + i] = image[channel]
-        image[here] = 0
+        image[event_pixels] = 0
 
 
 def _keep_attributes(path: Path, file: Any, part: Events, first_entry: int) -> None:

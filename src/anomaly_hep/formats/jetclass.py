@@ -25,7 +25,7 @@ FORMAT = "JetClass ROOT"
 SIGN = f"a TTree '{TREE}'"
 EVENT_NOUN = "jets"
 SUFFIXES = (".root",)
-PUBLISHED: frozenset[str] = frozenset()  # known by what `fetch` has verified, not one by one
+PUBLISHED: frozenset[str] = frozenset()  # recognised by the record of `fetch` instead
 PROVENANCE = "anomaly_hep_provenance"
 ENTRIES_PER_BASKET = 1000
 
@@ -50,7 +50,7 @@ LAYOUT = Layout(
         ),
     },
     events={
-        # the labels' mixed types are those of the published files
+        # the labels have the mixed types of the published files
         **alike(_F32, "", "label_QCD", truth=True),
         **alike(
             _BOOL, "", *(f"label_{n}" for n in ("Hbb", "Hcc", "Hgg", "H4q", "Hqql")), truth=True
@@ -79,7 +79,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def describe(path: Path) -> FileDescription:
-    """Return what the file says of itself; raises BadFileError when it is no JetClass file."""
+    """Return the file's description; raises BadFileError if it is no JetClass file."""
     entries, provenance, names = rootio.describe(path, TREE, PROVENANCE)
     return FileDescription(path, FORMAT, entries, provenance, names)
 
@@ -87,18 +87,18 @@ def describe(path: Path) -> FileDescription:
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     """Return entries `start` to `stop` (exclusive) with exactly the branches `columns`.
 
-    Branches may be std::vector (as published) or counted arrays (as `write` makes them). Reading is
-    fast where the chunks of a file are read in order: decompressed baskets are kept for the next.
-    Raises BadFileError with the branch and the absolute entry for whatever cannot be trusted.
+    Branches may be std::vector (as published) or counted arrays (as `write` makes them). Reading
+    the chunks of a file in order is fast, since decompressed baskets are cached. Raises
+    BadFileError with the branch and the absolute entry for any content that fails a check.
     """
     return rootio.read_events(path, TREE, start, stop, columns, LAYOUT)
 
 
 def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
-    """Write the jets of `parts`, all 41 branches, and return how many; all or nothing.
+    """Write the jets of `parts` with all 41 branches, and return how many; all or nothing.
 
-    `provenance` (JSON types) says what made the jets. Raises BadFileError, and leaves `path` as it
-    was, for a missing or unknown column, another kind of dtype, columns of unequal length, and for
+    `provenance` (JSON types) says how the jets were made. Raises BadFileError, and leaves `path` as
+    it was, for a missing or unknown column, a wrong kind of dtype, columns of unequal length, and
     values that `read` would refuse.
     """
     texts = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}

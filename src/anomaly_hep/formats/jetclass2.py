@@ -1,7 +1,7 @@
 """JetClass-II (Hugging Face jet-universe/jetclass2): Parquet files of 54 columns, one row per jet.
 
 Units: GeV for momenta, energies and masses; mm for impact parameters (d0, dz) and vertices; radians
-for angles. Columns that JetClass has too have the same names; here part_charge is an integer and
+for angles. Columns shared with JetClass have the same names, but here part_charge is an integer and
 the part_is* are booleans.
 """
 
@@ -58,7 +58,7 @@ WRITTEN = Layout(
     },
     multiplicity="jet_nparticles",
 )
-# The generator's lists have other lengths than the particles': they are read separately.
+# The lists of generated particles have lengths of their own, so they are read separately.
 LIST_PREFIXES = ("part_", "genpart_", "aux_genpart_")
 _GENERATED = {
     **alike(_F32, "GeV", *(f"genpart_{n}" for n in ("px", "py", "pz", "energy")), truth=True),
@@ -101,7 +101,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def describe(path: Path) -> FileDescription:
-    """Return what the file says of itself; raises BadFileError when it is no Parquet file."""
+    """Return the file's description; raises BadFileError if it is no Parquet file."""
     rows, provenance, names = parquetio.describe(path, PROVENANCE)
     return FileDescription(path, FORMAT, rows, provenance, names)
 
@@ -109,13 +109,13 @@ def describe(path: Path) -> FileDescription:
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     """Return rows `start` to `stop` (exclusive) with exactly the `columns`.
 
-    Memory does not grow with the file. Reading is fast where the chunks of a file are read in
-    order: going back means decoding from the start of a row group. Raises BadFileError with the
-    column and the absolute row for whatever cannot be trusted.
+    Memory does not grow with the file. Reading the chunks of a file in order is fast; going back
+    means decoding from the start of a row group. Raises BadFileError with the column and the
+    absolute row for any content that fails a check.
     """
-    asked = [prefix for prefix in LIST_PREFIXES if any(name.startswith(prefix) for name in columns)]
-    if len(asked) > 1:
-        problem = f"the lists {'*, '.join(asked)}* have different lengths"
+    prefixes = [p for p in LIST_PREFIXES if any(name.startswith(p) for name in columns)]
+    if len(prefixes) > 1:
+        problem = f"the lists {'*, '.join(prefixes)}* have different lengths"
         raise BadFileError(path, problem, cure="read them one after the other")
     return parquetio.read_events(path, start, stop, columns, LAYOUT)
 
@@ -123,9 +123,9 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
 def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
     """Write the jets of `parts` and return how many; all or nothing.
 
-    Written are the 16 part_* and 11 jet_* columns; generator-level truth is not. Raises
-    BadFileError, and leaves `path` as it was, for a missing or unknown column, another kind of
-    dtype, columns of unequal length, and for values that `read` would refuse.
+    Only the 16 part_* and 11 jet_* columns are written, no generator-level truth. Raises
+    BadFileError, and leaves `path` as it was, for a missing or unknown column, a wrong kind of
+    dtype, columns of unequal length, and values that `read` would refuse.
     """
     metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
     with atomic_path(path) as temporary:

@@ -1,4 +1,4 @@
-"""What was made of files last, kept so that reading one chunk by chunk does not begin anew."""
+"""A cache of open or decoded files, so that reading chunk by chunk does not start over."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _Stamp = tuple[int, int, int, int]
 
 
 class Kept(Generic[Thing]):
-    """Open files, or what was decoded of them: those used last by this process.
+    """The most recently used open files, or decoded contents, of this process.
 
-    `size` says how much of `limit` one takes: by default 1, so that the limit is their number.
-    What is dropped is closed by `close`. Safe in threads and forks: a child begins with none.
+    `size` says how much of `limit` one item takes: by default 1, so that the limit is their number.
+    Dropped items are closed by `close`. Safe with threads and forks: a child starts empty.
     """
 
     def __init__(
@@ -32,19 +32,19 @@ class Kept(Generic[Thing]):
         self._limit, self._size_of, self._close = limit, size, close
         self._kept: OrderedDict[Hashable, tuple[_Stamp | None, Thing]] = OrderedDict()
         self._lock = threading.RLock()
-        self.size = 0  # of all that are kept
-        _everywhere.add(self)
+        self.size = 0  # of all items
+        _instances.add(self)
 
     @contextmanager
     def use(self, path: Path, *what: Hashable, make: Callable[[], Thing]) -> Iterator[Thing]:
-        """Yield `what` of a file to one thread at a time; `make` gives it where it is not kept.
+        """Yield the item `what` of a file, to one thread at a time; `make` creates a missing one.
 
-        It is made anew when the file on disk has become another. Where the block fails it is
-        dropped: it may have stopped half-way through something.
+        It is made anew if the file on disk has changed, and dropped if the with-block fails, since
+        its state is then unknown.
         """
         with self._lock:
-            key, now = (path, *what), _stamp(path)
-            if key in self._kept and self._kept[key][0] != now:
+            key, stamp = (path, *what), _stamp(path)
+            if key in self._kept and self._kept[key][0] != stamp:
                 self._drop(key)
             if key in self._kept:
                 _, thing = self._kept.pop(key)
@@ -56,9 +56,9 @@ class Kept(Generic[Thing]):
             except BaseException:
                 self._close(thing)
                 raise
-            self._kept[key] = (now, thing)
+            self._kept[key] = (stamp, thing)
             self.size += self._size_of(thing)
-            # what is larger than the limit drives out nothing but itself
+            # an item larger than the limit is dropped itself, not the others
             fits = self._size_of(thing) <= self._limit
             while self.size > self._limit:
                 self._drop(next(iter(self._kept)) if fits else key)
@@ -75,20 +75,20 @@ class Kept(Generic[Thing]):
         self.size = 0
 
 
-_everywhere: weakref.WeakSet[Kept[Any]] = weakref.WeakSet()
+_instances: weakref.WeakSet[Kept[Any]] = weakref.WeakSet()
 
 
-def _forget_everywhere() -> None:
-    for kept in list(_everywhere):
+def _forget_all() -> None:
+    for kept in list(_instances):
         kept.forget()
 
 
 # A forked child would share file positions with its parent, and might inherit a lock held for ever.
-os.register_at_fork(after_in_child=_forget_everywhere)
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def _stamp(path: Path) -> _Stamp | None:
-    """Return what changes when a file on disk becomes another; None where there is no file."""
+    """Return a stamp that changes if the file on disk changes; None if there is no file."""
     try:
         status = path.stat()
     except OSError:

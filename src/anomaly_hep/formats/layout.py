@@ -1,4 +1,4 @@
-"""The columns of a format: types, units and bounds; what leaves or enters a file keeps to them."""
+"""The columns of a format: types, units and bounds, checked in reading and writing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from anomaly_hep.types import Events
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its type in memory, its unit ("" for numbers without one), and what it may hold.
+    """One column: its type in memory, its unit ("" if it has none), and its allowed values.
 
-    least, most: bounds that a value may have; above: one that it must exceed; floats must be
-    finite. truth: whether only a simulation knows it, so that no detector measures it.
+    least, most: inclusive bounds; above: exclusive lower bound; floats must be finite. truth:
+    whether it is simulation truth, which no detector measures.
     """
 
     dtype: np.dtype[Any]
@@ -38,7 +38,7 @@ class Column:
         return f"not below {self.least:g}" if self.most is None else f"{self.least} to {self.most}"
 
     def bad(self, values: Shaped[np.ndarray, " row"]) -> Bool[np.ndarray, " row"] | None:
-        """Return which values are out of bounds, None where none is."""
+        """Return a mask of the values that are out of bounds, None if there are none."""
         bad = np.zeros(len(values), bool)
         if len(values) and self.least is not None and values.min() < self.least:
             bad |= values < self.least
@@ -56,9 +56,9 @@ def alike(dtype: np.dtype[Any], unit: str, *names: str, truth: bool = False) -> 
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns that hold a list per event, and columns that hold one value per event.
+    """Columns with a list per event (`particles`) and columns with one value per event (`events`).
 
-    multiplicity: the column that says how many particles an event has.
+    multiplicity: the column with the number of particles of an event.
     """
 
     particles: Mapping[str, Column]
@@ -70,15 +70,15 @@ class Layout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, particles' first."""
+        """All names, those of particles first."""
         return (*self.particles, *self.events)
 
     def measured(self, names: Iterable[str]) -> list[str]:
-        """Return those of the names that hold one value per event and are no truth."""
+        """Return those of the names that hold one value per event and are not truth."""
         return [name for name in names if name in self.events and not self.events[name].truth]
 
     def check_shape(self, path: Path, name: str, jagged: bool) -> None:
-        """Refuse a list where the format has one value per event, and the reverse."""
+        """Refuse a list where the format has one value per event, and vice versa."""
         if jagged and name in self.events:
             problem, cure = (
                 "it holds a list, not one number per event",
@@ -93,9 +93,9 @@ class Layout:
     def convert(
         self, path: Path, name: str, values: Shaped[np.ndarray, " value"]
     ) -> Shaped[np.ndarray, " value"]:
-        """Return the values in the format's type; a name it does not know keeps the file's type.
+        """Return the values in the format's type; an unknown column keeps the file's type.
 
-        Floats may lose digits; anything else must stay what it is or is refused.
+        Floats may lose precision; other values that would change are refused.
         """
         if name not in self.names or values.dtype == self[name].dtype:
             return values
@@ -108,10 +108,10 @@ class Layout:
         return converted
 
     def check(self, path: Path, events: Events, first_entry: int) -> None:
-        """Refuse values that no event can have; `first_entry` is where `events` begin in the file.
+        """Refuse impossible values; `first_entry` is the position of the first event in the file.
 
-        Refused are floats that are not finite, also in columns that the format does not know,
-        values out of their column's bounds, and a multiplicity that is not the number of particles.
+        These are floats that are not finite (also in unknown columns), values out of their column's
+        bounds, and a multiplicity that differs from the number of particles.
         """
         for name, values in events.particles.items():
             if (row := self._first_bad(name, values)) is not None:
@@ -138,20 +138,20 @@ class Layout:
 
     def _check_multiplicity(self, path: Path, events: Events, first_entry: int) -> None:
         assert self.multiplicity is not None
-        said = events.events[self.multiplicity]
-        if np.array_equal(said, events.lengths):
+        stated = events.events[self.multiplicity]
+        if np.array_equal(stated, events.lengths):
             return
-        row = int(np.flatnonzero(said != events.lengths)[0])
+        row = int(np.flatnonzero(stated != events.lengths)[0])
         raise BadFileError(
             path,
-            f"says {said[row]:g} particles, the particle branches hold {events.lengths[row]}",
+            f"says {stated[row]:g} particles, the particle branches hold {events.lengths[row]}",
             branch=self.multiplicity,
             entry=first_entry + row,
             cure=FIX_VALUES,
         )
 
     def checked(self, path: Path, parts: Iterable[Events]) -> Iterator[Events]:
-        """Yield the parts to be written, refusing what `read` would refuse or what does not fit."""
+        """Yield the parts to be written; refuses wrong columns and values that `read` refuses."""
         entries = 0
         for part in parts:
             if len(part) and part.lengths.min() < 0:
@@ -166,14 +166,14 @@ class Layout:
 
 
 def _check_columns(
-    path: Path, given: Mapping[str, np.ndarray], wanted: Mapping[str, Column], rows: int
+    path: Path, arrays: Mapping[str, np.ndarray], wanted: Mapping[str, Column], rows: int
 ) -> None:
-    for name in sorted(set(wanted) ^ set(given)):
+    for name in sorted(set(wanted) ^ set(arrays)):
         problem = "is missing" if name in wanted else "is not one of the format's"
         cure = f"write exactly these: {', '.join(wanted)}"
         raise BadFileError(path, f"the column to write {problem}", branch=name, cure=cure)
     for name, column in wanted.items():
-        values, dtype = given[name], column.dtype
+        values, dtype = arrays[name], column.dtype
         if values.dtype.kind != dtype.kind:
             problem, cure = f"cannot write {values.dtype} as {dtype}", f"convert it to {dtype}"
             raise BadFileError(path, problem, branch=name, cure=cure)

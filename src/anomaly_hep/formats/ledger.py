@@ -1,4 +1,4 @@
-"""Which file gave how many events, which was refused, and why."""
+"""The record of data files: how many events each gave, which were refused, and why."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _sha256: dict[tuple[str, int, int], str] = {}
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of the file; it is read once per process unless size or time change."""
+    """Return the SHA-256 of the file, read once per process unless its size or time changes."""
     status = path.stat()
     key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
     if key not in _sha256:
@@ -37,9 +37,9 @@ class Ledger:
     def accept(
         self, description: FileDescription, *, events: int, sha256: str | None = None
     ) -> None:
-        """Note that `events` events of a file are used; the hash is made where it is not given.
+        """Record that `events` events of a file are used; `sha256` is computed if it is None.
 
-        The same file noted again, for more of its events, adds to what it gave.
+        Calling it again for the same file adds the events.
         """
         path = description.path
         entry = self._accepted.setdefault(
@@ -57,22 +57,22 @@ class Ledger:
         entry["events"] += events
 
     def refuse(self, error: BadFileError) -> None:
-        """Note that a file is left out, and why; the first reason stands."""
+        """Record that a file is left out, and why; only the first reason is kept."""
         self._refused.setdefault(str(error.path), error)
 
     def check(self, max_bad_fraction: float) -> None:
-        """Raise TooManyBadFilesError when more than this fraction of the files was refused."""
+        """Raise TooManyBadFilesError if all files, or more than this fraction, are refused."""
         refused = len(self._refused)
         files = len(self._accepted.keys() | self._refused.keys())
         if not refused or (refused <= max_bad_fraction * files and self._accepted):
             return
         reasons = [str(self._refused[path]) for path in sorted(self._refused)]
-        more = f"\n(and {refused - 5} more)" if refused > 5 else ""
+        omitted = f"\n(and {refused - 5} more)" if refused > 5 else ""
         raise TooManyBadFilesError(
             f"{refused} of {files} files were refused, data.max_bad_fraction={max_bad_fraction:g}"
             f" allows {int(max_bad_fraction * files)}; mend or remove them:\n"
             + "\n".join(reasons[:5])
-            + more
+            + omitted
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Ledger:
         }
 
     def write(self, path: Path) -> None:
-        """Write the record to `path` in one step."""
+        """Write the record to `path` atomically."""
         write_text(path, json.dumps(self.to_json(), indent=2, sort_keys=True) + "\n")
 
 
@@ -100,7 +100,7 @@ def _reason(error: BadFileError) -> dict[str, Any]:
 
 
 def _short(provenance: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the plain values of two levels: the whole settings are in the file itself."""
+    """Return the plain values of the upper two levels; the data file has all settings."""
     if provenance is None:
         return None
     short: dict[str, Any] = {}

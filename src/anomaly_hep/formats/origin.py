@@ -1,4 +1,4 @@
-"""Where the events of files come from: simulated here, published, or the user's own."""
+"""The origin of files: simulated by this package, published, or the user's own."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from anomaly_hep.types import FileDescription
 
 def origin_of(files: Sequence[FileDescription], directory: Path) -> tuple[str, str | None]:
     """Return 'simulated', 'published' or 'user', and the generator of simulated files."""
-    made = [file.provenance for file in files if file.provenance]
-    if len(made) == len(files):
-        return "simulated", str(made[0]["generator"])
-    if made:
+    provenances = [file.provenance for file in files if file.provenance]
+    if len(provenances) == len(files):
+        return "simulated", str(provenances[0]["generator"])
+    if provenances:
         raise ConfigError(f"{directory} mixes simulated files with others. Cure: keep them apart")
-    # only what `fetch` has verified, or is known by its checksum, is called published
+    # only files that `fetch` has verified, or with a known checksum, are called published
     verified = published_files(directory)
     published = all(file.path in verified or _is_known(file.path) for file in files)
     return ("published" if published else "user"), None

@@ -1,4 +1,4 @@
-"""Parquet files of numbers and lists of numbers to flat arrays and back, in constant memory."""
+"""Read and write Parquet files of numbers and lists as flat arrays, in constant memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ READ_BUFFER_BYTES = 2**16
 
 
 class RowStream:
-    """Some columns of one file, decoded batch by batch; going back starts a row group again."""
+    """Some columns of one file, decoded batch by batch; going back restarts a row group."""
 
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         check_file(path, MAGIC, "Parquet")
@@ -60,22 +60,22 @@ class RowStream:
         self._file.close()
 
     def json_object(self, key: str) -> dict[str, Any] | None:
-        """Return the JSON object in the file's metadata under `key`, None where there is none."""
+        """Return the JSON object in the file's metadata under `key`, None if there is none."""
         text = (self.schema.metadata or {}).get(key.encode())
         with refusing(self.path, f"'{key}' is damaged", cure=FETCH_AGAIN):
             return None if text is None else dict(json.loads(text))
 
     def batches(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
         """Yield rows `start` to `stop` as record batches, in order."""
-        ahead = self._group(start) > self._group(self._first + self._held.num_rows)
-        if start < self._first or ahead:
+        in_later_group = self._group(start) > self._group(self._first + self._batch.num_rows)
+        if start < self._first or in_later_group:
             self._seek(self._group(start))
         while start < stop:
             skip = start - self._first
-            if skip >= self._held.num_rows:
+            if skip >= self._batch.num_rows:
                 self._advance()
                 continue
-            batch = self._held.slice(skip, stop - start)
+            batch = self._batch.slice(skip, stop - start)
             start += batch.num_rows
             yield batch
 
@@ -84,23 +84,23 @@ class RowStream:
 
     def _seek(self, group: int) -> None:
         groups = range(group, self._file.num_row_groups)
-        self._first, self._held = int(self._edges[group]), pa.RecordBatch.from_pylist([])
+        self._first, self._batch = int(self._edges[group]), pa.RecordBatch.from_pylist([])
         self._stream = self._file.iter_batches(
             ROWS_PER_BATCH, row_groups=groups, columns=list(self.columns), use_threads=False
         )
 
     def _advance(self) -> None:
-        self._first += self._held.num_rows
+        self._first += self._batch.num_rows
         with refusing(self.path, f"the data from row {self._first} are damaged", cure=FETCH_AGAIN):
-            self._held = next(self._stream)
+            self._batch = next(self._stream)
 
 
-# Each holds the decoders of its columns, some MB.
+# Each stream holds the decoders of its columns, some MB.
 _streams = Kept[RowStream](limit=4, close=RowStream.close)
 
 
 def describe(path: Path, metadata_key: str) -> tuple[int, dict[str, Any] | None, tuple[str, ...]]:
-    """Return the rows, the JSON object that the metadata hold under the key, and all columns."""
+    """Return the number of rows, the JSON object under the metadata key, and all column names."""
     with _streams.use(path, (), make=lambda: RowStream(path, ())) as stream:
         return stream.rows, stream.json_object(metadata_key), tuple(stream.schema.names)
 
@@ -110,11 +110,11 @@ def read_events(
 ) -> Events:
     """Return rows `start` to `stop` of `columns`, in the types of `layout`.
 
-    Raises BadFileError with the column and the absolute row for whatever cannot be trusted.
+    Raises BadFileError with the column and the absolute row for any content that fails a check.
     """
     wanted = tuple(columns)
     if not any(name in layout.particles for name in wanted):
-        wanted = (*wanted, next(iter(layout.particles)))  # for the lengths alone
+        wanted = (*wanted, next(iter(layout.particles)))  # only for the lengths
     with _streams.use(path, wanted, make=lambda: RowStream(path, wanted)) as stream:
         check_range(path, start, stop, stream.rows)
         batches = list(stream.batches(start, stop))
@@ -148,7 +148,7 @@ def _column(
         raise BadFileError(
             path, "the value is null", branch=name, entry=first_row + row, cure=FIX_VALUES
         )
-    values = content.to_numpy(zero_copy_only=False).copy()  # the caller may change what it gets
+    values = content.to_numpy(zero_copy_only=False).copy()  # writable, for callers that change it
     lengths = np.diff(column.offsets.to_numpy()).astype(np.int64) if jagged else None
     return values, lengths
 
@@ -162,17 +162,17 @@ def _first_null_list(column: pa.Array) -> int:
     return int(np.searchsorted(edges, _first_null(column.flatten()), side="right")) - 1
 
 
-def _is_list(found: pa.DataType) -> bool:
-    return bool(pa.types.is_list(found) or pa.types.is_large_list(found))
+def _is_list(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_list(dtype) or pa.types.is_large_list(dtype))
 
 
-def _check_type(path: Path, name: str, found: pa.DataType) -> None:
-    content = found.value_type if _is_list(found) else found
+def _check_type(path: Path, name: str, dtype: pa.DataType) -> None:
+    content = dtype.value_type if _is_list(dtype) else dtype
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     if not any(test(content) for test in tests):
         raise BadFileError(
             path,
-            f"its type is {found}, which is neither a number nor a list of numbers",
+            f"its type is {dtype}, which is neither a number nor a list of numbers",
             branch=name,
             cure="store float, int or bool, or a list of them",
         )

@@ -1,7 +1,7 @@
-"""Detector images as lists of the pixels that are not zero: columns, sums and down-scaling.
+"""Detector images as lists of their non-zero pixels: columns, sums and down-scaling.
 
-A full image has 286 pixels of eta by 360 of phi, a down-scaled one 72 rows of phi by 58 columns of
-eta; tracker, ECAL and HCAL are its channels. Units: GeV.
+A full image has 286 pixels in eta by 360 in phi, a down-scaled one 72 rows of phi by 58 columns of
+eta; the channels are tracker, ECAL and HCAL. Units: GeV.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from anomaly_hep.formats.layout import Column, Layout
 CHANNELS = ("tracker", "ecal", "hcal")
 ETA_PIXELS, PHI_PIXELS = 286, 360
 ROWS, COLUMNS, BLOCK = 72, 58, 5
-# TensorFlow's SAME: 286 columns need 4 more to make blocks of 5, half of them on either side
+# TensorFlow's SAME: 286 pixels need 4 more for blocks of 5, half of them on either side
 PADDING = 2
 
 _F32, _I64 = np.dtype(np.float32), np.dtype(np.int64)
@@ -48,7 +48,7 @@ def downscale(
 ) -> tuple[Int64[np.ndarray, " event"], dict[str, np.ndarray]]:
     """Sum blocks of 5 x 5 pixels, as a 5 x 5 kernel of ones with stride 5 and SAME padding does.
 
-    Returns the number of hits of each event and the hit columns, sorted.
+    Returns the number of hits per event, and the hit columns sorted by channel, row and column.
     """
     row, column = phi // BLOCK, (eta + PADDING) // BLOCK
     key = ((event * len(CHANNELS) + channel) * ROWS + row) * COLUMNS + column
@@ -70,7 +70,7 @@ def sums(
     channel: Shaped[np.ndarray, " hit"],
     energy: Float32[np.ndarray, " hit"],
 ) -> dict[str, np.ndarray]:
-    """Return the columns that follow from the hits: how many in the tracker, and energies."""
+    """Return the event columns that follow from the hits: tracker hits, and summed energies."""
     number = len(lengths)
     event = np.repeat(np.arange(number), lengths)
     by_channel = np.bincount(

@@ -1,1 +1,1 @@
-"""Batches to losses and scores; knows no files, no configuration and no logger."""
+"""From batches to losses and scores; independent of files, configuration and logger."""

@@ -1,4 +1,4 @@
-"""What decides how numbers are rounded in this process: recorded with every run."""
+"""The conditions that determine rounding in this process; recorded with every run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from anomaly_hep.processor import processor
 
 
 def arithmetic() -> dict[str, Any]:
-    """Return processor, instruction sets, threads, and which of two ways each quick step went.
+    """Return processor, instruction sets, threads, and the implementation of each fast step.
 
-    Two runs with the same of these, of the same code and versions, give the same numbers to the
-    last bit; `kernels` is None as long as no network of images was used on the CPU.
+    Two runs of the same code and versions for which these agree give bitwise equal numbers;
+    `kernels` is None as long as no network of images was used on the CPU.
     """
     return {
         "processor": processor().name,

@@ -1,4 +1,4 @@
-"""What every model is to the rest of the system: named loss terms and named scores."""
+"""The base class of all models: named loss terms and named scores."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ _BETWEEN_PHASES = 0x9E3779B97F4A7C15
 class AnomalyModel(SteppedModule):
     """A network that learns the background and scores how badly each event fits it.
 
-    A subclass gives `loss` and `outputs`; training, validation and the non-finite guard are here.
-    phases: {name: keys of `Phase`}, in the order in which they train.
-    Hyper-parameters are plain numbers, strings, lists and dicts, so that checkpoints load with
-    `weights_only=True`.
+    A subclass defines `loss` and `outputs`; training, validation and the non-finite guard are here.
+    phases: {name: keys of `Phase`}, in the order of training. Hyper-parameters are plain numbers,
+    strings, lists and dicts, so that checkpoints load with `weights_only=True`.
     """
 
     title: ClassVar[str]  # the model's name as its paper writes it
     accepts: ClassVar[type[JaggedBatch]] = ParticleBatch
     default_score: ClassVar[str]
     score_names: tuple[str, ...]
-    event_columns: tuple[str, ...] = ()  # what `outputs` says of each event besides the scores
-    embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors that fitted scores may take
-    # particles per event at which the paper counts FLOPs; None: images, all of one size
+    event_columns: tuple[str, ...] = ()  # columns of `outputs` besides the scores
+    embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors for fitted scores
+    # particles per event at which the paper counts FLOPs; None for images, which have a fixed size
     reference_multiplicity: ClassVar[float | None] = None
-    needs_types: bool = False  # whether it asks for the types of particles
-    # why the encoder cannot become firmware; None where it can, see fpga/source.py
+    needs_types: bool = False  # whether it needs particle types
+    # why the encoder cannot become firmware; None if it can, see fpga/source.py
     firmware_refusal: ClassVar[str | None] = "no integer form of its encoder is known"
 
     def __init__(self, phases: Mapping[str, Mapping[str, Any]], seed: int) -> None:
@@ -47,15 +46,15 @@ class AnomalyModel(SteppedModule):
         self.phases, self.seed = phases_of(phases), seed
         self.phase = self.phases[0]
         self.validation_means: dict[str, MeanMetric] = {}
-        self._frozen: list[torch.nn.Parameter] = []  # by the phase, not by the model itself
+        self._frozen: list[torch.nn.Parameter] = []  # frozen by the phase, not by the model itself
 
     @property
     def supervised(self) -> bool:
-        """Whether labels of signal enter the training."""
+        """Whether the training uses signal labels."""
         return any(phase.labels for phase in self.phases)
 
     def begin(self, phase: Phase) -> None:
-        """Enter a phase: what learns in it is in training mode, the rest frozen in eval mode."""
+        """Enter a phase: what it trains is in training mode, the rest is frozen in eval mode."""
         self.phase = phase
         for parameter in self._frozen:
             parameter.requires_grad_(True)
@@ -72,25 +71,25 @@ class AnomalyModel(SteppedModule):
     @classmethod
     @abstractmethod
     def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
-        """Return the title and unit of every score, in the order in which tables show them."""
+        """Return the title and unit of every score, in the order of tables."""
 
     @abstractmethod
     def loss(self, batch: Any, phase: str) -> dict[str, Float[Tensor, ""]]:
-        """Return the loss of a phase of the training, under 'loss', and its terms by their names.
+        """Return the loss of a training phase as 'loss', and its terms by name.
 
-        All are means over the batch by the events' weights.
+        All are weighted means over the batch.
         """
 
     @abstractmethod
     def outputs(self, batch: Any) -> EventOutputs:
-        """Return the scores of each event, its columns and its embeddings, from one pass."""
+        """Return the scores, columns and embeddings of each event, from one pass."""
 
     def scores(self, batch: Any) -> Mapping[str, Float[Tensor, " event"]]:
-        """Return every anomaly score."""
+        """Return all anomaly scores."""
         return self.outputs(batch).scores
 
     def reconstruction(self, batch: Any) -> Reconstruction | None:
-        """Return the events beside what the model gives back for them; None if it gives nothing."""
+        """Return the events and their reconstructions; None for a model without any."""
         del batch
         return None
 
@@ -98,16 +97,16 @@ class AnomalyModel(SteppedModule):
     def flops(self, multiplicity: float) -> dict[str, float]:
         """Return the operations of 'encoder' and 'total' for `multiplicity` particles.
 
-        Networks of images take the same for every event.
+        Networks of images need the same number for every event.
         """
 
     @property
     def objective_is_final(self) -> bool:
-        """Whether the objective has its final form; before, losses of two steps do not compare."""
+        """Whether the objective has its final form; before, losses of steps are not comparable."""
         return True
 
     def parameter_counts(self) -> dict[str, int]:
-        """Return the trainable parameters: 'total', and 'encoder' for the encoder alone."""
+        """Return the number of trainable parameters: 'total', and 'encoder' for it alone."""
         return {
             "total": sum(p.numel() for p in self.parameters() if p.requires_grad),
             "encoder": sum(
@@ -118,7 +117,7 @@ class AnomalyModel(SteppedModule):
     def rng(self) -> torch.Generator:
         """Return the random number generator of this step of this phase.
 
-        So a run that was killed and resumed draws what the unbroken run would have drawn.
+        A resumed run thus draws the same numbers as an uninterrupted one.
         """
         number = [phase.name for phase in self.phases].index(self.phase.name)
         # odd multipliers keep the seeds of neighbouring steps and ranks apart
@@ -127,15 +126,14 @@ class AnomalyModel(SteppedModule):
 
     def training_step(self, batch: Any, batch_index: int) -> dict[str, Any]:
         """Return the loss of one batch, and its terms; a NaN or an infinity stops the run."""
-        # dropout and whatever else draws from torch's own generator draws the same in a run that
-        # was killed and resumed
+        # for dropout and others that use torch's global generator: reproducible after a resume
         torch.manual_seed(self.rng().initial_seed())
         terms = self.terms(batch, self.phase.name)
         self._watch(terms, "training", batch_index)
         return {"loss": terms["loss"], "terms": {n: v.detach() for n, v in terms.items()}}
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
-        """Add one batch of background to the validation means."""
+        """Add one batch to the validation means."""
         terms = self.loss(batch, self.phase.name)
         self._watch(terms, "validation", batch_index)
         for name, value in terms.items():
@@ -159,9 +157,9 @@ class AnomalyModel(SteppedModule):
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the class, so that scoring needs the checkpoint alone, and the phase.
+        """Store the class, so that scoring needs only the checkpoint, and the phase.
 
-        Weights behind a step that was not finite are not saved.
+        Weights after a step that was not finite are not saved.
         """
         self.guard.look()
         cls = type(self)
@@ -169,7 +167,7 @@ class AnomalyModel(SteppedModule):
         checkpoint["anomaly_hep"] = {"model": name, "phase": self.phase.name}
 
     def check_phases(self) -> None:
-        """Refuse a phase whose optimiser or schedule cannot be made; raises ConfigError."""
+        """Raise ConfigError for a phase whose optimiser or schedule cannot be created."""
         for phase in self.phases:
             configured(phase, self, steps=1000 * phase.epochs)
 
@@ -180,20 +178,20 @@ class AnomalyModel(SteppedModule):
     def clip(
         self, optimizer: torch.optim.Optimizer, value: float | None, algorithm: str | None
     ) -> None:
-        """Bound the norm of the gradients: of all together, or of each tensor by itself.
+        """Clip the gradients by the norm of each tensor, by their total norm, or by value.
 
-        The phase's `clip_each_tensor` is what Keras calls clipnorm; trainer.gradient_clip_val
-        bounds the norm of all.
+        The phase's `clip_each_tensor` (Keras' clipnorm) has precedence over `value`, which is
+        trainer.gradient_clip_val.
         """
-        each = self.phase.clip_each_tensor
-        if each is None and value:
+        bound = self.phase.clip_each_tensor
+        if bound is None and value:
             # Lightning's own clipping refuses the fused optimisers in bf16-mixed
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             clip = nn.utils.clip_grad_value_ if algorithm == "value" else nn.utils.clip_grad_norm_
             clip(parameters, value)
-        if each is None:
+        if bound is None:
             return
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         norms = torch._foreach_norm(gradients)
-        factors = (each / torch.stack(norms).clamp(min=each)).unbind()
+        factors = (bound / torch.stack(norms).clamp(min=bound)).unbind()
         torch._foreach_mul_(gradients, factors)

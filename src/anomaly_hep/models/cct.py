@@ -17,16 +17,16 @@ from anomaly_hep.models.layers import kernels
 from anomaly_hep.models.outputs import EventOutputs, ScoreDescription, weighted_mean
 
 FILTERS = (64, 128)  # of the tokeniser
-ROWS, COLUMNS = 18, 15  # of the tokens
+ROWS, COLUMNS = 18, 15  # of tokens
 WIDTH = FILTERS[-1]
-_POSITIONS = 0.05  # Keras' embeddings begin uniformly between minus this and this
+_POSITIONS = 0.05  # Keras initialises embeddings uniformly within +- this
 _EPS = 1e-5  # of the layer norms
 
 Tokens = Float[Tensor, "image token feature"]
 
 
 class Tokenizer(nn.Module):
-    """Image to 270 tokens of 128: twice 3 x 3 convolution, ReLU, overlapping max-pool."""
+    """Convert an image to 270 tokens of 128 features: twice 3 x 3 convolution, ReLU, max-pool."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,17 +38,17 @@ class Tokenizer(nn.Module):
             nn.init.kaiming_normal_(kernel, nonlinearity="relu")
 
     def forward(self, image: Float[Tensor, "image 1 72 58"]) -> Tokens:
-        """Return the tokens row by row."""
+        """Return the tokens, row by row."""
         x = image
         for convolution in self.convolutions:
-            # the edge that the convolution takes off comes back as zeros
+            # zeros replace the edge that the convolution removes
             x = functional.pad(functional.relu(convolution(x)), (1, 1, 1, 1))
             x = kernels.pool(x)  # 36 x 29, then 18 x 15
         return x.flatten(2).transpose(1, 2)
 
 
 class Attention(nn.Module):
-    """Self-attention whose every head has keys as wide as the tokens."""
+    """Self-attention in which each head has keys as wide as the tokens."""
 
     def __init__(self, heads: int, dropout: float) -> None:
         super().__init__()
@@ -71,9 +71,9 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm attention and MLP, whose branches are dropped for whole images by chance.
+    """Pre-norm attention and MLP branches, with stochastic depth.
 
-    `drop` is the probability; `legacy_skips` see `CCT`.
+    drop: probability that an image skips a branch. legacy: `legacy_skips` of `CCT`.
     """
 
     def __init__(
@@ -100,22 +100,22 @@ class Block(nn.Module):
             return branch + kept * shortcut
         if not self.training or self.drop == 0:
             return shortcut + branch
-        stays = torch.rand(len(branch), 1, 1, device=branch.device) >= self.drop
-        return shortcut + branch * stays.to(branch.dtype) / (1 - self.drop)
+        kept_images = torch.rand(len(branch), 1, 1, device=branch.device) >= self.drop
+        return shortcut + branch * kept_images.to(branch.dtype) / (1 - self.drop)
 
 
 class CCT(AnomalyModel):
-    """Classify images into background and groups of signals: what labels would allow.
+    """Classify images into background and groups of signals, as an upper bound.
 
-    Trained on labelled signal events (`labels` of its phase), which also validate: its results are
-    a bound, not anomaly detection. The paper chooses the checkpoint by area under the
-    ROC of the validation events, this by their loss.
+    It is trained and validated on labelled signal events (`labels` of its phase), so its results
+    are a bound for anomaly detection. The paper chooses the checkpoint by the AUC of the
+    validation events, this model by their loss.
 
-    classes: background and groups of signals. maximum: GeV; sums of the three channels are clipped
-    to it and divided by it. drop_path: probability that the last block's branches are dropped, 0 in
-    the first block. legacy_skips: as the public code calls TensorFlow Addons' stochastic depth,
-    branch and shortcut swapped and the probability of dropping taken for that of keeping: the
-    first block has no shortcut at all, the last a fifth of one.
+    classes: number of classes, background included. maximum: GeV; the sum of the three channels is
+    clipped to it and divided by it. drop_path: probability of dropping the last block's branches,
+    rising from 0 in the first block. legacy_skips: as in the public code, which calls TensorFlow
+    Addons' stochastic depth with branch and shortcut swapped and takes the drop probability for
+    the survival probability: the first block has no shortcut, the last a fifth of one.
 
     Positions are constant: the published code adds an embedding that is neither trained nor counted
     among the 406 084 parameters.
@@ -168,7 +168,7 @@ class CCT(AnomalyModel):
         self.importance = nn.Linear(WIDTH, 1)
         self.out = nn.Linear(WIDTH, classes)
         for layer in self.modules():
-            if isinstance(layer, nn.Linear):  # Keras' start
+            if isinstance(layer, nn.Linear):  # as initialised by Keras
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
         self.to(memory_format=torch.channels_last)
@@ -194,7 +194,7 @@ class CCT(AnomalyModel):
         return {"signal_probability": ScoreDescription("signal probability")}
 
     def loss(self, batch: ImageBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
-        """Return the cross-entropy with smoothed labels, and the share of right classes."""
+        """Return the cross-entropy with smoothed labels, and the accuracy."""
         if batch.label is None:
             raise ConfigError(
                 "this model is supervised, but its training events have no label. Cure: set "
@@ -209,10 +209,10 @@ class CCT(AnomalyModel):
         entropy = functional.cross_entropy(
             logits, batch.label, label_smoothing=self.label_smoothing, reduction="none"
         )
-        right = (logits.argmax(1) == batch.label).float()
+        correct = (logits.argmax(1) == batch.label).float()
         return {
             "loss": weighted_mean(entropy, batch.weight),
-            "accuracy": weighted_mean(right, batch.weight),
+            "accuracy": weighted_mean(correct, batch.weight),
         }
 
     def outputs(self, batch: ImageBatch) -> EventOutputs:
@@ -221,7 +221,7 @@ class CCT(AnomalyModel):
         return EventOutputs({"signal_probability": probability})
 
     def parameter_counts(self) -> dict[str, int]:
-        """Return all parameters, twice: the score needs every one."""
+        """Return all parameters as both numbers, since the score needs all of them."""
         total = sum(p.numel() for p in self.parameters())
         return {"total": total, "encoder": total}
 
@@ -229,7 +229,7 @@ class CCT(AnomalyModel):
         """Return multiplications and additions of convolutions, products and attention."""
         del multiplicity
         tokens = ROWS * COLUMNS
-        # output pixels of the two convolutions, whose edges are taken off
+        # output pixels of the two convolutions, without the edges
         applied = {self.tokenizer.convolutions[0]: 70 * 56, self.tokenizer.convolutions[1]: 34 * 27}
         total = float(2 * tokens * WIDTH)  # sequence pooling
         for layer in self.modules():

@@ -1,4 +1,4 @@
-"""CLIP-VAE: Set-VAE whose KL term leaves badly reconstructed jets alone (arXiv:2311.17162)."""
+"""CLIP-VAE: Set-VAE without a KL term for badly reconstructed jets (arXiv:2311.17162)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from anomaly_hep.models.setvae import SetVAE
 class CLIPVAE(SetVAE):
     """Set-VAE trained so that its KL divergence is the score: no decoder in the trigger.
 
-    What differs is set by the configuration (clip_fraction < 1, beta, angular_scale) and the score
-    that the model is judged by.
+    It differs from Set-VAE in the configuration (clip_fraction < 1, beta, angular_scale) and in the
+    default score.
     """
 
     title: ClassVar[str] = "CLIP-VAE"

@@ -38,11 +38,11 @@ from anomaly_hep.models.outputs import (
 
 HEIGHT, WIDTH = 72, 58  # phi, eta
 LATENT = (64, 5, 4)  # channels, rows, columns of the large bottleneck
-START = -1.0  # bias of the last layer: sigmoid(-1) = 0.27, for images of few hits
+START = -1.0  # initial bias of the last layer: sigmoid(-1) = 0.27, for images with few hits
 
 
 def operations(layers: Iterable[nn.Module], sizes: Iterable[tuple[int, int]]) -> float:
-    """Return the multiplications and additions of convolutions and products, outputs of `sizes`."""
+    """Return the multiplications and additions of layers with outputs of these `sizes`."""
     return sum(
         2.0 * kernel.numel() * rows * columns
         for layer, (rows, columns) in zip(layers, sizes, strict=True)
@@ -147,14 +147,14 @@ class Decoder(nn.Module):
 
 
 def he_start(layer: nn.Conv2d | nn.Linear) -> None:
-    """Give a last layer the published start: He's uniform kernel, no bias."""
+    """Initialise a last layer as published: He-uniform kernel, zero bias."""
     he_uniform(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
 
 
 class CoDAE(AnomalyModel):
-    """Encode a mask image twice, large and in `latent_dim` numbers; decode both into the image.
+    """Encode a mask image in a large latent image and in `latent_dim` numbers, and decode both.
 
     The mask is 1 where the tracker has energy.
     """
@@ -214,7 +214,7 @@ class CoDAE(AnomalyModel):
         return EventOutputs(scores, columns, {"latent": z})
 
     def encoder_score(self, batch: ImageBatch) -> Float[Tensor, " image"]:
-        """Return the first latent component, which needs the small encoder alone."""
+        """Return the first latent component, which needs only the small encoder."""
         return self.mask_encoder(batch.mask())[:, 0].float()
 
     def reconstruction(self, batch: ImageBatch) -> ImageReconstruction:
@@ -223,15 +223,15 @@ class CoDAE(AnomalyModel):
         return ImageReconstruction(mask[:, 0], torch.sigmoid(self(mask)[1])[:, 0])
 
     def parameter_counts(self) -> dict[str, int]:
-        """Return all parameters, and as 'encoder' those that the latent scores need."""
+        """Return the number of parameters; 'encoder' are those that the latent scores need."""
         total = sum(p.numel() for p in self.parameters())
         return {"total": total, "encoder": sum(p.numel() for p in self.mask_encoder.parameters())}
 
     def flops(self, multiplicity: float) -> dict[str, float]:
         """Return multiplications and additions of the convolutions and products of one image.
 
-        'encoder' is the small encoder, which the latent scores need. Every window of the first
-        layers counts, although they are computed from a table.
+        'encoder' is the small encoder, which the latent scores need. All windows of the first
+        layers count, although a table replaces most of them.
         """
         del multiplicity
         encoder = self.mask_encoder.operations()

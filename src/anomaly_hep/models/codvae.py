@@ -28,15 +28,15 @@ from anomaly_hep.models.outputs import (
     weighted_mean,
 )
 
-COMPONENTS = 5  # of the prior
+COMPONENTS = 5  # of the prior, a mixture
 _PRIOR_TEMPERATURES = (0.1, 1.0)  # uniform between these
-_SCORING_SEED = 42  # of the draws that scores are averaged over
+_SCORING_SEED = 42  # of the fixed draws for scores
 
 Latent = Float[Tensor, "image row column category"]
 
 
 class CategoricalEncoder(ResidualEncoder):
-    """The large encoder with a temperature beside the logits, and the prior's logits.
+    """The large encoder with logits and a temperature, and the parameters of the prior.
 
     Each of the 5 x 4 positions has 64 categories and one temperature, softplus + `base`.
     """
@@ -65,17 +65,17 @@ class CategoricalEncoder(ResidualEncoder):
         )
 
     def operations(self) -> float:
-        """Return multiplications and additions for one image, the divergence left out."""
+        """Return multiplications and additions for one image, without the divergence."""
         return super().operations() + operations([self.temperature], [(5, 4)])
 
 
 class CoDVAE(CoDAE):
     """CoDAE whose large latent image is drawn from relaxed categoricals.
 
-    beta: weight of the KL term; kl_weight: what beta = 1 stands for on the mean divergence of a
-    position (0.625 is what the published code applies at its batch size). kl_samples: draws of
-    the Monte-Carlo divergence. score_draws: draws that a score is averaged over; their noise is
-    fixed and the same for every event. base_temperature is added to the learned temperature.
+    The KL term of the loss is beta x kl_weight x the mean divergence per position; kl_weight is
+    0.625 in the published code at its batch size. kl_samples: draws for the Monte-Carlo estimate
+    of the divergence. score_draws: draws over which scores are averaged; their noise is fixed and
+    the same for all events. base_temperature: added to the learned temperature.
     """
 
     title: ClassVar[str] = "CoDVAE"
@@ -101,7 +101,7 @@ class CoDVAE(CoDAE):
         self.score_names = (*self.score_names, "kl_forward", "kl_reverse")
         self.residual_encoder = CategoricalEncoder(base_temperature)
         self.to(memory_format=torch.channels_last)
-        # noise that is fixed is laid out once: a step that drew it would wait for it on a device
+        # fixed noise is drawn only once: drawing it in a step would make the device wait
         categories, rows, columns = LATENT
         self.fixed_noise: Tensor
         number = max(1 + kl_samples, score_draws)
@@ -120,7 +120,7 @@ class CoDVAE(CoDAE):
         }
 
     def loss(self, batch: ImageBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
-        """Return reconstruction + beta kl_weight KL per position; in validation also the SSIM."""
+        """Return reconstruction + beta x kl_weight x KL per position; in validation also SSIM."""
         del phase  # there is one
         mask = batch.mask()
         logits, temperature = self.residual_encoder.posterior(mask)
@@ -150,13 +150,13 @@ class CoDVAE(CoDAE):
     def draws(
         self, number: int, shape: torch.Size
     ) -> Float[Tensor, "draw image row column category"]:
-        """Return uniform noise: by seed and step in training, fixed for all events otherwise."""
+        """Return uniform noise: from seed and step in training, otherwise fixed for all events."""
         if self.training:
             return self.uniform((number, *shape))
         return self.fixed_noise[:number].expand(number, *shape)
 
     def _fix(self, name: str, shape: tuple[int, ...]) -> None:
-        """Register uniform noise of the scoring seed; more draws begin with those of fewer."""
+        """Register uniform noise of the scoring seed; more draws begin with the same ones."""
         generator = torch.Generator().manual_seed(_SCORING_SEED)
         self.register_buffer(name, torch.rand(shape, generator=generator), persistent=False)
 
@@ -166,18 +166,18 @@ class CoDVAE(CoDAE):
         temperature: Float[Tensor, "image row column 1"],
         noise: Float[Tensor, "draw image row column category"],
     ) -> Float[Tensor, "image row column"]:
-        """Return KL(q || p) of each position by Monte Carlo: mean of log q - log p over draws."""
+        """Return KL(q || p) of each position by Monte Carlo: the mean of log q - log p."""
         value = sample(logits, temperature, noise)
         return (log_density(value, logits, temperature) - self._prior(value)).mean(0)
 
     def forward_divergence(
         self, logits: Latent, temperature: Float[Tensor, "image row column 1"], draws: int
     ) -> Float[Tensor, "image row column"]:
-        """Return KL(p || q) of each position over fixed draws of each of the prior's components."""
+        """Return KL(p || q) of each position, from fixed draws of each component of the prior."""
         encoder = self.residual_encoder
         noise = self.fixed_prior_noise[:draws]
         value = sample(encoder.prior_logits, encoder.prior_temperature, noise)
-        # (draw x component, row, column, category): equal shares of the mixture, less noise
+        # (draw x component, row, column, category): stratified by component, for less noise
         value = value.permute(0, 3, 1, 2, 4).flatten(0, 1)
         prior = self._prior(value)[:, None]
         return (prior - log_density(value[:, None], logits, temperature)).mean(0)
@@ -191,20 +191,20 @@ class CoDVAE(CoDAE):
     def outputs(self, batch: ImageBatch) -> EventOutputs:
         """Return all scores and the quality of the reconstruction, averaged over fixed draws.
 
-        A reconstruction is the mode of the Bernoulli decoder, 0 or 1, except for `bce`.
+        The reconstruction is the mode of the Bernoulli decoder (0 or 1), except for `bce`.
         """
         mask = batch.mask()
         logits, temperature = self.residual_encoder.posterior(mask)
         z = self.mask_encoder(mask).float()
         draws = self.draws(self.score_draws, logits.shape)
-        scored, columns = [], []
+        by_draw, columns = [], []
         for noise in draws:
             latent = sample(logits, temperature, noise).exp().permute(0, 3, 1, 2)
             decoded = self.decoder(latent, z).float()
             mode = (decoded > 0).float()
-            scored.append(reconstruction_scores(mode, mask, bernoulli_loss(decoded, mask)))
+            by_draw.append(reconstruction_scores(mode, mask, bernoulli_loss(decoded, mask)))
             columns.append(reconstruction_columns(mode, mask))
-        scores = {f"latent_{i + 1}": z[:, i] for i in range(self.latent_dim)} | _mean(scored)
+        scores = {f"latent_{i + 1}": z[:, i] for i in range(self.latent_dim)} | _mean(by_draw)
         scores["kl_forward"] = self.forward_divergence(logits, temperature, self.score_draws).sum(
             (1, 2)
         )

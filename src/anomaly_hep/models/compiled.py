@@ -1,4 +1,4 @@
-"""Steps on slotted batches: compiled, and on CUDA captured as one graph that is replayed."""
+"""Compiled steps on slotted batches, captured and replayed as one graph on CUDA."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 # runs of a compiled function before its kernels are captured: the first compiles and chooses
-# kernels, the second allocates what is kept
+# kernels, the second allocates the memory that is kept
 _WARM_UP = 2
 
 
 @dataclass
 class _Shape:
-    """Batches of one shape: the noise they ask for; on CUDA memory of their own, and a graph."""
+    """Batches of one shape: the noise that they need, and on CUDA static memory and a graph."""
 
     asked: list[tuple[Callable[..., Tensor], torch.Size]]
     batch: JaggedBatch | None = None
@@ -40,12 +40,12 @@ class _Shape:
 
 
 class Replayed(Generic[T]):
-    """A function of slotted batches whose values neither Python nor the host looks at.
+    """A compiled function of slotted batches that needs none of their values on the host.
 
     plain: the function; compiled: the same with its inner part compiled. The first batch of each
-    shape goes through `plain`, which says what noise it asks for. required: whether a function that
-    does not compile is an error; else it stays as it is, with a warning. What is returned may be
-    overwritten by the next call.
+    shape goes through `plain`, to record the noise that it draws. required: whether a function that
+    does not compile is an error; if not, `plain` is used, with a warning. The next call may
+    overwrite the returned tensors.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Replayed(Generic[T]):
         self._pool: Any = None
 
     def __call__(self, batch: JaggedBatch) -> T:
-        """Return the function of the batch."""
+        """Return the function's value for the batch."""
         if self.compiled is None:
             return self.plain(batch)
         key = batch.slots, len(batch)
@@ -89,7 +89,7 @@ class Replayed(Generic[T]):
         return self.plain(batch)
 
     def _refuse(self, error: Exception) -> None:
-        """Go on without compilation, or raise ConfigError where it is required."""
+        """Continue without compilation, or raise ConfigError if it is required."""
         name, why = type(self.model).__name__, str(error).strip().splitlines()[0]
         if self.required:
             raise ConfigError(
@@ -99,16 +99,16 @@ class Replayed(Generic[T]):
         self.compiled = None
 
     def _on_cuda(self, shape: _Shape, batch: JaggedBatch, numbers: list[Tensor]) -> T:
-        """Copy batch and noise to where the graph of the shape reads them, and replay it."""
+        """Copy batch and noise into the static memory of the shape's graph, and replay it."""
         if shape.batch is None:
             shape.batch = batch.clone()
             shape.numbers = [torch.empty(n.shape, device=batch.lengths.device) for n in numbers]
         shape.batch.copy_(batch)
-        for kept, new in zip(shape.numbers, numbers, strict=True):
-            kept.copy_(new, non_blocking=True)
+        for static, new in zip(shape.numbers, numbers, strict=True):
+            static.copy_(new, non_blocking=True)
         if shape.runs < _WARM_UP:
             shape.runs += 1
-            # on a stream of its own, as the capture that follows
+            # on a side stream, like the capture that follows
             side, current = torch.cuda.Stream(), torch.cuda.current_stream()
             side.wait_stream(current)
             with torch.cuda.stream(side):
@@ -117,8 +117,7 @@ class Replayed(Generic[T]):
             return result
         if shape.graph is None:
             shape.graph = torch.cuda.CUDAGraph()
-            # records what is launched and computes nothing; graphs never run side by side, so
-            # they may share their memory
+            # capturing computes nothing; graphs never run concurrently, so they may share memory
             with torch.cuda.graph(shape.graph, pool=self._pool, capture_error_mode="thread_local"):
                 shape.result = self._run(shape.batch, shape.numbers)
             self._pool = shape.graph.pool()
@@ -127,9 +126,9 @@ class Replayed(Generic[T]):
 
 
 class TrainingStep:
-    """Loss, gradients and their clipping in one: all of a step but the update.
+    """One training step without the update: loss, gradients and their clipping.
 
-    That is one pass of a fused optimiser, whose rate and momenta are others at each step.
+    The update is one pass of a fused optimiser, whose learning rate changes from step to step.
     """
 
     def __init__(self, model: SteppedModule, clip: Callable[[], None], *, required: bool) -> None:
@@ -142,9 +141,9 @@ class TrainingStep:
         )
 
     def __call__(self, batch: JaggedBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
-        """Return the terms of the loss, detached; the parameters have their clipped gradients.
+        """Return the detached loss terms; the parameters get their clipped gradients.
 
-        The phase is the same in all calls.
+        The phase must be the same in all calls.
         """
         self._phase = phase
         terms, gradients = self._replayed(batch)
@@ -173,9 +172,9 @@ def replayed_outputs(model: AnomalyModel, *, required: bool) -> Callable[[Any], 
 
 
 def _uncached_autocast(device: str) -> torch.autocast:
-    """Return the autocast that is on, without its memory of weights in low precision.
+    """Return the active autocast without its cache of weights in low precision.
 
-    A graph that was captured with it would go on with those of the step in which it was.
+    A captured graph would otherwise reuse the weights of the step in which it was captured.
     """
     enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
     return torch.autocast(device, dtype, enabled=enabled, cache_enabled=False)

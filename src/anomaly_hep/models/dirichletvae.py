@@ -1,4 +1,4 @@
-"""The Dirichlet VAE of images that CoDAE is compared with (arXiv:2104.08291)."""
+"""The Dirichlet VAE of images (arXiv:2104.08291), to which CoDAE is compared."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from anomaly_hep.models.outputs import (
 )
 
 PIXELS = 72 * 58
-LOG_VARIANCE = (-20.0, 2.0)  # of the posterior, clipped to these
+LOG_VARIANCE = (-20.0, 2.0)  # bounds to which that of the posterior is clipped
 
 
 def laplace_prior(
     concentration: Sequence[float],
 ) -> tuple[Float[Tensor, " component"], Float[Tensor, " component"]]:
-    """Return mean and variance of the Gaussian whose softmax stands for a Dirichlet distribution.
+    """Return mean and variance of the Gaussian whose softmax approximates a Dirichlet.
 
-    The Laplace approximation in the softmax basis, arXiv:1703.01488.
+    This is the Laplace approximation in the softmax basis, arXiv:1703.01488.
     """
     alpha = torch.tensor(list(concentration), dtype=torch.float64)
     mean = alpha.log() - alpha.log().mean()
@@ -48,7 +48,7 @@ def gaussian_divergence(
     prior_mean: Float[Tensor, " component"],
     prior_variance: Float[Tensor, " component"],
 ) -> Float[Tensor, " image"]:
-    """Return the divergence of N(mean, variance) from the prior, summed over components."""
+    """Return the KL divergence of N(mean, variance) from the prior, summed over components."""
     squares = log_variance.exp() + (mean - prior_mean).square()
     terms = squares / prior_variance - 1 + prior_variance.log() - log_variance
     return 0.5 * terms.sum(1)
@@ -57,17 +57,17 @@ def gaussian_divergence(
 def pixel_divergence(
     image: Float[Tensor, "image pixel"], log_reconstruction: Float[Tensor, "image pixel"]
 ) -> Float[Tensor, " image"]:
-    """Return sum of x log(x / reconstruction) over pixels, in nats; 0 where x is 0."""
+    """Return the sum over pixels of x log(x / reconstruction), in nats; 0 for pixels with x = 0."""
     return (torch.special.xlogy(image, image) - image * log_reconstruction).sum(1)
 
 
 class TopicEncoder(nn.Module):
-    """Image to means and log-variances: dense SELU layer, batch norm without centre, two heads."""
+    """Encode an image in means and log-variances: dense SELU layer, batch norm, two heads."""
 
     def __init__(self, hidden: int, components: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(PIXELS, hidden)
-        # Keras' momentum 0.99 and epsilon; the mean is taken off, but none is put in its place
+        # Keras' momentum 0.99 and epsilon; no learned offset
         self.norm = nn.BatchNorm1d(hidden, eps=1e-3, momentum=0.01)
         self.norm.register_parameter("bias", None)
         self.mean, self.log_variance = (nn.Linear(hidden, components) for _ in range(2))
@@ -84,15 +84,15 @@ class TopicEncoder(nn.Module):
 
 
 class DirichletVAE(AnomalyModel):
-    """Describe an image as a mixture of `concentration`-many topics, each an image.
+    """Describe an image as a mixture of topics, each of which is an image.
 
-    A weakly supervised model in arXiv:2306.12955: signals are among its training events, without
-    their labels (data.signal_in_training). concentration: of the Dirichlet prior. beta: weight of
-    the latent divergence. normalise: whether the mask image is divided by its number of hits, as
-    arXiv:2306.12955 section 5.3 says; its public code does not, so beta weighs some 80 times less.
+    A weakly supervised model in arXiv:2306.12955: its training events include unlabelled signals
+    (data.signal_in_training). concentration: of the Dirichlet prior, one number per topic. beta:
+    weight of the latent divergence. normalise: whether the mask image is divided by its number of
+    hits, as in arXiv:2306.12955 section 5.3; without it, as in the public code, beta has some 80
+    times less weight.
 
-    Scores are deterministic: the latent vector is the posterior's mean. All is float32, where the
-    published training was float64. The paper's best score is the second topic's weight.
+    Scores use the posterior's mean; the paper's best one is the second topic's weight.
     """
 
     title: ClassVar[str] = "Dirichlet VAE"
@@ -129,9 +129,9 @@ class DirichletVAE(AnomalyModel):
         return functional.log_softmax(self.decoder(torch.softmax(z, 1)).float(), 1)
 
     def pixels(self, batch: ImageBatch) -> Float[Tensor, "image pixel"]:
-        """Return the mask images as the network sees them."""
+        """Return the mask images as input of the network."""
         mask = batch.mask().flatten(1)
-        # an image without a hit stays zero
+        # the clamp keeps an image without a hit at zero
         return mask / mask.sum(1, keepdim=True).clamp(min=1) if self.normalise else mask
 
     @classmethod
@@ -144,7 +144,7 @@ class DirichletVAE(AnomalyModel):
         }
 
     def loss(self, batch: ImageBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
-        """Return the divergence of the pixels + beta that of the posterior; in validation SSIM."""
+        """Return pixel divergence + beta x latent divergence; in validation also the SSIM."""
         del phase  # there is one
         image = self.pixels(batch)
         mean, log_variance = self.encoder(image)
@@ -167,13 +167,13 @@ class DirichletVAE(AnomalyModel):
     def latent_divergence(
         self, mean: Float[Tensor, "image component"], log_variance: Float[Tensor, "image component"]
     ) -> Float[Tensor, " image"]:
-        """Return the divergence of the posterior from the prior."""
+        """Return the KL divergence of the posterior from the prior."""
         return gaussian_divergence(mean, log_variance, self.prior_mean, self.prior_variance)
 
     def _expected_hits(
         self, batch: ImageBatch, log_reconstruction: Float[Tensor, "image pixel"]
     ) -> Float[Tensor, "image 1 72 58"]:
-        """Return the reconstruction with as many hits as the image: what the masks compare with.
+        """Return the reconstruction scaled to the image's number of hits, to compare with the mask.
 
         Inferred: the paper does not say how it compares a reconstruction that sums to 1.
         """
@@ -195,7 +195,7 @@ class DirichletVAE(AnomalyModel):
         return EventOutputs(scores, columns, {"latent": mean})
 
     def encoder_score(self, batch: ImageBatch) -> Float[Tensor, " image"]:
-        """Return the default score, which needs the encoder alone."""
+        """Return the default score, which needs only the encoder."""
         return torch.softmax(self.encoder(self.pixels(batch))[0], 1)[:, 1]
 
     def reconstruction(self, batch: ImageBatch) -> ImageReconstruction:

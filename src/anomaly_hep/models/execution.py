@@ -1,4 +1,4 @@
-"""Where and how networks compute: the device, the layout of batches, compiled or not."""
+"""How networks are executed: the device, the layout of batches, compiled or not."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _COMPILE = {"on": True, True: True, "off": False, False: False, "auto": None}
 
 @dataclass(frozen=True)
 class Execution:
-    """A device, and whether what runs there is compiled; None: where it can be.
+    """A device, and whether functions are compiled for it; None compiles those that can be.
 
-    Accelerators, and compiled functions, take slotted batches: shapes that stay.
+    Accelerators and compiled functions need slotted batches, for their constant shapes.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -25,10 +25,10 @@ class Execution:
 
     @staticmethod
     def of(accelerator: str, compiled: str | bool = "auto", number: int = 0) -> Execution:
-        """Return what the settings `accelerator` and `compile` say, on the GPU of this number.
+        """Return the execution for the settings `accelerator` and `compile`, on GPU `number`.
 
-        `auto` compiles on CUDA alone, where a replayed graph saves a thousand launches a step.
-        Raises ConfigError for a device that is not there.
+        `auto` compiles only on CUDA, where a replayed graph saves a thousand launches per step.
+        Raises ConfigError if there is no such device.
         """
         device, setting = _device(accelerator, number), _COMPILE[compiled]
         return Execution(device, False if setting is None and device.type != "cuda" else setting)
@@ -40,7 +40,7 @@ class Execution:
 
     @property
     def name(self) -> str | None:
-        """What the GPU calls itself; None for a CPU."""
+        """The GPU's name; None for a CPU."""
         return None if self.place == "cpu" else torch.cuda.get_device_name(self.device)
 
     @property
@@ -49,7 +49,7 @@ class Execution:
         return self.device.type != "cpu" or self.compiled is not False
 
     def feed(self, events: int | None = None) -> Feed:
-        """Return what brings batches of at most `events` events to the device."""
+        """Return the Feed that brings batches of at most `events` events to the device."""
         return Feed(self.device, self.slotted, events)
 
 

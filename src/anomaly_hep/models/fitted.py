@@ -1,7 +1,7 @@
-"""Scores that are fitted on a network's embeddings of training background, after the training.
+"""Scores fitted after the training, on a network's embeddings of the training background.
 
-Each takes the name of an embedding that the model's `outputs` has. Scores are larger for stranger
-events. What a fit learned is kept as arrays, so that nothing is ever unpickled.
+Each uses one embedding of the model's `outputs`. Scores are larger for more anomalous events.
+Fitted parameters are stored as arrays, so that nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from anomaly_hep.models.outputs import ScoreDescription
 
 Values = Float[np.ndarray, "event component"]
 Weights = Float[np.ndarray, " event"]
-_BLOCK = 4096  # events whose distances are held at once
+_BLOCK = 4096  # events whose kernel values are in memory at once
 
 
 class FittedScore(ABC):
     """A score of embeddings that is fitted on background.
 
-    embedding: which of the model's embeddings. events: the most that a fit takes, the first ones.
+    embedding: name of the model's embedding. events: the fit uses at most the first so many.
     """
 
     def __init__(self, *, embedding: str, events: int) -> None:
@@ -37,11 +37,11 @@ class FittedScore(ABC):
     @property
     @abstractmethod
     def description(self) -> ScoreDescription:
-        """How the score is called, and its unit."""
+        """The score's title and unit."""
 
     @abstractmethod
     def fit(self, values: Values, weights: Weights) -> None:
-        """Learn from background."""
+        """Fit the score to background embeddings."""
 
     @abstractmethod
     def score(self, values: Values) -> Float[np.ndarray, " event"]:
@@ -49,18 +49,18 @@ class FittedScore(ABC):
 
     @abstractmethod
     def state(self) -> Mapping[str, np.ndarray]:
-        """Return what the fit learned."""
+        """Return the fitted parameters."""
 
     @abstractmethod
     def load(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take what a fit learned."""
+        """Restore the fitted parameters."""
 
 
 class NearestNeighbours(FittedScore):
-    """Mean distance to the nearest of the background's embeddings.
+    """Mean distance to the nearest embeddings of background.
 
-    neighbours: how many. Events without weight are left out of the fit; beyond that a neighbour
-    counts as one, whatever it weighs.
+    neighbours: their number. Events with weight 0 are left out of the fit; other weights have no
+    effect.
     """
 
     def __init__(self, *, embedding: str, neighbours: int = 5, events: int = 100_000) -> None:
@@ -81,7 +81,7 @@ class NearestNeighbours(FittedScore):
     def score(self, values: Values) -> Float[np.ndarray, " event"]:
         """Return the mean distance."""
         if not len(values):
-            return np.zeros(0)  # scikit-learn refuses no event
+            return np.zeros(0)  # scikit-learn refuses empty input
         distances, _ = self._search.kneighbors(values)
         mean: Float[np.ndarray, " event"] = distances.mean(1)
         return mean
@@ -91,7 +91,7 @@ class NearestNeighbours(FittedScore):
         return {"values": self._values}
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take the embeddings."""
+        """Restore the embeddings."""
         self._values = state["values"]
         if len(self._values) < self.neighbours:
             raise ConfigError(
@@ -102,7 +102,7 @@ class NearestNeighbours(FittedScore):
 
 
 class Mahalanobis(FittedScore):
-    """Distance from the background's mean in units of its covariance, squared."""
+    """Squared Mahalanobis distance from the background's mean."""
 
     def __init__(self, *, embedding: str, events: int = 1_000_000) -> None:
         super().__init__(embedding=embedding, events=events)
@@ -113,10 +113,10 @@ class Mahalanobis(FittedScore):
         return ScoreDescription("Mahalanobis distance, squared")
 
     def fit(self, values: Values, weights: Weights) -> None:
-        """Take the weighted mean and covariance."""
+        """Compute the weighted mean and covariance."""
         mean = np.average(values, axis=0, weights=weights)
         covariance = np.atleast_2d(np.cov(values, rowvar=False, aweights=weights))
-        # a component that never changes has no scale to be measured in, and adds nothing
+        # with the pseudo-inverse, a constant component, which has no scale, adds nothing
         self.load({"mean": mean, "inverse": np.linalg.pinv(covariance, hermitian=True)})
 
     def score(self, values: Values) -> Float[np.ndarray, " event"]:
@@ -130,15 +130,15 @@ class Mahalanobis(FittedScore):
         return {"mean": self._mean, "inverse": self._inverse}
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take mean and inverse covariance."""
+        """Restore mean and inverse covariance."""
         self._mean, self._inverse = state["mean"], state["inverse"]
 
 
 class OneClassSVM(FittedScore):
-    """How far an event lies outside the one-class support vector machine of the background.
+    """Distance outside the boundary of a one-class support vector machine of the background.
 
-    nu: the share of the background that may lie outside. gamma: of the Gaussian kernel; None takes
-    1 / (components x variance), as scikit-learn does.
+    nu: bound on the share of background outside. gamma: of the Gaussian kernel; None is
+    1 / (components x variance), as in scikit-learn.
     """
 
     def __init__(
@@ -168,18 +168,18 @@ class OneClassSVM(FittedScore):
 
     def score(self, values: Values) -> Float[np.ndarray, " event"]:
         """Return minus the decision function."""
-        inside = [np.zeros(0)]
+        decisions = [np.zeros(0)]
         for start in range(0, len(values), _BLOCK):
             kernel = rbf_kernel(
                 values[start : start + _BLOCK], self._state["vectors"], float(self._state["gamma"])
             )
-            inside.append(kernel @ self._state["coefficients"] + self._state["offset"])
-        return -np.concatenate(inside)
+            decisions.append(kernel @ self._state["coefficients"] + self._state["offset"])
+        return -np.concatenate(decisions)
 
     def state(self) -> Mapping[str, np.ndarray]:
         """Return support vectors, their coefficients, the offset and gamma."""
         return self._state
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take what `state` returned."""
+        """Restore what `state` returned."""
         self._state = dict(state)

@@ -1,4 +1,4 @@
-"""Stop a run whose loss is not finite, without a wait for the device at each step."""
+"""Stop a run whose loss is not finite, without waiting for the device at each step."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from torch import Tensor
 
 from anomaly_hep.errors import NonFiniteError
 
-# steps on an accelerator between two looks: what a NaN can cost
+# steps on an accelerator between two checks, which are lost after a NaN
 EVERY = 50
 
 
 class FiniteGuard:
-    """Watch the terms of each step's loss; the first that is a NaN or an infinity stops the run.
+    """Watch the loss terms of each step; the first NaN or infinity stops the run.
 
-    On the CPU it is found in its step. An accelerator is far behind the host, so its flags are
-    looked at every few steps, and before weights are written, but each says which step it is of.
+    On the CPU each step is checked at once. An accelerator runs behind the host, so its flags are
+    checked every few steps and before weights are written; the error names the step of the flag.
     """
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[Tensor, tuple[str, ...], str]] = []
+        self._unchecked: list[tuple[Tensor, tuple[str, ...], str]] = []
 
     def watch(self, terms: Mapping[str, Float[Tensor, ""]], message: str) -> None:
-        """Add a step; `message` names it and the cure, with {} for the terms that are bad."""
+        """Add a step; `message` names it and the cure, with {} for its bad terms."""
         finite = torch.stack([value.detach().float() for value in terms.values()]).isfinite()
-        self._waiting.append((finite, tuple(terms), message))
-        if finite.device.type == "cpu" or len(self._waiting) >= EVERY:
+        self._unchecked.append((finite, tuple(terms), message))
+        if finite.device.type == "cpu" or len(self._unchecked) >= EVERY:
             self.look()
 
     def look(self) -> None:
-        """Raise NonFiniteError for the first bad step that has not been looked at."""
-        waiting, self._waiting = self._waiting, []
-        if not waiting or bool(torch.cat([finite for finite, _, _ in waiting]).all()):
+        """Raise NonFiniteError for the first bad step that has not been checked yet."""
+        unchecked, self._unchecked = self._unchecked, []
+        if not unchecked or bool(torch.cat([finite for finite, _, _ in unchecked]).all()):
             return
-        for finite, names, message in waiting:
+        for finite, names, message in unchecked:
             bad = [name for name, good in zip(names, finite.tolist(), strict=True) if not good]
             if bad:
                 raise NonFiniteError(message.format(", ".join(bad)))

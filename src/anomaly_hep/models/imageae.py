@@ -1,4 +1,4 @@
-"""The auto-encoder that CoDAE is compared with, after 'QCD or What?' (arXiv:1808.08979)."""
+"""The auto-encoder after 'QCD or What?' (arXiv:1808.08979), to which CoDAE is compared."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from anomaly_hep.models.outputs import (
 )
 
 UNITS = (400, 100)  # of the dense layers on either side of the latent vector
-SIDE = 20  # pixels: the decoder's image begins as 400 = 20 x 20 x 1
-START = -1.0  # bias of the last layer, for images of few hits
-# how often the kernels of a network are applied to an image, in the order of its parameters
+SIDE = 20  # pixels: the decoder's image starts as 400 = 20 x 20 x 1
+START = -1.0  # initial bias of the last layer, for images with few hits
+# number of times that each kernel is applied to an image, in the order of the parameters
 _ENCODER = (72 * 58, 36 * 29, 36 * 29, 1, 1, 1)
 _DECODER = (1, 1, 20 * 20, 40 * 40, 40 * 40, 80 * 80, 72 * 58)
 
 
 def _prelu(features: int) -> nn.PReLU:
-    return nn.PReLU(features, init=0.0)  # Keras begins with a ReLU
+    return nn.PReLU(features, init=0.0)  # Keras initialises it as a ReLU
 
 
 def encoder(latent_dim: int) -> nn.Sequential:
-    """Return mask image (1, 72, 58) to latent vector, arXiv:2306.12955 Table 9."""
+    """Return the network from mask image (1, 72, 58) to latent vector, arXiv:2306.12955 Table 9."""
     return nn.Sequential(
         nn.Conv2d(1, 10, 3, padding=1), _prelu(10),
         nn.AvgPool2d(2),  # 36 x 29
@@ -56,16 +56,16 @@ def encoder(latent_dim: int) -> nn.Sequential:
 
 
 class Doubling(nn.ConvTranspose2d):
-    """Transposed 3 x 3 convolution of stride 2 with TensorFlow's SAME padding: twice the size."""
+    """Transposed 3 x 3 convolution of stride 2 with TensorFlow's SAME padding: doubles the size."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, stride=2)
 
-    # torch's takes the output's size as well, which is always the double here
+    # torch's version also takes the output size, which is always the double here
     def forward(  # type: ignore[override]
         self, x: Float[Tensor, "image channel row column"]
     ) -> Float[Tensor, "image channel2 row2 column2"]:
-        """Return the larger image; the odd row and column are behind."""
+        """Return the larger image, without the surplus last row and column."""
         return super().forward(x)[:, :, :-1, :-1]
 
 
@@ -80,7 +80,7 @@ class CentreCrop(nn.Module):
 
 
 def decoder(latent_dim: int) -> nn.Sequential:
-    """Return latent vector to logits of hits (1, 72, 58), arXiv:2306.12955 Table 9."""
+    """Return the network from latent vector to logits (1, 72, 58), arXiv:2306.12955 Table 9."""
     return nn.Sequential(
         nn.Linear(latent_dim, UNITS[1]), _prelu(UNITS[1]),
         nn.Linear(UNITS[1], UNITS[0]), _prelu(UNITS[0]),
@@ -95,7 +95,7 @@ def decoder(latent_dim: int) -> nn.Sequential:
 
 
 def _start(network: nn.Sequential) -> None:
-    """Give every kernel He's uniform start, and no bias."""
+    """Initialise all layers with He-uniform kernels and zero biases."""
     for layer in network:
         if isinstance(layer, nn.Conv2d | nn.Linear | nn.ConvTranspose2d):
             he_uniform(layer.weight)
@@ -109,12 +109,12 @@ def _operations(network: nn.Module, applied: Sequence[int]) -> float:
 
 
 class ImageAE(AnomalyModel):
-    """Encode a mask image in `latent_dim` numbers and decode it, by the squared error.
+    """Encode a mask image in `latent_dim` numbers and decode it; trained on the squared error.
 
-    Layers are those of arXiv:2306.12955 Table 9, with 3 x 3 kernels, pooling of 2 x 2, PReLU with
-    one slope per channel or unit and a sigmoid at the end as in its public code. Inferred: 400
-    numbers reshaped to 20 x 20 x 1 (two steps of stride 2 then make the 80 x 80 that the crop
-    needs), He's start, a last bias of -1.
+    Layers are those of arXiv:2306.12955 Table 9, with 3 x 3 kernels, 2 x 2 pooling, PReLU with one
+    slope per channel or unit and a final sigmoid as in its public code. Inferred: the reshape of
+    400 numbers to 20 x 20 x 1 (two steps of stride 2 give the 80 x 80 that the crop needs), the He
+    initialisation, and the last bias of -1.
     """
 
     title: ClassVar[str] = "AE (Heimel-like)"

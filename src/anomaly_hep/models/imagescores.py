@@ -14,7 +14,7 @@ from anomaly_hep.models.outputs import ScoreDescription
 
 # Keras clips probabilities to [1e-7, 1 - 1e-7] before the logarithm
 _LARGEST_LOGIT = 16.118095
-_HALF = 5  # pixels of an SSIM window on either side of its centre
+_HALF = 5  # half-width in pixels of an SSIM window
 RECONSTRUCTION_SCORES = (
     "bce",
     "sse",
@@ -43,7 +43,7 @@ RECONSTRUCTION_COLUMNS = ("reconstruction_mse", "reconstruction_ssim")
 def bernoulli_loss(
     logits: Float[Tensor, "image 1 row column"], mask: Float[Tensor, "image 1 row column"]
 ) -> Float[Tensor, " image"]:
-    """Return the binary cross-entropy summed over pixels, probabilities clipped as Keras does."""
+    """Return the binary cross-entropy summed over pixels, probabilities clipped as by Keras."""
     clipped = logits.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)
     return (
         functional.binary_cross_entropy_with_logits(clipped, mask, reduction="none")
@@ -57,11 +57,11 @@ def reconstruction_scores(
     mask: Float[Tensor, "image 1 row column"],
     cross_entropy: Float[Tensor, " image"],
 ) -> dict[str, Float[Tensor, " image"]]:
-    """Return every reconstruction score of section 4.4, sums over pixels.
+    """Return all reconstruction scores of section 4.4, as sums over pixels.
 
-    `sae` is what the published tables call BCE: their code compared the two images the other way
-    round, which makes the cross-entropy 15.42 times the sum of absolute errors. An image whose
-    inverse Dice coefficient is not finite (nothing true, nothing predicted) counts as most normal.
+    `sae` is called BCE in the published tables: their code swapped the two images, which makes the
+    cross-entropy 15.42 times the sum of absolute errors. An image whose inverse Dice coefficient is
+    not finite (true and predicted hits do not overlap) gets 0 and counts as most normal.
     """
     p, t = reconstructed.flatten(1), mask.flatten(1)
     error = p - t
@@ -91,12 +91,12 @@ def reconstruction_columns(
 def structural_similarity(
     reconstructed: Float[Tensor, "image 1 row column"], mask: Float[Tensor, "image 1 row column"]
 ) -> Float[Tensor, " image"]:
-    """Return the SSIM: Gaussian windows of 11 x 11, sigma 1.5, as tf.image.ssim has it.
+    """Return the SSIM with Gaussian windows of 11 x 11 pixels, sigma 1.5, as in tf.image.ssim.
 
-    Windows that would reach over the edge do not count.
+    Only windows inside the image count.
     """
     if not len(mask):
-        return mask.new_zeros(0)  # torchmetrics fails on no image
+        return mask.new_zeros(0)  # torchmetrics fails for empty input
     _, windows = structural_similarity_index_measure(
         reconstructed, mask, sigma=1.5, data_range=1.0, reduction="none", return_full_image=True
     )

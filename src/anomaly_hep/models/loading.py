@@ -1,7 +1,7 @@
-"""Checkpoints, and the classes named in them and in configurations.
+"""Load checkpoints, and the classes named in them and in configurations.
 
-A checkpoint is a file that somebody sent: what it names is looked up among the modules of this
-package and of installed ones that announce themselves (`anomaly_hep.plugins`), never elsewhere.
+A checkpoint may be of unknown origin: its classes are only imported from this package and from
+installed packages that announce themselves (`anomaly_hep.plugins`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from anomaly_hep.plugins import is_ours
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return the content of a checkpoint, on the CPU; raises CheckpointError.
 
-    Every record is compared with its checksum, which torch itself does not do: one flipped bit
-    would be other weights. Nothing but plain values and tensors is read.
+    Every record is compared with its checksum, which torch does not do: a flipped bit would change
+    the weights unnoticed. Only plain values and tensors are read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -36,7 +36,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} does not exist. Cure: give checkpoint=RUN/checkpoints/best.ckpt"
         ) from error
-    except Exception as error:  # a damaged file fails in any way its bytes happen to take
+    except Exception as error:  # a damaged file can raise anything
         raise CheckpointError(
             f"{path} is no checkpoint of this package, or it is damaged ({in_one_line(error)}). "
             "Cure: use a whole one, written by train.py"
@@ -45,7 +45,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def class_of(path: str) -> type:
-    """Return the class of a dotted path into the models; raises ConfigError for any other."""
+    """Return the class at a dotted path into the models; raises ConfigError for anything else."""
     module, _, name = path.rpartition(".")
     found = getattr(importlib.import_module(module), name, None) if is_ours(module, "models") else 0
     if not isinstance(found, type):
@@ -57,35 +57,35 @@ def class_of(path: str) -> type:
 
 
 def model_class(path: str) -> type[AnomalyModel]:
-    """Return the model of a dotted path; raises ConfigError for another class."""
-    found = class_of(path)
-    if not issubclass(found, AnomalyModel):
+    """Return the model class at a dotted path; raises ConfigError for any other class."""
+    model = class_of(path)
+    if not issubclass(model, AnomalyModel):
         raise ConfigError(
             f"_target_={path} is no model. Cure: name a subclass of anomaly_hep.models.base."
             "AnomalyModel"
         )
-    return found
+    return model
 
 
 def fitted_scores(settings: Mapping[str, Mapping[str, Any]] | None) -> dict[str, FittedScore]:
-    """Return the fitted scores of a configuration, not yet fitted, by name."""
-    made: dict[str, FittedScore] = {}
+    """Return the fitted scores of a configuration by name, not yet fitted."""
+    scores: dict[str, FittedScore] = {}
     for name, choices in (settings or {}).items():
         arguments = dict(choices)
-        found = class_of(str(arguments.pop("_target_", "")))
+        score_class = class_of(str(arguments.pop("_target_", "")))
         try:
-            made[name] = found(**arguments)
+            scores[name] = score_class(**arguments)
         except TypeError as error:
             raise ConfigError(
-                f"fitted_scores.{name}: {error}. Cure: give the arguments of {found.__name__}"
+                f"fitted_scores.{name}: {error}. Cure: give the arguments of {score_class.__name__}"
             ) from error
-    return made
+    return scores
 
 
 def score_descriptions(
     target: str, fitted: Mapping[str, Mapping[str, Any]] | None
 ) -> dict[str, ScoreDescription]:
-    """Return title and unit of every score of a model and on it, in the order to show them."""
+    """Return title and unit of every score of a model and fitted on it, in the order of tables."""
     described = dict(model_class(target).score_descriptions())
     for name, score in fitted_scores(fitted).items():
         described[name] = score.description

@@ -1,4 +1,4 @@
-"""Loss terms, each beside the equation that it is."""
+"""Loss terms, each with its published equation."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from anomaly_hep.models.outputs import weighted_mean
 def kl_divergence(
     mean: Float[Tensor, "jet latent"], log_variance: Float[Tensor, "jet latent"]
 ) -> Float[Tensor, " jet"]:
-    """Return the divergence of N(mean, variance) from N(0, 1), averaged over latent dimensions.
+    """Return the KL divergence of N(mean, variance) from N(0, 1), averaged over latent dimensions.
 
-    The published code averages where the usual VAE sums; beta is quoted for the average.
+    The published code averages instead of the usual sum, and its beta is for the average.
     """
     return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean(1)
 
@@ -24,9 +24,9 @@ def kl_divergence(
 def pair_distance(
     truth: Float[Tensor, "... 3"], other: Float[Tensor, "... 3"], angular_scale: float
 ) -> Float[Tensor, ...]:
-    """Return (dpT)^2 + pT^2 (deta^2 + dphi^2) / R0^2 with the pT of `truth`, for either direction.
+    """Return (dpT)^2 + pT^2 (deta^2 + dphi^2) / R0^2 with the pT of `truth`.
 
-    Both are (10 pT/pT_jet, delta eta, delta phi); `angular_scale` is R0 in radians.
+    Particles are (10 pT/pT_jet, delta eta, delta phi); `angular_scale` is R0 in radians.
     """
     difference = (truth - other).square()
     angles = difference[..., 1] + difference[..., 2]
@@ -43,16 +43,16 @@ def chamfer(
 ) -> Float[Tensor, " jet"]:
     """Return arXiv:2311.17162 eq. 1 per jet, as the published code evaluates it.
 
-    Partners are particles of one jet and, with `types` (0 to `n_types` - 1), of one type; both
-    directions weigh one half, and each is the mean over the jet's particles (the paper prints a
-    sum, under which loss grows with multiplicity). The partners are chosen without a gradient:
-    that of a minimum is the gradient at the minimum.
+    Partners are in the same jet and, with `types` (0 to `n_types` - 1), of the same type. Both
+    directions have weight one half, and each is the mean over the jet's particles (the paper prints
+    a sum, for which the loss grows with multiplicity). The search for partners needs no gradient:
+    the gradient of a minimum is the gradient at the minimum.
     """
     distance = partial(pair_distance, angular_scale=angular_scale)
     forward, backward = segments.nearest(distance, truth, reconstructed, types, n_types)
-    there = distance(truth, reconstructed[forward])
-    back = distance(truth[backward], reconstructed)
-    return 0.5 * segments.mean((there + back)[:, None])[:, 0]
+    to_reconstructed = distance(truth, reconstructed[forward])
+    to_truth = distance(truth[backward], reconstructed)
+    return 0.5 * segments.mean((to_reconstructed + to_truth)[:, None])[:, 0]
 
 
 def clipped_mean(
@@ -62,10 +62,10 @@ def clipped_mean(
     weight: Float[Tensor, " jet"],
     segments: Segments,
 ) -> Float[Tensor, ""]:
-    """Return the mean by weight of `values` over the `fraction` of jets that rank lowest.
+    """Return the weighted mean of `values` over the `fraction` of jets that rank lowest.
 
-    CLIP-VAE (arXiv:2311.17162 section 3.2) regularises only jets that are reconstructed well; the
-    others receive no gradient from `values`.
+    CLIP-VAE (arXiv:2311.17162 section 3.2) regularises only well reconstructed jets; the others get
+    no gradient from `values`.
     """
     if fraction >= 1.0:
         return weighted_mean(values, weight)

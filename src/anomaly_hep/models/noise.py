@@ -11,11 +11,11 @@ from torch import Tensor
 
 
 class Noise:
-    """Draws on the host, from a generator of the step, and copies to the device.
+    """Draws on the host, from the rng of the step, and copies to the device.
 
-    A device's own generator would give other numbers. A step that is compiled or captured as a
-    graph draws nothing: it takes what `given_as` lays out, in the order in which an ordinary step
-    asked for it while somebody was `listening`. Without that, it draws from torch's generator.
+    The device's own rng would give other numbers. A compiled or captured step draws nothing: it
+    uses the numbers of `given_as`, in the order that `listening` recorded in an ordinary step.
+    Without them, a compiled step draws from torch's global rng.
     """
 
     def __init__(self, rng: Callable[[], torch.Generator]) -> None:
@@ -27,7 +27,7 @@ class Noise:
     def __call__(
         self, draw: Callable[..., Tensor], shape: Sequence[int], device: torch.device
     ) -> Float[Tensor, ...]:
-        """Return draw(shape): torch.randn or torch.rand."""
+        """Return draw(shape), where `draw` is torch.randn or torch.rand."""
         if self.given is not None:
             self.taken += 1
             return self.given[self.taken - 1]
@@ -39,7 +39,7 @@ class Noise:
 
     @contextmanager
     def listening(self) -> Iterator[list[tuple[Callable[..., Tensor], torch.Size]]]:
-        """Write down what is asked for into the list that is given."""
+        """Yield a list in which all draws are recorded, as (function, shape)."""
         self.asked = []
         try:
             yield self.asked
@@ -48,7 +48,7 @@ class Noise:
 
     @contextmanager
     def given_as(self, numbers: Sequence[Tensor]) -> Iterator[None]:
-        """Hand out these numbers, in turn, instead of drawing some."""
+        """Return these numbers, in turn, instead of drawing new ones."""
         self.given, self.taken = numbers, 0
         try:
             yield

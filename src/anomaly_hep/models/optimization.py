@@ -1,4 +1,4 @@
-"""The optimiser and the learning-rate schedule of a phase: classes of torch.optim, by name."""
+"""The optimiser and the learning-rate schedule of a phase, by their names in torch.optim."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch.optim import lr_scheduler
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.phase import Phase
 
-_ROOMS = {"torch.optim": torch.optim, "torch.optim.lr_scheduler": lr_scheduler}
+_MODULES = {"torch.optim": torch.optim, "torch.optim.lr_scheduler": lr_scheduler}
 _INTERVALS = ("step", "epoch")
 _NEVER = sys.maxsize
 _Class = TypeVar("_Class")
 
 
 def configured(phase: Phase, model: nn.Module, steps: int) -> dict[str, Any]:
-    """Return the optimiser and the schedule of a phase of `steps` steps, as Lightning takes them.
+    """Return the optimiser and the schedule of a phase of `steps` steps, in Lightning's form.
 
-    A schedule may have, beside the arguments of its class, `interval` (step or epoch) and, where it
-    is ReduceLROnPlateau, `monitor`: the validation term it follows, that of the checkpoint if
-    not given. OneCycleLR takes its number of steps from the phase and its peak from the optimiser.
+    Besides the arguments of its class, a schedule may have `interval` (step or epoch), and
+    ReduceLROnPlateau `monitor`: the validation term that it follows, by default that of the
+    checkpoint. OneCycleLR gets its number of steps from the phase and its peak from the optimiser.
     """
     optimizer = _optimizer(phase, model)
     if phase.scheduler is None:
@@ -40,8 +40,8 @@ def configured(phase: Phase, model: nn.Module, steps: int) -> dict[str, Any]:
     scheduler = _scheduler(settings, optimizer, times, phase.checkpoint[1], key)
     config: dict[str, Any] = {"scheduler": scheduler, "interval": interval}
     if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
-        # the callback that sees the validation steps it: Lightning would do so at every epoch,
-        # validated or not, and not again when a run is resumed in between
+        # our validation callback steps it: Lightning would do so at every epoch, validated or not,
+        # and not again if a run is resumed in between
         config |= {"interval": "epoch", "frequency": _NEVER, "monitor": f"val/{monitor}"}
     return {"optimizer": optimizer, "lr_scheduler": config}
 
@@ -49,62 +49,62 @@ def configured(phase: Phase, model: nn.Module, steps: int) -> dict[str, Any]:
 def _optimizer(phase: Phase, model: nn.Module) -> torch.optim.Optimizer:
     key = f"model.phases.{phase.name}"
     settings = dict(phase.optimizer)
-    found = class_of_torch(
+    optimizer = class_of_torch(
         settings.pop("_target_", None), torch.optim.Optimizer, f"{key}.optimizer"
     )
     named = {n: p for n, p in model.named_parameters() if phase.learns(n) and p.requires_grad}
     for prefix in (*phase.trains, *phase.learning_rates):
         if not any(name.startswith(prefix) for name in named):
-            begin = dict.fromkeys(name.split(".")[0] for name, _ in model.named_parameters())
+            beginnings = dict.fromkeys(name.split(".")[0] for name, _ in model.named_parameters())
             raise ConfigError(
                 f"{key}: no parameter that learns begins with '{prefix}'. Cure: parameters of "
-                f"{type(model).__name__} begin with {', '.join(begin)}"
+                f"{type(model).__name__} begin with {', '.join(beginnings)}"
             )
     groups: dict[str, list[nn.Parameter]] = {"": [], **{p: [] for p in phase.learning_rates}}
     for name, parameter in named.items():
         longest = max((p for p in groups if name.startswith(p)), key=len)
         groups[longest].append(parameter)
     rates = {prefix: {"lr": rate} for prefix, rate in phase.learning_rates.items()}
-    chosen = [{"params": g, **rates.get(prefix, {})} for prefix, g in groups.items() if g]
-    if all(p.is_cuda for p in named.values()) and "fused" in signature(found).parameters:
-        # one pass over all weights, and no value that the host would wait for
+    trained = [{"params": g, **rates.get(prefix, {})} for prefix, g in groups.items() if g]
+    if all(p.is_cuda for p in named.values()) and "fused" in signature(optimizer).parameters:
+        # one pass over all weights, without a value for which the host would wait
         settings = {"fused": not settings.get("foreach")} | settings
-    return _make(found, settings | {"params": chosen}, f"{key}.optimizer")
+    return _make(optimizer, settings | {"params": trained}, f"{key}.optimizer")
 
 
 def _scheduler(
     settings: Mapping[str, Any], optimizer: torch.optim.Optimizer, times: int, mode: str, key: str
 ) -> lr_scheduler.LRScheduler:
-    """Return a schedule; those that one is made of, as SequentialLR's, are made first."""
-    chosen = dict(settings)
-    found = class_of_torch(chosen.pop("_target_", None), lr_scheduler.LRScheduler, key)
-    if issubclass(found, lr_scheduler.OneCycleLR):
+    """Return a schedule; the parts of a composite one, such as SequentialLR, are created first."""
+    arguments = dict(settings)
+    schedule = class_of_torch(arguments.pop("_target_", None), lr_scheduler.LRScheduler, key)
+    if issubclass(schedule, lr_scheduler.OneCycleLR):
         peaks = [group["lr"] for group in optimizer.param_groups]
-        chosen = {"max_lr": peaks, "total_steps": times} | chosen
-    elif issubclass(found, lr_scheduler.ReduceLROnPlateau):
-        chosen = {"mode": mode} | chosen
-    for name, value in chosen.items():
+        arguments = {"max_lr": peaks, "total_steps": times} | arguments
+    elif issubclass(schedule, lr_scheduler.ReduceLROnPlateau):
+        arguments = {"mode": mode} | arguments
+    for name, value in arguments.items():
         if isinstance(value, list) and all(isinstance(part, Mapping) for part in value):
-            chosen[name] = [_scheduler(part, optimizer, times, mode, key) for part in value]
-    return _make(found, chosen | {"optimizer": optimizer}, key)
+            arguments[name] = [_scheduler(part, optimizer, times, mode, key) for part in value]
+    return _make(schedule, arguments | {"optimizer": optimizer}, key)
 
 
 def class_of_torch(path: Any, base: type[_Class], key: str) -> type[_Class]:
-    """Return the class of a dotted path below torch.optim; nothing else is ever imported."""
-    room, _, name = str(path).rpartition(".")
-    found = getattr(_ROOMS.get(room), name, None)
+    """Return the class at a dotted path below torch.optim; nothing else is ever imported."""
+    module, _, name = str(path).rpartition(".")
+    found = getattr(_MODULES.get(module), name, None)
     if isinstance(found, type) and issubclass(found, base) and found is not base:
         return found
     raise ConfigError(
         f"{key}._target_={path} is no {base.__name__} of torch. Cure: name a class of "
-        f"{' or '.join(_ROOMS)}, such as torch.optim.AdamW or torch.optim.lr_scheduler.OneCycleLR"
+        f"{' or '.join(_MODULES)}, such as torch.optim.AdamW or torch.optim.lr_scheduler.OneCycleLR"
     )
 
 
-def _make(found: type[_Class], settings: Mapping[str, Any], key: str) -> _Class:
+def _make(chosen: type[_Class], settings: Mapping[str, Any], key: str) -> _Class:
     try:
-        return found(**settings)
+        return chosen(**settings)
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"{key}: {error}. Cure: give arguments of {found.__module__}.{found.__qualname__}"
+            f"{key}: {error}. Cure: give arguments of {chosen.__module__}.{chosen.__qualname__}"
         ) from error

@@ -1,4 +1,4 @@
-"""What a model says of events: scores with their titles and units, columns, reconstructions."""
+"""The outputs of models: scores with titles and units, further columns, reconstructions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ScoreDescription:
-    """How a score is called in tables, and the unit of its axis."""
+    """A score's title in tables, and the unit of its axis."""
 
     title: str
     unit: str = "dimensionless"
@@ -20,10 +20,10 @@ class ScoreDescription:
 
 @dataclass(frozen=True, eq=False)
 class EventOutputs:
-    """All that one pass through a network says of each event.
+    """All outputs of one pass through a network, per event.
 
-    Scores are larger for stranger events. `columns` stand beside them in the table of scores;
-    `embeddings` are vectors that fitted scores are computed from. All are deterministic.
+    Scores are larger for more anomalous events. `columns` are written to the table of scores too;
+    `embeddings` are vectors from which fitted scores are computed. All are deterministic.
     """
 
     scores: Mapping[str, Float[Tensor, " event"]]
@@ -31,14 +31,14 @@ class EventOutputs:
     embeddings: Mapping[str, Float[Tensor, "event component"]] = field(default_factory=dict)
 
     def first(self, events: int) -> EventOutputs:
-        """Return what is said of the first events: the others only filled a batch up."""
+        """Return the outputs of the first `events`, without those that pad a batch."""
         parts = (self.scores, self.columns, self.embeddings)
         return EventOutputs(*({n: v[:events] for n, v in part.items()} for part in parts))
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """Events and what a model gives back for them, for a figure."""
+    """Events and their reconstructions, for a figure."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the fields as arrays, by name."""
@@ -48,7 +48,7 @@ class Reconstruction:
 
 @dataclass(frozen=True, eq=False)
 class ParticleReconstruction(Reconstruction):
-    """Particles (10 pT/pT_jet, delta eta, delta phi) as they are and as they are decoded."""
+    """True and reconstructed particles, as (10 pT/pT_jet, delta eta, delta phi)."""
 
     lengths: Int64[Tensor, " event"]
     types: Int64[Tensor, " particle"] | None
@@ -67,5 +67,5 @@ class ImageReconstruction(Reconstruction):
 def weighted_mean(
     values: Float[Tensor, " event"], weight: Float[Tensor, " event"]
 ) -> Float[Tensor, ""]:
-    """Return the mean of the values by weight; NaN where no event has a weight."""
+    """Return the weighted mean; NaN if all weights are 0."""
     return (values * weight).sum() / weight.sum()

@@ -1,4 +1,4 @@
-"""Phases of a training: what learns in each, from which labels, for how long, and what is kept."""
+"""Phases of a training: trained parameters, labels, duration, and choice of the checkpoint."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Phase:
     """One phase of a training, which has a Trainer of its own.
 
     optimizer, scheduler: {_target_: a class below torch.optim, its arguments}; see
-    `anomaly_hep.models.optimization`. trains: prefixes of the names of the parameters that learn;
-    the others are frozen, their modules in eval mode, though gradients pass through them.
-    learning_rates: {prefix: rate} where it is another than the optimiser's. labels: the classes
-    whose events the phase sees with their labels beside the background, ("*",) for all.
-    checkpoint: the validation term that chooses the weights, and whether 'min' or 'max' is best.
-    patience: validations without a better one after which the phase ends. clip_each_tensor: bound
-    on the norm of each parameter's gradient by itself, what Keras calls clipnorm.
+    `anomaly_hep.models.optimization`. trains: name prefixes of the trained parameters; the others
+    are frozen, their modules in eval mode, but gradients pass through them. learning_rates:
+    {prefix: rate} where it differs from the optimiser's. labels: the classes, besides the
+    background, that the phase sees with their labels; ("*",) for all. checkpoint: the validation
+    term that chooses the weights, and whether 'min' or 'max' is best. patience: number of
+    validations without improvement after which the phase ends. clip_each_tensor: bound on the norm
+    of each parameter's gradient (Keras' clipnorm).
     """
 
     name: str
@@ -38,11 +38,11 @@ class Phase:
     clip_each_tensor: Positive | None = None
 
     def learns(self, parameter: str) -> bool:
-        """Whether the parameter of this name learns."""
+        """Whether the parameter of this name is trained."""
         return any(parameter.startswith(prefix) for prefix in self.trains)
 
     def is_active(self, module: str) -> bool:
-        """Whether the module of this name holds what learns, or lies within it."""
+        """Whether the module of this name contains trained parameters or lies within a prefix."""
         below = f"{module}." if module else ""
         return any(below.startswith(p) or p.startswith(below) for p in self.trains)
 
@@ -67,9 +67,9 @@ def phases_of(settings: Mapping[str, Mapping[str, Any]]) -> tuple[Phase, ...]:
 
 
 def scaled(phases: Sequence[Phase], epochs: int | None) -> tuple[Phase, ...]:
-    """Return the phases with so many epochs in all, in their proportion; None leaves them.
+    """Return the phases with their epochs scaled to a sum of `epochs`; None leaves them.
 
-    Each has one at least. Fractions are rounded so that the sum is exact.
+    Each keeps at least one epoch. Fractions are rounded so that the sum is exact.
     """
     if epochs is None:
         return tuple(phases)
@@ -79,12 +79,12 @@ def scaled(phases: Sequence[Phase], epochs: int | None) -> tuple[Phase, ...]:
             f"({', '.join(phase.name for phase in phases)}). Cure: give at least "
             f"{len(phases)}, or null for the model's own"
         )
-    total, given = sum(phase.epochs for phase in phases), 0
-    made, planned = [], 0
+    total, assigned = sum(phase.epochs for phase in phases), 0
+    result, planned = [], 0
     for left, phase in zip(reversed(range(len(phases))), phases, strict=True):
         planned += phase.epochs
-        share = round(epochs * planned / total) - given
-        share = min(max(share, 1), epochs - given - left)
-        made.append(replace(phase, epochs=share))
-        given += share
-    return tuple(made)
+        share = round(epochs * planned / total) - assigned
+        share = min(max(share, 1), epochs - assigned - left)
+        result.append(replace(phase, epochs=share))
+        assigned += share
+    return tuple(result)

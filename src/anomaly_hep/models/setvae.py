@@ -29,19 +29,19 @@ from anomaly_hep.models.outputs import (
 
 Encoder = DeepSetEncoder | TransformerEncoder | TriggerPosterior
 Decoder = DeepSetDecoder | TransformerDecoder
-TARGET = ("pt_rel", "delta_eta", "delta_phi")  # what the decoder gives back, in this order
+TARGET = ("pt_rel", "delta_eta", "delta_phi")  # the features that the decoder reconstructs
 
 
 class SetVAE(AnomalyModel):
-    """Encode a jet into one vector; decode it, given the particles' types, into the same set.
+    """Encode a jet in one latent vector; decode it to the set of particles, given their types.
 
     features: names of the batch's continuous features; the first three must be `TARGET`.
-    encoder: {kind: deepset | transformer, d_model, d_ff, layers, decoder_layers, ...}.
-    beta: weight of the KL term. clip_fraction: share of jets that the KL term acts on (1: all).
+    encoder: {kind: deepset | transformer | trigger, d_model, d_ff, layers, decoder_layers, ...}.
+    beta: weight of the KL term. clip_fraction: share of jets to which the KL term applies (1: all).
     angular_scale: R0 in radians of the Chamfer distance. noise_ramp_steps: steps until the
     posterior's noise has its full size. legacy_identification: see `identification_numbers`.
-    quantization: {weight_bits, activation_bits, input_bits, output_bits} of an encoder for a
-    trigger; None computes in floating point.
+    quantization: {weight_bits, activation_bits, input_bits, output_bits} of a trigger encoder;
+    None for floating point.
     """
 
     title: ClassVar[str] = "Set-VAE"
@@ -108,9 +108,9 @@ class SetVAE(AnomalyModel):
                 outputs=len(TARGET), **(shared | {"layers": decoder_layers})
             )
         elif kind == "trigger":
-            own = {name: settings.pop(name) for name in ("ranges", "constituents", "phi", "rho")}
+            extra = {name: settings.pop(name) for name in ("ranges", "constituents", "phi", "rho")}
             self.encoder = TriggerPosterior(
-                names=features, flags=flags, latent_dim=latent_dim, precision=quantization, **own
+                names=features, flags=flags, latent_dim=latent_dim, precision=quantization, **extra
             )
             self.decoder = DeepSetDecoder(
                 outputs=len(TARGET), latent_dim=latent_dim, **settings, layers=decoder_layers
@@ -137,7 +137,7 @@ class SetVAE(AnomalyModel):
 
     @property
     def objective_is_final(self) -> bool:
-        """Whether the noise has its full size: while it grows, so does the KL at equal quality."""
+        """Whether the noise has its full size; while it grows, losses are not comparable."""
         return bool(self.global_step >= self.noise_ramp_steps)
 
     def encode(
@@ -170,7 +170,7 @@ class SetVAE(AnomalyModel):
     def reconstruction_loss(
         self, latent: Float[Tensor, "jet latent"], batch: ParticleBatch, segments: Segments
     ) -> Float[Tensor, " jet"]:
-        """Return each jet's Chamfer distance to what `latent` decodes to."""
+        """Return each jet's Chamfer distance to the reconstruction from `latent`."""
         reconstructed = self.decode(latent, batch, segments)
         truth = batch.features[:, : len(TARGET)]
         types = batch.known_types if self.use_pid else None
@@ -179,7 +179,7 @@ class SetVAE(AnomalyModel):
         )
 
     def loss(self, batch: ParticleBatch, phase: str) -> dict[str, Float[Tensor, ""]]:
-        """Return reconstruction + beta KL; the latent vector is sampled in training only."""
+        """Return reconstruction + beta x KL; the latent vector is only sampled in training."""
         del phase  # there is one
         segments = segments_of(batch)
         mean, log_variance = self.encode(batch, segments)
@@ -199,10 +199,10 @@ class SetVAE(AnomalyModel):
         }
 
     def outputs(self, batch: ParticleBatch) -> EventOutputs:
-        """Return the Chamfer distance at z = mean, the KL divergence, and both as in the loss.
+        """Return the Chamfer distance at z = mean, the KL divergence, and their total.
 
-        `chamfer_sum` is the distance with eq. 1's sums over particles, which the paper prints and
-        its code does not take: jets of many particles gain.
+        `chamfer_sum` has the sums over particles of eq. 1, which the paper's code replaces by
+        means; it is larger for jets of many particles.
         """
         segments = segments_of(batch)
         mean, log_variance = self.encode(batch, segments)
@@ -217,7 +217,7 @@ class SetVAE(AnomalyModel):
         return EventOutputs(scores, embeddings={"latent": mean})
 
     def reconstruction(self, batch: ParticleBatch) -> ParticleReconstruction:
-        """Return the jets and what z = mean decodes to."""
+        """Return the jets and their reconstructions from z = mean."""
         segments = segments_of(batch)
         mean, _ = self.encode(batch, segments)
         return ParticleReconstruction(
@@ -228,7 +228,7 @@ class SetVAE(AnomalyModel):
         )
 
     def encoder_score(self, batch: ParticleBatch) -> Float[Tensor, " jet"]:
-        """Return the KL score alone: the encoder is all it needs."""
+        """Return the KL score, which needs only the encoder."""
         return kl_divergence(*self.encode(batch, segments_of(batch)))
 
     def flops(self, multiplicity: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""How a model's training steps are computed: as they are, or compiled."""
+"""Training steps of a model, eager or compiled."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from anomaly_hep.models.noise import Noise
 class SteppedModule(lightning.LightningModule):
     """A LightningModule whose training step may be one compiled graph.
 
-    What changes from step to step comes into such a graph from outside: the batch, noise, and
-    `ramp`. compile_steps: whether steps are compiled; None where those are that can be.
+    Everything that changes from step to step is an input of the graph: the batch, the noise, and
+    `ramp`. compile_steps: whether steps are compiled; None compiles those that can be.
     """
 
     steps_done: Tensor
@@ -35,7 +35,7 @@ class SteppedModule(lightning.LightningModule):
 
     @abstractmethod
     def loss(self, batch: Any, phase: str) -> dict[str, Float[Tensor, ""]]:
-        """Return the loss under 'loss', and its terms by their names."""
+        """Return the loss as 'loss', and its terms by name."""
 
     @abstractmethod
     def rng(self) -> torch.Generator:
@@ -45,35 +45,35 @@ class SteppedModule(lightning.LightningModule):
     def clip(
         self, optimizer: torch.optim.Optimizer, value: float | None, algorithm: str | None
     ) -> None:
-        """Bound the gradients."""
+        """Clip the gradients."""
 
     def noise_like(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
-        """Return standard normal noise that depends on the generator of the step alone."""
+        """Return standard normal noise that depends only on the rng of the step."""
         return self.noise(torch.randn, values.shape, values.device).to(values.dtype)
 
     def uniform(self, shape: Sequence[int]) -> Float[Tensor, ...]:
-        """Return uniform noise between 0 and 1 that depends on the generator of the step alone."""
+        """Return uniform noise between 0 and 1 that depends only on the rng of the step."""
         return self.noise(torch.rand, shape, self.device)
 
     def ramp(self, steps: int) -> Float[Tensor, ""]:
-        """Return the share of the first `steps` steps that is done, up to 1.
+        """Return the completed share of the first `steps` steps, at most 1.
 
-        It is a tensor, so that a compiled step is the same one all along.
+        It is a tensor, so that a step is not compiled anew for each value.
         """
         return (self.steps_done / max(steps, 1)).clamp(max=1.0)
 
     def terms(self, batch: Any, phase: str) -> dict[str, Float[Tensor, ""]]:
-        """Return the terms of the loss in a training step; a compiled one has its gradients too."""
+        """Return the loss terms of a training step; a compiled step also sets the gradients."""
         self.steps_done.fill_(self.global_step)
         if self.compiled is None:
             return self.loss(batch, phase)
         return self.compiled(batch, phase)
 
     def on_train_start(self) -> None:
-        """Compile the step, unless several devices or batches sum their gradients in it."""
+        """Compile the step, unless gradients are summed over several devices or batches."""
         trainer = self.trainer
-        one = trainer.world_size == 1 and trainer.accumulate_grad_batches == 1
-        if self.compile_steps is not False and one:
+        single = trainer.world_size == 1 and trainer.accumulate_grad_batches == 1
+        if self.compile_steps is not False and single:
             (optimizer,) = trainer.optimizers
             clip = partial(
                 self.clip, optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm
@@ -81,23 +81,23 @@ class SteppedModule(lightning.LightningModule):
             self.compiled = TrainingStep(self, clip, required=bool(self.compile_steps))
 
     def on_train_end(self) -> None:
-        """Look at the last steps, and let go of what was compiled."""
+        """Check the last steps, and release the compiled step."""
         self.guard.look()
         self.compiled = None
 
     def on_train_epoch_end(self) -> None:
-        """Look at the steps of the epoch."""
+        """Check the remaining steps of the epoch."""
         self.guard.look()
 
     def backward(self, loss: Tensor, *arguments: Any, **options: Any) -> None:
-        """Make the gradients, unless the compiled step has."""
+        """Compute the gradients, unless the compiled step has done so."""
         if self.compiled is None:
             super().backward(loss, *arguments, **options)
 
     def optimizer_zero_grad(
         self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Forget the gradients of the step before, unless the compiled step has."""
+        """Reset the gradients, unless the compiled step has done so."""
         if self.compiled is None:
             super().optimizer_zero_grad(epoch, batch_idx, optimizer)
 
@@ -107,6 +107,6 @@ class SteppedModule(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Bound the gradients, unless the compiled step has."""
+        """Clip the gradients, unless the compiled step has done so."""
         if self.compiled is None:
             self.clip(optimizer, gradient_clip_val, gradient_clip_algorithm)

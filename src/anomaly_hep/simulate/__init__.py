@@ -1,1 +1,1 @@
-"""Physics to files in the published formats; optional, since Pythia 8 and FastJet are GPL."""
+"""Simulate files in the published formats; optional, since Pythia 8 and FastJet are GPL."""

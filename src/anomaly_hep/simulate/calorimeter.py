@@ -1,9 +1,9 @@
-"""Calorimeters and energy flow, as Delphes' SimpleCalorimeter does it, for whole batches of events.
+"""Calorimeters and energy flow as in Delphes' SimpleCalorimeter, for whole batches of events.
 
-Numbers are those of Delphes' cards/delphes_card_CMS.tcl (delphes/delphes @0593ac3): energies in
-GeV, cells in (eta, phi). A cell's energy is smeared with a log-normal, cut on its threshold and
-significance, and compared with the tracks that point to it: a significant excess becomes a photon
-(ECAL) or a neutral hadron (HCAL), otherwise the tracks are scaled to the average of both measures.
+Parameters are those of Delphes' cards/delphes_card_CMS.tcl (delphes/delphes @0593ac3): energies in
+GeV, cells in (eta, phi). A cell's energy is smeared with a log-normal, must pass a threshold and a
+significance, and is compared with the tracks that point to the cell: a significant excess becomes a
+photon (ECAL) or a neutral hadron (HCAL); otherwise the tracks are scaled to the weighted mean.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from anomaly_hep.simulate.vectors import Direction
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One calorimeter: its cells, what it absorbs of which particle, and how well it measures.
+    """One calorimeter: its cells, absorbed energy fractions, resolution and thresholds.
 
-    Cell i covers eta_edges[i] < eta <= eta_edges[i + 1] in phi_cells[i] equal steps of phi.
-    `fractions` is by |PDG id|, `other_fraction` for all others. `resolution` maps energy and eta
-    of a cell's centre to sigma(E).
+    Row i covers eta_edges[i] < eta <= eta_edges[i + 1] with phi_cells[i] equal cells in phi.
+    `fractions` maps |PDG code| to the absorbed fraction, `other_fraction` is that of all others.
+    `resolution` maps energy and eta of a cell's centre to sigma(E).
     """
 
     eta_edges: Float64[np.ndarray, " edge"]
@@ -35,17 +35,17 @@ class Layer:
     min_significance: float
 
     def fraction(self, pid: Int64[np.ndarray, " particle"]) -> Float64[np.ndarray, " particle"]:
-        """Return the share of each particle's energy that ends in this layer."""
+        """Return the fraction of each particle's energy that this layer absorbs."""
         result = np.full(len(pid), self.other_fraction)
-        found = np.abs(pid)
+        codes = np.abs(pid)
         for code, share in self.fractions.items():
-            result[found == code] = share
+            result[codes == code] = share
         return result
 
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """Particles at the calorimeter: event number, direction of the point they hit, energy, track.
+    """Particles at the calorimeter: event number, direction of the entry point, energy and track.
 
     `track_energy` is 0 without a track, `track_resolution` is sigma(p) / p.
     """
@@ -71,7 +71,7 @@ class Hits:
 
 @dataclass(frozen=True, eq=False)
 class Towers:
-    """Cells of one layer that hold energy: event, row in eta, column in phi, energy in GeV."""
+    """Cells of one layer with energy: event, row in eta, column in phi, energy in GeV."""
 
     event: Int64[np.ndarray, " tower"]
     row: Int64[np.ndarray, " tower"]
@@ -85,7 +85,7 @@ class Towers:
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """What energy flow makes of one layer: neutral objects, and a factor for each track."""
+    """The result of energy flow in one layer: neutral candidates, and a factor for each track."""
 
     event: Int64[np.ndarray, " neutral"]
     direction: Direction
@@ -102,9 +102,9 @@ def deposits(layer: Layer, hits: Hits) -> Towers:
 
 
 def transverse_energies(layer: Layer, true: Towers, rng: np.random.Generator) -> Towers:
-    """Return the transverse energies of the cells that pass the cuts, measured once more.
+    """Return the smeared transverse energies of the cells that pass the cuts.
 
-    A tower's direction is a random point of its cell, as in Delphes.
+    A tower's direction is a random point in its cell, as in Delphes.
     """
     low, high = layer.eta_edges[true.row], layer.eta_edges[true.row + 1]
     centre = (low + high) / 2
@@ -122,7 +122,7 @@ def energy_flow(layer: Layer, hits: Hits, rng: np.random.Generator) -> Flow:
     hit, cells, cell = _cells(layer, hits, share)
 
     def total(values: np.ndarray) -> np.ndarray:
-        # numpy counts nothing in integers, weights or not
+        # bincount of nothing gives integers even with weights
         return np.bincount(cell, values, len(cells.event)).astype(np.float64)
 
     tracks = hits.track_energy[hit] * share[hit]
@@ -147,7 +147,7 @@ def energy_flow(layer: Layer, hits: Hits, rng: np.random.Generator) -> Flow:
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """The cells that were hit: event, row and bounds in eta, position and width in phi."""
+    """The cells that were hit: event, row and bounds in eta, column and width in phi."""
 
     event: np.ndarray
     row: np.ndarray
@@ -165,7 +165,7 @@ class _Cells:
 
 
 def _cells(layer: Layer, hits: Hits, share: np.ndarray) -> tuple[np.ndarray, _Cells, np.ndarray]:
-    """Return which particles hit the layer, the cells, and which cell each of them hit."""
+    """Return the particles that hit the layer, the cells, and the cell of each such particle."""
     eta, edges = hits.point.eta, layer.eta_edges
     hit = np.flatnonzero((share > 0) & (eta > edges[0]) & (eta <= edges[-1]))
     row = np.searchsorted(edges, eta[hit], side="left") - 1
@@ -183,9 +183,9 @@ def _cells(layer: Layer, hits: Hits, share: np.ndarray) -> tuple[np.ndarray, _Ce
 def _combined(
     in_tracks: np.ndarray, track_variance: np.ndarray, measured: np.ndarray, sigma: np.ndarray
 ) -> np.ndarray:
-    """Weighted mean of the track and cell energies over the track energy; 1 without tracks.
+    """Return the weighted mean of track and cell energy over the track energy; 1 without tracks.
 
-    Tracks of no uncertainty weigh nothing, as in Delphes: the calorimeter then decides.
+    Tracks without uncertainty have weight 0, as in Delphes: the cell's energy is used then.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         track_weight = np.where(track_variance > 0, 1 / track_variance, 0.0)
@@ -199,7 +199,7 @@ def log_normal(
     sigma: Float64[np.ndarray, " value"],
     rng: np.random.Generator,
 ) -> Float64[np.ndarray, " value"]:
-    """Return log-normal numbers of given mean and standard deviation; 0 where the mean is 0."""
+    """Return log-normal random numbers with the given means and sigmas; 0 where the mean is 0."""
     safe = np.where(mean > 0, mean, 1.0)
     width2 = np.log1p((sigma / safe) ** 2)
     smeared = safe * np.exp(np.sqrt(width2) * rng.standard_normal(len(mean)) - width2 / 2)
@@ -221,7 +221,7 @@ def _hcal_resolution(energy: np.ndarray, eta: np.ndarray) -> np.ndarray:
 
 
 MAX_ABS_ETA = 5.0
-# edges of the forward cells that both layers share
+# eta edges of the forward cells, which are the same in both layers
 _FORWARD = (3.125, 3.3, 3.475, 3.65, 3.825, 4.0, 4.175, 4.35, 4.525, 4.7, MAX_ABS_ETA)
 
 

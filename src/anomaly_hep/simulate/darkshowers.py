@@ -1,4 +1,4 @@
-"""Dark showers (arXiv:2306.12955), simulated: what decides the content of the classes' files."""
+"""Simulated dark showers (arXiv:2306.12955): settings, and the tasks of each class's files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNIT = "events"
 FORMAT = darkshowers_raw
 SUFFIX = ".h5"
 PREFIXES = processes.PREFIXES
-MAX_PER_FILE = 5_000  # 30 kB each
+MAX_PER_FILE = 5_000  # of 30 kB each
 NOTE = (
     "Simulated images in the layout of the dark-shower images of arXiv:2306.12955; not the "
     "published data set."
@@ -57,7 +57,7 @@ class SVJ:
 
 @dataclass(frozen=True)
 class Selection:
-    """`data.simulation.selection`: which events are kept; GeV."""
+    """`data.simulation.selection`: the event selection; GeV."""
 
     min_ht: NonNegative
     radius: Positive
@@ -67,7 +67,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Veto:
-    """`data.simulation.veto`: which events are dropped early; GeV."""
+    """`data.simulation.veto`: the early event veto; GeV."""
 
     scale: Positive
     min_ht: NonNegative
@@ -107,7 +107,7 @@ class Settings(SimulationSettings):
 
 
 def task(config: Config, label: str) -> dict[str, Any]:
-    """Return what decides the content of a class's files besides their seed and size."""
+    """Return what defines the content of a class's files, besides their seed and size."""
     process, mass = processes.process_of(label)
     detector, pile_up, veto = config["detector"], config["pile_up"], config["veto"]
     return {
@@ -121,7 +121,7 @@ def task(config: Config, label: str) -> dict[str, Any]:
             "track_resolution": str(detector["track_resolution"]),
         },
         "selection": floats(config["selection"]),
-        # what dark quarks become is not known before they have decayed
+        # the HT of dark quarks is not known before they have decayed
         "veto": None if veto is None or process == processes.SVJ else floats(veto),
         "pile_up": None if not pile_up["mean"] else {
             "mean": float(pile_up["mean"]),
@@ -138,14 +138,14 @@ def _dark(suep: Config) -> dict[str, Any]:
 
 
 def simulation(task: Mapping[str, Any]) -> Simulation:
-    """Return the simulation that a production's task describes."""
+    """Return the simulation described by a task of a production."""
     from anomaly_hep.simulate import darkshowers_events
 
     return darkshowers_events.simulation(task)
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Say what became of the events of a class."""
+    """Return the event counts of a class in words."""
     return (
         f"events: {counts['events_vetoed']:,} vetoed early, {counts['events_generated']:,} "
         f"generated, {counts['events_skipped']} skipped by Pythia, {counts['events_selected']:,} "
@@ -154,14 +154,14 @@ def counted(counts: Mapping[str, int]) -> str:
 
 
 def check_published(published: Path | None) -> None:
-    """Refuse a directory to compare with that has no published images of QCD."""
+    """Refuse a directory for comparison that has no published images of QCD."""
     from anomaly_hep.simulate import darkshowers_validation
 
     darkshowers_validation.check_published(published)
 
 
 def report(directory: Path, path: Path, published: Path | None) -> list[str]:
-    """Draw what the images look like, published ones beside them; return lines to print."""
+    """Draw distributions of the images, with published ones if given; return lines to print."""
     from anomaly_hep.simulate import darkshowers_validation
 
     return darkshowers_validation.report(directory, path, published)

@@ -1,4 +1,4 @@
-"""Detector images of QCD, SUEP and semivisible jets: events, preselection and images.
+"""Simulate detector images of QCD, SUEP and semivisible jets, with the preselection.
 
 The preselection is that of arXiv:2306.12955: HT > 500 GeV. Units: GeV.
 """
@@ -22,12 +22,12 @@ from anomaly_hep.simulate.vectors import direction, transverse
 from anomaly_hep.types import Events, members
 
 _SCALAR = 25
-_DECAYED = -62  # Pythia's status of what has decayed after hadronisation
+_DECAYED = -62  # Pythia's status of a particle that has decayed after hadronisation
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which events are kept: HT of anti-kT jets of `radius`, above `min_pt` within |eta|."""
+    """The cut on HT of anti-kT jets of `radius` above `min_pt` and within `max_abs_eta`."""
 
     min_ht: float
     radius: float
@@ -35,17 +35,17 @@ class Selection:
     max_abs_eta: float
 
     def ht(self, candidates: Candidates, number: int) -> Float64[np.ndarray, " event"]:
-        """Return the scalar sum of jet pT (GeV); leptons and photons are in the jets."""
+        """Return the scalar sum of jet pT (GeV); jets include leptons and photons."""
         lengths = np.bincount(candidates.event, minlength=number)
-        found = jets.cluster(candidates.momentum, lengths, radius=self.radius, min_pt=self.min_pt)
-        central = np.abs(direction(found.momentum).eta) < self.max_abs_eta
-        pt = transverse(found.momentum) * central
-        return np.bincount(found.event, pt, number).astype(np.float64)
+        anti_kt = jets.cluster(candidates.momentum, lengths, radius=self.radius, min_pt=self.min_pt)
+        central = np.abs(direction(anti_kt.momentum).eta) < self.max_abs_eta
+        pt = transverse(anti_kt.momentum) * central
+        return np.bincount(anti_kt.event, pt, number).astype(np.float64)
 
 
 @dataclass
 class Counts:
-    """What happened on the way from events to images."""
+    """Numbers of events at each step."""
 
     events_vetoed: int = 0
     events_generated: int = 0
@@ -54,7 +54,7 @@ class Counts:
 
 
 class Simulation:
-    """Images of one class, batch after batch, from one seed."""
+    """Simulates images of one class, batch after batch, from one seed."""
 
     def __init__(
         self,
@@ -78,9 +78,9 @@ class Simulation:
     def parts(self, number: int, batch: int) -> Iterator[Events]:
         """Yield `number` events in parts, from batches of at most `batch` generated ones."""
         while number > 0:
-            # towards the end no more events than what is left to do needs
-            found = max(self.counts.events_selected, 1)
-            needed = -(-number * self.counts.events_generated // found) or batch
+            # the last batches generate only as many events as the remaining images need
+            selected = max(self.counts.events_selected, 1)
+            needed = -(-number * self.counts.events_generated // selected) or batch
             events = self._images_of(self.generator.batch(min(batch, needed)))
             self.counts.events_vetoed = self.generator.vetoed
             self.counts.events_generated = self.generator.generated
@@ -91,28 +91,28 @@ class Simulation:
     def _images_of(self, particles: Particles) -> Events:
         if self.dark is not None:
             particles = with_dark_shower(particles, self.dark, self._rng)
-        seen = self.detector.read_out(particles, self._rng)
-        ht = self.selection.ht(seen.candidates, len(particles.lengths))
+        readout = self.detector.read_out(particles, self._rng)
+        ht = self.selection.ht(readout.candidates, len(particles.lengths))
         selected = np.flatnonzero(ht > self.selection.min_ht)
         self.counts.events_selected += len(selected)
-        rows, event = _of_selected(seen.hits.event, selected)
-        hits = replace(seen.hits.take(rows), event=event)
+        rows, event = _of_selected(readout.hits.event, selected)
+        hits = replace(readout.hits.take(rows), event=event)
         ecal, hcal = self._calorimeters(hits, len(selected))
         return images.as_events(
-            hits, seen.track_pt[rows], ecal, hcal,
+            hits, readout.track_pt[rows], ecal, hcal,
             number=len(selected), label=self.label, mass=self.mass,
         )  # fmt: skip
 
     def _calorimeters(self, hits: Hits, number: int) -> list[Towers]:
         layers = self.detector.layers
-        true = [deposits(layer, hits) for layer in layers]
+        deposited = [deposits(layer, hits) for layer in layers]
         if self._pile_up is not None:
             pool = make_pool(self._pile_up, (layers[0], self.detector.hcal))
             overlay = pool.choose(number, self._pile_up.mean, self._rng)
-            true = [pool.add(layers[i], i, true[i], overlay) for i in range(len(layers))]
+            deposited = [pool.add(layers[i], i, deposited[i], overlay) for i in range(len(layers))]
         return [
             transverse_energies(layer, towers, self._rng)
-            for layer, towers in zip(layers, true, strict=True)
+            for layer, towers in zip(layers, deposited, strict=True)
         ]
 
 
@@ -121,26 +121,26 @@ def with_dark_shower(
 ) -> Particles:
     """Return the batch with the scalar of each event decayed; its products come last.
 
-    Events without exactly one scalar are a defect: Pythia was told not to decay it.
+    Every event must have exactly one scalar, as Pythia was told not to decay it.
     """
     rows = np.flatnonzero((particles.pid == _SCALAR) & particles.final)
     events = particles.event[rows]
     assert np.array_equal(events, np.arange(len(particles.lengths)))
-    made = thermal.decay(particles.momentum[:, rows], dark, rng)
+    products = thermal.decay(particles.momentum[:, rows], dark, rng)
     status = particles.status.copy()
     status[rows] = _DECAYED
-    number = len(made.pid)
+    number = len(products.pid)
     none = np.zeros(number, np.int64)
-    event = np.concatenate([particles.event, made.event])
+    event = np.concatenate([particles.event, products.event])
     order = np.argsort(event, kind="stable")
     return Particles(
         lengths=np.bincount(event, minlength=len(particles.lengths)).astype(np.int64),
-        pid=np.concatenate([particles.pid, made.pid])[order],
+        pid=np.concatenate([particles.pid, products.pid])[order],
         status=np.concatenate([status, none + 1])[order],
         daughter1=np.concatenate([particles.daughter1, none])[order],
         daughter2=np.concatenate([particles.daughter2, none])[order],
-        charge=np.concatenate([particles.charge, made.charge])[order],
-        momentum=np.concatenate([particles.momentum, made.momentum], axis=1)[:, order],
+        charge=np.concatenate([particles.charge, products.charge])[order],
+        momentum=np.concatenate([particles.momentum, products.momentum], axis=1)[:, order],
         vertex=np.concatenate([particles.vertex, np.zeros((3, number))], axis=1)[:, order],
     )
 
@@ -148,7 +148,7 @@ def with_dark_shower(
 def _of_selected(
     event: Int64[np.ndarray, " particle"], selected: Int64[np.ndarray, " chosen"]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of the selected events, and their event numbers counted anew."""
+    """Return the rows of the selected events, and their new event numbers, from 0 on."""
     number, rows = members(
         np.bincount(event, minlength=int(selected.max(initial=-1)) + 1), selected
     )
@@ -156,7 +156,7 @@ def _of_selected(
 
 
 def simulation(task: Mapping[str, Any]) -> Simulation:
-    """Return the simulation that a production's task describes."""
+    """Return the simulation described by a task of a production."""
     dark, pile_up, veto = task["dark"], task["pile_up"], task["veto"]
     if dark is not None:
         branching = {int(pid): share for pid, share in dark["branching"].items()}

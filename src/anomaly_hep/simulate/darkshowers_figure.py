@@ -1,4 +1,4 @@
-"""The figure of simulated detector images, with published ones as points. Units: GeV."""
+"""Draw distributions of simulated detector images, published ones as points. Units: GeV."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from anomaly_hep.simulate.figurestyle import style
 from anomaly_hep.types import Events
 
 Classes = Mapping[str, Events]
-# few, so that lines stay apart; M. Petroff's colours, arXiv:2107.02270
+# few classes, so that the lines can be told apart; M. Petroff's colours, arXiv:2107.02270
 SHOWN = {QCD: "#222222", "SUEP300": "#3f90da", "SUEP1000": "#bd1f01", "SVJ3100": "#ffa90e"}
 
 
@@ -74,9 +74,9 @@ _NAMES = (
 
 
 def _density(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the density in each bin and its error; what is outside is in the normalisation."""
+    """Return the density in each bin and its error; the normalisation includes overflow."""
     counts, _ = np.histogram(values, edges)
-    # a logarithmic axis shows areas only when densities are per logarithm
+    # on a logarithmic axis, areas are only right for densities per logarithm
     logarithmic = not np.isclose(edges[1] - edges[0], edges[-1] - edges[-2])
     width = np.diff(np.log(edges)) if logarithmic else np.diff(edges)
     return counts / (len(values) * width), np.sqrt(counts) / (len(values) * width)
@@ -88,10 +88,10 @@ def _histogram(axis: Axes, values: np.ndarray, edges: np.ndarray, colour: str) -
 
 def _points(axis: Axes, values: np.ndarray, edges: np.ndarray, colour: str) -> None:
     height, error = _density(values, edges)
-    seen = height > 0
+    filled = height > 0
     logarithmic = not np.isclose(edges[1] - edges[0], edges[-1] - edges[-2])
     middle = np.sqrt(edges[1:] * edges[:-1]) if logarithmic else (edges[1:] + edges[:-1]) / 2
-    axis.errorbar(middle[seen], height[seen], error[seen], **_MARKER, color=colour)
+    axis.errorbar(middle[filled], height[filled], error[filled], **_MARKER, color=colour)
 
 
 _MARKER: dict[str, Any] = {"fmt": "o", "markersize": 3.5, "linewidth": 1.0}
@@ -130,10 +130,10 @@ def _area_points(
     shift: float,
     look: dict[str, Any],
 ) -> None:
-    there = [label for label in signals if label in classes and QCD in classes]
-    values = [_area(classes, label) for label in there]
+    available = [label for label in signals if label in classes and QCD in classes]
+    values = [_area(classes, label) for label in available]
     axis.errorbar(
-        [signals.index(label) + shift for label in there],
+        [signals.index(label) + shift for label in available],
         [v.value for v in values],
         [v.error for v in values],
         color="#222222" if name == "simulated" else "#bd1f01",

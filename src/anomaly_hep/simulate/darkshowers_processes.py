@@ -1,6 +1,6 @@
 """The classes of the dark-shower data set as Pythia processes: QCD, SUEP and semivisible jets.
 
-Units: GeV. Nothing heavy is imported here: productions ask for names before any worker starts.
+Units: GeV. Nothing heavy is imported here, since productions need the names before workers start.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 QCD, SUEP, SVJ = "QCD", "SUEP", "SVJ"
-# numbers of the published files
+# label numbers of the published files
 LABELS = {QCD: 0, SUEP: 1, SVJ: 2}
 SUEP_MASSES = (125, 200, 300, 400, 700, 1000)
 SVJ_MASSES = (2100, 3100, 4100)
@@ -21,8 +21,8 @@ PREFIXES = {
     **{f"{SVJ}{m}": f"svj_{m}" for m in SVJ_MASSES},
 }
 
-# Pythia's codes: Z', dark quark, dark mesons (diagonal and not; pseudoscalar, vector), and what is
-# invisible in their decays
+# PDG codes in Pythia: Z', dark quark, dark mesons (each diagonal and off-diagonal), and the
+# invisible particle that each meson decays to
 _ZPRIME, _QUARK = 4900023, 4900101
 _PSEUDOSCALARS, _VECTORS = (4900111, 4900211), (4900113, 4900213)
 _INVISIBLE = {**dict.fromkeys(_PSEUDOSCALARS, 51), **dict.fromkeys(_VECTORS, 53)}
@@ -37,7 +37,7 @@ def process_of(name: str) -> tuple[str, int]:
 
 
 def settings(name: str, config: Mapping[str, Any]) -> list[str]:
-    """Return Pythia's settings of a class; `config` is the configuration of the simulation."""
+    """Return the Pythia settings of a class; `config` is the configuration of the simulation."""
     process, mass = process_of(name)
     if process == SUEP:
         return _suep(mass)
@@ -47,16 +47,16 @@ def settings(name: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def _suep(mass: int) -> list[str]:
-    """A scalar from gluon fusion, left undecayed: thermal.py goes on from there.
+    """A scalar from gluon fusion, left undecayed: thermal.py decays it.
 
-    Its width is that of a Standard Model Higgs of this mass (GeV): in the published images, too,
-    multiplicities at 1000 GeV spread over a factor of five.
+    Its width is that of a Standard Model Higgs of this mass (GeV), since the multiplicities of the
+    published images at 1000 GeV, too, vary by a factor of five.
     """
     return ["HiggsSM:gg2H = on", f"25:m0 = {mass}.", "25:mayDecay = off"]
 
 
 def _svj(mass: int, model: Mapping[str, Any]) -> list[str]:
-    """A Z' to two dark quarks, Pythia's Hidden Valley shower, and mesons of which some are lost."""
+    """A Z' to two dark quarks, Pythia's Hidden Valley shower, and partly invisible mesons."""
     meson, scale = float(model["meson_mass"]), float(model["confinement_scale"])
     return [
         "HiddenValley:ffbar2Zv = on",
@@ -67,7 +67,7 @@ def _svj(mass: int, model: Mapping[str, Any]) -> list[str]:
         f"{_ZPRIME}:doForceWidth = on",
         f"{_ZPRIME}:onMode = off",
         f"{_ZPRIME}:onIfAny = {_QUARK}",
-        # current quarks of half the mesons' mass
+        # dark quarks have half the mesons' mass
         f"{_QUARK}:m0 = {meson / 2:g}",
         f"HiddenValley:Ngauge = {model['colours']}",
         f"HiddenValley:nFlav = {model['flavours']}",
@@ -97,21 +97,21 @@ def _invisible_particles(meson: float) -> list[str]:
 
 
 def _meson(code: int, mass: float, model: Mapping[str, Any]) -> list[str]:
-    """Decays of one meson: lost as often as the configuration says, else to quarks.
+    """Decays of one meson: a fraction to invisible particles, the others to quarks.
 
     Pseudoscalars decay by a mass insertion, mostly to the heaviest quarks; vectors to all five.
     """
-    invisible = float(model["invisible_fraction"])
+    invisible_fraction = float(model["invisible_fraction"])
     if code in _VECTORS:
         quarks = dict.fromkeys((1, 2, 3, 4, 5), 0.2)
     else:
         quarks = {int(quark): float(share) for quark, share in model["pseudoscalar"].items()}
-    lost = _INVISIBLE[code]
+    invisible = _INVISIBLE[code]
     return [
         f"{code}:m0 = {mass:g}",
-        f"{code}:oneChannel = 1 {invisible:g} 0 {lost} -{lost}",
+        f"{code}:oneChannel = 1 {invisible_fraction:g} 0 {invisible} -{invisible}",
         *(
-            f"{code}:addChannel = 1 {(1 - invisible) * share:g} 91 {quark} -{quark}"
+            f"{code}:addChannel = 1 {(1 - invisible_fraction) * share:g} 91 {quark} -{quark}"
             for quark, share in quarks.items()
         ),
     ]

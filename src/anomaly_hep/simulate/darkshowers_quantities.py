@@ -1,6 +1,6 @@
-"""What detector images look like, in numbers: hits, momenta, radial profile, areas.
+"""Summary numbers of detector images: hits, momenta, radial profile, areas under ROC curves.
 
-Units: GeV; errors are those of 68 %.
+Units: GeV; errors are at 68 % confidence level.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from anomaly_hep.simulate.darkshowers_processes import QCD
 from anomaly_hep.simulate.images import PIXEL
 from anomaly_hep.types import Events
 
-CELL = BLOCK * PIXEL  # of the down-scaled images, in eta; 2 pi / 72 in phi is the same to 0.3 %
+CELL = BLOCK * PIXEL  # pixel of down-scaled images, in eta; 2 pi / 72 in phi agrees to 0.3 %
 RADII = np.array([0.0, 0.13, 0.3, 0.5, 0.8, 1.2, 1.6, 2.0, 2.5, 3.2])
-CORE = 0.3  # radius within which a jet's share of tracks is counted
+CORE = 0.3  # radius of the core about the highest tracker pixel
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Value:
 
 
 def summary(classes: Mapping[str, Events]) -> dict[str, dict[str, Value]]:
-    """Return what the images of each class look like.
+    """Return summary numbers of the images of each class.
 
     Means per event: hits (tracker pixels), tracks, ecal and hcal (pixels hit), energy by channel
-    (GeV), core (share of the tracks' pT within 0.3 of the pixel with most). For signals also auc:
-    how well the number of hits tells them from QCD.
+    (GeV), core (share of the tracks' pT within 0.3 of the highest pixel). For signals also auc:
+    the area under the ROC curve of the number of hits against QCD.
     """
     return {label: _summary(label, events, classes.get(QCD)) for label, events in classes.items()}
 
@@ -61,7 +61,7 @@ def _summary(label: str, events: Events, background: Events | None) -> dict[str,
 
 
 def mean(values: Shaped[np.ndarray, " event"]) -> Value:
-    """Return the mean; the error is 0 where there is only one event."""
+    """Return the mean with its standard error, which is 0 for a single event."""
     values = np.asarray(values, np.float64)
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
     return Value(float(values.mean()), float(error))
@@ -78,9 +78,9 @@ def auc(
 
 
 def _placements(values: np.ndarray, others: np.ndarray) -> Float64[np.ndarray, " value"]:
-    """Return the share of `others` below each of the values."""
-    both = rankdata(np.concatenate([values, others]))[: len(values)]
-    share: np.ndarray = (both - rankdata(values)) / len(others)
+    """Return the share of `others` below each value, ties counted half."""
+    ranks = rankdata(np.concatenate([values, others]))[: len(values)]
+    share: np.ndarray = (ranks - rankdata(values)) / len(others)
     return share
 
 
@@ -93,9 +93,9 @@ def hit_counts(events: Events) -> Int64[np.ndarray, "event 3"]:
 def profile(
     events: Events, radii: Float64[np.ndarray, " edge"]
 ) -> tuple[Int64[np.ndarray, "event ring"], Float64[np.ndarray, "event ring"]]:
-    """Return, ring by ring about the tracker's highest pixel, the hits and the share of all pT.
+    """Return the tracker's hits and share of pT in rings about its highest pixel.
 
-    Events without a track have none. The distance is that of the pixels' centres in (eta, phi).
+    Both are 0 for events without a track. Distances are between pixel centres in (eta, phi).
     """
     tracker = events.particles["hit_channel"] == 0
     event = _event(events)[tracker]
@@ -110,8 +110,8 @@ def profile(
     centre_row, centre_column = (
         values[leading][event] if len(event) else values for values in (row, column)
     )
-    turn = np.mod(row - centre_row + ROWS / 2, ROWS) - ROWS / 2
-    distance = np.hypot(turn * 2 * np.pi / ROWS, (column - centre_column) * CELL)
+    rows_apart = np.mod(row - centre_row + ROWS / 2, ROWS) - ROWS / 2
+    distance = np.hypot(rows_apart * 2 * np.pi / ROWS, (column - centre_column) * CELL)
     ring, rings = np.searchsorted(radii, distance, side="right") - 1, len(radii) - 1
     inside = (ring >= 0) & (ring < rings)
     key = event[inside] * rings + ring[inside]
@@ -125,14 +125,14 @@ def profile(
 
 
 def tracks_by_momentum(events: Events, edges: Sequence[float]) -> list[tuple[int, Value | None]]:
-    """Return number of events and mean tracks in bins of the tracks' pT sum; None below 10."""
+    """Return the events and mean tracks in bins of the track pT sum; None below 10 events."""
     total, tracks = events.events["energy_tracker"], events.events["n_tracks"]
     chosen = [(total >= low) & (total < high) for low, high in pairwise(edges)]
     return [(int(c.sum()), mean(tracks[c]) if c.sum() >= 10 else None) for c in chosen]
 
 
 def columns_hit(events: Events) -> Float64[np.ndarray, " column"]:
-    """Return the mean number of tracker pixels hit in each column of eta."""
+    """Return the mean number of tracker hits per event in each column of eta."""
     column = events.particles["hit_column"][events.particles["hit_channel"] == 0]
     return np.bincount(column, minlength=COLUMNS) / len(events)
 

@@ -1,6 +1,6 @@
-"""Physics of simulated detector images, and how they compare with published ones.
+"""Compare simulated detector images with published ones, in tables and a figure.
 
-Units: GeV; errors and intervals are those of 68 %.
+Units: GeV; errors and intervals are at 68 % confidence level.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from anomaly_hep.simulate.darkshowers_quantities import CORE, summary, tracks_by
 from anomaly_hep.simulate.plan import SPLITS
 from anomaly_hep.types import Events
 
-# of each class: enough for every number and curve here
+# of each class, enough for all numbers and curves here
 MAX_EVENTS = 4000
 _EVENT_COLUMNS = ("n_tracks", "hits", *(f"energy_{name}" for name in CHANNELS))
 
 
 def tables(simulated: Mapping[str, Events], published: Mapping[str, Events] | None) -> list[str]:
-    """Return the numbers as lines of Markdown tables, published ones beside simulated."""
+    """Return the summary numbers as lines of a Markdown table, published ones after simulated."""
     columns = ("hits", "tracks", "ecal", "hcal", "energy_tracker", "core", "auc")
     names = ("tracker hits", "tracks", "ECAL pixels", "HCAL pixels", "track pT sum (GeV)",
              f"share within {CORE:g}", "AUC of hits")  # fmt: skip
@@ -45,15 +45,14 @@ def tables(simulated: Mapping[str, Events], published: Mapping[str, Events] | No
 
 
 def momentum_table(simulated: Events, published: Events, edges: Sequence[float]) -> list[str]:
-    """Return mean tracks of both in the same bins of the tracks' pT sum, as a Markdown table."""
+    """Return the mean tracks of both samples in bins of the track pT sum, as a Markdown table."""
     head = "track pT sum (GeV) | share, simulated / published | tracks, simulated | published"
     lines = [f"| {head} |", "|---|---|---|---|"]
-    counted = zip(
-        tracks_by_momentum(simulated, edges), tracks_by_momentum(published, edges), strict=True
-    )
-    for (low, high), ((made, ours), (found, theirs)) in zip(pairwise(edges), counted, strict=True):
+    samples = (tracks_by_momentum(events, edges) for events in (simulated, published))
+    bins = zip(pairwise(edges), *samples, strict=True)
+    for (low, high), (n_ours, ours), (n_theirs, theirs) in bins:
         span = f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
-        share = f"{made / len(simulated):.1%} / {found / len(published):.1%}"
+        share = f"{n_ours / len(simulated):.1%} / {n_theirs / len(published):.1%}"
         lines.append(f"| {span} | {share} | {ours or '–'} | {theirs or '–'} |")
     return lines
 
@@ -62,7 +61,7 @@ EDGES = (0.0, 300.0, 400.0, 500.0, 650.0, 900.0, np.inf)
 
 
 def check_published(published: Path | None) -> None:
-    """Refuse a directory to compare with that has no published images of QCD."""
+    """Refuse a directory for comparison that has no published images of QCD."""
     if published is not None and QCD not in read_classes(published, simulated=False, most=1):
         raise MissingDataError(
             f"{published} has no QCD images. Cure: give the directory that holds train/ and test/"
@@ -70,7 +69,7 @@ def check_published(published: Path | None) -> None:
 
 
 def report(directory: Path, path: Path, published: Path | None = None) -> list[str]:
-    """Draw the figure and return lines to print: where it is, and the tables."""
+    """Draw the figure; return lines to print: its path, and the tables."""
     ours = read_classes(directory, simulated=True)
     theirs = None if published is None else read_classes(published, simulated=False)
     lines = [f"figure: {draw(ours, theirs, path)}", "", *tables(ours, theirs)]
@@ -82,20 +81,20 @@ def report(directory: Path, path: Path, published: Path | None = None) -> list[s
 def read_classes(directory: Path, *, simulated: bool, most: int = MAX_EVENTS) -> dict[str, Events]:
     """Return at most `most` events of each class in a directory, those of the test split first.
 
-    Raises SimulationError where simulated and published images would be taken for each other, and
-    MissingDataError where there are none.
+    Raises SimulationError if published images are found where simulated ones are expected or vice
+    versa, and MissingDataError if there are none.
     """
-    found = {}
+    classes = {}
     for label in CLASSES:
         parts = list(_read(directory, label, simulated, most))
         if parts:
-            found[label] = Events.concatenate(parts)
-    if not found:
+            classes[label] = Events.concatenate(parts)
+    if not classes:
         raise MissingDataError(
             f"{directory} has no images. Cure: run `python -m anomaly_hep simulate "
             "data=darkshowers`, or give the directory that holds train/ and test/"
         )
-    return found
+    return classes
 
 
 def _read(directory: Path, label: str, simulated: bool, most: int) -> Iterator[Events]:
@@ -109,11 +108,11 @@ def _read(directory: Path, label: str, simulated: bool, most: int) -> Iterator[E
             return
         reader = format_of(path)
         description = reader.describe(path)
-        ours = (description.provenance or {}).get("origin") == "simulated"
-        if ours != simulated:
-            said, place = ("was not", "their own") if simulated else ("was", "another")
+        is_simulated = (description.provenance or {}).get("origin") == "simulated"
+        if is_simulated != simulated:
+            verb, place = ("was not", "their own") if simulated else ("was", "another")
             raise SimulationError(
-                f"{path} {said} simulated here, and its images cannot be shown as the other "
+                f"{path} {verb} simulated here, and its images cannot be shown as the other "
                 f"kind. Cure: keep published files in a directory of {place}"
             )
         stop = min(most, description.entries)

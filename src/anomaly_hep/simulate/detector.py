@@ -17,7 +17,7 @@ from anomaly_hep.simulate.generator import Particles
 from anomaly_hep.simulate.vectors import direction, transverse
 
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
-# neutrinos, and the stable particles of hidden valleys that stand for dark matter
+# neutrinos, and dark matter: the stable particles of hidden valleys
 INVISIBLE = (12, 14, 16, 51, 53)
 
 
@@ -48,10 +48,10 @@ class Candidates:
 
 @dataclass(frozen=True, eq=False)
 class Readout:
-    """What the detector saw of a batch: candidates, and what they were made from.
+    """The detector's response to a batch: energy-flow candidates, and their inputs.
 
     `hits` are the particles where they enter the calorimeters; `track_pt` is the measured pT (GeV)
-    of each of them, before energy flow, and 0 without a track.
+    of each particle's track before energy flow, 0 without a track.
     """
 
     candidates: Candidates
@@ -61,15 +61,15 @@ class Readout:
 
 @dataclass(frozen=True)
 class Detector:
-    """The detector, with the choices in which published Delphes cards of CMS differ.
+    """The detector, with the options in which published Delphes cards of CMS differ.
 
     HCAL cells need an energy of `hcal_min_significance` times its resolution. `smear_momenta`
-    smears track momenta and lets energy flow weigh tracks by their resolution; without it tracks
+    smears track momenta and weights tracks in energy flow by their resolution; without it tracks
     are exact, but the energy of a cell without neutral excess replaces that of its tracks.
     Delphes' delphes_card_CMS.tcl has 2.0 and True. The card of JetClass's own production
-    (jet-universe/jetclass_generation) has 1.0 and False: its TrackSmearing module, told a momentum
-    resolution of 0, undoes the smearing and leaves energy flow tracks of no weight.
-    `track_resolution` is one of tracking.CARDS, `hcal` has the cells.
+    (jet-universe/jetclass_generation) has 1.0 and False: its TrackSmearing module has a momentum
+    resolution of 0, which undoes the smearing and gives tracks no weight in energy flow.
+    `track_resolution` is one of tracking.CARDS, `hcal` the HCAL with its cells.
     """
 
     hcal_min_significance: float
@@ -85,33 +85,33 @@ class Detector:
             )
 
     def measure(self, particles: Particles, rng: np.random.Generator) -> Candidates:
-        """Return what energy flow makes of the final particles."""
+        """Return the energy-flow candidates of the final particles."""
         return self.read_out(particles, rng).candidates
 
     def read_out(self, particles: Particles, rng: np.random.Generator) -> Readout:
-        """Return what the detector sees of the final particles."""
-        seen = _reaching(particles)
-        pt = transverse(seen.momentum)
-        paths = tracking.propagate(seen.momentum, seen.vertex, seen.charge)
-        efficiency = tracking.efficiency(pt, paths.end.eta, seen.pid)
-        tracked = (seen.charge != 0) & (rng.random(len(pt)) < efficiency)
+        """Return the detector's response to the final particles."""
+        visible = _reaching(particles)
+        pt, energy = transverse(visible.momentum), visible.momentum[3]
+        paths = tracking.propagate(visible.momentum, visible.vertex, visible.charge)
+        end = paths.end
+        efficiency = tracking.efficiency(pt, end.eta, visible.pid)
+        tracked = (visible.charge != 0) & (rng.random(len(pt)) < efficiency)
         resolution, factor = np.zeros(len(pt)), np.ones(len(pt))
         if self.smear_momenta:
-            resolution = tracking.momentum_resolution(
-                pt, paths.end.eta, seen.pid, self.track_resolution
-            )
+            card = self.track_resolution
+            resolution = tracking.momentum_resolution(pt, end.eta, visible.pid, card)
             factor = calorimeter.log_normal(factor, resolution, rng)
         track_pt = np.where(tracked, factor * pt, 0.0)
         flows = []
         for layer in self.layers:
-            energy = np.where(tracked, seen.scaled_energy(factor), 0.0)
-            hits = Hits(seen.event, paths.end, seen.pid, seen.momentum[3], energy, resolution)
+            track_energy = np.where(tracked, visible.scaled_energy(factor), 0.0)
+            hits = Hits(visible.event, end, visible.pid, energy, track_energy, resolution)
             flows.append(calorimeter.energy_flow(layer, hits, rng))
-            # tracks reach the next layer with what this one made of them
+            # tracks enter the next layer with the momentum that this one gave them
             factor = factor * flows[-1].track_scale
-        # tracks scaled to nothing are no candidates: JetClass drops those without pT
+        # tracks scaled to zero are dropped, as JetClass drops candidates without pT
         index = np.flatnonzero(tracked & (factor > 0))
-        tracks = _tracks(seen.take(index), factor[index], paths.d0[index], paths.dz[index], rng)
+        tracks = _tracks(visible.take(index), factor[index], paths.d0[index], paths.dz[index], rng)
         candidates = _merged(tracks, _neutral(flows[0], PHOTON), _neutral(flows[1], NEUTRAL_HADRON))
         return Readout(candidates, hits, track_pt)
 
@@ -123,15 +123,15 @@ class Detector:
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class _Visible:
     event: np.ndarray
     pid: np.ndarray
     charge: np.ndarray
     momentum: np.ndarray
     vertex: np.ndarray
 
-    def take(self, index: np.ndarray) -> _Seen:
-        return _Seen(
+    def take(self, index: np.ndarray) -> _Visible:
+        return _Visible(
             self.event[index],
             self.pid[index],
             self.charge[index],
@@ -140,7 +140,7 @@ class _Seen:
         )
 
     def scaled_energy(self, factor: np.ndarray) -> np.ndarray:
-        """Energy with the momentum times `factor` and the true mass."""
+        """Return the energy for `factor` times the momentum, with the true mass."""
         momentum2 = (self.momentum[:3] ** 2).sum(axis=0)
         mass2 = np.maximum(self.momentum[3] ** 2 - momentum2, 0.0)
         energy: np.ndarray = np.sqrt(factor**2 * momentum2 + mass2)
@@ -148,17 +148,17 @@ class _Seen:
 
 
 def arriving(particles: Particles) -> Hits:
-    """Return the visible particles where they enter the calorimeters, without any track."""
-    seen = _reaching(particles)
-    end = tracking.propagate(seen.momentum, seen.vertex, seen.charge).end
-    none = np.zeros(len(seen.pid))
-    return Hits(seen.event, end, seen.pid, seen.momentum[3], none, none)
+    """Return the visible particles where they enter the calorimeters, without tracks."""
+    visible = _reaching(particles)
+    end = tracking.propagate(visible.momentum, visible.vertex, visible.charge).end
+    none = np.zeros(len(visible.pid))
+    return Hits(visible.event, end, visible.pid, visible.momentum[3], none, none)
 
 
-def _reaching(particles: Particles) -> _Seen:
+def _reaching(particles: Particles) -> _Visible:
     """Return the visible particles that can reach a calorimeter cell, |eta| < 5.
 
-    A helix from the beam line only gets closer to the beam than its tangent: |eta| grows.
+    A helix from the beam line stays closer to the beam than its tangent, so |eta| only grows.
     """
     final = np.flatnonzero(particles.final & ~np.isin(np.abs(particles.pid), INVISIBLE))
     momentum, vertex = particles.momentum[:, final], particles.vertex[:, final]
@@ -169,7 +169,7 @@ def _reaching(particles: Particles) -> _Seen:
         & tracking.inside(vertex)
     )
     index = final[keep]
-    return _Seen(
+    return _Visible(
         particles.event[index],
         particles.pid[index],
         particles.charge[index],
@@ -179,30 +179,30 @@ def _reaching(particles: Particles) -> _Seen:
 
 
 def _tracks(
-    seen: _Seen, factor: np.ndarray, d0: np.ndarray, dz: np.ndarray, rng: np.random.Generator
+    tracked: _Visible, factor: np.ndarray, d0: np.ndarray, dz: np.ndarray, rng: np.random.Generator
 ) -> Candidates:
     # the tracker's resolution depends on the true momentum
     d0_error, dz_error = impact_parameters.resolution(
-        transverse(seen.momentum), direction(seen.momentum).eta
+        transverse(tracked.momentum), direction(tracked.momentum).eta
     )
-    code = np.abs(seen.pid)
+    code = np.abs(tracked.pid)
     return Candidates(
-        event=seen.event,
-        momentum=np.concatenate([factor * seen.momentum[:3], [seen.scaled_energy(factor)]]),
-        charge=seen.charge,
+        event=tracked.event,
+        momentum=np.concatenate([factor * tracked.momentum[:3], [tracked.scaled_energy(factor)]]),
+        charge=tracked.charge,
         types=np.where(code == 11, ELECTRON, np.where(code == 13, MUON, CHARGED_HADRON)),
         impact=np.stack([rng.normal(d0, d0_error), d0_error, rng.normal(dz, dz_error), dz_error]),
     )
 
 
-def _neutral(flow: Flow, number: int) -> Candidates:
+def _neutral(flow: Flow, particle_type: int) -> Candidates:
     eta, phi = flow.direction
     pt = flow.energy / np.cosh(eta)
     return Candidates(
         event=flow.event,
         momentum=np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), flow.energy]),
         charge=np.zeros(len(pt)),
-        types=np.full(len(pt), number),
+        types=np.full(len(pt), particle_type),
         impact=np.zeros((4, len(pt))),
     )
 

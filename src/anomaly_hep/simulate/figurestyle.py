@@ -1,4 +1,4 @@
-"""The look of the figures of simulated physics."""
+"""The style of the figures of simulated data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import mplhep
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Set the look of figures for a while."""
+    """Set the style of figures inside the with-block."""
     with mpl.rc_context():
         style = {**mplhep.style.ROOT, "font.size": 12, "legend.fontsize": 11, "savefig.dpi": 130}
-        # the style has a few aliases that rcParams does not know
+        # the style has some keys that rcParams does not accept
         mpl.rcParams.update({key: value for key, value in style.items() if key in mpl.rcParams})
         yield

@@ -1,6 +1,6 @@
-"""Pythia 8: settings and a seed → batches of generated particles as flat arrays.
+"""Pythia 8: from settings and a seed to batches of generated particles as flat arrays.
 
-The only file that knows pythia8mc. Units: GeV, mm (production vertices), charges in e.
+The only file that imports pythia8mc. Units: GeV, mm (production vertices), charges in e.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _SILENCE = ("Print:quiet = on", "SLHA:verbose = 0")
 class Particles:
     """All particles of a batch of events, intermediate ones included, in Pythia's order.
 
-    `momentum` is (px, py, pz, E), `vertex` the point of production (x, y, z), `charge` that of
-    final particles and 0 for others. `daughter1` and `daughter2` count from the beginning of the
-    particle's own event; 0 means none.
+    `momentum` is (px, py, pz, E), `vertex` the production vertex (x, y, z), `charge` is 0 except
+    for final particles. `daughter1` and `daughter2` are positions in the particle's own event; 0
+    means none.
     """
 
     lengths: Int64[np.ndarray, " event"]
@@ -54,22 +54,22 @@ class Particles:
 
 @runtime_checkable
 class Veto(Protocol):
-    """Says early which events are not worth finishing; `process` and `event` are Pythia's."""
+    """Rejects events before Pythia finishes them; `process` and `event` are Pythia's records."""
 
     scale: float
 
     def wrong_process(self, process: Any) -> bool:
-        """Return True to drop a hard process with its resonance decays."""
+        """Return whether to drop a hard process, given with its resonance decays."""
 
     def hopeless(self, process: Any, event: Any) -> bool:
-        """Return True to drop an event whose shower has come down to `scale` GeV."""
+        """Return whether to drop an event; called when its shower reaches `scale` (GeV)."""
 
 
 class Generator:
     """One Pythia instance.
 
-    `settings` are Pythia's own strings ("PhaseSpace:pTHatMin = 400."). Raises SimulationError for a
-    setting that Pythia does not know or cannot start with.
+    `settings` are Pythia's own strings ("PhaseSpace:pTHatMin = 400."). Raises SimulationError for
+    settings that Pythia does not know or cannot start with.
     """
 
     def __init__(self, settings: Sequence[str], seed: int, *, veto: Veto | None = None) -> None:
@@ -102,18 +102,18 @@ class Generator:
 
     @property
     def skipped(self) -> int:
-        """Events that Pythia gave up on, out of those requested so far."""
+        """The number of requested events that Pythia could not generate, so far."""
         return self.requested - self.generated
 
     @property
     def vetoed(self) -> int:
-        """Events dropped by the veto so far."""
+        """The number of events that the veto dropped, so far."""
         return 0 if self._hook is None else int(self._hook.vetoed)
 
     def batch(self, size: int) -> Particles:
-        """Generate `size` events; those that Pythia gives up on are counted and left out."""
+        """Generate `size` events; those that Pythia cannot generate are counted and left out."""
         started = time.process_time()
-        # "skip": one event that cannot be hadronised must not end a production
+        # "skip", because one event that cannot be hadronised must not stop a production
         run = self._pythia.nextBatch(size, errorMode="skip")
         self.seconds += time.process_time() - started
         self.requested += size
@@ -154,7 +154,7 @@ class Generator:
 
 
 def _vertices(layout: Any) -> Float64[np.ndarray, "3 particle"]:
-    """Return production points; Pythia leaves them out for what the collision itself makes."""
+    """Return production vertices; Pythia leaves out those at the primary vertex, which are 0."""
     row = np.asarray(layout.index.data)
     known = row >= 0
     vertex = np.zeros((3, len(row)))
@@ -164,7 +164,7 @@ def _vertices(layout: Any) -> Float64[np.ndarray, "3 particle"]:
 
 
 def _user_hook(pythia8mc: Any, veto: Veto) -> Any:
-    """Return the Pythia UserHooks that asks `veto`."""
+    """Return Pythia UserHooks that call `veto`."""
 
     class Hook(pythia8mc.UserHooks):  # type: ignore[misc]  # pythia8mc has no types
         # ruff: noqa: N802 - Pythia calls these names

@@ -1,7 +1,7 @@
 """Early veto on HT: drops events whose partons are far too soft before the costly part of Pythia.
 
-When the shower has come down to a few GeV, the scalar sum of parton pT is at least nearly what jets
-can make of it. What that loses is measured in docs/how-to/simulate.md. Units: GeV.
+When the shower has evolved down to a few GeV, the scalar sum of parton pT is nearly an upper bound
+on the HT of jets. The efficiency loss is measured in docs/how-to/simulate.md. Units: GeV.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _GLUON, _PHOTON, _SCALAR = 21, 22, 25
 
 @dataclass
 class HTVeto:
-    """Asks for `min_ht` of partons within `max_abs_eta` when the shower is down to `scale`.
+    """Requires `min_ht` of partons within `max_abs_eta` when the shower reaches `scale`.
 
-    A scalar that is to decay counts with its transverse mass: its products hardly have more.
+    An undecayed scalar counts with its transverse mass: its products hardly have more HT.
     """
 
     scale: float
@@ -30,7 +30,7 @@ class HTVeto:
         return False
 
     def hopeless(self, process: Any, event: Any) -> bool:
-        """Return True when the partons' HT is below the bound."""
+        """Return whether the partons' HT is below the bound."""
         del process
         slope = math.sinh(self.max_abs_eta)
         total = 0.0

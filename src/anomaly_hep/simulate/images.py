@@ -1,8 +1,8 @@
 """Detector images of events: tracks, ECAL and HCAL on one grid of 286 x 360 pixels of 0.0174.
 
-What the published images (arXiv:2306.12955) are made of was read off them: transverse energies of
+The content was inferred from the published images (arXiv:2306.12955): transverse energies of
 calorimeter cells before energy flow; HCAL cells of 5 x 5 pixels everywhere, each pixel with 1/25;
-tracks where they leave the tracker. docs/results/darkshowers-simulation.md says how. Units: GeV.
+tracks at their exit from the tracker. See docs/results/darkshowers-simulation.md. Units: GeV.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from anomaly_hep.formats.pixels import BLOCK, CHANNELS, ETA_PIXELS, PHI_PIXELS
 from anomaly_hep.simulate.calorimeter import ECAL, HCAL, Hits, Layer, Towers
 from anomaly_hep.types import Events
 
-PIXEL = 0.0174  # in eta; ECAL crystals of the card, 1 degree in phi
+PIXEL = 0.0174  # in eta, as the ECAL crystals of the Delphes card; 1 degree in phi
 _FIRST_PIXEL = -ETA_PIXELS // 2
 
 
 def _fine_hcal() -> Layer:
-    """The card's HCAL with cells of 0.087 by 5 degrees up to where the forward cells begin."""
+    """The Delphes card's HCAL, but with cells of 0.087 by 5 degrees up to the forward cells."""
     positive = np.concatenate([BLOCK * PIXEL * np.arange(1, 35), HCAL.eta_edges[-11:]])
     edges = np.concatenate([-positive[::-1], [0.0], positive])
     upper = np.maximum(np.abs(edges[1:]), np.abs(edges[:-1]))
@@ -30,7 +30,7 @@ def _fine_hcal() -> Layer:
 
 
 IMAGE_HCAL = _fine_hcal()
-# the rows of the layers whose lower edge is at eta = 0
+# the row of each layer whose lower edge is at eta = 0
 _ECAL_CENTRE = int(np.searchsorted(ECAL.eta_edges, -PIXEL / 2))
 _HCAL_CENTRE = int(np.searchsorted(IMAGE_HCAL.eta_edges, -PIXEL / 2))
 
@@ -47,7 +47,7 @@ def track_pixels(
 
 
 def ecal_pixels(towers: Towers) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return event, eta pixel, phi pixel and energy of ECAL cells: a pixel is a cell."""
+    """Return event, eta pixel, phi pixel and energy of ECAL cells, which are the pixels."""
     eta = towers.row - _ECAL_CENTRE - _FIRST_PIXEL
     kept = np.flatnonzero((eta >= 0) & (eta < ETA_PIXELS))
     return towers.event[kept], eta[kept], towers.column[kept], towers.energy[kept]
@@ -56,7 +56,7 @@ def ecal_pixels(towers: Towers) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 def hcal_pixels(towers: Towers) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return event, eta pixel, phi pixel and energy of HCAL cells, spread over 25 pixels each.
 
-    The outermost cells reach beyond the image, which has 15 of their 25 pixels.
+    The outermost cells extend beyond the image, which contains 15 of their 25 pixels.
     """
     lowest = BLOCK * (towers.row - _HCAL_CENTRE) - _FIRST_PIXEL
     inside = np.flatnonzero((lowest > -BLOCK) & (lowest < ETA_PIXELS))
@@ -79,9 +79,9 @@ def as_events(
     label: int,
     mass: float,
 ) -> Events:
-    """Return the images of `number` events in the raw layout, hits in order.
+    """Return the images of `number` events in the raw layout, hits sorted.
 
-    `n_tracks` counts the tracks in the image, also those that share a pixel.
+    `n_tracks` counts all tracks in the image, also those that share a pixel.
     """
     tracks = track_pixels(hits, track_pt)
     channels = (tracks, ecal_pixels(ecal), hcal_pixels(hcal))

@@ -1,7 +1,7 @@
-"""Resolution of track impact parameters in pT and |eta|, in mm.
+"""Resolution of track impact parameters as a function of pT and |eta|, in mm.
 
-Measured by CMS (arXiv:1405.6569, figure 15) and used, with these numbers, by the published
-production of JetClass (jet-universe/jetclass_generation, delphes_card.tcl).
+Measured by CMS (arXiv:1405.6569, figure 15); the numbers are those of JetClass's published
+production (jet-universe/jetclass_generation, delphes_card.tcl).
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _DZ = np.array([
 def resolution(
     pt: Float64[np.ndarray, " track"], eta: Float64[np.ndarray, " track"]
 ) -> tuple[Float64[np.ndarray, " track"], Float64[np.ndarray, " track"]]:
-    """Return sigma(d0) and sigma(dz) in mm for tracks of momentum pt (GeV) and eta at the vertex.
+    """Return sigma(d0) and sigma(dz) in mm for tracks with pt (GeV) and eta at the vertex.
 
-    Below the measured range (0.18 GeV) the first measured value is used, where JetClass's card
-    says 0: a track with a perfect vertex would be wrong.
+    Below the measured range (0.18 GeV) the first measured value is used instead of the 0 of
+    JetClass's card, which would make these tracks perfect.
     """
     region, row = np.searchsorted(_ETA, np.abs(eta)), np.searchsorted(_PT, pt)
     return _D0[region, row], _DZ[region, row]

@@ -1,4 +1,4 @@
-"""JetClass, simulated: what its classes are called, and what decides the content of their files."""
+"""Simulated JetClass: names of the classes, settings, and the tasks of each class's files."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ PREFIXES = {
     "Tbqq": "TTBar",
     "Tbl": "TTBarLep",
 }
-MAX_PER_FILE = 20_000  # 2.5 kB each
+MAX_PER_FILE = 20_000  # of 2.5 kB each
 NOTE = "Simulated jets in the layout of JetClass; not the published JetClass data set."
 
 
 @dataclass(frozen=True)
 class Veto:
-    """`data.simulation.veto`: which events are dropped early; GeV."""
+    """`data.simulation.veto`: the early event veto; GeV."""
 
     scale: Positive
     cone: Positive
@@ -56,7 +56,7 @@ class Detector:
 
 @dataclass(frozen=True)
 class Selection:
-    """`data.simulation.selection`: which jets are kept; GeV."""
+    """`data.simulation.selection`: the jet selection; GeV."""
 
     radius: Positive
     min_pt: NonNegative
@@ -75,7 +75,7 @@ class Settings(SimulationSettings):
 
 
 def task(config: Config, label: str) -> dict[str, Any]:
-    """Return what decides the content of a class's files besides their seed and size."""
+    """Return what defines the content of a class's files, besides their seed and size."""
     veto, detector = config["veto"], config["detector"]
     return {
         "process": list(PROCESSES[label].settings),
@@ -89,14 +89,14 @@ def task(config: Config, label: str) -> dict[str, Any]:
 
 
 def simulation(task: Mapping[str, Any]) -> Simulation:
-    """Return the simulation that a production's task describes."""
+    """Return the simulation described by a task of a production."""
     from anomaly_hep.simulate import jetclass_events
 
     return jetclass_events.simulation(task)
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Say what became of the events of a class."""
+    """Return the event and jet counts of a class in words."""
     return (
         f"events: {counts['events_vetoed']:,} vetoed early, {counts['events_generated']:,} "
         f"generated, {counts['events_skipped']} skipped by Pythia; jets: "
@@ -105,7 +105,7 @@ def counted(counts: Mapping[str, int]) -> str:
 
 
 def check_published(published: Path | None) -> None:
-    """Refuse a directory to compare with: jets are compared with numbers only."""
+    """Refuse any directory for comparison: there is no comparison with published jets."""
     if published is not None:
         raise ConfigError(
             f"compare={published}: jets are not compared with published files. "

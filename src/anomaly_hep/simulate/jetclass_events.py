@@ -1,7 +1,7 @@
-"""JetClass-like jets: selection, truth labels and the 41 branches.
+"""Simulate JetClass-like jets: selection, truth labels and the 41 branches.
 
-Leading-order Pythia for what JetClass made with MadGraph; the rest follows JetClass's published
-production (jet-universe/jetclass_generation). Units: GeV, mm, radians.
+The hard processes are Pythia's at leading order instead of MadGraph's; the rest follows JetClass's
+published production (jet-universe/jetclass_generation). Units: GeV, mm, radians.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from anomaly_hep.simulate.jets import Jets
 from anomaly_hep.simulate.vectors import direction, transverse, wrap
 from anomaly_hep.types import Events, members
 
-_TYPES = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")  # detector.py's order
-# JetClass's codes of what a jet was matched to, and those of decays with heavier quarks or muons
+_TYPES = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")  # in detector.py's order
+# JetClass's aux_truth_match by class, and the codes of decays with heavier quarks or muons
 _TRUTH_MATCH = {"QCD": 50, "Hbb": 41, "Hcc": 42, "Hgg": 44, "H4q": 45, "Hqql": 46,
                 "Zqq": 33, "Wqq": 22, "Tbqq": 12, "Tbl": 15}  # fmt: skip
 _REFINED = {"Zqq": ((4, 32), (5, 31)), "Wqq": ((4, 21),), "Tbqq": ((4, 11),), "Tbl": ((13, 16),)}
@@ -33,7 +33,7 @@ _REFINED = {"Zqq": ((4, 32), (5, 31)), "Wqq": ((4, 21),), "Tbqq": ((4, 11),), "T
 
 @dataclass(frozen=True)
 class Selection:
-    """Which jets are kept: radius of the anti-kT jets, bounds on pT and |eta|."""
+    """The jet selection: radius of the anti-kT jets, bounds on pT and |eta|."""
 
     radius: float
     min_pt: float
@@ -43,7 +43,7 @@ class Selection:
 
 @dataclass
 class Counts:
-    """What happened on the way from events to jets."""
+    """Numbers of events and jets at each step."""
 
     events_vetoed: int = 0
     events_generated: int = 0
@@ -53,7 +53,7 @@ class Counts:
 
 
 class Simulation:
-    """Jets of one class, batch after batch, from one seed."""
+    """Simulates jets of one class, batch after batch, from one seed."""
 
     def __init__(
         self,
@@ -76,9 +76,9 @@ class Simulation:
     def parts(self, number: int, batch: int) -> Iterator[Events]:
         """Yield `number` jets in parts, from batches of at most `batch` events."""
         while number > 0:
-            # towards the end no more events than what is left to do needs
-            found = max(self.counts.jets_matched, 1)
-            needed = -(-number * self.counts.events_generated // found) or batch
+            # the last batches generate only as many events as the remaining jets need
+            matches = max(self.counts.jets_matched, 1)
+            needed = -(-number * self.counts.events_generated // matches) or batch
             events = self._jets_of(self.generator.batch(min(batch, needed)))
             self.counts.events_vetoed = self.generator.vetoed
             self.counts.events_generated = self.generator.generated
@@ -89,23 +89,24 @@ class Simulation:
     def _jets_of(self, particles: Particles) -> Events:
         candidates = self.detector.measure(particles, self._rng)
         lengths = np.bincount(candidates.event, minlength=len(particles.lengths))
-        found = fast_jets.cluster(
+        anti_kt = fast_jets.cluster(
             candidates.momentum, lengths, radius=self.selection.radius, min_pt=self.selection.min_pt
         )
         accepted = np.flatnonzero(
-            (transverse(found.momentum) < self.selection.max_pt)
-            & (np.abs(direction(found.momentum).eta) < self.selection.max_abs_eta)
+            (transverse(anti_kt.momentum) < self.selection.max_pt)
+            & (np.abs(direction(anti_kt.momentum).eta) < self.selection.max_abs_eta)
         )
-        chosen, auxiliary = matched(self.label, particles, found, accepted, self.selection.radius)
+        chosen, auxiliary = matched(self.label, particles, anti_kt, accepted, self.selection.radius)
         self.counts.jets_in_acceptance += len(accepted)
         self.counts.jets_matched += len(chosen)
-        size, rows = members(found.lengths, chosen)
-        jets = Jets(found.event[chosen], found.momentum[:, chosen], size, found.constituents[rows])
+        size, rows = members(anti_kt.lengths, chosen)
+        event, momentum = anti_kt.event[chosen], anti_kt.momentum[:, chosen]
+        jets = Jets(event, momentum, size, anti_kt.constituents[rows])
         return as_events(self.label, jets, candidates, auxiliary, self.selection.radius)
 
 
 def simulation(task: Mapping[str, Any]) -> Simulation:
-    """Return the simulation that a production's task describes."""
+    """Return the simulation described by a task of a production."""
     return Simulation(
         task["label"],
         task["seed"],
@@ -119,13 +120,13 @@ def simulation(task: Mapping[str, Any]) -> Simulation:
 def matched(
     label: str,
     particles: Particles,
-    found: Jets,
+    jets: Jets,
     accepted: Int64[np.ndarray, " jet"],
     radius: float,
 ) -> tuple[Int64[np.ndarray, " chosen"], dict[str, np.ndarray]]:
-    """Return which of the accepted jets hold their class's decay, and their truth branches.
+    """Return the accepted jets that contain a decay of their class, and their truth branches.
 
-    The class without a resonance keeps every jet; its truth is empty, as in JetClass.
+    The class without a resonance keeps all jets, with all aux_genpart_* 0, as in JetClass.
     """
     resonance = PROCESSES[label].resonance
     if resonance is None:
@@ -138,8 +139,8 @@ def matched(
     codes = np.full(len(decays.row), _TRUTH_MATCH[label])
     for pid, refined in _REFINED.get(label, ()):
         codes[truth.holds(decays, particles, pid)] = refined
-    axis = direction(found.momentum[:, accepted])
-    match = truth.match(decays, particles, found.event[accepted], axis, radius)
+    axis = direction(jets.momentum[:, accepted])
+    match = truth.match(decays, particles, jets.event[accepted], axis, radius)
     chosen, decay = accepted[match >= 0], match[match >= 0]
     momentum = particles.momentum[:, decays.row[decay]]
     eta, phi = direction(momentum)

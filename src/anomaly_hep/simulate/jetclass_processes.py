@@ -1,4 +1,4 @@
-"""The ten classes of JetClass as Pythia processes: leading order, where JetClass has MadGraph."""
+"""The ten classes of JetClass as leading-order Pythia processes (JetClass used MadGraph)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _TOP = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", "24:onMode = off")
 
 @dataclass(frozen=True)
 class Process:
-    """What Pythia generates for one class, and whose jets are kept.
+    """The Pythia settings of one class, and the resonance whose jets are kept.
 
-    `resonance` is the |PDG id| of what the jet must hold (None: every jet counts), and
-    `charged_leptons` how many its decay has where Pythia's settings cannot say so.
+    `resonance` is the |PDG code| of the particle that a jet must contain (None: all jets are kept),
+    `charged_leptons` the number in its decay, for decays that Pythia's settings cannot select.
     """
 
     settings: tuple[str, ...]
@@ -36,7 +36,7 @@ PROCESSES: Mapping[str, Process] = {
     "Hqql": Process((
         *_HIGGS, "25:onIfMatch = 24 -24", "24:onMode = off", "24:onIfAny = 1 2 3 4 5 11 13",
     ), 25, charged_leptons=1),
-    # both Z of an event give a jet; in JetClass the other one goes to neutrinos
+    # both Z bosons of an event give a jet; in JetClass the second decays to neutrinos
     "Zqq": Process((
         "WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2",
         "23:onMode = off", "23:onIfAny = 1 2 3 4 5",

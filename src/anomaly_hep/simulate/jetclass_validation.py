@@ -1,4 +1,4 @@
-"""Physics of simulated jets: numbers and a figure by which a physicist recognises them.
+"""Validation of simulated jets: summary numbers and a figure of their distributions.
 
 Units: GeV, mm.
 """
@@ -22,11 +22,11 @@ from anomaly_hep.simulate.jetclass import PREFIXES
 from anomaly_hep.simulate.plan import SPLITS
 from anomaly_hep.types import Events
 
-# enough for every number and curve here; more would only take time
+# of each class, enough for all numbers and curves here
 MAX_JETS = 5000
-# classes whose jets hold the whole decay, so that their mass is the resonance's
+# classes whose jets contain the whole visible decay, so that their mass is the resonance's
 RESONANT = ("Hbb", "Hcc", "Hgg", "H4q", "Zqq", "Wqq", "Tbqq")
-PEAK_WIDTH = 5.0  # GeV, of the kernel that finds the peak; about the resolution
+PEAK_WIDTH = 5.0  # GeV, sigma of the kernel that finds the peak; about the resolution
 DISPLACED = 5.0  # |d0| / sigma(d0) above which a track counts as displaced
 
 _COLUMNS = [
@@ -43,12 +43,12 @@ _LINES = {
 
 
 def physics_summary(directory: Path) -> dict[str, dict[str, Any]]:
-    """Return what the jets of each class look like, from at most 5000 jets of each.
+    """Return summary numbers of each class, from at most 5000 jets of each.
 
-    jets, constituents and charged (means per jet), tau21 and tau32 (medians, of `tau_defined`
-    jets), displaced (share of tracks with |d0| > 5 sigma); for classes with a visible resonance
-    soft_drop_peak (GeV), response (median of jet pT over resonance pT) and their ratio
-    calibrated_peak, the mass with the jet energy scale set right.
+    These are jets, constituents and charged (means per jet), tau21 and tau32 (medians of
+    `tau_defined` jets), displaced (share of tracks with |d0| > 5 sigma); for classes with a visible
+    resonance also soft_drop_peak (GeV), response (median of jet pT over resonance pT) and their
+    ratio calibrated_peak, the mass after correction of the jet energy scale.
     """
     return {label: _summary(label, jets) for label, jets in _all_jets(directory).items()}
 
@@ -76,9 +76,9 @@ def _summary(label: str, jets: Events) -> dict[str, Any]:
 
 
 def soft_drop_peak(mass: Float64[np.ndarray, " jet"]) -> float:
-    """Return where the density of masses (GeV) is highest between 50 and 250 GeV.
+    """Return the mass (GeV) of highest density between 50 and 250 GeV.
 
-    The density is a sum of Gaussians of 5 GeV: no fit, no bins, and jets far away do not matter.
+    The density is a sum of Gaussians of 5 GeV: it needs no fit, and jets far away do not matter.
     """
     grid = np.arange(50.0, 250.0, 0.25)
     density = np.exp(-0.5 * ((grid[:, None] - mass) / PEAK_WIDTH) ** 2).sum(axis=1)
@@ -143,15 +143,15 @@ def _decorate(axes: Any) -> None:
 
 
 def _histogram(axis: Axes, values: np.ndarray, edges: np.ndarray, look: dict[str, Any]) -> None:
-    """Draw a density; what is beyond the last edge is in the normalisation, not in the picture."""
+    """Draw a density; the normalisation includes values beyond the last edge."""
     heights, _ = np.histogram(values, edges)
     axis.stairs(heights / (len(values) * np.diff(edges)), edges, baseline=None, **look)
 
 
 def _ratio(jets: Events, number: int) -> np.ndarray:
     """Return tau_N / tau_(N-1) of the jets that have more than N - 1 constituents."""
-    below = jets.events[f"jet_tau{number - 1}"].astype(np.float64)
-    ratio: np.ndarray = jets.events[f"jet_tau{number}"][below > 0] / below[below > 0]
+    previous = jets.events[f"jet_tau{number - 1}"].astype(np.float64)
+    ratio: np.ndarray = jets.events[f"jet_tau{number}"][previous > 0] / previous[previous > 0]
     return ratio
 
 
@@ -164,7 +164,7 @@ def _significance(jets: Events) -> np.ndarray:
 def _all_jets(directory: Path) -> dict[str, Events]:
     jets = {}
     for label, prefix in PREFIXES.items():
-        # the test split has all classes
+        # the test split first, since it has all classes
         paths = [
             p for s in reversed(SPLITS) for p in sorted((directory / s).glob(f"{prefix}_*.root"))
         ]

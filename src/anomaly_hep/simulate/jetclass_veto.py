@@ -1,9 +1,9 @@
 """Early veto: drops events whose jets cannot pass the selection before the costly part of Pythia.
 
-When the shower has come down to about 10 GeV, half a millisecond into an event of six, the momenta
-of jets are known to a few per cent: multiparton interactions below, which take most of the time,
-add some GeV. Events that miss the selection by a wide margin then are dropped. How few jets that
-loses is measured in docs/how-to/simulate.md. Units: GeV, radians.
+When the shower has evolved down to about 10 GeV, 0.5 ms into the 6 ms of an event, jet momenta are
+known to a few per cent: softer multiparton interactions, which take most of the time, add some GeV.
+Events that miss the selection by a wide margin are dropped here. The small loss of jets is measured
+in docs/how-to/simulate.md. Units: GeV, radians.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _PRODUCED = -22  # Pythia's status of a resonance of the hard process that has d
 
 @dataclass(frozen=True)
 class Margins:
-    """The window, wider than the selection, in which parton-level jets must be.
+    """The window for parton-level jets, wider than the selection.
 
-    `scale` is where the shower is asked; `min_pt`, `max_pt` and `max_abs_eta` bound the momentum
-    sum within `cone` of the jet's axis, `spread` the distance of decay products from that axis.
+    `scale` is the shower scale of the veto; `min_pt`, `max_pt` and `max_abs_eta` bound the momentum
+    sum within `cone` of the jet axis, `spread` bounds the distance of decay products from it.
     """
 
     scale: float
@@ -39,7 +39,7 @@ class Margins:
 
 
 class Parton(NamedTuple):
-    """A momentum with its direction; plain numbers, since a few at a time are looked at."""
+    """A momentum with its direction; plain numbers are faster than arrays for so few."""
 
     px: float
     py: float
@@ -50,14 +50,14 @@ class Parton(NamedTuple):
 
     @staticmethod
     def of(px: float, py: float, pz: float) -> Parton:
-        """Return the parton of a momentum."""
+        """Return the parton with this momentum."""
         pt = math.hypot(px, py)
         return Parton(px, py, pz, pt, math.asinh(pz / max(pt, 1e-9)), math.atan2(py, px))
 
     def distance(self, other: Parton) -> float:
         """Return Delta R."""
-        turn = math.remainder(self.phi - other.phi, 2 * math.pi)
-        return math.hypot(self.eta - other.eta, turn)
+        delta_phi = math.remainder(self.phi - other.phi, 2 * math.pi)
+        return math.hypot(self.eta - other.eta, delta_phi)
 
 
 def total(partons: list[Parton]) -> Parton:
@@ -68,14 +68,14 @@ def total(partons: list[Parton]) -> Parton:
 
 
 class KinematicVeto:
-    """The veto of one class of jets; `margins` None only drops decays that are not the class's."""
+    """The veto for one class of jets; with `margins` None it only drops wrong decays."""
 
     def __init__(self, process: Process, margins: Margins | None) -> None:
         self._process, self._margins = process, margins
         self.scale = 0.0 if margins is None else margins.scale
 
     def wrong_process(self, process: Any) -> bool:
-        """Return True for a resonance decay with another number of leptons than the class has."""
+        """Return whether no resonance decays to the class's number of charged leptons."""
         wanted = self._process.charged_leptons
         if wanted is None:
             return False
@@ -85,7 +85,7 @@ class KinematicVeto:
         )
 
     def hopeless(self, process: Any, event: Any) -> bool:
-        """Return True when no jet of the event comes near the selection."""
+        """Return whether no jet of the event is near the selection."""
         if self._margins is None:
             return False
         return not any(self._passes(jet, parts) for jet, parts in self._jets(process, event))
@@ -100,9 +100,9 @@ class KinematicVeto:
         )
 
     def _jets(self, process: Any, event: Any) -> Iterator[tuple[Parton, list[Parton]]]:
-        """Yield parton-level jets, several guesses for each, with the decay products they need."""
+        """Yield parton-level jets (several axes are tried for each) and their decay products."""
         final = [p for i in range(event.size()) if (p := event[i]).status() > 0]
-        # photons too: quarks radiate hard ones now and then
+        # including photons, since quarks sometimes radiate hard ones
         partons = [
             Parton.of(p.px(), p.py(), p.pz())
             for p in final
@@ -120,7 +120,7 @@ class KinematicVeto:
             same = [p for p in showered if p.id() == before.id()]
             if not same:
                 continue
-            # radiation turns a resonance of this momentum by far less than the other one is away
+            # radiation changes phi by far less than the distance between two such resonances
             after = min(
                 same, key=lambda p: abs(math.remainder(p.phi() - before.phi(), 2 * math.pi))
             )
@@ -129,7 +129,7 @@ class KinematicVeto:
                 yield jet, parts
 
     def _cones(self, axis: Parton, partons: list[Parton]) -> Iterator[Parton]:
-        """Yield the sum of momenta around an axis, then around that sum's axis."""
+        """Yield the sum of momenta in a cone around the axis, then around the axis of that sum."""
         assert self._margins is not None
         for _ in range(2):
             axis = total([p for p in partons if p.distance(axis) < self._margins.cone])
@@ -145,8 +145,8 @@ class KinematicVeto:
 
 
 def _products(process: Any, resonance: int) -> list[int]:
-    """Return the visible decay products in the hard process, through W, Z and t."""
-    found, waiting = [], [resonance]
+    """Return the visible decay products in the hard process, through intermediate W, Z and t."""
+    products, waiting = [], [resonance]
     while waiting:
         parent = process[waiting.pop()]
         for child in range(parent.daughter1(), parent.daughter2() + 1):
@@ -154,15 +154,15 @@ def _products(process: Any, resonance: int) -> list[int]:
             if code in _UNSTABLE:
                 waiting.append(child)
             elif code not in _NEUTRINOS:
-                found.append(child)
-    return found
+                products.append(child)
+    return products
 
 
 def moved(product: Any, before: Any, after: Any) -> Parton:
-    """Return a decay product of a resonance whose momentum the shower changed.
+    """Return a decay product after the shower changed the momentum of its resonance.
 
-    It gets the boost that takes one momentum of the resonance to the other, as in Pythia, where it
-    is made from the difference of the momenta over the sum of the energies.
+    It gets the boost that takes the resonance from `before` to `after`, computed as in Pythia from
+    the difference of the momenta over the sum of the energies.
     """
     energy = before.e() + after.e()
     half = [(getattr(after, c)() - getattr(before, c)()) / energy for c in ("px", "py", "pz")]

@@ -1,6 +1,6 @@
-"""FastJet: clustering, soft drop and N-subjettiness of whole batches; the only file that knows it.
+"""FastJet: clustering, soft drop and N-subjettiness of whole batches.
 
-Units: GeV, radians.
+The only file that imports fastjet. Units: GeV, radians.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from jaxtyping import Float64, Int64
 
 _COMPONENTS = ("px", "py", "pz", "E")
 _Z_CUT = 0.1  # of soft drop
-_WIDE = 4.0  # times the radius: each jet is one Cambridge/Aachen jet again
+_RECLUSTERING = 4.0  # times the radius, so that each jet is reclustered into a single jet
 
 
 @dataclass(frozen=True, eq=False)
 class Jets:
-    """Jets of a batch, by event; `constituents` are columns of what was clustered, jet after jet.
+    """Jets of a batch, grouped by event.
 
-    `momentum` is (px, py, pz, E), `lengths` the number of constituents.
+    `momentum` is (px, py, pz, E); `constituents` has `lengths` positions of particles for each jet.
     """
 
     event: Int64[np.ndarray, " jet"]
@@ -39,20 +39,20 @@ def cluster(
     radius: float,
     min_pt: float,
 ) -> Jets:
-    """Return the anti-kT jets above `min_pt` of each event, whose particles follow each other."""
+    """Return the anti-kT jets above `min_pt` of each event; particles are grouped by event."""
     definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
     sequence = _sequence(momentum, lengths, definition)
     jets = sequence.inclusive_jets(min_pt=min_pt)
     members = sequence.constituent_index(min_pt=min_pt)
     event = np.repeat(np.arange(len(lengths)), ak.to_numpy(ak.num(jets.px)))
     sizes = np.asarray(ak.to_numpy(ak.flatten(ak.num(members, axis=2)))).astype(np.int64)
-    inside = np.asarray(ak.to_numpy(ak.flatten(members, axis=None))).astype(np.int64)
+    in_event = np.asarray(ak.to_numpy(ak.flatten(members, axis=None))).astype(np.int64)
     first = np.cumsum(lengths) - lengths
     return Jets(
         event,
         np.stack([ak.to_numpy(ak.flatten(jets[name])) for name in _COMPONENTS]).astype(np.float64),
         sizes,
-        inside + np.repeat(first[event], sizes),
+        in_event + np.repeat(first[event], sizes),
     )
 
 
@@ -67,7 +67,7 @@ def substructure(
     N-subjettiness: one-pass kT axes, normalised measure, beta 1, R0 = radius. Soft drop: beta 0,
     z_cut 0.1 on the jet reclustered with Cambridge/Aachen. tau_N is 0 with at most N constituents.
     """
-    definition = fastjet.JetDefinition(fastjet.cambridge_algorithm, _WIDE * radius)
+    definition = fastjet.JetDefinition(fastjet.cambridge_algorithm, _RECLUSTERING * radius)
     tau = _sequence(momentum, lengths, definition).njettiness(
         measure_definition="NormalizedMeasure",
         axes_definition="OnePass_KT_Axes",
@@ -85,7 +85,7 @@ def substructure(
 
 
 def _soft_drop_mass(constituents: Sequence[Sequence[float]], definition: Any) -> float:
-    # FastJet's own grooming of arrays gives the same numbers in five times the time
+    # FastJet's own grooming of arrays gives the same numbers but takes five times as long
     sequence = fastjet.ClusterSequence([fastjet.PseudoJet(*p) for p in constituents], definition)
     (jet,) = sequence.inclusive_jets()
     one, other = fastjet.PseudoJet(), fastjet.PseudoJet()
@@ -93,7 +93,7 @@ def _soft_drop_mass(constituents: Sequence[Sequence[float]], definition: Any) ->
         if min(one.pt(), other.pt()) > _Z_CUT * (one.pt() + other.pt()):
             break
         jet = fastjet.PseudoJet(one if one.pt() > other.pt() else other)
-    # rounding makes a massless jet's mass the root of a negative number, which FastJet marks by -m
+    # by rounding, m^2 of a massless jet can be negative, for which FastJet returns -sqrt(-m^2)
     return max(float(jet.m()), 0.0)
 
 

@@ -1,8 +1,8 @@
-"""Pile-up in the calorimeters: simple collisions of a pool, laid over events at random.
+"""Pile-up in the calorimeters: collisions from a pool, overlaid on events at random.
 
-A collision is kept as true energies in cells. It is turned in phi by whole HCAL cells and mirrored
-in eta at random, so that a pool gives 144 different pictures of each. Its tracks are left out, as a
-perfect vertex selection would. Units: GeV.
+A collision is kept as the true energies in cells. It is rotated in phi by whole HCAL cells and
+mirrored in eta at random, which gives 144 variants of each. Its tracks are left out, as a perfect
+vertex selection would do. Units: GeV.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from anomaly_hep.simulate.detector import arriving
 from anomaly_hep.simulate.generator import Generator
 from anomaly_hep.types import members
 
-# phi steps by which collisions are turned: cells of HCAL, which are whole cells of ECAL
+# number of phi rotations: one HCAL cell each, which is a whole number of ECAL cells
 STEPS = 72
 
 
 @dataclass(frozen=True)
 class PileUp:
-    """How many collisions an event has besides its own, and how many different ones there are."""
+    """The mean number of pile-up collisions per event, and the size of the pool of collisions."""
 
     mean: float
     pool: int
@@ -34,7 +34,7 @@ class PileUp:
 
 @dataclass(frozen=True, eq=False)
 class Overlay:
-    """Which collisions of the pool an event gets, how each is turned and whether mirrored."""
+    """The collisions of the pool for each event, with their rotations and reflections."""
 
     event: np.ndarray
     collision: np.ndarray
@@ -43,15 +43,15 @@ class Overlay:
 
 
 class Pool:
-    """Collisions in cells of several layers, by collision."""
+    """The pool of collisions: towers in each layer, with the collision as their event number."""
 
     def __init__(self, layers: Sequence[Layer], towers: Sequence[Towers], size: int) -> None:
         self.size = size
         self._layers = [_central(layer) for layer in layers]
         self._towers = []
-        for (first, last), found in zip(self._layers, towers, strict=True):
-            inside = np.flatnonzero((found.row >= first) & (found.row <= last))
-            self._towers.append(found.take(inside))
+        for (first, last), in_layer in zip(self._layers, towers, strict=True):
+            inside = np.flatnonzero((in_layer.row >= first) & (in_layer.row <= last))
+            self._towers.append(in_layer.take(inside))
 
     def choose(self, events: int, mean: float, rng: np.random.Generator) -> Overlay:
         """Draw a Poisson number of collisions for each event."""
@@ -64,7 +64,7 @@ class Pool:
         )
 
     def add(self, layer: Layer, index: int, true: Towers, overlay: Overlay) -> Towers:
-        """Return the energies of layer `index` with those of the chosen collisions added."""
+        """Return the towers of layer `index` with the energies of the chosen collisions added."""
         pool = self._towers[index]
         number, rows = members(np.bincount(pool.event, minlength=self.size), overlay.collision)
         chosen = pool.take(rows)
@@ -77,7 +77,7 @@ class Pool:
 
 
 def _central(layer: Layer) -> tuple[int, int]:
-    """Return the first and the last row whose cells follow the turns, symmetric about eta = 0."""
+    """Return the first and last row fine enough for the rotations, symmetric about eta = 0."""
     fine = np.flatnonzero(layer.phi_cells % STEPS == 0)
     return int(fine[0]), int(fine[-1])
 
@@ -94,22 +94,22 @@ def _added(layer: Layer, *parts: Towers) -> Towers:
 
 @lru_cache(maxsize=1)
 def make_pool(pile_up: PileUp, layers: tuple[Layer, ...], batch: int = 200) -> Pool:
-    """Generate the pool; a process that makes many files makes it once."""
+    """Generate the pool, once per process."""
     generator = Generator(pile_up.settings, pile_up.seed)
     parts: list[list[Towers]] = [[] for _ in layers]
-    made = 0
-    while made < pile_up.pool:
-        particles = generator.batch(min(batch, pile_up.pool - made))
+    size = 0
+    while size < pile_up.pool:
+        particles = generator.batch(min(batch, pile_up.pool - size))
         hits = arriving(particles)
-        for found, layer in zip(parts, layers, strict=True):
+        for in_layer, layer in zip(parts, layers, strict=True):
             towers = deposits(layer, hits)
-            found.append(Towers(towers.event + made, towers.row, towers.column, towers.energy))
-        made += len(particles.lengths)
+            in_layer.append(Towers(towers.event + size, towers.row, towers.column, towers.energy))
+        size += len(particles.lengths)
     joined = [
-        Towers(*(np.concatenate([getattr(t, n) for t in found]) for n in _FIELDS))
-        for found in parts
+        Towers(*(np.concatenate([getattr(t, n) for t in in_layer]) for n in _FIELDS))
+        for in_layer in parts
     ]
-    return Pool(layers, joined, made)
+    return Pool(layers, joined, size)
 
 
 _FIELDS = ("event", "row", "column", "energy")

@@ -1,4 +1,4 @@
-"""production.json: what a production makes; a directory without it is no production."""
+"""The plan of a production, production.json; a directory without it is no production."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Shard:
 
 
 def read_plan(directory: Path) -> dict[str, Any] | None:
-    """Return the configuration of a directory's production; None where it is no production.
+    """Return the configuration of a directory's production; None if it has none.
 
     Raises SimulationError for a damaged plan.
     """
@@ -50,18 +50,18 @@ def read_plan(directory: Path) -> dict[str, Any] | None:
 
 
 def write_plan(directory: Path, config: Config) -> None:
-    """Say in a directory, in one step, that it is the production of `config`."""
+    """Write production.json, which makes a directory the production of `config`, atomically."""
     write_text(directory / FILE, json.dumps(config, indent=2) + "\n")
 
 
 def other_values(config: Config, plan: Config) -> list[str]:
-    """Return the keys besides `sizes` in which two configurations differ, as JSON holds them."""
+    """Return the keys besides `sizes` whose JSON values differ between two configurations."""
     one, other = json.loads(json.dumps(config)), json.loads(json.dumps(plan))
     return sorted(k for k in {**one, **other} if k != "sizes" and one.get(k) != other.get(k))
 
 
 def added(sizes: Sizes, more: Sizes) -> dict[str, dict[str, int]]:
-    """Return the sizes with those of `more` for the splits and classes that they lack."""
+    """Return `sizes`, with the splits and classes that it lacks taken from `more`."""
     return {split: {**more.get(split, {}), **sizes.get(split, {})} for split in {**sizes, **more}}
 
 
@@ -77,7 +77,7 @@ def larger(one: Sizes, other: Sizes) -> dict[str, dict[str, int]]:
 
 
 def max_base_seed(simulator: Simulator) -> int:
-    """Return the largest `seed` of a configuration whose files all have seeds that Pythia takes."""
+    """Return the largest `seed` of a configuration for which Pythia accepts all files' seeds."""
     return LARGEST_SEED // _seeds(simulator) - 1
 
 
@@ -101,7 +101,7 @@ def shards(config: Config, directory: Path, *, part: int = 0, parts: int = 1) ->
         raise ConfigError(f"seed={base} is out of range. Cure: choose 0 to {largest}")
     if not 0 < per_file <= simulator.MAX_PER_FILE:
         raise ConfigError(f"{name}={per_file}. Cure: choose 1 to {simulator.MAX_PER_FILE}")
-    found: list[Shard] = []
+    planned: list[Shard] = []
     for split, sizes in config["sizes"].items():
         _check_known("split", split, SPLITS)
         for label, entries in sizes.items():
@@ -115,8 +115,8 @@ def shards(config: Config, directory: Path, *, part: int = 0, parts: int = 1) ->
                     + tuple(simulator.PREFIXES).index(label)
                 )
             )
-            found += _of_class(simulator, directory, split, label, int(entries), per_file, first)
-    return found[part::parts]
+            planned += _of_class(simulator, directory, split, label, int(entries), per_file, first)
+    return planned[part::parts]
 
 
 def _check_known(what: str, name: str, names: tuple[str, ...]) -> None:
@@ -153,7 +153,7 @@ def _of_class(
 
 
 def task(config: Config, shard: Shard) -> dict[str, Any]:
-    """Return, in JSON types, everything that decides a file's content."""
+    """Return everything that defines a file's content, in JSON types."""
     simulator = simulator_of(config)
     return {
         "label": shard.label,

@@ -1,4 +1,4 @@
-"""Worker processes of a production: started, fed, listened to, and never left behind."""
+"""Worker processes of a production: they share a list of jobs and never outlive it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from anomaly_hep.simulate.progress import Progress
 
 @dataclass(frozen=True)
 class Job:
-    """A file to make: where, what to call it in messages, what simulates it, the worker's task."""
+    """A file to make: its path, its title in messages, the simulator, and the worker's task."""
 
     path: Path
     title: str
@@ -37,9 +37,9 @@ class Pool:
         self._workers, self._progress = workers, progress
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        """Do all jobs; yield the path and the worker's summary of each file as it is finished.
+        """Do all jobs; yield the path and the worker's summary of each file once it is finished.
 
-        Raises SimulationError, naming the file, when a worker dies or fails.
+        Raises SimulationError, naming the file, if a worker dies or fails.
         """
         waiting = list(jobs)
         with selectors.DefaultSelector() as selector, _children() as running:
@@ -66,21 +66,21 @@ class Pool:
 
 
 class Worker:
-    """One worker process; its output goes to a file that is quoted when it fails."""
+    """One worker process; its output goes to a file, which is quoted if it fails."""
 
     def __init__(self, job: Job) -> None:
-        self.pipe, write = os.pipe()
+        self.pipe, write_end = os.pipe()
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the worker)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "anomaly_hep.simulate.worker", str(write)],
+            [sys.executable, "-m", "anomaly_hep.simulate.worker", str(write_end)],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            pass_fds=[write],
+            pass_fds=[write_end],
             env=_environment(),
         )
-        os.close(write)
-        self._text = b""
+        os.close(write_end)
+        self._partial_line = b""
         self.start(job)
 
     def start(self, job: Job) -> None:
@@ -88,8 +88,8 @@ class Worker:
         self.job = job
         remove_leftovers(job.path)
         assert self._process.stdin is not None
-        what = {"path": str(job.path), "simulator": job.simulator, "task": dict(job.task)}
-        line = json.dumps(what) + "\n"
+        message = {"path": str(job.path), "simulator": job.simulator, "task": dict(job.task)}
+        line = json.dumps(message) + "\n"
         try:
             self._process.stdin.write(line.encode())
             self._process.stdin.flush()
@@ -97,15 +97,15 @@ class Worker:
             self._fail()
 
     def messages(self) -> list[dict[str, Any]]:
-        """Return what the worker says; raises SimulationError when it has ended."""
+        """Return the worker's new messages; raises SimulationError if it has ended."""
         text = os.read(self.pipe, 65536)
         if not text:
             self._fail()
-        *lines, self._text = (self._text + text).split(b"\n")
+        *lines, self._partial_line = (self._partial_line + text).split(b"\n")
         return [json.loads(line) for line in lines]
 
     def end(self) -> None:
-        """Let the worker finish, or kill it when it is busy."""
+        """Close the worker's input and wait until it ends."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -114,7 +114,7 @@ class Worker:
         self._log.close()
 
     def kill(self) -> None:
-        """End the worker at once, with what it has begun to write."""
+        """Kill the worker and remove its half-written file."""
         self._process.kill()
         self.end()
         remove_leftovers(self.job.path)
@@ -122,13 +122,13 @@ class Worker:
     def _fail(self) -> None:
         status = self._process.wait()
         self._log.seek(0)
-        said = self._log.read().decode(errors="replace").strip().splitlines()
+        output = self._log.read().decode(errors="replace").strip().splitlines()
         how, cure = f"exit status {status}", "read its last words above"
         if status < 0:
             how = f"killed by {signal.Signals(-status).name}"
         if status == -signal.SIGKILL:
-            cure = "free memory or use fewer workers, should the system have killed it"
-        last = "".join(f"\n  {line}" for line in said[-15:])
+            cure = "free memory or use fewer workers, if the system has killed it"
+        last = "".join(f"\n  {line}" for line in output[-15:])
         raise SimulationError(
             f"The worker of {self.job.title} died: {how}.{last}\n"
             f"Cure: {cure}; complete files stay, and the same command continues"
@@ -136,7 +136,7 @@ class Worker:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the half-written files of processes that were killed while they wrote `path`."""
+    """Remove half-written files of processes that were killed while they wrote `path`."""
     for leftover in path.parent.glob(f".{path.name}.*.part"):
         owner = leftover.name.split(".")[-2]
         if not _runs(int(owner)):
@@ -154,7 +154,7 @@ def _runs(process: int) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """Return the worker's environment: one thread, and the packages that this process sees."""
+    """Return the worker's environment: one thread, and the import path of this process."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**os.environ, **threads, "PYTHONPATH": path}
@@ -162,9 +162,9 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def _children() -> Iterator[list[Worker]]:
-    """A list of workers that do not outlive the block, however it is left.
+    """Yield a list for workers, all of which are killed at the end of the with-block.
 
-    SIGTERM is turned into SystemExit meanwhile: it would end this process without cleaning up.
+    In the block SIGTERM raises SystemExit, since it would otherwise skip this cleanup.
     """
 
     def stop(signum: int, _: object) -> None:

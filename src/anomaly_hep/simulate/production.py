@@ -1,7 +1,7 @@
-"""Productions: many files of simulated jets or events, made by fresh worker processes on all cores.
+"""Productions: many files of simulated jets or events, made by worker processes on all cores.
 
-A file has its name only when it is complete, so a killed production continues where it stopped.
-Nothing heavy is imported here: Pythia and FastJet live in the workers.
+A file gets its name only when it is complete, so a killed production can continue where it stopped.
+Nothing heavy is imported here: only the workers load Pythia and FastJet.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from anomaly_hep.simulate.simulator import Config, load_simulator, simulator_of
 
 @dataclass
 class Totals:
-    """What one class cost: CPU seconds, those inside Pythia, and what its events became."""
+    """Totals of one class: entries, CPU seconds (also those inside Pythia), and event counts."""
 
     entries: int = 0
     cpu_seconds: float = 0.0
@@ -42,7 +42,7 @@ class Totals:
 
 @dataclass
 class ProductionReport:
-    """What a production did: files made, files found complete, and totals by class."""
+    """The result of a production: files made, files already complete, and totals by class."""
 
     simulator: str
     made: list[Path] = field(default_factory=list)
@@ -53,11 +53,11 @@ class ProductionReport:
 
     @property
     def entries(self) -> int:
-        """Jets or events made now."""
+        """The number of jets or events made now."""
         return sum(totals.entries for totals in self.classes.values())
 
     def enter(self, shard: Shard, summary: Mapping[str, Any]) -> None:
-        """Add a finished file; `summary` is what its worker said last."""
+        """Add a finished file; `summary` is its worker's last message."""
         self.made.append(shard.path)
         self.peak_memory_mb = max(self.peak_memory_mb, summary["peak_memory_mb"])
         totals = self.classes.setdefault(shard.label, Totals())
@@ -95,9 +95,9 @@ def produce(
 ) -> ProductionReport:
     """Make the files of `config` that `directory` lacks, `workers` (default: all cores) at a time.
 
-    A directory that is a production already keeps what it was to have, and may get more. Raises
-    SimulationError where files are there that `config` would not make, or that no production made,
-    and when a worker fails; complete files stay, and the next call continues.
+    An existing production keeps its planned sizes unless `config` has larger ones. Raises
+    SimulationError if a worker fails, or for existing files that `config` would not make or that
+    belong to no production; complete files stay, and the next call continues.
     """
     plan = read_plan(directory)
     if plan is None:
@@ -137,10 +137,10 @@ def _title(shard: Shard) -> str:
 
 
 def _check_empty(config: Config, directory: Path) -> None:
-    """Refuse to add to files that are no production and not what `config` would make either."""
-    own = {shard.path: shard for shard in shards(config, directory)}
+    """Refuse a directory without a plan if it has files that `config` would not make."""
+    planned = {shard.path: shard for shard in shards(config, directory)}
     for path in _data_files(directory):
-        if path not in own or _differences(config, own[path]):
+        if path not in planned or _differences(config, planned[path]):
             raise SimulationError(
                 f"{directory} holds {path.relative_to(directory)} and no {FILE}: it is no "
                 "production of these values, and nothing is added to it. Cure: simulate into "
@@ -149,7 +149,7 @@ def _check_empty(config: Config, directory: Path) -> None:
 
 
 def _data_files(directory: Path) -> Iterator[Path]:
-    suffixes = tuple(suffix for one in formats() for suffix in one.SUFFIXES)
+    suffixes = tuple(suffix for known in formats() for suffix in known.SUFFIXES)
     for split in SPLITS:
         for path in sorted((directory / split).glob("*")):
             if path.name.endswith(suffixes) and not path.name.startswith("."):
@@ -157,7 +157,7 @@ def _data_files(directory: Path) -> Iterator[Path]:
 
 
 def _check_made_by(config: Config, shard: Shard) -> None:
-    """Refuse a file that is there but is not what the configuration would make."""
+    """Refuse an existing file that differs from what the configuration would make."""
     if different := _differences(config, shard):
         raise SimulationError(
             f"{shard.path} is there but was made with other values of {', '.join(different)}. "
@@ -166,6 +166,6 @@ def _check_made_by(config: Config, shard: Shard) -> None:
 
 
 def _differences(config: Config, shard: Shard) -> list[str]:
-    found = simulator_of(config).FORMAT.describe(shard.path).provenance or {}
+    provenance = simulator_of(config).FORMAT.describe(shard.path).provenance or {}
     wanted = task(config, shard)
-    return sorted(name for name in wanted if found.get("task", {}).get(name) != wanted[name])
+    return sorted(name for name in wanted if provenance.get("task", {}).get(name) != wanted[name])

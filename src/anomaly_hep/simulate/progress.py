@@ -1,4 +1,4 @@
-"""Progress of a production: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a production: a bar on a terminal, otherwise a line every 15 seconds."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Progress:
         self._bar.stop()
 
     def advance(self, entries: int) -> None:
-        """Count that many more."""
+        """Count `entries` more jets or events."""
         self._done += entries
 
     def file_done(self) -> None:
@@ -56,7 +56,7 @@ class Progress:
         self._done_files += 1
 
     def refresh(self) -> None:
-        """Show the present state."""
+        """Show the current state."""
         self._bar.update(self._task, completed=self._done, rate=self._rate())
         if not self._console.is_terminal and time.monotonic() > self._last + SECONDS_BETWEEN_LINES:
             self._line()

@@ -1,6 +1,6 @@
-"""What a module that simulates a data set says of itself, and which one a configuration names.
+"""The interface of modules that simulate a data set, and the look-up of a configured one.
 
-Nothing heavy is imported here, nor by such modules: Pythia and FastJet live in the workers.
+Nothing heavy is imported here or by such modules: only the workers load Pythia and FastJet.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSettings:
-    """`data.simulation`, what every simulator takes: conf/simulation."""
+    """The keys of `data.simulation` that all simulators have: conf/simulation."""
 
     simulator: str
     seed: Natural
@@ -34,7 +34,7 @@ class SimulationSettings:
 
 @runtime_checkable
 class Simulation(Protocol):
-    """What makes the events of one file, in a worker; `generator` has the CPU `seconds` it took."""
+    """Makes the events of one file, in a worker; `generator.seconds` is its CPU time so far."""
 
     counts: Any
     generator: Any
@@ -47,9 +47,9 @@ class Simulation(Protocol):
 class Simulator(Protocol):
     """A module that simulates a data set, such as anomaly_hep.simulate.jetclass.
 
-    TITLE: the data set that it imitates. UNIT: what its files hold, in the plural. FORMAT, SUFFIX:
-    of its files. PREFIXES: beginnings of their names by class. MAX_PER_FILE: events that a worker
-    may keep in memory. NOTE: what every file says of itself. Settings: what it is configured with.
+    TITLE: the data set that it imitates. UNIT: jets or events, for messages. FORMAT, SUFFIX: of its
+    files. PREFIXES: file-name prefixes by class. MAX_PER_FILE: events that a worker may keep in
+    memory. NOTE: a text in every file's provenance. Settings: the schema of its configuration.
     """
 
     TITLE: str
@@ -62,31 +62,31 @@ class Simulator(Protocol):
     Settings: type[SimulationSettings]
 
     def task(self, config: Config, label: str) -> dict[str, Any]:
-        """Return what decides the content of a class's files besides their seed and size."""
+        """Return what defines the content of a class's files, besides their seed and size."""
 
     def simulation(self, task: Mapping[str, Any]) -> Simulation:
-        """Return the simulation that a production's task describes; workers alone call it."""
+        """Return the simulation described by a task of a production; only workers call it."""
 
     def counted(self, counts: Mapping[str, int]) -> str:
-        """Say what became of the events of a class."""
+        """Return the event counts of a class in words."""
 
     def check_published(self, published: Path | None) -> None:
-        """Refuse a directory of published files that cannot be compared with."""
+        """Refuse a directory of published files that does not allow a comparison."""
 
     def report(self, directory: Path, path: Path, published: Path | None) -> list[str]:
         """Draw the physics of a production into `path`; return lines to print."""
 
 
 def simulator_of(config: Config) -> Simulator:
-    """Return the module that `simulator` of a configuration names; raises ConfigError."""
+    """Return the module named by `simulator` in a configuration; raises ConfigError."""
     return load_simulator(str(config["simulator"]))
 
 
 def load_simulator(path: str) -> Simulator:
-    """Return the module at a dotted path in this room or in an experiment's own package."""
+    """Return the module at a dotted path in this package or in an experiment's own."""
     ours = path.startswith("anomaly_hep.simulate.") or plugins.is_ours(path, "formats")
-    found = importlib.util.find_spec(path) if ours else None
-    module = importlib.import_module(path) if found else None
+    spec = importlib.util.find_spec(path) if ours else None
+    module = importlib.import_module(path) if spec else None
     if not hasattr(module, "simulation"):
         raise ConfigError(
             f"data.simulation.simulator={path} simulates nothing. Cure: name a module of "
@@ -96,5 +96,5 @@ def load_simulator(path: str) -> Simulator:
 
 
 def floats(section: Config) -> dict[str, float]:
-    """Return a section of numbers as a task holds it."""
+    """Return a section of the configuration with all values as floats."""
     return {name: float(value) for name, value in section.items()}

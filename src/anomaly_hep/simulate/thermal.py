@@ -1,8 +1,8 @@
-"""Soft bombs: a heavy scalar ends in many slow dark mesons, and these in pairs of dark photons.
+"""Soft bombs: a heavy scalar decays to many slow dark mesons, each of them to two dark photons.
 
 The model of arXiv:1612.00850, with the thermal spectrum of its public generator: mesons are drawn
 until their energy exceeds the scalar's mass, momenta are shifted to balance and scaled so that
-energy is conserved exactly. All events of a batch at once. Units: GeV.
+energy is conserved exactly. All events of a batch are treated at once. Units: GeV.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxtyping import Float64, Int64
 
 from anomaly_hep.errors import SimulationError
 
-# |PDG id|: mass of what dark photons decay to, charge of the particle of positive id
+# decay products of dark photons by |PDG code|: mass, and charge of the particle of positive code
 PRODUCTS = {11: (0.000511, -1.0), 13: (0.10566, -1.0), 211: (0.13957, 1.0)}
 
 _STEPS = 60  # Newton's method needs about five
@@ -24,7 +24,7 @@ _TABLE = 8192  # points of the inverted spectrum; its steps are 0.4 % of the tem
 
 @dataclass(frozen=True)
 class Dark:
-    """The dark sector: temperature, masses (GeV), and branching ratios by |PDG id|."""
+    """The dark sector: temperature, masses (GeV), and branching ratios by |PDG code|."""
 
     temperature: float
     meson_mass: float
@@ -54,7 +54,7 @@ class Dark:
 
 @dataclass(frozen=True, eq=False)
 class Products:
-    """Particles that leave the shower: event, PDG id, charge, and (px, py, pz, E)."""
+    """The final decay products: event, PDG code, charge, and (px, py, pz, E)."""
 
     event: Int64[np.ndarray, " particle"]
     pid: Int64[np.ndarray, " particle"]
@@ -63,7 +63,7 @@ class Products:
 
 
 def decay(scalar: Float64[np.ndarray, "4 event"], dark: Dark, rng: np.random.Generator) -> Products:
-    """Return what the scalars, one per event, become in the end."""
+    """Return the final decay products of the scalars, one scalar per event."""
     mass = np.sqrt(np.maximum(scalar[3] ** 2 - (scalar[:3] ** 2).sum(axis=0), 0.0))
     event, mesons = shower(mass, dark.meson_mass, dark.temperature, rng)
     mesons = boosted(mesons, scalar[:, event])
@@ -87,8 +87,8 @@ def shower(
 ) -> tuple[Int64[np.ndarray, " meson"], Float64[np.ndarray, "4 meson"]]:
     """Return the mesons of showers at rest: event numbers and momenta (px, py, pz, E).
 
-    Momenta of an event sum to zero, energies to `total` (GeV). Raises SimulationError where fewer
-    than two mesons fit.
+    Momenta of an event sum to zero, energies to `total` (GeV). Raises SimulationError if `total` is
+    too small for two mesons.
     """
     if len(total) and total.min() <= 2 * mass:
         raise SimulationError(
@@ -107,24 +107,24 @@ def shower(
 def _drawn(
     total: np.ndarray, mass: float, temperature: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return independent mesons, as many as it takes to exceed the energy of each event."""
-    # as many mesons as could fit, were they all at rest, would always do; so many are not needed
+    """Return independent mesons, as many as are needed to exceed the energy of each event."""
+    # a meson's mean energy exceeds hypot(mass, temperature), so that `most` of them are enough
     most = int(total.max(initial=0.0) / np.hypot(mass, temperature)) + 10
     magnitude = thermal_momentum(mass, temperature, (len(total), most), rng)
     sums = np.cumsum(np.hypot(magnitude, mass), axis=1)
     needed = (sums < total[:, None]).sum(axis=1) + 1
-    if len(total) and needed.max() > most:  # not seen: the mean energy is three temperatures
+    if len(total) and needed.max() > most:  # never observed
         raise SimulationError("A thermal shower did not end. Cure: use another seed")
-    # a last meson at rest would leave no energy to move: momenta must not be all zero
+    # at most as many mesons as leave some kinetic energy
     needed = np.minimum(np.maximum(needed, 2), np.ceil(total / mass).astype(np.int64) - 1)
     kept = np.arange(most) < needed[:, None]
     return np.nonzero(kept)[0], magnitude[kept] * isotropic(int(kept.sum()), rng)
 
 
 def _scale(event: np.ndarray, momentum2: np.ndarray, mass: float, total: np.ndarray) -> np.ndarray:
-    """Return by what factor the momenta of each event make the energies sum to `total`.
+    """Return the factor for the momenta of each event that makes the energies sum to `total`.
 
-    Newton's method: the energy grows with the factor and is convex, so that it cannot miss.
+    Newton's method always converges, as the energy is a rising convex function of the factor.
     """
     scale = np.ones(len(total))
     for _ in range(_STEPS):
@@ -132,7 +132,7 @@ def _scale(event: np.ndarray, momentum2: np.ndarray, mass: float, total: np.ndar
         excess = np.bincount(event, energy, len(total)) - total
         slope = np.bincount(event, scale[event] * momentum2 / energy, len(total))
         step = excess / slope
-        # a step below zero would be on the wrong side
+        # the factor must stay above zero
         scale = np.maximum(scale - step, scale / 4)
         if np.all(np.abs(step) <= 1e-15 * scale):
             break
@@ -143,7 +143,7 @@ def thermal_momentum(
     mass: float, temperature: float, shape: tuple[int, ...], rng: np.random.Generator
 ) -> Float64[np.ndarray, ...]:
     """Return |p| distributed as p^2 exp(-E / T), the relativistic Maxwell-Boltzmann spectrum."""
-    # exp(-30) of the spectrum is beyond the table
+    # only a fraction of about exp(-30) of the spectrum is beyond the table
     edge = np.sqrt((mass + 35 * temperature) ** 2 - mass**2)
     grid = np.linspace(0.0, edge, _TABLE)
     density = grid**2 * np.exp((mass - np.hypot(grid, mass)) / temperature)
@@ -152,7 +152,7 @@ def thermal_momentum(
 
 
 def isotropic(number: int, rng: np.random.Generator) -> Float64[np.ndarray, "3 particle"]:
-    """Return unit vectors in all directions alike."""
+    """Return isotropically distributed unit vectors."""
     cosine, phi = rng.uniform(-1, 1, number), rng.uniform(-np.pi, np.pi, number)
     sine = np.sqrt(1 - cosine**2)
     return np.stack([sine * np.cos(phi), sine * np.sin(phi), cosine])
@@ -163,7 +163,7 @@ def two_body(
     mass: float | Float64[np.ndarray, " particle"],
     rng: np.random.Generator,
 ) -> tuple[Float64[np.ndarray, "4 particle"], Float64[np.ndarray, "4 particle"]]:
-    """Return isotropic decays to two particles of equal mass, light enough for it."""
+    """Return isotropic decays to two particles of equal mass, at most half the parent's."""
     parent_mass2 = parent[3] ** 2 - (parent[:3] ** 2).sum(axis=0)
     half = np.sqrt(parent_mass2) / 2
     at_rest = np.sqrt(half**2 - mass**2) * isotropic(len(half), rng)
@@ -174,7 +174,7 @@ def two_body(
 def boosted(
     momentum: Float64[np.ndarray, "4 particle"], parent: Float64[np.ndarray, "4 particle"]
 ) -> Float64[np.ndarray, "4 particle"]:
-    """Return momenta given in the rest frame of `parent` as they are where it moves."""
+    """Return momenta, boosted from the rest frame of `parent` to the frame where it moves."""
     mass = np.sqrt(parent[3] ** 2 - (parent[:3] ** 2).sum(axis=0))
     along = (momentum[:3] * parent[:3]).sum(axis=0)
     energy = (parent[3] * momentum[3] + along) / mass

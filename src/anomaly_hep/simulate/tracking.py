@@ -1,7 +1,7 @@
-"""Charged particles: helices, tracking efficiency and momentum resolution.
+"""Tracking of charged particles: helices, efficiency and momentum resolution.
 
-Numbers are those of Delphes' cards/delphes_card_CMS.tcl (delphes/delphes @0593ac3). Units: GeV, mm,
-radians.
+Parameters are those of Delphes' cards/delphes_card_CMS.tcl (delphes/delphes @0593ac3). Units: GeV,
+mm, radians.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from anomaly_hep.simulate.vectors import Direction, direction, transverse, wrap
 
-RADIUS = 1290.0  # mm, of the field and of the calorimeter's inner face
+RADIUS = 1290.0  # mm, of the field's volume and of the calorimeter's inner face
 HALF_LENGTH = 3000.0  # mm
 FIELD = 3.8  # tesla, along +z
 # radius of curvature (mm) per GeV of pT for unit charge: pT = 0.2998 GeV / (T m) q B R
@@ -24,7 +24,7 @@ _ELECTRON, _MUON = 11, 13
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """Where particles leave the tracker, and their impact parameters (mm) about the origin."""
+    """Where particles leave the tracker, and their impact parameters (mm) from the origin."""
 
     end: Direction
     d0: Float64[np.ndarray, " particle"]
@@ -32,7 +32,7 @@ class Paths:
 
 
 def inside(vertex: Float64[np.ndarray, "3 particle"]) -> Bool[np.ndarray, " particle"]:
-    """Return which vertices are inside the tracker; particles born outside are not seen."""
+    """Return which vertices are inside the tracker; particles made outside are not detected."""
     result: np.ndarray = (transverse(vertex) < RADIUS) & (np.abs(vertex[2]) < HALF_LENGTH)
     return result
 
@@ -42,10 +42,10 @@ def propagate(
     vertex: Float64[np.ndarray, "3 particle"],
     charge: Float64[np.ndarray, " particle"],
 ) -> Paths:
-    """Follow particles to the cylinder on which the calorimeter begins.
+    """Propagate particles to the cylinder of the calorimeter's inner face.
 
-    pT must not be zero and the vertices must be inside the cylinder. d0 has Delphes' sign,
-    (x py - y px) / pT at the point of closest approach to the z axis, where z is dz.
+    pT must not be zero and the vertices must be inside the cylinder. At the point of closest
+    approach to the z axis, d0 is (x py - y px) / pT, with Delphes' sign, and dz is z.
     """
     end = np.empty_like(vertex)
     d0, dz = np.empty_like(charge), np.empty_like(charge)
@@ -84,8 +84,8 @@ def _helix(
     centre, centre_phi = np.sqrt(centre_x**2 + centre_y**2), np.arctan2(centre_y, centre_x)
     # angle on the circle, counted along the motion, from the point furthest from the axis
     start = turn * wrap(np.arctan2(y - centre_y, x - centre_x) - centre_phi)
-    # The distance to the axis grows while the angle goes from -pi to 0: the way out through the
-    # side is there. Curlers, whose circle stays inside, only leave through an end.
+    # The distance to the axis grows while the angle goes from -pi to 0, so the exit through the
+    # side is there. Curlers, whose circle stays inside, leave through an end.
     cosine = (RADIUS**2 - centre**2 - rho**2) / (2 * np.maximum(centre, 1e-9) * rho)
     exit_angle = -np.arccos(np.clip(cosine, -1.0, 1.0))
     to_side = np.where(cosine < 1.0, rho * np.mod(exit_angle - start, 2 * np.pi), np.inf)
@@ -99,7 +99,7 @@ def _helix(
 
 
 def _to_end(z: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Transverse path length (mm) until z reaches one end of the cylinder."""
+    """Return the transverse path length (mm) until z reaches an end of the cylinder."""
     steep = np.where(np.abs(slope) < 1e-30, 1e-30, slope)
     length: np.ndarray = (np.copysign(HALF_LENGTH, steep) - z) / steep
     return length
@@ -110,7 +110,7 @@ def efficiency(
     eta: Float64[np.ndarray, " particle"],
     pid: Int64[np.ndarray, " particle"],
 ) -> Float64[np.ndarray, " particle"]:
-    """Return the probability that a charged particle becomes a track; eta is at the calorimeter."""
+    """Return the probability that a charged particle is tracked; eta is at the calorimeter."""
     barrel, soft, hard = np.abs(eta) <= 1.5, pt <= 1.0, pt > 100.0
     hadron = np.where(barrel, np.where(soft, 0.70, 0.95), np.where(soft, 0.60, 0.85))
     electron = np.where(
@@ -120,12 +120,12 @@ def efficiency(
     )
     muon = np.where(barrel, np.where(soft, 0.75, 0.99), np.where(soft, 0.70, 0.98))
     code = np.abs(pid)
-    chosen = np.where(code == _ELECTRON, electron, np.where(code == _MUON, muon, hadron))
-    return np.where((np.abs(eta) <= 2.5) & (pt > 0.1), chosen, 0.0)
+    central = np.where(code == _ELECTRON, electron, np.where(code == _MUON, muon, hadron))
+    return np.where((np.abs(eta) <= 2.5) & (pt > 0.1), central, 0.0)
 
 
-# a and b of sqrt(a^2 + (b pT)^2) in |eta| <= 0.5, 0.5-1.5 and above
-# of hadrons by card: delphes_card_CMS_PileUp.tcl still has what the other card had before
+# a and b of sqrt(a^2 + (b pT)^2) in |eta| <= 0.5, 0.5-1.5 and above; for hadrons by card, since
+# delphes_card_CMS_PileUp.tcl still has older values
 _HADRON_RESOLUTION = {
     "CMS": np.array([[0.01, 0.015, 0.025], [1.5e-4, 2.5e-4, 5.5e-4]]),
     "CMS_PileUp": np.array([[0.06, 0.10, 0.25], [1.3e-3, 1.7e-3, 3.1e-3]]),
@@ -141,7 +141,7 @@ def momentum_resolution(
     pid: Int64[np.ndarray, " particle"],
     card: str = "CMS",
 ) -> Float64[np.ndarray, " particle"]:
-    """Return sigma(pT) / pT of tracks, at most 1, after one of CARDS; eta is at the calorimeter."""
+    """Return sigma(pT) / pT of tracks, at most 1, for one of CARDS; eta is at the calorimeter."""
     region = np.searchsorted((0.5, 1.5), np.abs(eta))
     code = np.abs(pid)
     constant, slope = np.where(

@@ -1,7 +1,7 @@
-"""Generator truth: which resonances decayed into which partons, and which jets hold all of them.
+"""Generator truth: decays of resonances, and their matching to jets.
 
 Follows the matching of JetClass's own production (jet-universe/jetclass_generation, makeNtuples.C):
-a jet belongs to a resonance when every visible parton of the decay is within R of the jet axis.
+a jet is matched to a resonance if every visible parton of the decay is within R of the jet axis.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from anomaly_hep.simulate.vectors import Direction, direction, distance
 
 _NEUTRINOS = (12, 14, 16)
 _CHARGED_LEPTONS = (11, 13, 15)
-# intermediate particles whose own decay products count
+# intermediate particles, replaced by their decay products
 _UNSTABLE = (6, 23, 24, 25)
 
 
 @dataclass(frozen=True, eq=False)
 class Decays:
-    """Decays of one kind of resonance in a batch; rows count through all particles of the batch.
+    """Decays of one kind of resonance in a batch; rows are positions among all its particles.
 
     `row` is the last copy of each resonance, after all its radiation. `product` are the rows of the
-    visible decay products, `owner` says to which entry of `row` each belongs.
+    visible decay products, `owner` is the position in `row` of each product's resonance.
     """
 
     row: Int64[np.ndarray, " decay"]
@@ -34,7 +34,7 @@ class Decays:
 
 
 class Family:
-    """Daughter look-up for the particles of a batch."""
+    """Look-up of daughters for the particles of a batch."""
 
     def __init__(self, particles: Particles) -> None:
         self._pid = particles.pid
@@ -45,7 +45,7 @@ class Family:
     def children(
         self, rows: Int64[np.ndarray, " parent"]
     ) -> tuple[Int64[np.ndarray, " child"], Int64[np.ndarray, " child"]]:
-        """Return, for each child of `rows`, the position of its parent in `rows`, and its row."""
+        """Return the children of `rows`: the position of each one's parent in `rows`, its row."""
         low, high = self._daughter1[rows], self._daughter2[rows]
         count = np.where(low > 0, np.maximum(high - low, 0) + 1, 0)
         parent = np.repeat(np.arange(len(rows)), count)
@@ -55,7 +55,7 @@ class Family:
     def copies(
         self, rows: Int64[np.ndarray, " parent"]
     ) -> tuple[Int64[np.ndarray, " copy"], Int64[np.ndarray, " copy"]]:
-        """Return the children that are the same particle again, after it radiated or recoiled."""
+        """Return the children that are copies of their parents, made by radiation or recoil."""
         parent, child = self.children(rows)
         same = self._pid[child] == self._pid[rows[parent]]
         return parent[same], child[same]
@@ -71,24 +71,24 @@ class Family:
 
 
 def find_decays(particles: Particles, resonance: int) -> Decays:
-    """Return the decays of all particles with |PDG id| = `resonance`, one entry per particle."""
+    """Return the decays of all particles with |PDG code| = `resonance`, one entry per particle."""
     family = Family(particles)
     rows = np.flatnonzero(np.abs(particles.pid) == resonance)
     copied, _ = family.copies(rows)
     rows = np.delete(rows, copied)
 
     owners, products = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    owner, front = np.arange(len(rows)), rows
-    while front.size:
-        parent, child = family.children(front)
+    owner, parents = np.arange(len(rows)), rows
+    while parents.size:
+        parent, child = family.children(parents)
         owner, code = owner[parent], np.abs(particles.pid[child])
         # leptons radiate photons before they reach the detector; quarks are taken as produced
         lepton = np.isin(code, _CHARGED_LEPTONS)
         visible = ~np.isin(code, (*_UNSTABLE, *_NEUTRINOS))
         owners.append(owner[visible])
         products.append(np.where(lepton, family.last_copies(child), child)[visible])
-        again = np.isin(code, _UNSTABLE)
-        owner, front = owner[again], family.last_copies(child[again])
+        unstable = np.isin(code, _UNSTABLE)
+        owner, parents = owner[unstable], family.last_copies(child[unstable])
     return Decays(rows, np.concatenate(owners), np.concatenate(products))
 
 
@@ -99,7 +99,7 @@ def match(
     jet_axis: Direction,
     radius: float,
 ) -> Int64[np.ndarray, " jet"]:
-    """Return the decay that each jet holds completely, as a position in `decays`, or -1."""
+    """Return the position in `decays` of the decay that each jet contains completely, or -1."""
     event = particles.event[decays.row]
     jet, decay = np.nonzero(jet_event[:, None] == event[None, :])
     # one row per pair of a jet and a decay product of a resonance in its event
@@ -113,7 +113,7 @@ def match(
 
 
 def holds(decays: Decays, particles: Particles, pid: int) -> Bool[np.ndarray, " decay"]:
-    """Return which decays have a visible product with |PDG id| = `pid`."""
-    found = np.abs(particles.pid[decays.product]) == pid
-    result: np.ndarray = np.bincount(decays.owner, found, len(decays.row)) > 0
+    """Return which decays have a visible product with |PDG code| = `pid`."""
+    selected = np.abs(particles.pid[decays.product]) == pid
+    result: np.ndarray = np.bincount(decays.owner, selected, len(decays.row)) > 0
     return result

@@ -1,4 +1,4 @@
-"""Angles and distances of momenta: arrays of shape (components, particles), components first."""
+"""Angles and distances of momenta, given as arrays of shape (component, particle)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Direction(NamedTuple):
 def transverse(
     vector: Float64[np.ndarray, "component particle"],
 ) -> Float64[np.ndarray, " particle"]:
-    """Return the length of the (x, y) part: pT of a momentum, distance to the beam of a point."""
-    # a third of the time of np.hypot, whose care about overflow is not needed here
+    """Return the transverse length: pT of a momentum, distance to the beam of a point."""
+    # three times as fast as np.hypot, whose protection from overflow is not needed here
     length: np.ndarray = np.sqrt(vector[0] ** 2 + vector[1] ** 2)
     return length
 
 
 def direction(vector: Float64[np.ndarray, "component particle"]) -> Direction:
-    """Return where vectors point; along the beam |eta| is large but finite."""
+    """Return the directions of vectors; along the beam |eta| is large but finite."""
     across = np.maximum(transverse(vector), 1e-9)
     return Direction(np.arcsinh(vector[2] / across), np.arctan2(vector[1], vector[0]))
 
@@ -42,5 +42,5 @@ def wrap(angle: Float64[np.ndarray, " pair"]) -> Float64[np.ndarray, " pair"]:
 
 def distance(first: Direction, second: Direction) -> Float64[np.ndarray, " pair"]:
     """Return Delta R, the distance in (eta, phi), pair by pair."""
-    apart = np.stack([first.eta - second.eta, wrap(first.phi - second.phi)])
-    return transverse(apart)
+    difference = np.stack([first.eta - second.eta, wrap(first.phi - second.phi)])
+    return transverse(difference)

@@ -1,6 +1,6 @@
-"""One process of a production: makes files from tasks on stdin, reports on a pipe.
+"""A worker process of a production: makes files from tasks on stdin and reports on a pipe.
 
-Started by production.py as `python -m anomaly_hep.simulate.worker FD`: a fresh interpreter, so that
+Started by pool.py as `python -m anomaly_hep.simulate.worker FD`: a fresh interpreter, so that
 neither torch nor the caller's script is loaded and memory stays small.
 """
 
@@ -25,24 +25,24 @@ from anomaly_hep.types import Events
 def make_file(
     path: Path, simulator: Simulator, task: Mapping[str, Any], report: Callable[[int], None]
 ) -> Simulation:
-    """Simulate what `task` says and write it to `path`; `report` is told of each part's size.
+    """Simulate `task` (of plan.task) and write the file; `report` is called with each part's size.
 
-    `task` is what plan.task returns. It goes into the file's provenance, so that the file
-    says how to make it again. Returns the finished simulation, for its counts and its CPU time.
+    The task becomes part of the file's provenance, so that the file can be made again. Returns the
+    finished simulation, for its counts and its CPU time.
     """
     simulation = simulator.simulation(task)
     parts = []
     for events in simulation.parts(task[simulator.UNIT], task["batch"]):
         parts.append(events)
         report(len(events))
-    # the counts are known only now; they are the same for the same seed, times are not
+    # counts are reproducible with the seed; times are not, so they stay out of the file
     provenance = {**origin(simulator), "task": dict(task), "counts": asdict(simulation.counts)}
     simulator.FORMAT.write(path, [Events.concatenate(parts)], provenance)
     return simulation
 
 
 def origin(simulator: Simulator) -> dict[str, Any]:
-    """Return what is the same in every file: what made it, and that no experiment did."""
+    """Return the provenance that all files share: origin, generator and versions."""
     libraries = ("pythia8mc", "fastjet", "numpy")
     return {
         "origin": "simulated",
@@ -53,9 +53,9 @@ def origin(simulator: Simulator) -> dict[str, Any]:
 
 
 def peak_memory_mb() -> float:
-    """Return the most memory that this process ever held.
+    """Return the peak memory of this process.
 
-    Not getrusage's ru_maxrss: that also remembers the process that started this one.
+    Not getrusage's ru_maxrss, which also includes the process that started this one.
     """
     status = Path("/proc/self/status").read_text(encoding="ascii")
     kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))

@@ -1,1 +1,1 @@
-"""Published archives: fetched, verified, unpacked, and marked as published."""
+"""Fetch published archives, verify and unpack them, and mark their files as published."""

@@ -1,4 +1,4 @@
-"""Published archives: fetched, verified, unpacked, and marked as published."""
+"""Fetch published archives, verify and unpack them, and mark their files as published."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ LOCK = "lock"
 
 @dataclass(frozen=True)
 class Archives:
-    """Where archives are published, and for each its MD5 and the directory its files belong in."""
+    """Where archives are published; `files` gives each one's MD5 and directory for its files."""
 
     record: str
     url: str
     files: Mapping[str, tuple[str, str]]
 
 
-def archives_of(name: str, found: Mapping[str, Any] | None) -> Archives:
-    """Return the archives that `data.download` of a data set says; raises ConfigError for none."""
-    if not found:
+def archives_of(name: str, listed: Mapping[str, Any] | None) -> Archives:
+    """Return the archives listed in `data.download` of a data set; raises ConfigError for none."""
+    if not listed:
         raise ConfigError(
             f"data={name} names no published archives. Cure: get the files by hand and "
             "give data.dir, or list archives in data.download"
         )
-    files = {name: (md5, place) for name, (md5, place) in found["archives"].items()}
-    return Archives(found["record"], found["url"], files)
+    files = {name: (md5, place) for name, (md5, place) in listed["archives"].items()}
+    return Archives(listed["record"], listed["url"], files)
 
 
 def fetch(
@@ -53,9 +53,9 @@ def fetch(
 ) -> list[Path]:
     """Fetch the archives of a data set (all, or those named) and return the files they hold.
 
-    What is complete is skipped, what was interrupted is continued. Archives are verified by their
-    MD5, unpacked, and removed; published.json in `directory` then says which files are published.
-    Raises DownloadError: unknown name, no space, no connection, wrong MD5, unsafe archive.
+    Complete archives are skipped, interrupted downloads continued. Archives are verified by their
+    MD5, unpacked and removed; published.json in `directory` records their files. Raises
+    DownloadError: unknown name, no space, no connection, wrong MD5, unsafe archive.
     """
     wanted = list(published.files) if archives is None else list(archives)
     for archive in wanted:
@@ -84,16 +84,16 @@ def _complete(directory: Path, archive: str) -> bool:
 
 
 def _check_space(directory: Path, sizes: dict[str, int]) -> None:
-    """Refuse when the files and the largest archive, there until it is unpacked, do not fit."""
+    """Raise DownloadError unless the files and the largest archive fit on the disk together."""
     if not sizes:
         return
-    begun = sum(
+    downloaded_bytes = sum(
         path.stat().st_size
         for archive in sizes
         for path in (directory / WORK / archive, directory / WORK / f"{archive}.part")
         if path.is_file()
     )
-    needed = sum(sizes.values()) + max(sizes.values()) - begun
+    needed = sum(sizes.values()) + max(sizes.values()) - downloaded_bytes
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise DownloadError(
@@ -130,30 +130,30 @@ def _download(url: str, archive: str, md5: str, work: Path, progress: Progress) 
         ) from error
     except OSError as error:
         raise DownloadError(f"{part}: {error}. Cure: free some space and run it again") from error
-    except ValueError as error:  # pooch found another hash
+    except ValueError as error:  # from pooch, for a wrong hash
         part.unlink(missing_ok=True)
         raise DownloadError(
             f"{url}{archive}: the MD5 is not {md5}, the file was removed. Cure: fetch it again"
         ) from error
     if part.exists():
-        part.replace(work / archive)  # in place of the link that pooch was given
+        part.replace(work / archive)  # replaces the link that ResumingDownloader made
     return work / archive
 
 
 def _unpack(archive: Path, target: Path) -> list[Path]:
-    """Move the ROOT files of the archive to `target`, wherever the archive has them."""
+    """Move the ROOT files from any folder of the archive to `target`."""
     scratch = archive.with_suffix(".unpacked")
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(scratch, filter="data")
-        found = sorted(scratch.rglob("*.root"))
-        if not found:
+        files = sorted(scratch.rglob("*.root"))
+        if not files:
             raise DownloadError(f"{archive} holds no ROOT file. Cure: report it to its publishers")
         target.mkdir(parents=True, exist_ok=True)
-        return [path.replace(target / path.name) for path in found]
+        return [path.replace(target / path.name) for path in files]
     except (tarfile.TarError, OSError) as error:
         raise DownloadError(
-            f"{archive} cannot be unpacked ({error}). Cure: see to the space, or remove the archive"
+            f"{archive} cannot be unpacked ({error}). Cure: free some space, or remove the archive"
             " and fetch it again"
         ) from error
     finally:
@@ -162,7 +162,7 @@ def _unpack(archive: Path, target: Path) -> list[Path]:
 
 @contextmanager
 def _working(directory: Path, archives: Sequence[str]) -> Iterator[None]:
-    """Hold the working directory alone, free of what a killed fetch left but cannot be used."""
+    """Lock the working directory, and remove unusable leftovers of a killed fetch from it."""
     work = directory / WORK
     work.mkdir(parents=True, exist_ok=True)
     with (work / LOCK).open("w") as lock:

@@ -1,4 +1,4 @@
-"""published.json: which files of a directory came out of a verified published archive."""
+"""published.json: the files of a directory that come from a verified published archive."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MARK = "published.json"
 
 
 def published_files(directory: Path) -> set[Path]:
-    """Return the files in `directory` that came out of a verified published archive."""
+    """Return the files in `directory` that come from a verified published archive."""
     return {directory / file for mark in marks(directory).values() for file in mark["files"]}
 
 
 def marks(directory: Path) -> dict[str, Any]:
-    """Return what is known of each archive by its name: md5, date, and {file: size}."""
+    """Return the record of each archive by name: {md5, date, files: {file: size in bytes}}."""
     path = directory / MARK
     if not path.exists():
         return {}
@@ -32,6 +32,6 @@ def marks(directory: Path) -> dict[str, Any]:
 
 
 def write_marks(directory: Path, record: str, archives: Mapping[str, Any]) -> None:
-    """Write what is known of the archives of a record."""
+    """Write the records of the archives of a publication."""
     content = {"record": record, "archives": archives}
     write_text(directory / MARK, json.dumps(content, indent=2, sort_keys=True) + "\n")

@@ -1,4 +1,4 @@
-"""Downloads that go on where they stopped: after a dropped connection, and after a kill."""
+"""Downloads that resume where they stopped, after a dropped connection or a kill."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from anomaly_hep.errors import DownloadError
 
 BLOCK_BYTES = 2**20
 TIMEOUT_SECONDS = (10, 60)  # to connect, and between two blocks
-# Compressed on the way, the bytes would not be those that sizes and ranges count.
+# With compression in transit, sizes and ranges would not count the bytes that arrive.
 UNCOMPRESSED = {"Accept-Encoding": "identity"}
-# Attempts that bring no new byte; each waits twice as long as the one before.
+# Attempts without a new byte before giving up; the wait doubles after each.
 FRUITLESS_ATTEMPTS = 5
 FIRST_WAIT_SECONDS = 0.5
 
 
 def remote_size(url: str) -> int:
-    """Return the size in bytes that the server says the file has; raises DownloadError."""
+    """Return the file's size in bytes, as stated by the server; raises DownloadError."""
     try:
         answer = requests.head(
             url, headers=UNCOMPRESSED, allow_redirects=True, timeout=TIMEOUT_SECONDS
@@ -35,7 +35,7 @@ def remote_size(url: str) -> int:
 
 
 class ResumingDownloader:
-    """A pooch downloader that keeps what it has in `part` and asks only for the rest."""
+    """A pooch downloader that keeps partial downloads in `part` and requests only the rest."""
 
     def __init__(self, part: Path, progress: Progress) -> None:
         self._part, self._progress = part, progress
@@ -77,7 +77,7 @@ class ResumingDownloader:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as answer:
             answer.raise_for_status()
             if answer.status_code != requests.codes.partial_content:
-                held = 0  # the server sends the whole file whatever it is asked for
+                held = 0  # the server ignores the range and sends the whole file
             self._progress.update(task, completed=held)
             with self._part.open("r+b" if held else "wb") as file:
                 file.seek(held)

@@ -1,1 +1,1 @@
-"""ROOT trees of numbers and lists of numbers to flat arrays and back."""
+"""Read and write ROOT trees of numbers and lists of numbers as flat arrays."""

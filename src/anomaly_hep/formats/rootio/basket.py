@@ -1,7 +1,7 @@
-"""One basket of a ROOT branch as flat numpy arrays: what ROOT compresses at once, a run of entries.
+"""One basket of a ROOT branch (a compressed run of entries) as flat numpy arrays.
 
-uproot decompresses and decodes it. Two things are added: counted arrays whose offsets ROOT left out
-of the file, and what shows that the lists are not those that were written.
+uproot decompresses and decodes it. This module adds counted arrays whose offsets ROOT left out of
+the file, and checks of the decoded lists.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats.checks import FETCH_AGAIN, refusing
 
 _NUMPY = uproot.interpretation.library.NumPy()
-VECTOR_HEADER_BYTES = 10  # before each list: 4 of byte count, 2 of version, 4 of size
+VECTOR_HEADER_BYTES = 10  # before each list: byte count (4), version (2), size (4)
 
 
 @dataclass(frozen=True, eq=False)
 class Basket:
-    """The values of a run of entries, and for a jagged branch how many each entry has."""
+    """The values of a run of entries, and for a jagged branch the length of each entry's list."""
 
     values: Shaped[np.ndarray, " value"]
     lengths: Int64[np.ndarray, " entry"] | None
@@ -36,7 +36,7 @@ class Basket:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the arrays take."""
+        """Memory of the arrays in bytes."""
         return self.values.nbytes + (0 if self.lengths is None else self.lengths.nbytes)
 
 
@@ -51,7 +51,7 @@ def checksum(
 
 
 class Branch:
-    """A branch of numbers, one or a list of them per entry; other types are refused."""
+    """A branch with a number or a list of numbers per entry; other types are refused."""
 
     def __init__(self, path: Path, branch: Any) -> None:
         self.path, self.name, self._branch = path, str(branch.name), branch
@@ -77,28 +77,27 @@ class Branch:
             raise self._damaged("its entries are out of order")
 
     def basket(self, index: int) -> Basket:
-        """Read and decode basket `index`; raises BadFileError where it is damaged."""
+        """Read and decode basket `index`; raises BadFileError if it is damaged."""
         with refusing(self.path, f"basket {index} is damaged", branch=self.name, cure=FETCH_AGAIN):
             raw = self._branch.basket(index)
             byte_edges = raw.byte_offsets
             if self.jagged and byte_edges is None:
                 byte_edges = self._edges_from_counter(index)
-            found = self._interpretation.basket_array(
+            decoded = self._interpretation.basket_array(
                 raw.data, byte_edges, raw, self._branch, self._branch.context, 0, _NUMPY, {}
             )
-        values = found.content if self.jagged else found
-        lengths = np.diff(found.offsets).astype(np.int64) if self.jagged else None
+        values = decoded.content if self.jagged else decoded
+        lengths = np.diff(decoded.offsets).astype(np.int64) if self.jagged else None
         entries = int(self.edges[index + 1] - self.edges[index])
-        held = len(values) if lengths is None else len(lengths)
-        if held != entries:
-            raise self._damaged(f"basket {index} holds {held} entries instead of {entries}")
+        stored = len(values) if lengths is None else len(lengths)
+        if stored != entries:
+            raise self._damaged(f"basket {index} holds {stored} entries instead of {entries}")
         if lengths is not None and ((lengths < 0).any() or lengths.sum() != len(values)):
             raise self._damaged("the lengths of the lists do not fit the data")
         return Basket(values.astype(self.dtype), lengths)
 
     def _edges_from_counter(self, index: int) -> Int64[np.ndarray, " edge"]:
-        # Not left to uproot 5.7: it takes the counter's basket of the same index, which need not
-        # hold the same entries.
+        # uproot 5.7 would use the counter's basket of the same index, which may hold other entries
         counts = self._branch.count_branch.array(
             entry_start=int(self.edges[index]), entry_stop=int(self.edges[index + 1]), library="np"
         )

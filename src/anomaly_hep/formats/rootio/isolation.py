@@ -1,8 +1,8 @@
-"""Keep what one ROOT file teaches uproot from the reading of the next.
+"""Keep the classes that uproot makes for one ROOT file from affecting the next.
 
-uproot makes classes from a file's own description of its types and keeps them for the whole
-process, where they replace its built-in ones. A single flipped bit in a version number is enough:
-from then on good files could not be read.
+uproot makes classes from the type descriptions in a file and keeps them for the whole process, in
+place of its built-in ones. After a single flipped bit in a version number, good files could no
+longer be read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import uproot
 
 @contextmanager
 def isolated_classes() -> Iterator[None]:
-    """Put uproot's classes back as they were, whatever was read inside."""
+    """Restore uproot's classes after the with-block."""
     classes = dict(uproot.classes)
     versions = {
         name: dict(model.known_versions)

@@ -1,4 +1,4 @@
-"""Entries of a ROOT tree as Events."""
+"""Read entries of a ROOT tree as Events."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from anomaly_hep.types import Events
 
 # An open tree takes 1 MB and 10 ms to make; a class of the published training set has 100 files.
 _trees = Kept[Tree](limit=128, close=Tree.close)
-# A chunk that ends within a basket leaves the rest of it to the next, and files that ROOT wrote may
-# have baskets of more than 10 000 jets. Bytes.
+# Bytes. A basket that a chunk uses in part is needed again by the next chunk; baskets of files
+# written by ROOT may have more than 10 000 jets.
 _baskets = Kept[Basket](limit=64 * 2**20, size=lambda basket: basket.nbytes)
 
 
 def holds(path: Path, tree: str) -> bool:
-    """Return whether the file has a TTree of this name; raises BadFileError where it is damaged."""
+    """Return whether the file has a TTree of this name; raises BadFileError if it is damaged."""
     try:
         with _trees.use(path, tree, make=lambda: Tree(path, tree)):
             return True
@@ -34,7 +34,7 @@ def holds(path: Path, tree: str) -> bool:
 
 
 def describe(path: Path, tree: str, key: str) -> tuple[int, dict[str, Any] | None, tuple[str, ...]]:
-    """Return the entries, the JSON object that is stored under `key`, and all branches."""
+    """Return the number of entries, the JSON object stored under `key`, and all branch names."""
     with _trees.use(path, tree, make=lambda: Tree(path, tree)) as opened:
         return opened.entries, opened.json_object(key), tuple(opened.names)
 
@@ -44,7 +44,7 @@ def read_events(
 ) -> Events:
     """Return entries `start` to `stop` of the branches `columns`, in the types of `layout`.
 
-    Raises BadFileError with the branch and the absolute entry for whatever cannot be trusted.
+    Raises BadFileError with the branch and the absolute entry for any content that fails a check.
     """
     particles: dict[str, Shaped[np.ndarray, " particle"]] = {}
     events: dict[str, Shaped[np.ndarray, " event"]] = {}
@@ -67,7 +67,7 @@ def read_events(
 
 
 def _for_lengths(tree: Tree, columns: Sequence[str], layout: Layout) -> list[str]:
-    """Return the branch that says how long the events are, where no column does."""
+    """Return a jagged branch to read for the lengths of the events, if no column is jagged."""
     lists = list(layout.particles)
     if any(branch.jagged for branch in tree.branches(columns)):
         return []
@@ -91,5 +91,5 @@ def _read_branch(
                 values.append(basket.values[begin : begin + int(taken.sum())])
                 lengths.append(taken)
         index += 1
-    # concatenate copies, so that the caller may change what it gets
+    # concatenate copies, so that callers may change the arrays without changing the cache
     return np.concatenate(values), np.concatenate(lengths) if branch.jagged else None

@@ -1,4 +1,4 @@
-"""One open ROOT file, its tree, and the proof that its bytes are those that were written."""
+"""One open ROOT file with its tree, and the checks that its bytes are as they were written."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ CHECKSUMS = "anomaly_hep_checksums"
 
 
 class MissingTreeError(BadFileError):
-    """A file that is whole but holds no tree of the name."""
+    """An intact file has no tree of the given name."""
 
 
 class Tree:
-    """The tree `name` of the file `path`; refuses a file that is not whole."""
+    """The tree `name` of the file `path`; refuses damaged and truncated files."""
 
     def __init__(self, path: Path, name: str) -> None:
         check_file(path, MAGIC, "ROOT")
         self.path = path
-        self.identity = object()  # another one where the same path is opened again
+        self.identity = object()  # differs if the same path is opened again
         with refusing(path, "the file is damaged", cure=FETCH_AGAIN), isolated_classes():
             # Plain reads, no memory map: a file that shrinks while mapped would kill the process,
             # and mapped pages count as the process's memory. uproot's array cache would hold up to
-            # 100 MB per file beside the baskets that are kept.
+            # 100 MB per file, in addition to our cache of baskets.
             self._file = uproot.open(
                 path,
                 array_cache=None,
@@ -59,7 +59,7 @@ class Tree:
         return list(self._uproot_branches)
 
     def json_object(self, key: str) -> dict[str, Any] | None:
-        """Return the JSON object stored as a TObjString under `key`, None where there is none."""
+        """Return the JSON object stored as a TObjString under `key`, None if there is none."""
         with refusing(self.path, f"'{key}' is damaged", cure=FETCH_AGAIN), isolated_classes():
             text = str(self._file[key]) if key in self._file else None
             content = None if text is None else dict(json.loads(text))
@@ -70,7 +70,7 @@ class Tree:
         return content
 
     def branches(self, names: Sequence[str]) -> list[Branch]:
-        """Return branches; refuses a missing one, and one that holds no numbers."""
+        """Return the branches; refuses missing ones and those without numbers."""
         new = [name for name in names if name not in self._branches]
         if new:
             with isolated_classes():
@@ -87,7 +87,7 @@ class Tree:
         return branch
 
     def basket(self, branch: Branch, index: int) -> Basket:
-        """Return a decoded basket, verified against the checksum that our own files carry."""
+        """Return a decoded basket, verified against the checksum that simulated files contain."""
         basket = branch.basket(index)
         written = self._checksums.get(branch.name)
         if written is not None and (index >= len(written) or written[index] != basket.checksum):
@@ -99,11 +99,11 @@ class Tree:
         classes = self._file.classnames(recursive=False, cycle=False)
         if classes.get(name) == "TTree":
             return self._file[name]
-        held = ", ".join(f"{of} '{key}'" for key, of in sorted(classes.items())) or "nothing"
+        content = ", ".join(f"{cls} '{key}'" for key, cls in sorted(classes.items())) or "nothing"
         raise MissingTreeError(
             self.path,
-            f"there is no TTree '{name}'; the file holds {held}",
-            cure=f"give a file whose jets are in a TTree '{name}'",
+            f"there is no TTree '{name}'; the file holds {content}",
+            cure=f"give a file with its jets in a TTree '{name}'",
         )
 
     def _check_whole(self) -> None:

@@ -1,4 +1,4 @@
-"""Events to a ROOT tree."""
+"""Write Events to a ROOT tree."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def write_tree(
 ) -> int:
     """Write each part as one basket per branch, and `texts` as TObjStrings; return the entries.
 
-    Particle branches share their name up to the first '_' and one counter branch (part_px: npart).
-    LZ4 leaves what it cannot shrink, most floats, as it is and without a checksum; so the file
-    carries a CRC-32 of each basket and each text, which reading verifies.
+    Particle branches share the prefix of their names up to the first '_' and one counter branch
+    (part_px: npart). LZ4 stores data that it cannot shrink, such as most floats, without a
+    checksum; so the file contains a CRC-32 of each basket and text, which reading verifies.
     """
     prefix = next(iter(layout.particles)).partition("_")[0]
     fields = {branch.removeprefix(f"{prefix}_"): branch for branch in layout.particles}

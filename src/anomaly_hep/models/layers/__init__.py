@@ -1,1 +1,1 @@
-"""Parts that more than one model may use."""
+"""Layers that models share."""

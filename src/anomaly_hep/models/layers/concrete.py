@@ -1,7 +1,7 @@
-"""Relaxed categorical (Concrete, Gumbel-softmax) distributions in log-space, and mixtures of them.
+"""Relaxed categorical (Concrete, Gumbel-softmax) distributions in log-space, and their mixtures.
 
-Values are logarithms of points of the simplex: on the simplex itself the density of many categories
-overflows (arXiv:1611.00712 appendix C.3 calls these ExpConcrete). A Kullback-Leibler divergence is
+Values are logarithms of points on the simplex (ExpConcrete, arXiv:1611.00712 appendix C.3), since
+on the simplex itself the density overflows for many categories. Kullback-Leibler divergences are
 the same in both spaces.
 """
 
@@ -19,7 +19,7 @@ def sample(
     temperature: Float[Tensor, "*#batch 1"],
     uniform: Float[Tensor, "*#batch category"],
 ) -> Float[Tensor, "*batch category"]:
-    """Return log of the point of the simplex that `uniform` noise in (0, 1) gives."""
+    """Return a sample, as the logarithm of a point on the simplex, from uniform noise in (0, 1)."""
     # -log(-log u) is Gumbel noise; the bounds keep both logarithms finite
     tiny = torch.finfo(uniform.dtype).tiny
     gumbel = -(-uniform.clamp(tiny, 1 - 2**-24).log()).log()
@@ -31,7 +31,7 @@ def log_density(
     logits: Float[Tensor, "*#batch category"],
     temperature: Float[Tensor, "*#batch 1"],
 ) -> Float[Tensor, " *batch"]:
-    """Return the log-density of a relaxed categorical at `value`, a logarithm of the simplex.
+    """Return the log-density of a relaxed categorical at `value`, which is in log-space.
 
     arXiv:1611.00712 eq. (26): (n-1)! t^(n-1) prod(a_k exp(-t y_k)) / (sum a_k exp(-t y_k))^n.
     """
@@ -47,5 +47,5 @@ def mixture_log_density(
     temperature: Float[Tensor, "component 1"],
 ) -> Float[Tensor, " *batch"]:
     """Return the log-density of an equal mixture of relaxed categoricals at `value`."""
-    each = log_density(value[..., None, :], logits, temperature)
-    return each.logsumexp(-1) - math.log(logits.shape[-2])
+    by_component = log_density(value[..., None, :], logits, temperature)
+    return by_component.logsumexp(-1) - math.log(logits.shape[-2])

@@ -1,4 +1,4 @@
-"""Blocks of the convolutional auto-encoders of arXiv:2306.12955, with its code's padding and start.
+"""Blocks of the convolutional auto-encoders of arXiv:2306.12955, padded and initialised as there.
 
 Images are (image, channel, row, column) in channels-last memory; rows are phi, columns eta.
 """
@@ -48,7 +48,7 @@ class ConvBlock(_Block):
         x: Float[Tensor, "image channel row column"],
         residual: Float[Tensor, "image channel2 row2 column2"] | None = None,
     ) -> Float[Tensor, "image channel2 row2 column2"]:
-        """Return the block's output, added to `residual` where one is given."""
+        """Return the block's output, added to `residual` if given."""
         if self.stride == 2:
             x = functional.pad(x, plain.same_padding(x.shape[2], x.shape[3]))
         y = self.convolve(x, self.weight, self.bias)
@@ -56,13 +56,12 @@ class ConvBlock(_Block):
 
 
 class MaskBlock(_Block):
-    """A `ConvBlock` for images of one channel that hold 0 and 1 only, computed from a table.
+    """A `ConvBlock` for images of one channel with values 0 and 1, computed from a table.
 
-    A 3 x 3 window of zeros and ones has 512 forms, of which an image uses few: the convolution,
-    its norm (by how often each form occurs) and the activation are computed once for each form,
-    and a following max-pool looks at forms instead of numbers. Not an approximation: the sums are
-    the same, in another order. Which forms occur is known from the values alone, for which an
-    accelerator and a compiled graph would have to wait: they convolve.
+    A 3 x 3 window of zeros and ones has 512 patterns, of which an image contains few: convolution,
+    norm (from the frequencies of the patterns) and activation are computed once per pattern, and
+    then looked up. The sums are the same, in another order. An accelerator or a compiled graph
+    would have to wait for the values to know the patterns, so there a convolution is used.
     """
 
     def __init__(self, outputs: int, *, stride: int = 1, pooled: bool = False) -> None:
@@ -75,7 +74,7 @@ class MaskBlock(_Block):
     def forward(
         self, mask: Float[Tensor, "image 1 row column"]
     ) -> Float[Tensor, "image channel2 row2 column2"]:
-        """Return the block's output, max-pooled where the block was made so."""
+        """Return the block's output, max-pooled if the block is `pooled`."""
         if mask.device.type != "cpu" or torch.compiler.is_compiling():
             x = functional.pad(mask, self._padding(mask))
             y = functional.conv2d(x, self.weight, self.bias, self.stride)
@@ -95,11 +94,11 @@ class MaskBlock(_Block):
 
     def _windows(
         self, mask: Float[Tensor, "image 1 row column"]
-    ) -> tuple[Int32[Tensor, "image row2 column2"], Float[Tensor, "form 9"]]:
-        """Return which form each window has, and the forms that occur."""
+    ) -> tuple[Int32[Tensor, "image row2 column2"], Float[Tensor, "pattern 9"]]:
+        """Return the pattern of each window, as a position among those that occur, and these."""
         x, step = functional.pad(mask[:, 0], self._padding(mask)), self.stride
         height, width = x.shape[1:]
-        # each pixel of a window has its bit; a convolution of one channel takes five times as long
+        # each pixel of a window is one bit; a convolution would take five times as long
         x = _digits(*(x[:, :, i : width - 2 + i : step] for i in range(3)), base=2)
         x = _digits(*(x[:, i : height - 2 + i : step] for i in range(3)), base=8)
         codes = x.long()
@@ -108,14 +107,14 @@ class MaskBlock(_Block):
         return number[codes].int(), self.bits[occurs]
 
     def _table(
-        self, index: Int32[Tensor, "image row2 column2"], used: Float[Tensor, "form 9"]
-    ) -> Float[Tensor, "image form channel2"]:
-        """Return each image's output for each form."""
-        images, forms = len(index), len(used)
-        places = index.shape[1:].numel()
-        offset = torch.arange(images, device=index.device)[:, None, None] * forms
-        counts = torch.bincount((index + offset).flatten(), minlength=images * forms)
-        share = counts.view(images, forms).float() / places
+        self, index: Int32[Tensor, "image row2 column2"], used: Float[Tensor, "pattern 9"]
+    ) -> Float[Tensor, "image pattern channel2"]:
+        """Return each image's output for each pattern."""
+        images, patterns = len(index), len(used)
+        windows = index.shape[1:].numel()
+        offset = torch.arange(images, device=index.device)[:, None, None] * patterns
+        counts = torch.bincount((index + offset).flatten(), minlength=images * patterns)
+        share = counts.view(images, patterns).float() / windows
         values = used @ self.weight.flatten(1).T + self.bias
         centred = values - (share @ values)[:, None]
         variance = torch.einsum("if,ifc->ic", share, centred * centred)
@@ -130,12 +129,12 @@ def _digits(
     *,
     base: int,
 ) -> Float[Tensor, "*place"]:
-    """Return the number of three digits, the first one the lowest."""
+    """Return the number with these three digits, lowest first."""
     return first.add(second, alpha=base).add_(third, alpha=base * base)
 
 
 class Residual(nn.Module):
-    """x plus two blocks of it; nothing after the sum."""
+    """x + two convolution blocks of x, without an activation after the sum."""
 
     def __init__(self, channels: int, *, groups: int) -> None:
         super().__init__()
@@ -150,10 +149,10 @@ class Residual(nn.Module):
 
 
 class SpatialConditioning(nn.Module):
-    """Multiply a feature map by a linear 3 x 3 convolution of (condition, x, y), both in [-1, 1].
+    """Multiply a feature map by a linear 3 x 3 convolution of (condition, x, y).
 
-    arXiv:2306.12955 algorithm 2. The condition is the same at every position, so the convolution
-    is a sum of fixed maps, weighted by it: they are convolved once per batch, not once per image.
+    arXiv:2306.12955 algorithm 2, with x and y in [-1, 1]. The condition is the same everywhere, so
+    the convolution is a sum of fixed maps weighted by it, convolved once per batch.
     """
 
     def __init__(self, condition: int, channels: int, height: int, width: int) -> None:
@@ -161,7 +160,7 @@ class SpatialConditioning(nn.Module):
         self.weight = nn.Parameter(torch.empty(channels, condition + 2, 3, 3))
         self.bias = nn.Parameter(torch.zeros(channels))
         nn.init.xavier_uniform_(self.weight)
-        # one map for each component of the condition set to 1, and one for the two meshes
+        # one map for each component of the condition, set to 1, and one for x and y
         rows, columns = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
         maps = torch.zeros(condition + 1, condition + 2, height, width)
         maps[range(condition), range(condition)] = 1.0
@@ -184,9 +183,9 @@ class SpatialConditioning(nn.Module):
 
 
 def he_uniform(weight: Float[Tensor, "output ..."]) -> None:
-    """Fill a kernel uniformly within sqrt(6 / fan-in), as Keras does.
+    """Initialise a kernel uniformly within +-sqrt(6 / fan-in), as Keras does.
 
-    Keras takes the fan-in of a grouped convolution from the kernel's shape: inputs of one group.
+    The fan-in of a grouped convolution counts the inputs of one group, as in Keras.
     """
     fan_in = weight[0].numel()
     bound = math.sqrt(6.0 / fan_in)

@@ -1,4 +1,4 @@
-"""The Deep Set of Set-VAE and CLIP-VAE (arXiv:2311.17162), on particles in either layout."""
+"""The Deep Set of Set-VAE and CLIP-VAE (arXiv:2311.17162), for jagged and slotted particles."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ SLOPE = 0.01  # of every LeakyReLU
 
 
 class JetBatchNorm(nn.Module):
-    """Batch norm in which every jet counts the same, and running statistics always normalise.
+    """Batch norm that weights jets equally and always normalises with the running statistics.
 
-    Each particle weighs 1/n of its jet. The published network normalises with the running mean
-    and variance in training too, so the layer is an affine map that `affine` folds into the
-    linear map behind it. The running statistics are those of all training steps so far, and once
-    that would move them by less than `momentum` per step, they move by `momentum`. The published
-    network moves them by `momentum` from the first step on, from mean 0 and variance 1
-    (`legacy_start`): hundreds of steps go by until its layers see normalised values.
+    Each of n particles in a jet has weight 1/n. As in the published network, the running mean and
+    variance normalise in training too, so the layer is an affine map that can be folded into the
+    next linear map. The running statistics are means over all steps at first, later they move by
+    `momentum`. With `legacy_start` they always do, from mean 0 and variance 1, as in the published
+    network: it takes hundreds of steps until values are normalised.
     """
 
     running_mean: Tensor
@@ -56,12 +55,12 @@ class JetBatchNorm(nn.Module):
     ) -> None:
         """Move the running statistics towards those of this batch; empty jets do not count.
 
-        With `embed`, they are those of embed(flat), found from the covariance of its few inputs.
+        With `embed`, they are those of embed(flat), computed from the covariance of its inputs.
         """
         present = segments.lengths > 0
         filled = present.sum().clamp(min=1)
         mean = jet_mean.sum(0) / filled
-        # whatever precision the products are in, statistics are kept in that of the weights
+        # statistics have the precision of the weights, not of autocast
         flat = flat[: segments.rows].to(mean.dtype)
         weights = (segments.shares / filled).to(mean.dtype)
         if embed is None:
@@ -76,19 +75,19 @@ class JetBatchNorm(nn.Module):
         share = torch.full_like(self.updates, self.momentum)
         if not self.legacy_start:
             share = torch.maximum(share, 1.0 / self.updates)
-        # nothing moves by a batch of empty jets, and nothing waits for the device to know it
+        # a batch of empty jets changes nothing; `where` avoids waiting for the device
         share = torch.where(present.any(), share, 0.0)
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance, share)
 
     def affine(self) -> tuple[Float[Tensor, " feature"], Float[Tensor, " feature"]]:
-        """Return scale and shift of the map that this layer is at the moment."""
+        """Return scale and shift of the current affine map."""
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
 
 
 class DeepSetLayer(nn.Module):
-    """out = act(W (act(phi x) + act(rho mean x))) after a batch norm; no residual."""
+    """out = act(W (act(phi x) + act(rho mean x))), after a batch norm; no residual."""
 
     def __init__(self, d_model: int, d_ff: int, *, legacy_norm_start: bool = False) -> None:
         super().__init__()
@@ -97,7 +96,7 @@ class DeepSetLayer(nn.Module):
         self.rho = nn.Linear(d_model, d_ff)
         self.out = nn.Linear(d_ff, d_model)
         self._folded: list[Tensor] | None = None
-        self.register_load_state_dict_post_hook(_forget)
+        self.register_load_state_dict_post_hook(_drop_folded)
 
     def forward(
         self,
@@ -105,10 +104,10 @@ class DeepSetLayer(nn.Module):
         segments: Segments,
         embed: nn.Linear | None = None,
     ) -> Float[Tensor, "particle d_model"]:
-        """Return the particles' new features; with `embed`, those of the layer after embed(flat).
+        """Return the particles' new features; with `embed`, the layer is applied to embed(flat).
 
-        Between `embed` and phi there are linear maps only, so they become one: a product with the
-        particles' 16 inputs instead of one with 64 features.
+        `embed`, the norm and phi are all linear and folded into one map: a product with the
+        particles' 16 inputs instead of 64 features.
         """
         jet_mean = segments.mean(flat).to(self.norm.running_mean.dtype)
         if self.training:
@@ -117,23 +116,24 @@ class DeepSetLayer(nn.Module):
         phi_weight, phi_bias, rho_weight, rho_bias = self.folded(embed)
         phi = product(flat, phi_weight, phi_bias)
         rho = functional.leaky_relu(functional.linear(jet_mean, rho_weight, rho_bias), SLOPE)
-        # W(phi + rho) = W phi + W rho: the second product is one row a jet, not one a particle
+        # W(phi + rho) = W phi + W rho: the second product has one row per jet, not per particle
         out = product(functional.leaky_relu_(phi, SLOPE), self.out.weight)
         out += segments.spread(self.out(rho), flat.shape[0])
         return functional.leaky_relu_(out, SLOPE)
 
     def folded(self, embed: nn.Linear | None) -> list[Tensor]:
-        """Return weight and bias of phi and rho behind norm and embed, in the weights' precision.
+        """Return weight and bias of phi and rho with norm and embed folded in.
 
-        Evaluation without a gradient folds once, from `eval()` on: it is a third of the time that
-        one jet takes. Weights that are changed in place after that are seen from the next `eval()`.
+        Evaluation without gradients folds only once after `eval()`, since folding takes a third of
+        the time of one jet. Later in-place changes of weights have no effect until the next
+        `eval()`.
         """
-        kept = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
-        if kept and self._folded is not None:
+        reuse = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
+        if reuse and self._folded is not None:
             return self._folded
         with torch.autocast(self.phi.weight.device.type, enabled=False):
             folded = self._fold(embed)
-        if kept:
+        if reuse:
             self._folded = folded
         return folded
 
@@ -148,28 +148,28 @@ class DeepSetLayer(nn.Module):
         return folded
 
     def train(self, mode: bool = True) -> DeepSetLayer:
-        """Switch between training and evaluation; either way what was folded is out of date."""
+        """Switch between training and evaluation, and drop the folded weights."""
         self._folded = None
         return super().train(mode)
 
     def _apply(self, fn: Any, recurse: bool = True) -> DeepSetLayer:
-        # a move to another device or precision
+        # called for a move to another device or precision
         self._folded = None
         return super()._apply(fn, recurse)
 
     def __getstate__(self) -> dict[str, Any]:
-        # a copy folds its own weights
+        # a copy must fold its own weights
         return self.__dict__ | {"_folded": None}
 
 
-def _forget(layer: DeepSetLayer, keys: object) -> None:
-    """Drop what was folded: the layer has just loaded other weights."""
+def _drop_folded(layer: DeepSetLayer, keys: object) -> None:
+    """Drop the folded weights, since the layer has just loaded new ones."""
     del keys
     layer._folded = None
 
 
 class DeepSetEncoder(nn.Module):
-    """Particles to the mean and log-variance of each jet's latent vector: Linear, layers, mean."""
+    """Encode particles in the mean and log-variance of each jet's latent vector."""
 
     def __init__(
         self,
@@ -206,7 +206,7 @@ class DeepSetEncoder(nn.Module):
 
 
 class DeepSetDecoder(nn.Module):
-    """A latent vector and one code per particle to (10 pT/pT_jet, delta eta, delta phi)."""
+    """Decode a latent vector and a code per particle to (10 pT/pT_jet, delta eta, delta phi)."""
 
     def __init__(
         self,
@@ -231,7 +231,7 @@ class DeepSetDecoder(nn.Module):
         codes: Float[Tensor, "particle d_model"],
         segments: Segments,
     ) -> Float[Tensor, "particle output"]:
-        """Return the reconstructed particles, before the exponential of the momentum."""
+        """Return the reconstructed particles, with the logarithm of the momentum."""
         codes = segments.lengthened(codes)
         flat = segments.spread(self.embed(latent), len(codes)) + codes
         for layer in self.layers:

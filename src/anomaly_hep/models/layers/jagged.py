@@ -1,4 +1,4 @@
-"""Events of any length one behind the other: on a CPU, work for real particles alone."""
+"""Events of any length, one after another: no computation for empty rows, best on a CPU."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch.nn import functional
 from anomaly_hep.models.layers.product import rounded
 from anomaly_hep.models.layers.segments import Distance, Segments, one_hot
 
-# a coordinate that is further than any particle, and whose square single precision holds
+# a coordinate further than any particle, whose square is finite in single precision
 _FAR = 1e18
 
 
 class Jagged(Segments):
-    """Flat rows without gaps, and the number of each event's; rows behind the last are nobody's."""
+    """Flat rows without gaps, event after event; rows after the last event belong to none."""
 
     def __init__(self, lengths: Int64[Tensor, " event"]) -> None:
         super().__init__(lengths)
@@ -31,22 +31,22 @@ class Jagged(Segments):
 
     @property
     def rows(self) -> int:
-        """How many particles there are."""
+        """The number of particles."""
         return len(self.owner)
 
     @cached_property
     def position(self) -> Int64[Tensor, " row"]:
-        """Position of each particle inside its event, from 0."""
+        """The position of each particle in its event, from 0."""
         return self.identity - self.first[self.owner]
 
     @cached_property
     def shares(self) -> Float32[Tensor, " row"]:
-        """What each particle counts in the mean over its event."""
+        """The weight of each particle in the mean over its event."""
         return self.inverse_lengths[self.owner]
 
     def sum(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "event feature"]:
         """Return the sum over the particles of each event; 0 for an empty event."""
-        if not flat.requires_grad:  # the call through autograd costs more than one event's sum
+        if not flat.requires_grad:  # autograd's overhead exceeds the sum of one event
             return _bag_sum(flat, self.first, self.identity)
         total: Tensor = _Sum.apply(flat, self.first, self.owner, self.identity)
         return total
@@ -54,7 +54,7 @@ class Jagged(Segments):
     def spread(
         self, values: Float[Tensor, "event feature"], rows: int | None = None
     ) -> Float[Tensor, "row feature"]:
-        """Return each event's value at each of its particles; rows up to `rows` hold any value."""
+        """Return each event's value at each of its particles; other rows up to `rows` have any."""
         owner = self.owner if rows is None else _lengthened(self.owner, rows)
         if not values.requires_grad:
             return values.index_select(0, owner)
@@ -62,23 +62,23 @@ class Jagged(Segments):
         return flat
 
     def lengthened(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "row2 feature"]:
-        """Return `flat` with as many rows as matrix products like; the new ones are zero."""
+        """Return `flat` with zero rows added, to the number for which `product` is fastest."""
         extra = rounded(flat.shape[0]) - flat.shape[0]
         return functional.pad(flat, (0, 0, 0, extra)) if extra else flat
 
     def filled(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "row feature"]:
-        """Return `flat`: each row has a particle."""
+        """Return `flat`: no row is empty."""
         return flat
 
     def pad(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "event slot feature"]:
-        """Return the particles in a rectangle as long as the longest event, zeros behind."""
+        """Return the particles as (event, slot, feature), zero-padded to the longest event."""
         longest = int(self.lengths.max()) if len(self.lengths) else 0
         padded = flat.new_zeros(len(self), longest, flat.shape[1])
         padded[self.owner, self.position] = flat
         return padded
 
     def unpad(self, padded: Float[Tensor, "event slot feature"]) -> Float[Tensor, "row feature"]:
-        """Return the particles of a rectangle made by `pad`, flat again."""
+        """Return the particles of a tensor padded by `pad`, flat again."""
         return padded[self.owner, self.position]
 
     def of_size(self, rows: int) -> Jagged:
@@ -88,9 +88,9 @@ class Jagged(Segments):
     def counts_so_far(
         self, types: Int64[Tensor, " row"], n_types: int
     ) -> Int64[Tensor, "row type"]:
-        """Return how many particles of each type the event has up to and including each one."""
+        """Return the running number of particles of each type in the event, each one included."""
         running = one_hot(types, n_types).cumsum(0)
-        # what the earlier events contributed is the count just before this one's first particle
+        # the count before an event's first particle is the contribution of earlier events
         before = torch.cat([running.new_zeros(1, n_types), running])[self.first]
         return running - before[self.owner]
 
@@ -103,16 +103,16 @@ class Jagged(Segments):
         types: Int64[Tensor, " row"] | None,
         n_types: int,
     ) -> tuple[Int64[Tensor, " row"], Int64[Tensor, " row"]]:
-        """Return for each row of `one` the nearest of `other`, and the reverse, by row.
+        """Return for each row of `one` the row of the nearest of `other`, and vice versa.
 
-        Groups of like size are compared in one rectangle of at most twice their pairs: on average
-        jets a seventeenth of the pairs of a rectangle of 128 x 128.
+        Groups of similar size are compared together, padded to a power of two: for average jets
+        this is a seventeenth of the pairs of a padding to 128 x 128.
         """
         order, lengths = self._groups(types, n_types)
         to_other, to_one = order.clone(), order.clone()
         start = lengths.cumsum(0) - lengths
         longest = int(lengths.max()) if len(lengths) else 0
-        # group by group, each feature by itself in memory, and behind them one that is far away
+        # rows group by group, features contiguous in memory; the last row is a far-away dummy
         far = one.new_full((one.shape[1], 1), _FAR)
         a, b = (torch.cat([flat.t()[:, order], far], 1) for flat in (one, other))
         # a group of one needs no search: its particle is its own partner
@@ -123,15 +123,15 @@ class Jagged(Segments):
                 continue
             slot, first = torch.arange(size, device=start.device), start[chosen][:, None]
             real = slot < lengths[chosen][:, None]
-            place = torch.where(real, first + slot, len(order))  # (group, slot)
-            x, y = (flat[:, place].permute(1, 2, 0) for flat in (a, b))
-            apart = distance(x[:, :, None], y[:, None])  # (group, slot of one, slot of other)
-            # what is not finite may be further than far: any partner then, the loss says it
+            row = torch.where(real, first + slot, len(order))  # (group, slot)
+            x, y = (flat[:, row].permute(1, 2, 0) for flat in (a, b))
+            distances = distance(x[:, :, None], y[:, None])  # (group, slot of one, slot of other)
+            # values that are not finite get any partner; the loss then is not finite either
             forward, backward = (
-                (first + apart.argmin(d)).clamp(max=len(order) - 1) for d in (2, 1)
+                (first + distances.argmin(d)).clamp(max=len(order) - 1) for d in (2, 1)
             )
-            to_other[place[real]] = order[forward[real]]
-            to_one[place[real]] = order[backward[real]]
+            to_other[row[real]] = order[forward[real]]
+            to_one[row[real]] = order[backward[real]]
         by_one, by_other = torch.empty_like(order), torch.empty_like(order)
         by_one[order] = to_other
         by_other[order] = to_one
@@ -142,7 +142,7 @@ class Jagged(Segments):
     ) -> tuple[Int64[Tensor, " row"], Int64[Tensor, " group"]]:
         """Return the particles group by group, in file order within each, and the groups' lengths.
 
-        A group is the particles of one event and, with types, of one type; none is empty.
+        A group contains the particles of one event and, with types, one type; none is empty.
         """
         if types is None:
             return self.identity, self.lengths[self.lengths > 0]
@@ -156,7 +156,7 @@ class Jagged(Segments):
         momentum: Float[Tensor, " row"],
         count: int,
     ) -> Float[Tensor, "event constituent feature"]:
-        """Return the `count` particles of largest momentum of each event, zeros behind them."""
+        """Return the `count` particles of largest momentum of each event, zero-padded."""
         rank = self.ranks(momentum)
         kept = rank < count
         padded = flat.new_zeros(len(self), count, flat.shape[1])
@@ -164,7 +164,7 @@ class Jagged(Segments):
         return padded
 
     def ranks(self, momentum: Float[Tensor, " row"]) -> Int64[Tensor, " row"]:
-        """Return each particle's place in its event by falling momentum, from 0."""
+        """Return each particle's rank in its event by falling momentum, from 0."""
         order = momentum.argsort(descending=True, stable=True)
         order = order[self.owner[order].argsort(stable=True)]
         return torch.empty_like(order).scatter_(0, order, self.position)
@@ -208,12 +208,12 @@ class _Spread(torch.autograd.Function):
 
 
 def _bag_sum(flat: Tensor, first: Tensor, identity: Tensor) -> Tensor:
-    # embedding_bag over the identity index is the fastest segment sum that torch has on CPU:
-    # 3 times a sparse product, 15 times segment_reduce.
+    # embedding_bag over the identity index is torch's fastest segment sum on CPU: 3 times as fast
+    # as a sparse product, 15 times as fast as segment_reduce.
     return functional.embedding_bag(identity, flat, first, mode="sum")
 
 
 def _lengthened(owner: Tensor, rows: int) -> Tensor:
-    """Return the owner of `rows` rows; those behind the last are lent to the first event."""
+    """Return the owners of `rows` rows; rows after the last particle get the first event."""
     extra = rows - owner.shape[0]
     return functional.pad(owner, (0, extra)) if extra else owner

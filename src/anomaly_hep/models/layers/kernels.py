@@ -1,7 +1,7 @@
-"""Fused steps of convolutional networks: on the CPU by kernels.cpp, elsewhere by plain torch.
+"""Fused steps of convolutional networks: kernels.cpp on the CPU, plain torch elsewhere.
 
-Both give the same values up to rounding, and derivatives of every order; plain.py says what each
-step computes. Images are in channels-last memory.
+Both give the same values up to rounding, and derivatives of every order; plain.py defines each
+step. Images are in channels-last memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TYPES = (torch.bfloat16, torch.float32, torch.float64)
 
 
 def compiled(x: Tensor) -> bool:
-    """Return whether values like these go through the operators of kernels.cpp."""
+    """Return whether the operators of kernels.cpp are used for this device and type."""
     return x.device.type == "cpu" and x.dtype in TYPES and operators.ready()
 
 
@@ -29,7 +29,7 @@ def norm_act(
     eps: float,
     slope: float,
 ) -> Float[Tensor, "image channel row column"]:
-    """Return residual + leaky_relu(instance_norm(x)): statistics of each image and channel."""
+    """Return residual + leaky_relu(instance_norm(x)), with statistics per image and channel."""
     if compiled(x) and (residual is None or residual.dtype == x.dtype):
         y: Tensor = torch.ops.anomaly_hep.norm_act(x, weight, bias, residual, eps, slope)[0]
         return y
@@ -39,7 +39,7 @@ def norm_act(
 def upsample(
     x: Float[Tensor, "image channel row column"],
 ) -> Float[Tensor, "image channel row2 column2"]:
-    """Return the image at twice the size, bilinear between pixel centres, edges repeated."""
+    """Return the image at twice the size, interpolated bilinearly, with repeated edges."""
     y: Tensor = torch.ops.anomaly_hep.upsample(x) if compiled(x) else plain.upsample(x)
     return y
 
@@ -47,11 +47,11 @@ def upsample(
 def pool(
     x: Float[Tensor, "image channel row column"],
 ) -> Float[Tensor, "image channel row2 column2"]:
-    """Return the largest value of each 3 x 3 window of stride 2, padded as `same_padding`."""
+    """Return the maximum of each 3 x 3 window of stride 2, padded as in `same_padding`."""
     if not compiled(x):
         return plain.pool(x)
     images, channels, height, width = x.shape
-    # the memory is in this order already: nothing is copied
+    # channels-last memory has this order already: nothing is copied
     rows = x.permute(0, 2, 3, 1).reshape(images, height * width, channels)
     return _pooled(rows, None, height, width)
 
@@ -60,7 +60,7 @@ def gather(
     table: Float[Tensor, "image pattern channel"],
     index: Int32[Tensor, "image row column"],
 ) -> Float[Tensor, "image channel row column"]:
-    """Return the row of its image's table that each position names."""
+    """Return, for each position, the row `index` of its image's table."""
     if not compiled(table):
         return plain.gather(table, index)
     rows: Tensor = torch.ops.anomaly_hep.gather(table, index.flatten(1))
@@ -79,7 +79,7 @@ def gather_pool(
 
 def _pooled(table: Tensor, index: Tensor | None, height: int, width: int) -> Tensor:
     left, _, top, _ = plain.same_padding(height, width)
-    # which row was the largest is wanted by the gradient only
-    learns = table.requires_grad and torch.is_grad_enabled()
-    y, _ = torch.ops.anomaly_hep.pool(table, index, height, width, top, left, learns)
+    # only the gradient needs to know which row was the largest
+    with_chosen = table.requires_grad and torch.is_grad_enabled()
+    y, _ = torch.ops.anomaly_hep.pool(table, index, height, width, top, left, with_chosen)
     return plain.image(y, plain.halved(height), plain.halved(width))

@@ -1,4 +1,4 @@
-"""The layout that a batch has."""
+"""Choose the Segments for the layout of a batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from anomaly_hep.models.layers.slotted import Slotted
 
 
 def segments_of(batch: ParticleBatch) -> Segments:
-    """Return which rows of a batch are whose."""
+    """Return the assignment of a batch's rows to events."""
     if batch.slots is None:
         return Jagged(batch.lengths)
     return Slotted(batch.lengths, batch.slots, batch.index >= 0)

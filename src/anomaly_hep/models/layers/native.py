@@ -1,4 +1,4 @@
-"""Builds kernels.cpp on this machine when it is first asked for, and loads it into torch."""
+"""Compiles kernels.cpp on this machine at its first use, and loads it into torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from anomaly_hep.processor import processor
 
 NAME = "anomaly_hep_kernels"
 SOURCE = Path(__file__).with_name("kernels.cpp")
-# not -ffast-math: its start-up code would make the whole process flush small numbers to zero
+# not -ffast-math: its start-up code would make the whole process flush denormals to zero
 FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp"]
 SWITCH = "ANOMALY_HEP_KERNELS"
 CHOICES = ("auto", "off")
@@ -29,10 +29,10 @@ CHOICES = ("auto", "off")
 
 @cache
 def load() -> bool:
-    """Return whether torch has the operators of kernels.cpp; a failure is said once, as a warning.
+    """Return whether torch has the operators of kernels.cpp; warns once if they do not compile.
 
-    The library is kept in the user's cache directory under a name that changes with the source, the
-    flags, the compiler, torch and the processor; a second process finds it there.
+    The library is cached in the user's cache directory for all processes, under a name that depends
+    on the source, the flags, the compiler, torch and the processor.
     """
     choice = os.environ.get(SWITCH, "auto")
     if choice not in CHOICES:
@@ -42,11 +42,11 @@ def load() -> bool:
     try:
         path = library()
         if not path.exists():
-            with _alone(path):
-                if not path.exists():  # nobody built it while we waited
+            with _build_lock(path):
+                if not path.exists():  # no other process built it meanwhile
                     _build(path)
         torch.ops.load_library(path)
-    # torch tells what the compiler said in a RuntimeError
+    # torch raises the compiler's message as a RuntimeError
     except (OSError, ImportError, subprocess.SubprocessError, RuntimeError) as error:
         warnings.warn(
             f"kernels.cpp could not be compiled ({_reason(error)}): convolutional models run "
@@ -59,44 +59,44 @@ def load() -> bool:
 
 
 def library() -> Path:
-    """Return where the compiled library is kept."""
+    """Return the path of the compiled library."""
     base = os.environ.get("XDG_CACHE_HOME")
     cache_directory = Path(base) if base else Path.home() / ".cache"
     return cache_directory / "anomaly_hep" / f"{NAME}-{_fingerprint()}.so"
 
 
 def _build(path: Path) -> None:
-    """Compile kernels.cpp into the file `path`, which is whole or not there."""
-    from torch.utils import cpp_extension  # takes half a second, and setuptools
+    """Compile kernels.cpp into the file `path`, atomically."""
+    from torch.utils import cpp_extension  # slow to import (0.5 s), and needs setuptools
 
     if shutil.which(_compiler()) is None:
         raise FileNotFoundError(f"there is no compiler {_compiler()}")
-    workshop = path.with_suffix(".build")
-    shutil.rmtree(workshop, ignore_errors=True)  # of a process that was killed
-    workshop.mkdir()
+    build = path.with_suffix(".build")
+    shutil.rmtree(build, ignore_errors=True)  # left by a process that was killed
+    build.mkdir()
     try:
-        with _own_programs():
+        with _programs_on_path():
             cpp_extension.load(
-                NAME, str(SOURCE), FLAGS, build_directory=str(workshop), is_python_module=False
+                NAME, str(SOURCE), FLAGS, build_directory=str(build), is_python_module=False
             )
-        (workshop / f"{NAME}.so").replace(path)
+        (build / f"{NAME}.so").replace(path)
     finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+        shutil.rmtree(build, ignore_errors=True)
 
 
 def _compiler() -> str:
-    return os.environ.get("CXX", "c++")  # as torch chooses it
+    return os.environ.get("CXX", "c++")  # torch's own choice
 
 
 def _reason(error: Exception) -> str:
-    """Return the line that says what failed; ninja's output begins with the whole command."""
+    """Return the line with the error itself; ninja's output begins with the whole command."""
     lines = str(error).strip().splitlines()
     return next((line for line in lines if "error:" in line or "not found" in line), lines[0])[:200]
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Let one process at a time build: the kernel drops this lock with a process that dies."""
+def _build_lock(path: Path) -> Iterator[None]:
+    """Let one process at a time build; the kernel releases the lock if the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -104,8 +104,8 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _own_programs() -> Iterator[None]:
-    """Put the environment's programs on PATH: ninja is there, whether it is activated or not."""
+def _programs_on_path() -> Iterator[None]:
+    """Put the programs of the Python environment on PATH, since ninja may only be there."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), before])
     try:
@@ -115,7 +115,7 @@ def _own_programs() -> Iterator[None]:
 
 
 def _fingerprint() -> str:
-    """Return a name for source, flags, compiler, torch and processor."""
+    """Return a hash of source, flags, compiler, torch and processor."""
     text = "|".join([
         SOURCE.read_text(encoding="utf-8"), *FLAGS, _compiler(), torch.__version__,
         processor().instructions,

@@ -1,7 +1,7 @@
-"""The operators of kernels.cpp as torch knows them: gradients, and shapes for torch.compile.
+"""Register the operators of kernels.cpp with torch: gradients, and shapes for torch.compile.
 
-A gradient can be differentiated again. All operators but the norm are linear, so that each is the
-gradient of its own gradient; that of the norm is made by torch's own functions then.
+Gradients can be differentiated again. All operators except the norm are linear, so each one is the
+gradient of its own gradient; second derivatives of the norm use torch's own functions.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from torch import Tensor
 
 from anomaly_hep.models.layers import native, plain
 
-_Size = int | torch.SymInt  # a graph for every size has none yet
+_Size = int | torch.SymInt  # symbolic in a graph for all sizes
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def ready() -> bool:
-    """Return whether the operators are there; the first call compiles and loads them."""
-    return _told()
+    """Return whether the operators are available; the first call compiles and loads them."""
+    return _registered()
 
 
 def path() -> str | None:
-    """Return which way the steps of this process went, compiled or plain; None without any."""
-    if not _told.cache_info().currsize:
+    """Return the implementation in use, 'compiled' or 'plain'; None before the first use."""
+    if not _registered.cache_info().currsize:
         return None
-    return "compiled" if _told() else "plain"
+    return "compiled" if _registered() else "plain"
 
 
 @cache
-def _told() -> bool:
+def _registered() -> bool:
     if not native.load():
         return False
-    _tell("norm_act", _norm_act_shapes, _norm_act_gradient, _norm_act_keep)
-    _tell("norm_act_backward", _norm_act_backward_shapes)
-    _tell("upsample", _upsample_shapes, _upsample_gradient)
-    _tell("upsample_backward", _upsample_backward_shapes, _upsample_backward_gradient)
-    _tell("pool", _pool_shapes, _pool_gradient, _pool_keep)
-    _tell("pool_backward", _table_shapes, _pool_backward_gradient, _places_keep)
-    _tell("gather", _gather_shapes, _gather_gradient, _gather_keep)
-    _tell("gather_backward", _table_shapes, _gather_backward_gradient, _places_keep)
+    _register("norm_act", _norm_act_shapes, _norm_act_gradient, _norm_act_keep)
+    _register("norm_act_backward", _norm_act_backward_shapes)
+    _register("upsample", _upsample_shapes, _upsample_gradient)
+    _register("upsample_backward", _upsample_backward_shapes, _upsample_backward_gradient)
+    _register("pool", _pool_shapes, _pool_gradient, _pool_keep)
+    _register("pool_backward", _table_shapes, _pool_backward_gradient, _places_keep)
+    _register("gather", _gather_shapes, _gather_gradient, _gather_keep)
+    _register("gather_backward", _table_shapes, _gather_backward_gradient, _places_keep)
     return True
 
 
-def _tell(name: str, shapes: Any, gradient: Any = None, keep: Any = None) -> None:
+def _register(name: str, shapes: Any, gradient: Any = None, keep: Any = None) -> None:
     torch.library.register_fake(f"anomaly_hep::{name}", shapes)
     if gradient is not None:
         torch.library.register_autograd(f"anomaly_hep::{name}", gradient, setup_context=keep)
@@ -73,19 +73,19 @@ def _norm_act_keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 
 def _norm_act_gradient(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     x, weight, bias, mean, rstd = ctx.saved_tensors
-    through = grad if ctx.added else None
+    residual_grad = grad if ctx.added else None
     if not torch.is_grad_enabled():
-        found = torch.ops.anomaly_hep.norm_act_backward(
+        fused = torch.ops.anomaly_hep.norm_act_backward(
             grad, x, weight, bias, mean, rstd, ctx.slope
         )
-        return (*found, through, None, None)
-    # create_graph=True: by functions that autograd can go through once more. Aliases, since an
-    # input may have been made of another one
-    own = x, weight, bias = x.view_as(x), weight.view_as(weight), bias.view_as(bias)
+        return (*fused, residual_grad, None, None)
+    # create_graph=True: use functions that autograd can differentiate again, on aliases, since one
+    # input may depend on another
+    aliases = x, weight, bias = x.view_as(x), weight.view_as(weight), bias.view_as(bias)
     y = plain.norm_act(x, weight, bias, None, eps=ctx.eps, slope=ctx.slope)
-    wanted = [value for value in own if value.requires_grad]
-    made = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
-    return (*(next(made) if v.requires_grad else None for v in own), through, None, None)
+    differentiable = [value for value in aliases if value.requires_grad]
+    grads = iter(torch.autograd.grad(y, differentiable, grad, create_graph=True))
+    return (*(next(grads) if v.requires_grad else None for v in aliases), residual_grad, None, None)
 
 
 def _norm_act_backward_shapes(

@@ -1,4 +1,4 @@
-"""Convolutions whose kernel is kept in the order of memory that oneDNN calculates with."""
+"""Convolutions whose kernel is cached in the memory layout of oneDNN."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class _Ordered:
-    """Kernel and bias in the order and precision for images of one shape, and what they are of."""
+    """Kernel and bias in oneDNN's layout for one shape and precision, with their originals."""
 
     dtype: torch.dtype
     shape: torch.Size
@@ -29,18 +29,17 @@ class _Ordered:
             and self.shape == x.shape
             and self.weight is weight
             and self.bias is bias
-            # every change in place raises a tensor's version
+            # every in-place change increases a tensor's version
             and self.versions == (weight._version, bias._version)
         )
 
 
 class PackedConvolution(nn.Module):
-    """functional.conv2d, which in evaluation orders its kernel once, not at every call.
+    """functional.conv2d, which in evaluation reorders its kernel once, not at every call.
 
-    Ordering takes a third of the time of three convolutions of one image. The values are those of
-    conv2d up to rounding. An ordered kernel serves one precision and one shape of images; it is
-    forgotten when the mode changes, when weights are loaded and when the model is moved, and a copy
-    orders its own.
+    Reordering takes a third of the time of three convolutions of one image. The values are those of
+    conv2d up to rounding. A reordered kernel is valid for one precision and one shape of images; it
+    is dropped when the mode changes, weights are loaded or the model is moved, and is not copied.
     """
 
     def __init__(self, *, stride: int, padding: int, groups: int) -> None:
@@ -54,15 +53,15 @@ class PackedConvolution(nn.Module):
         weight: Float[Tensor, "channel2 channel_of_group 3 3"],
         bias: Float[Tensor, " channel2"],
     ) -> Float[Tensor, "image channel2 row2 column2"]:
-        """Return the convolution, in autocast's precision where that is on."""
+        """Return the convolution, in autocast's precision if that is active."""
         autocast = torch.is_autocast_enabled(x.device.type)
         dtype = torch.get_autocast_dtype(x.device.type) if autocast else x.dtype
-        # of one small image in one group torch makes no oneDNN convolution, but other roundings
-        if self.training or self.groups == 1 or not _pays(x, weight, bias, dtype):
+        # with one group, torch does not use oneDNN for a small image, so roundings would differ
+        if self.training or self.groups == 1 or not _usable(x, weight, bias, dtype):
             return functional.conv2d(x, weight, bias, self.stride, self.padding, groups=self.groups)
         if self._ordered is None or not self._ordered.fits(x, weight, bias, dtype):
             self._ordered = self._order(x, weight, bias, dtype)
-        made: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        convolved: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x.to(dtype),
             self._ordered.kernel,
             self._ordered.shift,
@@ -72,7 +71,7 @@ class PackedConvolution(nn.Module):
             [],
             "",
         )
-        return made
+        return convolved
 
     def _order(self, x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> _Ordered:
         padding, stride, dilation = self._geometry()
@@ -87,7 +86,7 @@ class PackedConvolution(nn.Module):
         return [self.padding] * 2, [self.stride] * 2, [1, 1]
 
     def train(self, mode: bool = True) -> PackedConvolution:
-        """Choose training or evaluation."""
+        """Switch between training and evaluation, and drop the reordered kernel."""
         self._ordered = None
         return super().train(mode)
 
@@ -100,17 +99,17 @@ class PackedConvolution(nn.Module):
         super()._load_from_state_dict(*arguments, **keywords)
 
     def __getstate__(self) -> dict[str, Any]:
-        # oneDNN's tensors have no memory that could be copied or written
+        # oneDNN's tensors cannot be copied or pickled
         return self.__dict__ | {"_ordered": None}
 
 
-def _pays(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> bool:
+def _usable(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> bool:
     return (
         not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
         and x.device.type == "cpu"
         and x.numel() > 0
-        # a tensor made in inference mode tells no versions
+        # a tensor made in inference mode has no version
         and not weight.is_inference()
         and not bias.is_inference()
         and torch.backends.mkldnn.is_available()

@@ -1,4 +1,4 @@
-"""Products of thousands of rows with one small matrix, the bulk of a Deep Set's arithmetic."""
+"""Products of thousands of rows with one small matrix, which dominate a Deep Set's arithmetic."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.nn import functional
 from anomaly_hep.processor import processor
 
 BLOCK = 128  # rows
-_MANY = 16 * BLOCK  # from here on a rounded number of rows costs less than it gains
-# MKL, the BLAS behind `linear`, keeps its quick code for Intel's processors
+_MIN_ROWS = 16 * BLOCK  # from here on, rounding up the number of rows pays off
+# MKL, the BLAS behind `linear`, uses its fast code only on Intel processors
 CONVOLUTION_IS_QUICKER = (
     processor().vendor == "AuthenticAMD"
     and torch.backends.mkl.is_available()
@@ -22,8 +22,8 @@ CONVOLUTION_IS_QUICKER = (
 
 
 def rounded(rows: int) -> int:
-    """Return how many rows to calculate with for `rows` real ones: `product` likes full blocks."""
-    if rows < _MANY or not CONVOLUTION_IS_QUICKER:
+    """Return the number of rows, padding included, for which `product` is fastest."""
+    if rows < _MIN_ROWS or not CONVOLUTION_IS_QUICKER:
         return rows
     return -(-rows // BLOCK) * BLOCK
 
@@ -35,24 +35,24 @@ def product(
 ) -> Float[Tensor, "row output"]:
     """Return functional.linear(flat, weight, bias).
 
-    On AMD's processors, full blocks of rows in single precision go through a 1 x 1 convolution: the
-    same sums, but made by oneDNN, in about half of the time of the BLAS behind `linear`
-    (docs/results/bench.md). Its gradient of the weights is the slower one, so that stays with BLAS.
+    On AMD processors, full blocks of rows in single precision go through a 1 x 1 convolution: the
+    same sums, but computed by oneDNN in about half the time of the BLAS behind `linear`
+    (docs/results/bench.md). The gradient of the weights is slower in oneDNN, so BLAS computes it.
     """
-    if not _pays(flat):
+    if not _convolution_pays(flat):
         return functional.linear(flat, weight, bias)
-    made: Tensor = _Product.apply(flat, weight, bias)
-    return made
+    result: Tensor = _Product.apply(flat, weight, bias)
+    return result
 
 
-def _pays(flat: Tensor) -> bool:
+def _convolution_pays(flat: Tensor) -> bool:
     return (
         CONVOLUTION_IS_QUICKER
-        and flat.shape[0] >= _MANY
+        and flat.shape[0] >= _MIN_ROWS
         and flat.shape[0] % BLOCK == 0
         and flat.dtype == torch.float32
         and flat.device.type == "cpu"
-        # bfloat16 products of `linear` are oneDNN's anyway
+        # with bfloat16, `linear` uses oneDNN anyway
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )
@@ -66,24 +66,24 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        # only of functions that autograd knows: a gradient has a gradient too
+        # uses only differentiable functions, so that the gradient has a gradient too
         gradient = gradients[0].contiguous()
         flat, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
+        needed = ctx.needs_input_grad
         return (
-            _Product.apply(gradient, weight.t(), None) if wanted[0] else None,
-            gradient.t() @ flat if wanted[1] else None,
-            gradient.sum(0) if wanted[2] else None,
+            _Product.apply(gradient, weight.t(), None) if needed[0] else None,
+            gradient.t() @ flat if needed[1] else None,
+            gradient.sum(0) if needed[2] else None,
         )
 
 
 def _convolved(flat: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    # (block, feature, row, 1) in the memory that the rows are in: nothing is copied
+    # a view of shape (block, feature, row, 1): nothing is copied
     blocks = flat.view(-1, BLOCK, 1, flat.shape[1]).permute(0, 3, 1, 2)
-    made = functional.conv2d(blocks, weight[:, :, None, None], bias)
-    # a convolution that chose another order of memory would be copied here, not misread
-    rows = made.permute(0, 2, 3, 1).contiguous()
-    # the same memory as a tensor of its own: what follows may change it in place, unlike a view
-    return made.new_empty(0).set_(
+    convolved = functional.conv2d(blocks, weight[:, :, None, None], bias)
+    # copies only if the convolution chose another memory order
+    rows = convolved.permute(0, 2, 3, 1).contiguous()
+    # not a view but a tensor on the same memory, which later steps may change in place
+    return convolved.new_empty(0).set_(
         rows.untyped_storage(), 0, (len(flat), len(weight)), (len(weight), 1)
     )

@@ -1,6 +1,6 @@
-"""Brevitas layers whose arithmetic an FPGA repeats bit by bit: the only module that knows Brevitas.
+"""Brevitas layers whose arithmetic an FPGA can repeat bit by bit; the only importer of Brevitas.
 
-Every scale is a power of two and activations are rounded down, which is what dropping bits does.
+Every scale is a power of two, and activations are rounded down, which is the same as dropping bits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import nn
 from anomaly_hep.errors import ConfigError
 
 with warnings.catch_warnings():
-    # Brevitas's docstrings hold escapes that Python warns of when it first compiles them
+    # Brevitas's docstrings have invalid escapes, of which Python warns when it compiles them
     warnings.simplefilter("ignore", DeprecationWarning)
     warnings.simplefilter("ignore", SyntaxWarning)
     import brevitas.nn as qnn
@@ -29,13 +29,13 @@ with warnings.catch_warnings():
 
 _BITS = ("weight_bits", "activation_bits", "input_bits", "output_bits")
 _BIAS_BITS = 8
-# batches whose largest values set an activation's scale before it is trained
+# number of batches whose statistics set an activation's scale before it is trained
 _STATISTICS_STEPS = 30
 
 
 @dataclass(frozen=True)
 class Precision:
-    """Bits of weights, of activations behind a ReLU, of the inputs, and of the latent vector."""
+    """Numbers of bits of weights, activations after a ReLU, inputs, and the latent vector."""
 
     weight_bits: int
     activation_bits: int
@@ -71,17 +71,17 @@ def linear(inputs: int, outputs: int, precision: Precision, *, bias: bool) -> nn
 
 
 def relu(bits: int) -> nn.Module:
-    """Return a ReLU with unsigned output of `bits` bits; what is too large saturates."""
+    """Return a ReLU with unsigned, saturating output of `bits` bits."""
     return qnn.QuantReLU(act_quant=_unsigned(bits))
 
 
 def unsigned(bits: int) -> nn.Module:
-    """Return the rounding to unsigned numbers of `bits` bits, saturating."""
+    """Return a layer that rounds to unsigned numbers of `bits` bits, saturating."""
     return qnn.QuantIdentity(act_quant=_unsigned(bits))
 
 
 def signed(bits: int) -> nn.Module:
-    """Return the rounding to signed numbers of `bits` bits, saturating; the scale is learned."""
+    """Return a layer that rounds to signed numbers of `bits` bits, saturating, of learned scale."""
     return qnn.QuantIdentity(
         act_quant=Int8ActPerTensorFixedPoint.let(
             bit_width=bits,
@@ -92,7 +92,7 @@ def signed(bits: int) -> nn.Module:
 
 
 def below_one(bits: int) -> nn.Module:
-    """Return the rounding to signed numbers of `bits` bits between -1 and 1, its scale fixed."""
+    """Return a layer that rounds to signed numbers of `bits` bits between -1 and 1."""
     return qnn.QuantIdentity(
         act_quant=Int8ActPerTensorFixedPoint.let(
             bit_width=bits,
@@ -104,9 +104,9 @@ def below_one(bits: int) -> nn.Module:
 
 
 def _unsigned(bits: int) -> type:
-    made: type = Uint8ActPerTensorFixedPoint.let(
+    quantizer: type = Uint8ActPerTensorFixedPoint.let(
         bit_width=bits,
         collect_stats_steps=_STATISTICS_STEPS,
         float_to_int_impl_type=FloatToIntImplType.FLOOR,
     )
-    return made
+    return quantizer

@@ -1,4 +1,4 @@
-"""What layers know of events: which rows of a flat tensor are whose, whatever the layout."""
+"""The assignment of rows of a flat tensor to events, independent of the layout."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-# of rows (..., feature) and rows (..., feature): the distance of each pair
+# maps two tensors (..., feature) to the distances of their pairs (...)
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 class Segments(ABC):
     """The rows of each event in a flat tensor; an event may be empty.
 
-    `models.layers.jagged` has events of any length one behind the other, `models.layers.slotted`
-    gives every event the same number of rows. Rows without a particle, which both may have, hold
-    any value and reach nothing: `sum`, `mean` and `pad` leave them out.
+    In `models.layers.jagged` events of any length follow one another, in `models.layers.slotted`
+    every event has the same number of rows. Both may have empty rows (without a particle), whose
+    values are arbitrary and have no effect: `sum`, `mean` and `pad` leave them out.
     """
 
     def __init__(self, lengths: Int64[Tensor, " event"]) -> None:
@@ -31,17 +31,17 @@ class Segments(ABC):
     @property
     @abstractmethod
     def rows(self) -> int:
-        """How many rows a flat tensor has at least."""
+        """The minimal number of rows of a flat tensor."""
 
     @property
     @abstractmethod
     def position(self) -> Int64[Tensor, " row"]:
-        """Position of each particle inside its event, from 0; 0 where there is none."""
+        """The position of each particle in its event, from 0; 0 in empty rows."""
 
     @property
     @abstractmethod
     def shares(self) -> Float32[Tensor, " row"]:
-        """What each row counts in the mean over its event: 1/n, and 0 without a particle."""
+        """The weight of each row in the mean over its event: 1/n, and 0 in empty rows."""
 
     @abstractmethod
     def sum(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "event feature"]:
@@ -55,23 +55,23 @@ class Segments(ABC):
     def spread(
         self, values: Float[Tensor, "event feature"], rows: int | None = None
     ) -> Float[Tensor, "row feature"]:
-        """Return each event's value in each of its rows; rows up to `rows` hold any value."""
+        """Return each event's value in each of its rows; further rows up to `rows` have any."""
 
     @abstractmethod
     def lengthened(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "row2 feature"]:
-        """Return `flat` with as many rows as matrix products like; the new ones are zero."""
+        """Return `flat` with zero rows added, to a number for which matrix products are fast."""
 
     @abstractmethod
     def filled(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "row feature"]:
-        """Return `flat` with zeros in the rows without a particle."""
+        """Return `flat` with zeros in empty rows."""
 
     @abstractmethod
     def pad(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "event slot feature"]:
-        """Return the particles in a rectangle, zeros behind those of each event."""
+        """Return the particles as (event, slot, feature), zero-padded."""
 
     @abstractmethod
     def unpad(self, padded: Float[Tensor, "event slot feature"]) -> Float[Tensor, "row feature"]:
-        """Return the particles of a rectangle made by `pad`, flat again."""
+        """Return the particles of a tensor padded by `pad`, flat again."""
 
     @abstractmethod
     def of_size(self, rows: int) -> Segments:
@@ -81,7 +81,7 @@ class Segments(ABC):
     def counts_so_far(
         self, types: Int64[Tensor, " row"], n_types: int
     ) -> Int64[Tensor, "row type"]:
-        """Return how many particles of each type the event has up to and including each one."""
+        """Return the running number of particles of each type in the event, each one included."""
 
     @abstractmethod
     def nearest(
@@ -92,10 +92,10 @@ class Segments(ABC):
         types: Int64[Tensor, " row"] | None,
         n_types: int,
     ) -> tuple[Int64[Tensor, " row"], Int64[Tensor, " row"]]:
-        """Return for each row of `one` the nearest of `other`, and the reverse, by row.
+        """Return for each row of `one` the row of the nearest of `other`, and vice versa.
 
-        Both are of one event and, with `types` (0 to `n_types` - 1), of one type; of two that are
-        equally near it is the first. Nothing is differentiated.
+        Partners are in the same event and, with `types` (0 to `n_types` - 1), of the same type; of
+        equally near ones the first is chosen. There is no gradient.
         """
 
     @abstractmethod
@@ -105,7 +105,7 @@ class Segments(ABC):
         momentum: Float[Tensor, " row"],
         count: int,
     ) -> Float[Tensor, "event constituent feature"]:
-        """Return the `count` particles of largest momentum of each event, zeros behind them."""
+        """Return the `count` particles of largest momentum of each event, zero-padded."""
 
     @abstractmethod
     def lowest(
@@ -116,13 +116,13 @@ class Segments(ABC):
     ) -> tuple[Int64[Tensor, " kept"], Float[Tensor, " kept"]]:
         """Return the `fraction` of events that rank lowest, at least one, and their weights.
 
-        The fraction is one of events, whatever they weigh; others may follow with weight 0.
+        The fraction counts events, not weights; other events may follow with weight 0.
         """
 
 
 def one_hot(types: Int64[Tensor, " row"], n_types: int) -> Int64[Tensor, "row type"]:
-    """Return 1 at each particle's type and 0 elsewhere, without a look at the values.
+    """Return 1 at each particle's type and 0 elsewhere.
 
-    torch's own waits for the device to see whether they are in range.
+    Unlike torch's own function, it does not wait for the device to check the range of the types.
     """
     return (types[:, None] == torch.arange(n_types, device=types.device)).long()

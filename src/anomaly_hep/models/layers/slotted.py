@@ -1,4 +1,4 @@
-"""Events that own the same number of rows each: static shapes, and no wait for the device."""
+"""Events with equal numbers of rows: static shapes, and no waiting for the device."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from anomaly_hep.models.layers.segments import Distance, Segments, one_hot
 
 
 class Slotted(Segments):
-    """`slots` rows for each event, of which its particles take the first.
+    """`slots` rows for each event: its particles, then empty rows.
 
-    present: which events are there; the others only fill the batch up. None: all.
+    present: the real events, as opposed to the padding of the batch; None: all.
     """
 
     def __init__(
@@ -32,17 +32,17 @@ class Slotted(Segments):
 
     @property
     def rows(self) -> int:
-        """How many rows there are, with a particle or without."""
+        """The number of rows, with and without a particle."""
         return len(self) * self.slots
 
     @property
     def position(self) -> Int64[Tensor, " row"]:
-        """Position of each particle inside its event, from 0; 0 where there is none."""
+        """The position of each particle in its event, from 0; 0 in empty rows."""
         return (self.slot * self.taken).flatten()
 
     @property
     def shares(self) -> Float32[Tensor, " row"]:
-        """What each row counts in the mean over its event: 1/n, and 0 without a particle."""
+        """The weight of each row in the mean over its event: 1/n, and 0 in empty rows."""
         return (self.inverse_lengths[:, None] * self.taken).flatten()
 
     def sum(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "event feature"]:
@@ -53,11 +53,11 @@ class Slotted(Segments):
         self, values: Float[Tensor, "event feature"], rows: int | None = None
     ) -> Float[Tensor, "row feature"]:
         """Return each event's value in each of its rows."""
-        del rows  # there are never more
+        del rows  # slotted tensors are never lengthened
         return values[:, None].expand(-1, self.slots, -1).flatten(0, 1)
 
     def lengthened(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "row2 feature"]:
-        """Return `flat`: the number of rows is a round one already."""
+        """Return `flat`: its number of rows is fixed."""
         return flat
 
     def filled(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "row feature"]:
@@ -65,27 +65,27 @@ class Slotted(Segments):
         return self.pad(flat).flatten(0, 1)
 
     def pad(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "event slot feature"]:
-        """Return the rows as a rectangle, zeros behind the particles of each event."""
-        # unlike a product with 0, this holds back what is not finite, and its gradient too
+        """Return the rows as (event, slot, feature), zero-padded after each event's particles."""
+        # unlike a product with 0, this also removes values that are not finite, and their gradient
         return self._rectangle(flat).masked_fill(~self.taken[..., None], 0.0)
 
     def _rectangle(self, flat: Shaped[Tensor, "row ..."]) -> Shaped[Tensor, "event slot ..."]:
         return flat.unflatten(0, (len(self), self.slots))
 
     def unpad(self, padded: Float[Tensor, "event slot feature"]) -> Float[Tensor, "row feature"]:
-        """Return the rows of a rectangle."""
+        """Return the rows of a padded tensor."""
         return padded.flatten(0, 1)
 
     def of_size(self, rows: int) -> Slotted:
-        """Return the same events with `rows` rows each, all of them taken."""
+        """Return the same events with `rows` rows each, none of them empty."""
         return Slotted(torch.full_like(self.lengths, rows), rows, self.present)
 
     def counts_so_far(
         self, types: Int64[Tensor, " row"], n_types: int
     ) -> Int64[Tensor, "row type"]:
-        """Return how many particles of each type the event has up to and including each row."""
-        counted = self._rectangle(one_hot(types, n_types)) * self.taken[..., None]
-        return counted.cumsum(1).flatten(0, 1)
+        """Return the running number of particles of each type in the event, each row included."""
+        flags = self._rectangle(one_hot(types, n_types)) * self.taken[..., None]
+        return flags.cumsum(1).flatten(0, 1)
 
     def nearest(
         self,
@@ -95,20 +95,20 @@ class Slotted(Segments):
         types: Int64[Tensor, " row"] | None,
         n_types: int,
     ) -> tuple[Int64[Tensor, " row"], Int64[Tensor, " row"]]:
-        """Return for each row of `one` the nearest of `other`, and the reverse, by row.
+        """Return for each row of `one` the row of the nearest of `other`, and vice versa.
 
-        A row without a particle gets one of its event's.
+        An empty row gets any row of its event.
         """
         del n_types
-        alike = self.taken[:, :, None] & self.taken[:, None]
+        comparable = self.taken[:, :, None] & self.taken[:, None]
         if types is not None:
-            own = self._rectangle(types)
-            alike = alike & (own[:, :, None] == own[:, None])
+            by_event = self._rectangle(types)
+            comparable = comparable & (by_event[:, :, None] == by_event[:, None])
         one, other = (self._rectangle(flat.detach()) for flat in (one, other))
         # (event, slot of one, slot of other)
-        apart = distance(one[:, :, None], other[:, None]).masked_fill(~alike, math.inf)
+        distances = distance(one[:, :, None], other[:, None]).masked_fill(~comparable, math.inf)
         first = torch.arange(len(self), device=self.slot.device)[:, None] * self.slots
-        return (first + apart.argmin(2)).flatten(), (first + apart.argmin(1)).flatten()
+        return (first + distances.argmin(2)).flatten(), (first + distances.argmin(1)).flatten()
 
     def hardest(
         self,
@@ -116,9 +116,9 @@ class Slotted(Segments):
         momentum: Float[Tensor, " row"],
         count: int,
     ) -> Float[Tensor, "event constituent feature"]:
-        """Return the `count` particles of largest momentum of each event, zeros behind them."""
-        falling = self._rectangle(momentum).masked_fill(~self.taken, -math.inf)
-        order = falling.argsort(dim=1, descending=True, stable=True)[:, :count]
+        """Return the `count` particles of largest momentum of each event, zero-padded."""
+        by_event = self._rectangle(momentum).masked_fill(~self.taken, -math.inf)
+        order = by_event.argsort(dim=1, descending=True, stable=True)[:, :count]
         kept = self.pad(flat).gather(1, order[..., None].expand(-1, -1, flat.shape[1]))
         return functional.pad(kept, (0, 0, 0, count - order.shape[1]))
 
@@ -128,12 +128,12 @@ class Slotted(Segments):
         fraction: float,
         weight: Float[Tensor, " event"],
     ) -> tuple[Int64[Tensor, " kept"], Float[Tensor, " kept"]]:
-        """Return all events by rising rank, and the weights of the `fraction` that ranks lowest.
+        """Return all events by rising rank, with weight 0 beyond the `fraction` that ranks lowest.
 
-        At least one has its weight; events that only fill the batch up are last and have none.
+        At least one event keeps its weight; padding events are last and have weight 0.
         """
         index = ranking.masked_fill(~self.present, math.inf).argsort()
-        # in double precision, as for one batch of so many events
+        # in double precision, as the jagged layout counts with Python floats
         count = (self.present.sum().double() * fraction).floor().clamp(min=1)
-        place = torch.arange(len(self), device=self.slot.device)
-        return index, weight[index] * (place < count)
+        rank = torch.arange(len(self), device=self.slot.device)
+        return index, weight[index] * (rank < count)

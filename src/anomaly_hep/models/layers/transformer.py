@@ -1,4 +1,4 @@
-"""The Transformer of Set-VAE and CLIP-VAE (arXiv:2311.17162); attention pads to its longest jet."""
+"""The Transformer of Set-VAE and CLIP-VAE (arXiv:2311.17162); attention pads to the longest jet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SLOPE = 0.01  # of every LeakyReLU
 
 
 class SetNorm(nn.Module):
-    """Normalise by the mean and variance over the set and the features of each jet."""
+    """Normalise with the mean and variance over particles and features of each jet."""
 
     def __init__(self, features: int, *, eps: float = 1e-5) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class SetNorm(nn.Module):
         centred = flat - segments.spread(mean)
         variance = segments.mean(centred.square()).mean(1, keepdim=True)
         scale = segments.spread(torch.rsqrt(variance + self.eps))
-        # rows without a particle would grow from norm to norm: nothing normalises them
+        # empty rows must be zeroed: they are not normalised and would grow from norm to norm
         return segments.filled(centred * scale * self.weight + self.bias)
 
 
@@ -52,8 +52,8 @@ class Attention(nn.Module):
         sources: Float[Tensor, "source features"],
         source_segments: Segments,
     ) -> Float[Tensor, "query d_model"]:
-        """Return for each query the attended values of its own jet's sources."""
-        # on jagged particles the maps run on these alone; the rectangle is for the attention
+        """Return for each query the attended values of its jet's sources."""
+        # linear maps before padding, so that they skip empty slots of jagged jets
         query = self._split(query_segments.pad(self.query(queries)))
         key = self._split(source_segments.pad(self.key(sources)))
         value = self._split(source_segments.pad(self.value(sources)))
@@ -79,7 +79,7 @@ class Attention(nn.Module):
 
 def _mask(segments: Segments, slots: int) -> Bool[Tensor, "jet 1 1 slot"]:
     slot = torch.arange(slots, device=segments.lengths.device)
-    # an empty jet attends to its zero padding: attention over nothing would be NaN
+    # an empty jet attends to one zero row, since attention over nothing would be NaN
     real = slot < segments.lengths.clamp(min=1)[:, None]
     return real[:, None, None, :]
 
@@ -133,7 +133,7 @@ def _stack_macs(layers: nn.ModuleList, queries: float, sources: float = 0.0) -> 
 
 
 class TransformerEncoder(nn.Module):
-    """Particles to mean and log-variance: self-attention, then two learned queries that pool."""
+    """Encode particles in mean and log-variance: self-attention, two learned pooling queries."""
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class TransformerEncoder(nn.Module):
 
 
 class TransformerDecoder(nn.Module):
-    """A latent vector and one code per particle to (10 pT/pT_jet, delta eta, delta phi)."""
+    """Decode a latent vector and a code per particle to (10 pT/pT_jet, delta eta, delta phi)."""
 
     def __init__(
         self, *, outputs: int, latent_dim: int, d_model: int, d_ff: int, heads: int, layers: int
@@ -196,7 +196,7 @@ class TransformerDecoder(nn.Module):
         codes: Float[Tensor, "particle d_model"],
         segments: Segments,
     ) -> Float[Tensor, "particle output"]:
-        """Return the reconstructed particles, before the exponential of the momentum."""
+        """Return the reconstructed particles, with the logarithm of the momentum."""
         flat = segments.spread(self.embed(latent)) + codes
         one = segments.of_size(1)
         for layer in self.layers:

@@ -1,4 +1,4 @@
-"""The Deep Set for a trigger: the hardest particles, one sum, integers from end to end."""
+"""The Deep Set for a trigger: the hardest particles, one sum, integer arithmetic throughout."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.layers.segments import Segments
 
-# The sum over particles of unsigned numbers may need more bits than its terms.
+# Extra bits for the sum over particles.
 SUM_BITS = 2
-# A flag's 1 is half of what its range allows, so that it is a power of two.
+# A flag of 1 is half of its range, a power of two.
 FLAG_RANGE = 2.0
 
 
 class TriggerEncoder(nn.Module):
     """head(rho(sum over the hardest particles of phi(x))), float or with integer arithmetic.
 
-    phi has no bias, so phi(0) = 0: a place without a particle, whose inputs are zero, adds exactly
-    nothing, and the hardware needs no mask. ranges: for each input a power of two that its absolute
-    value stays below; what does not is clipped to it. The network sees value / range, which in the
-    hardware is the input's integer as it arrives. precision: {weight_bits, activation_bits,
-    input_bits, output_bits}, or None for floating point.
+    phi has no bias, so phi(0) = 0: a slot without a particle, whose inputs are zero, adds exactly
+    nothing, and the hardware needs no mask. ranges: for each input a power of two, to which its
+    absolute value is clipped. The network gets value / range, which in the hardware is the
+    integer input itself. precision: {weight_bits, activation_bits, input_bits, output_bits}, or
+    None for floating point.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class TriggerEncoder(nn.Module):
         rho: Sequence[int],
         settings: Mapping[str, int],
     ) -> None:
-        # Brevitas is needed for nothing else here, and optional
+        # Brevitas is optional, and only needed here
         from anomaly_hep.models.layers import quantized as q
 
         precision = q.Precision.of(settings)
@@ -93,29 +93,29 @@ class TriggerEncoder(nn.Module):
         )
         self.head = q.linear([phi[-1], *rho][-1], outputs, precision, bias=True)
         self.output = q.signed(precision.output_bits)
-        # Brevitas shares a clamp, which has no state, between encoders: one that another encoder
-        # left in evaluation mode makes Lightning warn
+        # Brevitas shares a stateless clamp between encoders; Lightning warns if another encoder
+        # left it in evaluation mode
         self.train()
 
     def forward(
         self, inputs: Float[Tensor, "jet constituent input"]
     ) -> Float[Tensor, "jet output"]:
-        """Return the outputs for particles in a rectangle, zero where there is none."""
+        """Return the outputs for zero-padded particles."""
         features = self.phi(self.input(inputs / self.ranges))
         outputs: Tensor = self.output(self.head(self.rho(self.pool(features.sum(1)))))
         return outputs
 
     def macs(self, particles: float) -> float:
         """Return the multiply-adds for a jet of `particles`."""
-        inner = min(particles, self.constituents) * _weights(self.phi)
-        return inner + _weights(self.rho) + _weights(self.head)
+        phi = min(particles, self.constituents) * _weights(self.phi)
+        return phi + _weights(self.rho) + _weights(self.head)
 
 
 class TriggerPosterior(nn.Module):
     """A TriggerEncoder on flat particles whose outputs are means and log-variances.
 
-    names: those of the particles' features, before the flags of the types where there are any
-    (`flags` of them). ranges: {feature: power of two} of the features that the trigger has.
+    names: the particles' features, followed in the inputs by `flags` type flags. ranges: {feature:
+    power of two} for the features that the trigger uses.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class TriggerPosterior(nn.Module):
 
 
 def _layers(sizes: Sequence[int], make: Callable[[int, int], list[nn.Module]]) -> nn.Sequential:
-    """Return a chain of linear maps between the `sizes`, each with what `make` puts behind it."""
+    """Return the layers that `make` gives for each pair of consecutive `sizes`, in a chain."""
     parts = [part for before, after in pairwise(sizes) for part in make(before, after)]
     return nn.Sequential(*parts)
 
