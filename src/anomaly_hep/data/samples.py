@@ -112,7 +112,7 @@ def _sample(place: str, label: str, keys: Mapping[str, Any]) -> Sample:
 def sample_file(described: FileDescription, sample: Sample) -> SampleFile:
     """Return the events of a file that lie within the sample's bounds.
 
-    Raises BadFileError if one of them has a negative weight.
+    Raises BadFileError if one of them has a weight that is negative or not finite.
     """
     columns = [*sample.where, *([sample.weight] if sample.weight else [])]
     if not columns:
@@ -120,16 +120,18 @@ def sample_file(described: FileDescription, sample: Sample) -> SampleFile:
     bounds, entries = Selection(sample.where), [np.zeros(0, np.int64)]
     for start, events in _blocks(described, columns):
         passed = bounds.passed(events)
-        if sample.weight and (bad := passed & (events.events[sample.weight] < 0)).any():
-            row = int(bad.argmax())
-            raise BadFileError(
-                described.path,
-                f"the weight {events.events[sample.weight][row]} is below 0: no mean and no ROC "
-                "exists for it",
-                branch=sample.weight,
-                entry=start + row,
-                cure=FIX_VALUES,
-            )
+        if sample.weight:
+            weight = events.events[sample.weight]
+            if (bad := passed & ~((weight >= 0) & np.isfinite(weight))).any():
+                row = int(bad.argmax())
+                what = "below 0" if weight[row] < 0 else "not finite"
+                raise BadFileError(
+                    described.path,
+                    f"the weight {weight[row]} is {what}: no mean and no ROC exists for it",
+                    branch=sample.weight,
+                    entry=start + row,
+                    cure=FIX_VALUES,
+                )
         entries.append(start + np.flatnonzero(passed))
     return SampleFile(described, sample, np.concatenate(entries) if sample.where else None)
 
