@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, PlainValidator
-from pydantic_core import PydanticCustomError
 
 from anomaly_hep.bounds import Count, Natural, NonNegative, Positive, Seed
 from anomaly_hep.fpga.design_settings import DesignSettings
@@ -21,7 +20,7 @@ def _text(value: Any) -> Any:
 def _mapping(value: Any) -> Any:
     """Return the value if it is a mapping."""
     if not isinstance(value, dict):
-        raise PydanticCustomError("mapping", "Input should be a mapping")
+        raise ValueError("a mapping")
     return value
 
 

@@ -95,7 +95,9 @@ def _explain(
     # each alternative of a union says what it accepts, except those that JSON cannot express
     here = [e for e in errors if _follow(e["loc"], values)[0] == path]
     expected = [e["msg"] for e in here if e["type"] != "needs_python_object"]
-    words = " or ".join(sorted({m.removeprefix("Input should be ") for m in expected}))
+    for prefix in ("Input should be ", "Value error, "):
+        expected = [message.removeprefix(prefix) for message in expected]
+    words = " or ".join(sorted(set(expected)))
     for word, ours in _JSON_WORDS.items():
         words = words.replace(word, ours)
     value = node if isinstance(node, str) else json.dumps(node)

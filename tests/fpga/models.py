@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 
+from anomaly_hep.checking import data_settings
+from anomaly_hep.commands.train import make_data
 from anomaly_hep.configuration import compose
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.signatures import built
-from tests.modules import module_of
 
 SMALL = ("model.encoder.d_model=8", "model.encoder.d_ff=8", "model.encoder.decoder_layers=1")
 
@@ -31,10 +32,11 @@ def write_checkpoint(path: Path, directory: Path, *overrides: str) -> None:
         # one batch, from which the activations' scales follow
         network = model.encoder.network
         network(torch.randn(50, network.constituents, len(network.ranges)))
+    module = make_data(data_settings({**config["data"], "dir": str(directory)}), config["seed"])
     content: dict[str, Any] = {
         "hyper_parameters": dict(model.hparams),
         "state_dict": model.state_dict(),
-        "datamodule_hyper_parameters": dict(module_of("jetclass", directory).hparams),
+        "datamodule_hyper_parameters": dict(module.hparams),
     }
     model.on_save_checkpoint(content)
     torch.save(content, path)
