@@ -17,7 +17,7 @@ from tests.evaluate.test_report import Page
 from anomaly_hep.evaluate.cells import Cell
 from anomaly_hep.evaluate.render import page, to_markdown
 from anomaly_hep.evaluate.report import write_report
-from anomaly_hep.evaluate.tables import Column, ResultTable, Row
+from anomaly_hep.evaluate.resulttable import Column, ResultTable, Row
 
 HOSTILE = "<script>alert('1')</script>\"&amp;`|*[a](javascript:b)"
 

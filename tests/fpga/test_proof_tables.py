@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from anomaly_hep.evaluate.terminal import to_ascii
+from anomaly_hep.evaluate.resulttable import to_ascii
 from anomaly_hep.fpga.proof_tables import efficiencies, proof, resources
 from tests.fpga.summaries import FLOATS, INTEGERS, make_summary
 

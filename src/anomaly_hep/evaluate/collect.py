@@ -24,7 +24,8 @@ from anomaly_hep.evaluate.metrics import Metric
 from anomaly_hep.evaluate.paper import MEAN, PublishedRow
 from anomaly_hep.evaluate.remarks import reading_remarks
 from anomaly_hep.evaluate.render import to_markdown
-from anomaly_hep.evaluate.tables import ResultTable, Row, column_blocks, joined, rows_beside
+from anomaly_hep.evaluate.resulttable import ResultTable, Row
+from anomaly_hep.evaluate.tables import column_blocks, joined, rows_beside
 
 
 @dataclass(frozen=True)

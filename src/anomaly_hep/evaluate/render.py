@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from anomaly_hep.evaluate.cells import NOTHING
-from anomaly_hep.evaluate.tables import ResultTable
+from anomaly_hep.evaluate.resulttable import ResultTable
 
 # Characters that begin code, emphasis, a link or the next cell in Markdown.
 _MARKUP = re.compile(r"([\\`*~\[\]|]|(?<!\w)_|_(?!\w))")

@@ -3,74 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-
-from rich.console import Console, ConsoleOptions, RenderableType
+from dataclasses import replace
 
 from anomaly_hep.evaluate.cells import Cell, percent, plain
 from anomaly_hep.evaluate.metrics import Metric
 from anomaly_hep.evaluate.paper import MEAN, Paper, PublishedRow
 from anomaly_hep.evaluate.remarks import reading_remarks
 from anomaly_hep.evaluate.results import Results
-from anomaly_hep.evaluate.terminal import printed
+from anomaly_hep.evaluate.resulttable import Column, ResultTable, Row
 
 # quantities of reconstructed images, and the headings of their columns
 QUALITIES: Mapping[str, str] = {"mse": "MSE", "ssim": "SSIM"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """The column of a signal or group mean: key of its cells, heading in one line and in two."""
-
-    key: str
-    text: str
-    heading: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the section 'scores', 'baselines' or 'published'; the `chosen` one is in bold.
-
-    A published row `beside` another belongs to the score or baseline above it.
-    """
-
-    name: str
-    section: str
-    cells: Mapping[str, Cell]
-    chosen: bool = False
-    beside: bool = False
-
-
-@dataclass(frozen=True)
-class ResultTable:
-    """A table of results; rich prints it, split where the terminal is too narrow.
-
-    `blocks` are the columns that a terminal shows together; if there are several, numbers are in
-    their compact form. `also` are further tables under the same remarks.
-    """
-
-    title: str
-    blocks: Sequence[Sequence[Column]]
-    rows: Sequence[Row]
-    remarks: Sequence[str]
-    also: Sequence[ResultTable] = ()
-
-    @property
-    def columns(self) -> list[Column]:
-        """All columns in their order."""
-        return [column for block in self.blocks for column in block]
-
-    def section(self, index: int) -> str:
-        """Return the section of a row; a row beside another belongs to the other's."""
-        while self.rows[index].beside:
-            index -= 1
-        return self.rows[index].section
-
-    def __rich_console__(
-        self, console: Console, options: ConsoleOptions
-    ) -> Iterator[RenderableType]:
-        plain_text = options.ascii_only or not console.is_terminal
-        yield from printed(self, options.max_width, ascii_only=plain_text)
 
 
 def result_table(

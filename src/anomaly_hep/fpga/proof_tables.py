@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from anomaly_hep.evaluate.cells import NOTHING, Cell, percent
 from anomaly_hep.evaluate.paper import load_paper
-from anomaly_hep.evaluate.tables import Column, ResultTable, Row
+from anomaly_hep.evaluate.resulttable import Column, ResultTable, Row
 from anomaly_hep.fpga.summary import FirmwareSummary
 
 

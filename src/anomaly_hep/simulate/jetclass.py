@@ -10,26 +10,14 @@ from typing import Any
 from anomaly_hep.bounds import Count, NonNegative, Positive
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.formats import jetclass
-from anomaly_hep.simulate.jetclass_processes import PROCESSES
+from anomaly_hep.simulate import jetclass_processes as processes
 from anomaly_hep.simulate.simulator import Config, Simulation, SimulationSettings, floats
 
 TITLE = "JetClass"
 UNIT = "jets"
 FORMAT = jetclass
 SUFFIX = ".root"
-# beginnings of the published files' names
-PREFIXES = {
-    "QCD": "ZJetsToNuNu",
-    "Hbb": "HToBB",
-    "Hcc": "HToCC",
-    "Hgg": "HToGG",
-    "H4q": "HToWW4Q",
-    "Hqql": "HToWW2Q1L",
-    "Zqq": "ZToQQ",
-    "Wqq": "WToQQ",
-    "Tbqq": "TTBar",
-    "Tbl": "TTBarLep",
-}
+PREFIXES = processes.PREFIXES
 MAX_PER_FILE = 20_000  # of 2.5 kB each
 NOTE = "Simulated jets in the layout of JetClass; not the published JetClass data set."
 
@@ -78,7 +66,7 @@ def task(config: Config, label: str) -> dict[str, Any]:
     """Return what defines the content of a class's files, besides their seed and size."""
     veto, detector = config["veto"], config["detector"]
     return {
-        "process": list(PROCESSES[label].settings),
+        "process": list(processes.PROCESSES[label].settings),
         "detector": {
             "hcal_min_significance": float(detector["hcal_min_significance"]),
             "smear_momenta": bool(detector["smear_momenta"]),

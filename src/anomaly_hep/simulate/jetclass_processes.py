@@ -47,3 +47,17 @@ PROCESSES: Mapping[str, Process] = {
     "Tbqq": Process((*_TOP, "24:onIfAny = 1 2 3 4 5"), 6),
     "Tbl": Process((*_TOP, "24:onIfAny = 11 13"), 6),
 }  # fmt: skip
+
+# beginnings of the published files' names
+PREFIXES = {
+    "QCD": "ZJetsToNuNu",
+    "Hbb": "HToBB",
+    "Hcc": "HToCC",
+    "Hgg": "HToGG",
+    "H4q": "HToWW4Q",
+    "Hqql": "HToWW2Q1L",
+    "Zqq": "ZToQQ",
+    "Wqq": "WToQQ",
+    "Tbqq": "TTBar",
+    "Tbl": "TTBarLep",
+}

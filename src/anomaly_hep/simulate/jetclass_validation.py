@@ -18,7 +18,7 @@ from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import MissingDataError, SimulationError
 from anomaly_hep.formats import jetclass as jetclass_format
 from anomaly_hep.simulate.figurestyle import style
-from anomaly_hep.simulate.jetclass import PREFIXES
+from anomaly_hep.simulate.jetclass_processes import PREFIXES
 from anomaly_hep.simulate.plan import SPLITS
 from anomaly_hep.types import Events
 

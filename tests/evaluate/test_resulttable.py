@@ -12,8 +12,8 @@ from tests.evaluate.fake_run import jet_results, score_table
 from tests.evaluate.test_tables import PUBLISHED, printed
 
 from anomaly_hep.evaluate.cells import Cell
-from anomaly_hep.evaluate.tables import Column, ResultTable, Row, result_table
-from anomaly_hep.evaluate.terminal import to_ascii
+from anomaly_hep.evaluate.resulttable import Column, ResultTable, Row, to_ascii
+from anomaly_hep.evaluate.tables import result_table
 
 LONG = "CLIP-VAE in sweep/2026-11-27/beta_0.08,clip_fraction_0.75/seed1: KL divergence (3 seeds)"
 

@@ -1,23 +1,20 @@
-"""Result tables on a terminal of any width, or in a pipe: no number and no word is cut."""
+"""A table of results and how it is printed: no word is cut, however narrow the terminal."""
 
 from __future__ import annotations
 
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from anomaly_hep.evaluate.cells import NOTHING
-
-if TYPE_CHECKING:
-    from anomaly_hep.evaluate.tables import Column, ResultTable, Row
+from anomaly_hep.evaluate.cells import NOTHING, Cell
 
 # row names are wrapped to this width, unless one of their words is longer
 _NAME_WIDTH = 26
@@ -27,7 +24,62 @@ _ASCII = str.maketrans(
 _PLAIN_BOX = box.Box("    \n    \n -- \n    \n -- \n -- \n    \n    \n", ascii=True)
 
 
-def printed(table: ResultTable, width: int, *, ascii_only: bool) -> Iterator[RenderableType]:
+@dataclass(frozen=True)
+class Column:
+    """The column of a signal or group mean: key of its cells, heading in one line and in two."""
+
+    key: str
+    text: str
+    heading: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the section 'scores', 'baselines' or 'published'; the `chosen` one is in bold.
+
+    A published row `beside` another belongs to the score or baseline above it.
+    """
+
+    name: str
+    section: str
+    cells: Mapping[str, Cell]
+    chosen: bool = False
+    beside: bool = False
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A table of results; rich prints it, split where the terminal is too narrow.
+
+    `blocks` are the columns that a terminal shows together; if there are several, numbers are in
+    their compact form. `also` are further tables under the same remarks.
+    """
+
+    title: str
+    blocks: Sequence[Sequence[Column]]
+    rows: Sequence[Row]
+    remarks: Sequence[str]
+    also: Sequence[ResultTable] = ()
+
+    @property
+    def columns(self) -> list[Column]:
+        """All columns in their order."""
+        return [column for block in self.blocks for column in block]
+
+    def section(self, index: int) -> str:
+        """Return the section of a row; a row beside another belongs to the other's."""
+        while self.rows[index].beside:
+            index -= 1
+        return self.rows[index].section
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        plain_text = options.ascii_only or not console.is_terminal
+        yield from _printed(self, options.max_width, ascii_only=plain_text)
+
+
+def _printed(table: ResultTable, width: int, *, ascii_only: bool) -> Iterator[RenderableType]:
     """Yield a table and its remarks in lines of at most `width` characters."""
     say = to_ascii if ascii_only else str
     for part in (table, *table.also):
