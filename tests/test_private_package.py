@@ -52,9 +52,6 @@ def read(path, start, stop, columns):
         {n: np.ascontiguousarray(c) for n, c in particles.items() if n in columns},
         {n: c for n, c in of_events.items() if n in columns},
     )
-
-def write(path, parts, provenance=None):
-    raise NotImplementedError("this package only reads showers")
 '''
 
 MODEL = '''

@@ -46,6 +46,10 @@ class Format(Protocol):
     def read(self, path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
         """Return entries `start` to `stop` (exclusive) with exactly the `columns`."""
 
+
+class WritableFormat(Format, Protocol):
+    """A format in which a simulation writes."""
+
     def write(
         self, path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None
     ) -> int:
@@ -61,7 +65,7 @@ def formats() -> tuple[Format, ...]:
 
 
 def _complete(module: ModuleType) -> Format:
-    needed = (*Format.__annotations__, "recognises", "describe", "read", "write")
+    needed = (*Format.__annotations__, "recognises", "describe", "read")
     if missing := [name for name in needed if not hasattr(module, name)]:
         raise ConfigError(
             f"{module.__name__} recognises files but has no {', '.join(missing)}. Cure: give it "

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from anomaly_hep import plugins
 from anomaly_hep.bounds import Count, Natural
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.formats.files import Format
+from anomaly_hep.formats.files import WritableFormat
 from anomaly_hep.types import Events
 
 Config = Mapping[str, Any]
@@ -54,7 +54,7 @@ class Simulator(Protocol):
 
     TITLE: str
     UNIT: str
-    FORMAT: Format
+    FORMAT: WritableFormat
     SUFFIX: str
     PREFIXES: Mapping[str, str]
     MAX_PER_FILE: int
