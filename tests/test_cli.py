@@ -126,6 +126,8 @@ def test_a_key_that_is_added_is_refused_where_nothing_takes_it(
         ("fpga", "fpga.rtl.synthesis=1", "a valid boolean"),
         ("train", "model.phases.train.epochs=0", "greater than or equal to 1"),
         ("train", "model.phases.train.optimizer.lr=high", "a valid number"),
+        ("train", "model.phases.train.optimizer.lr=0", "greater than 0"),
+        ("train", "model.encoder.layers=0", "greater than or equal to 1"),
         ("benchmark", "seconds=0", "greater than 0"),
         ("evaluate", "run_dir=[a]", "a text"),
     ],

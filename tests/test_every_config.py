@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 
 from anomaly_hep.checking import model_settings, settings_of
 from anomaly_hep.commands.train import make_data, make_model
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.paper import paper_of
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.flows import FLOWS
@@ -46,6 +48,30 @@ def _compose(name: str, *overrides: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ROOTS)
 def test_every_command_composes(name: str) -> None:
     assert settings_of(name, _compose(name, *REQUIRED.get(name, [])))
+
+
+def _numbers(section: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield where each number of a section and of those below it stands."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _numbers(value)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield section, key
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(g, o) for g, o in GROUPS if g in ("model", "model/encoder")]
+)
+def test_a_negative_number_is_refused_wherever_a_model_takes_one(group: str, option: str) -> None:
+    values = _compose("train", f"{group}={option}")["model"]
+    places = list(_numbers(values))
+    assert len(places) > 3
+    for section, key in places:
+        before, section[key] = section[key], -1
+        with pytest.raises(ConfigError):  # noqa: PT012 - any of the three may say it
+            make_model(model_settings(values)).check_phases()
+            pytest.fail(f"{key}=-1 is taken")
+        section[key] = before
 
 
 @pytest.mark.parametrize(("group", "option"), GROUPS)

@@ -69,17 +69,20 @@ def model_settings(values: Section) -> ModelSettings:
     import torch
 
     from anomaly_hep.models.loading import model_class
-    from anomaly_hep.models.optimization import class_of_torch
+    from anomaly_hep.models.optimization import OptimizerBounds, class_of_torch
     from anomaly_hep.models.phase import Phase
 
     target = str(values.get("_target_"))
-    checked([model_class(target)], _arguments(values), "model")
+    arguments, model = _arguments(values), model_class(target)
+    checked([model], arguments, "model")
+    for name, taker in model.sections(arguments).items():
+        checked([taker], arguments[name], f"model.{name}", without=("precision",))
     for name, choices in values["phases"].items():
         key = f"model.phases.{name}"
         checked([Phase], choices, key, without=("name",))
         optimizer, key = choices["optimizer"], f"{key}.optimizer"
         optimizer_class = class_of_torch(optimizer.get("_target_"), torch.optim.Optimizer, key)
-        checked([optimizer_class], _arguments(optimizer), key, without=("params",))
+        checked([OptimizerBounds, optimizer_class], _arguments(optimizer), key, without=("params",))
     return ModelSettings(values["name"], target, _arguments(values))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -47,6 +47,12 @@ class AnomalyModel(SteppedModule):
         self.phase = self.phases[0]
         self.validation_means: dict[str, MeanMetric] = {}
         self._frozen: list[torch.nn.Parameter] = []  # frozen by the phase, not by the model itself
+
+    @classmethod
+    def sections(cls, arguments: Mapping[str, Any]) -> Mapping[str, Callable[..., Any]]:
+        """Return what takes the keys of those `arguments` that are sections, by their names."""
+        del arguments  # most models have none
+        return {}
 
     @property
     def supervised(self) -> bool:

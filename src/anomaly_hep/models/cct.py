@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from anomaly_hep.bounds import Count, Positive, Seed, Share
 from anomaly_hep.data.batch import ImageBatch, JaggedBatch
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.base import AnomalyModel
@@ -130,16 +131,16 @@ class CCT(AnomalyModel):
         self,
         *,
         phases: Mapping[str, Any],
-        classes: int,
-        maximum: float,
-        blocks: int,
-        heads: int,
-        dropout: float,
-        attention_dropout: float,
-        drop_path: float,
-        label_smoothing: float,
+        classes: Count,
+        maximum: Positive,
+        blocks: Count,
+        heads: Count,
+        dropout: Share,
+        attention_dropout: Share,
+        drop_path: Share,
+        label_smoothing: Share,
         legacy_skips: bool,
-        seed: int,
+        seed: Seed,
     ) -> None:
         super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)

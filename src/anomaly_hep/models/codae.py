@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anomaly_hep.bounds import Count, Seed
 from anomaly_hep.data.batch import ImageBatch, JaggedBatch
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.imagescores import (
@@ -168,7 +169,7 @@ class CoDAE(AnomalyModel):
         "fixed integer weights repeat"
     )
 
-    def __init__(self, *, phases: Mapping[str, Any], latent_dim: int, seed: int) -> None:
+    def __init__(self, *, phases: Mapping[str, Any], latent_dim: Count, seed: Seed) -> None:
         super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)
         self.latent_dim = latent_dim

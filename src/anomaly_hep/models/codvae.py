@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from anomaly_hep.bounds import Count, NonNegative, Positive, Seed
 from anomaly_hep.data.batch import ImageBatch
 from anomaly_hep.models.codae import LATENT, CoDAE, ResidualEncoder, he_start, operations
 from anomaly_hep.models.imagescores import (
@@ -86,13 +87,13 @@ class CoDVAE(CoDAE):
         self,
         *,
         phases: Mapping[str, Any],
-        latent_dim: int,
-        seed: int,
-        beta: float,
-        kl_weight: float,
-        kl_samples: int,
-        score_draws: int,
-        base_temperature: float,
+        latent_dim: Count,
+        seed: Seed,
+        beta: NonNegative,
+        kl_weight: NonNegative,
+        kl_samples: Count,
+        score_draws: Count,
+        base_temperature: Positive,
     ) -> None:
         super().__init__(phases=phases, latent_dim=latent_dim, seed=seed)
         self.save_hyperparameters(logger=False)

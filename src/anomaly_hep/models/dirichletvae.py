@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import MinLen
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from anomaly_hep.bounds import Count, NonNegative, Positive, Seed
 from anomaly_hep.data.batch import ImageBatch, JaggedBatch
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.imagescores import (
@@ -104,11 +106,11 @@ class DirichletVAE(AnomalyModel):
         self,
         *,
         phases: Mapping[str, Any],
-        concentration: Sequence[float],
-        hidden: int,
-        beta: float,
+        concentration: Annotated[Sequence[Positive], MinLen(2)],
+        hidden: Count,
+        beta: NonNegative,
         normalise: bool,
-        seed: int,
+        seed: Seed,
     ) -> None:
         super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anomaly_hep.bounds import Count, Seed
 from anomaly_hep.data.batch import ImageBatch, JaggedBatch
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.imagescores import (
@@ -124,7 +125,7 @@ class ImageAE(AnomalyModel):
     score_names = RECONSTRUCTION_SCORES
     event_columns = RECONSTRUCTION_COLUMNS
 
-    def __init__(self, *, phases: Mapping[str, Any], latent_dim: int, seed: int) -> None:
+    def __init__(self, *, phases: Mapping[str, Any], latent_dim: Count, seed: Seed) -> None:
         super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)
         self.encoder, self.decoder = encoder(latent_dim), decoder(latent_dim)

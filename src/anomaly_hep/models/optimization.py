@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from inspect import signature
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
+from anomaly_hep.bounds import NonNegative, Positive
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.phase import Phase
 
@@ -18,6 +20,14 @@ _MODULES = {"torch.optim": torch.optim, "torch.optim.lr_scheduler": lr_scheduler
 _INTERVALS = ("step", "epoch")
 _NEVER = sys.maxsize
 _Class = TypeVar("_Class")
+
+
+@dataclass(frozen=True)
+class OptimizerBounds:
+    """Arguments of optimisers that torch bounds less than makes sense."""
+
+    lr: Positive = 1e-3
+    weight_decay: NonNegative = 0.0
 
 
 def configured(phase: Phase, model: nn.Module, steps: int) -> dict[str, Any]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anomaly_hep.bounds import Count, Natural, NonNegative, Positive, Seed
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
 from anomaly_hep.data.features import PARTICLE_TYPES
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.base import AnomalyModel
-from anomaly_hep.models.layers.deepset import DeepSetDecoder, DeepSetEncoder
 from anomaly_hep.models.layers.identification import identification_numbers, sinusoids
 from anomaly_hep.models.layers.layouts import segments_of
 from anomaly_hep.models.layers.segments import Segments
-from anomaly_hep.models.layers.transformer import TransformerDecoder, TransformerEncoder
-from anomaly_hep.models.layers.trigger import TriggerPosterior
 from anomaly_hep.models.losses import chamfer, clipped_mean, kl_divergence
 from anomaly_hep.models.outputs import (
     EventOutputs,
@@ -26,9 +25,8 @@ from anomaly_hep.models.outputs import (
     ScoreDescription,
     weighted_mean,
 )
+from anomaly_hep.models.setencoders import TriggerSettings, settings_class
 
-Encoder = DeepSetEncoder | TransformerEncoder | TriggerPosterior
-Decoder = DeepSetDecoder | TransformerDecoder
 TARGET = ("pt_rel", "delta_eta", "delta_phi")  # the features that the decoder reconstructs
 
 
@@ -58,15 +56,15 @@ class SetVAE(AnomalyModel):
         features: Sequence[str],
         encoder: Mapping[str, Any],
         phases: Mapping[str, Any],
-        latent_dim: int,
-        max_particles: int,
-        beta: float,
+        latent_dim: Count,
+        max_particles: Count,
+        beta: NonNegative,
         clip_fraction: float,
-        angular_scale: float,
+        angular_scale: Positive,
         use_pid: bool,
         legacy_identification: bool,
-        noise_ramp_steps: int,
-        seed: int,
+        noise_ramp_steps: Natural,
+        seed: Seed,
         quantization: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(phases, seed)
@@ -86,44 +84,26 @@ class SetVAE(AnomalyModel):
         self.legacy = legacy_identification
         self.noise_ramp_steps = noise_ramp_steps
         flags = len(PARTICLE_TYPES) if use_pid else 0
-        inputs = len(features) + flags
-        settings = dict(encoder)
-        kind, decoder_layers = settings.pop("kind"), settings.pop("decoder_layers")
-        if quantization is not None and kind != "trigger":
+        settings = settings_class(encoder)(**encoder)
+        if isinstance(settings, TriggerSettings):
+            settings = replace(settings, precision=quantization)
+        elif quantization is not None:
             raise ConfigError(
                 f"model.quantization needs an encoder whose arithmetic a chip can repeat, which "
-                f"{kind} is not: it divides. Cure: model/encoder=trigger, or let the command fpga "
-                "learn one from this model"
+                f"{encoder['kind']} is not: it divides. Cure: model/encoder=trigger, or let the "
+                "command fpga learn one from this model"
             )
-        shared = {"latent_dim": latent_dim, **settings}
-        if kind == "deepset":
-            self.encoder: Encoder = DeepSetEncoder(inputs=inputs, **shared)
-            self.decoder: Decoder = DeepSetDecoder(
-                outputs=len(TARGET), **(shared | {"layers": decoder_layers})
-            )
-        elif kind == "transformer":
-            self.encoder = TransformerEncoder(inputs=inputs, **shared)
-            del shared["pooling_layers"]
-            self.decoder = TransformerDecoder(
-                outputs=len(TARGET), **(shared | {"layers": decoder_layers})
-            )
-        elif kind == "trigger":
-            extra = {name: settings.pop(name) for name in ("ranges", "constituents", "phi", "rho")}
-            self.encoder = TriggerPosterior(
-                names=features, flags=flags, latent_dim=latent_dim, precision=quantization, **extra
-            )
-            self.decoder = DeepSetDecoder(
-                outputs=len(TARGET), latent_dim=latent_dim, **settings, layers=decoder_layers
-            )
-        else:
-            raise ConfigError(
-                f"model.encoder.kind={kind} does not exist. Cure: choose deepset, transformer or "
-                "trigger"
-            )
-        d_model = settings["d_model"]
+        self.encoder = settings.encoder(features, flags, latent_dim)
+        self.decoder = settings.decoder(len(TARGET), latent_dim)
+        d_model = settings.d_model
         self.type_code = nn.Embedding(len(PARTICLE_TYPES), d_model) if use_pid else None
         self.number_code: Tensor
         self.register_buffer("number_code", sinusoids(max_particles, d_model), persistent=False)
+
+    @classmethod
+    def sections(cls, arguments: Mapping[str, Any]) -> Mapping[str, Callable[..., Any]]:
+        """Return the settings of the chosen encoder."""
+        return {"encoder": settings_class(arguments["encoder"])}
 
     @classmethod
     def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
