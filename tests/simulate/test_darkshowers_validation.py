@@ -16,7 +16,6 @@ from anomaly_hep.simulate.darkshowers_processes import PREFIXES
 from anomaly_hep.simulate.darkshowers_quantities import (
     Value,
     auc,
-    columns_hit,
     hit_counts,
     profile,
     summary,
@@ -124,12 +123,11 @@ def test_events_without_a_track_have_an_empty_profile(tmp_path: Path) -> None:
     np.testing.assert_allclose(share[1:, 0], 1)
 
 
-def test_counts_and_columns_add_up(simulated: Path) -> None:
+def test_counts_add_up(simulated: Path) -> None:
     events = read_classes(simulated, simulated=True)["SUEP400"]
     counts = hit_counts(events)
     np.testing.assert_array_equal(counts.sum(axis=1), events.lengths)
     np.testing.assert_array_equal(counts[:, 0], events.events["hits"])
-    assert columns_hit(events).sum() == pytest.approx(events.events["hits"].mean())
     numbers = summary({"QCD": events, "SUEP400": events})
     assert numbers["SUEP400"]["auc"].value == 0.5
     assert "auc" not in numbers["QCD"]

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 from scipy.stats import rankdata
 
-from anomaly_hep.formats.pixels import BLOCK, CHANNELS, COLUMNS, ROWS
+from anomaly_hep.formats.pixels import BLOCK, CHANNELS, ROWS
 from anomaly_hep.simulate.darkshowers_processes import QCD
 from anomaly_hep.simulate.images import PIXEL
 from anomaly_hep.types import Events
@@ -129,12 +129,6 @@ def tracks_by_momentum(events: Events, edges: Sequence[float]) -> list[tuple[int
     total, tracks = events.events["energy_tracker"], events.events["n_tracks"]
     chosen = [(total >= low) & (total < high) for low, high in pairwise(edges)]
     return [(int(c.sum()), mean(tracks[c]) if c.sum() >= 10 else None) for c in chosen]
-
-
-def columns_hit(events: Events) -> Float64[np.ndarray, " column"]:
-    """Return the mean number of tracker hits per event in each column of eta."""
-    column = events.particles["hit_column"][events.particles["hit_channel"] == 0]
-    return np.bincount(column, minlength=COLUMNS) / len(events)
 
 
 def _event(events: Events) -> Int64[np.ndarray, " hit"]:
