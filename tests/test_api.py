@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -93,6 +94,20 @@ def test_a_finished_run_is_read_and_not_made_again(toys: Path, trained: Results)
     with ThreadPoolExecutor() as threads:
         assert threads.submit(again).result().scores == trained.scores
     assert (toys / "by_api" / "metrics.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: anomaly_hep.events(""),
+        lambda: anomaly_hep.events("/data/**.root"),
+        lambda: anomaly_hep.events("~nobody-of-this-name/a.root"),
+        lambda: anomaly_hep.load("~nobody-of-this-name/run"),
+    ],
+)
+def test_paths_that_are_none_are_refused_in_one_line(call: Callable[[], object]) -> None:
+    with pytest.raises(ConfigError, match="Cure: "):
+        call()
 
 
 @pytest.mark.parametrize("place", ["by_api", "by_api/checkpoints/best.ckpt"])

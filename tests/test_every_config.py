@@ -83,7 +83,7 @@ def test_every_option_composes_and_its_model_can_be_built(group: str, option: st
     model, data = make_model(settings.model), make_data(settings.data, settings.seed)
     assert model.parameter_counts()["total"] > 0
     model.check_phases()
-    data.check(model)
+    data.reading.check(model)
     assert data.reading.columns
 
 

@@ -6,24 +6,36 @@ Each function does what the corresponding command does, with the same configurat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import pandas as pd
 
+from anomaly_hep.bounds import Count
 from anomaly_hep.checking import settings_of
 from anomaly_hep.commands import train as training
 from anomaly_hep.commands.score import input_files, open_scorer, tables
 from anomaly_hep.configuration import compose, is_folder
+from anomaly_hep.errors import ConfigError, in_one_line
 from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.runtime import sigterm_restored
+from anomaly_hep.settings import Precision
+from anomaly_hep.signatures import checked
 
 Files = str | Path | Sequence[str | Path]  # paths or patterns
+
+
+@dataclass(frozen=True)
+class _Options:
+    """How `TrainedModel.score` computes."""
+
+    batch_size: Count
+    precision: Precision
 
 
 class TrainedModel:
@@ -51,7 +63,8 @@ class TrainedModel:
         training's selection keep their row, with missing scores; `table.attrs` counts them
         ("rejected"), and the jets truncated to the model's largest number of particles ("cut").
         """
-        scorer = replace(self._scorer, batch_size=batch_size, precision=precision)
+        options = {"batch_size": batch_size, "precision": precision}
+        scorer = replace(self._scorer, **checked([_Options], options, "score"))
         table = pd.concat(list(tables(scorer, input_files(files))), ignore_index=True)
         table.attrs = {"rejected": scorer.counts.rejected, "cut": scorer.counts.truncated}
         return table
@@ -59,7 +72,12 @@ class TrainedModel:
 
 def load(path: str | Path) -> TrainedModel:
     """Return the model of a run directory, with its best weights, or of a checkpoint."""
-    location = Path(path).expanduser()
+    try:
+        location = Path(path).expanduser()
+    except (TypeError, RuntimeError) as error:
+        raise ConfigError(
+            f"load({path!r}): {in_one_line(error)}. Cure: give the path of a run or checkpoint"
+        ) from error
     checkpoint = location / "checkpoints" / "best.ckpt" if location.is_dir() else location
     return TrainedModel(open_scorer(checkpoint, 1024, "32-true"))
 
@@ -71,6 +89,10 @@ def events(files: Files) -> ak.Array:
     """
     descriptions = [format_of(path).describe(path) for path in input_files(files)]
     shared = [c for c in descriptions[0].columns if all(c in file.columns for file in descriptions)]
+    if not shared:
+        raise ConfigError(
+            f"{descriptions[0].path} and other files share no column. Cure: files of one format"
+        )
     parts = []
     for file in descriptions:
         content = format_of(file.path).read(file.path, 0, file.entries, shared)
@@ -87,6 +109,11 @@ def train(model: str, data: str | Mapping[str, Any] | None = None, **overrides: 
     `trainer={"max_epochs": 5}`, or dotted keys, `**{"model.beta": 0.1, "model/encoder":
     "transformer"}`. Each replaces the configured value. A finished run is read, not repeated.
     """
+    if not isinstance(model, str):
+        raise ConfigError(
+            f"model={model!r} is not a name. Cure: give one that `anomaly_hep list models` shows, "
+            "and its keys as dotted keys"
+        )
     requested = {"model": model, **({} if data is None else {"data": data}), **overrides}
     choices = [f"{k}={v}" for k, v in requested.items() if is_folder(k) and isinstance(v, str)]
     values: dict[str, Any] = {}

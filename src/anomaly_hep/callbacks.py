@@ -112,9 +112,11 @@ class Checkpoints(Callback):
             self.waited += 1
         for config in trainer.lr_scheduler_configs:
             schedule = config.scheduler
-            if isinstance(schedule, ReduceLROnPlateau) and pl_module.objective_is_final:
+            if isinstance(schedule, ReduceLROnPlateau):
                 key = f"model.phases.{self.phase.name}.scheduler.monitor"
-                schedule.step(_validated(trainer, str(config.monitor).removeprefix("val/"), key))
+                followed = _validated(trainer, str(config.monitor).removeprefix("val/"), key)
+                if pl_module.objective_is_final:
+                    schedule.step(followed)
         if self._ending or self.waited == self.phase.patience:
             trainer.should_stop = True
         for logger in trainer.loggers:

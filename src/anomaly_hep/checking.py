@@ -50,6 +50,7 @@ def data_settings(values: Section) -> DataSettings:
     from anomaly_hep.data.features import Scaling
     from anomaly_hep.data.module import EventDataModule
     from anomaly_hep.data.reading import reading_class
+    from anomaly_hep.data.samples import SampleKeys
     from anomaly_hep.simulate.simulator import simulator_of
 
     reading = reading_class(str(values.get("reading")))
@@ -59,6 +60,9 @@ def data_settings(values: Section) -> DataSettings:
     checked(targets, values, "data", without=reserved)
     for name, scaling in values.get("features", {}).items():
         checked([Scaling], scaling or {}, f"data.features.{name}")
+    for split, classes in values.get("samples", {}).items():
+        for label, keys in classes.items():
+            checked([SampleKeys], keys, f"data.samples.{split}.{label}")
     if simulation := values.get("simulation"):
         checked([simulator_of(simulation).Settings], simulation, "data.simulation")
     return _with_rest(DataSettings, values, "module")

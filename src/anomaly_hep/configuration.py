@@ -137,7 +137,10 @@ def _explain(name: str, overrides: Sequence[str], error: Exception) -> str:
         key = text.split("=", 1)[0].lstrip("+~")
         if key in message.replace("'", " ").split() and (hint := _missing(name, overrides, key)):
             return hint
-    return "\n".join([message.strip(), *str(error.__cause__ or "").splitlines()[:1]])
+    said = " ".join(message.split())
+    if cause := str(error.__cause__ or "").splitlines()[:1]:
+        said = f"{said} ({cause[0]})"
+    return f"{said}. Cure: +KEY=VALUE adds a key, and ~KEY '+KEY={{...}}' replaces a whole section"
 
 
 def _missing(name: str, overrides: Sequence[str], key: str) -> str | None:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from anomaly_hep.callbacks import Checkpoints, LossRows, Milestones, Speed
 from anomaly_hep.data.module import EventDataModule
-from anomaly_hep.errors import CheckpointError, ConfigError, in_one_line
+from anomaly_hep.errors import CheckpointError, ConfigError, MissingDataError, in_one_line
 from anomaly_hep.evaluate.scores import load_model
 from anomaly_hep.metrics_csv import MetricsCSV
 from anomaly_hep.models.base import AnomalyModel
@@ -112,6 +112,11 @@ class Training:
                     # Lightning turns Ctrl-C into status 1, which would mean a failure
                     raise KeyboardInterrupt from None
                 raise
+        if not self.best(phase).exists():
+            raise MissingDataError(
+                f"phase {phase.name} ended without a validation, since no event of training or "
+                "validation passes data.selection. Cure: wider bounds there"
+            )
         return files.position
 
     def _trainer(self, phase: Phase, files: CheckpointFiles) -> lightning.Trainer:

@@ -191,8 +191,8 @@ def test_the_next_phase_sees_labels_no_more_and_shuffles_otherwise(images: Path)
 def test_a_model_that_takes_types_refuses_data_without(tmp_path: Path) -> None:
     module = module_of("jetclass", tmp_path, particle_types=False)
     with pytest.raises(ConfigError, match=r"Set-VAE takes types.*use_pid=false"):
-        module.check(make_model("model=setvae"))
-    module.check(make_model("model=setvae", "model.use_pid=false"))
+        module.reading.check(make_model("model=setvae"))
+    module.reading.check(make_model("model=setvae", "model.use_pid=false"))
 
 
 def test_labelled_jets_without_groups_have_a_number_for_each_class(tmp_path: Path) -> None:

@@ -224,15 +224,16 @@ def test_bad_weights_are_refused_before_any_batch(
 
 
 def test_a_file_with_bad_weights_may_be_skipped(tmp_path: Path) -> None:
-    write_user(tmp_path / "a.root", [1.0, -1.0])
-    write_user(tmp_path / "b.root", [1.0, 3.0])
-    listed = {"QCD": {"files": "*.root", "weight": "w"}}
-    samples = {"train": listed, "val": listed, "test": listed}
+    samples = {}
+    for split in ("train", "val", "test"):
+        write_user(tmp_path / f"{split}_a.root", [1.0, -1.0])
+        write_user(tmp_path / f"{split}_b.root", [1.0, 3.0])
+        samples[split] = {"QCD": {"files": f"{split}_*.root", "weight": "w"}}
     data = module(tmp_path, samples, on_bad_file="skip", max_bad_fraction=0.5)
     data.setup("fit")
     (batch,) = data.val_dataloader()
     assert batch.weight.tolist() == [1.0, 3.0]
-    assert [entry["branch"] for entry in data.ledger.to_json()["refused"]] == ["w"]
+    assert [entry["branch"] for entry in data.ledger.to_json()["refused"]] == ["w"] * 3
 
 
 def test_events_without_weights_count_as_one(mixed: tuple[Path, Events]) -> None:
@@ -246,3 +247,30 @@ def test_all_events_of_a_file_are_a_sample_too(mixed: tuple[Path, Events]) -> No
     assert isinstance(file.description, FileDescription)
     assert len(file) == 400
     assert file.numbers(3, 6).tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"test": {"QCD": {"entries": [0.5, 1]}}}, "QCD and to .*test.QCD"),
+        ({"val": {"QCD": {"entries": [0, 0.1]}}}, "data.samples.train.QCD and to .*val.QCD"),
+        ({"test": {"Hbb": {"where": BACKGROUND}}}, "data.samples.train.QCD and to .*test.Hbb"),
+        ({"test": {"Hbb": {"where": {"jet_pt": {"min": 1e9}}}}}, "test.Hbb holds no event"),
+        ({"test": {"Hbb": {"entries": [0, 0.001]}}}, "test.Hbb holds no event"),
+        ({"train": {"QCD": {"weight": "label_Tbl"}}}, "train.QCD have the weight 0"),
+    ],
+)
+def test_samples_that_are_empty_or_share_events_are_refused_before_the_training(
+    mixed: tuple[Path, Events], changed: dict[str, dict[str, Any]], said: str
+) -> None:
+    path, _ = mixed
+    samples = one_file()
+    for split in ("train", "val"):
+        del samples[split]["Hbb"]
+    samples["test"]["Hbb"]["entries"] = [0, 1]
+    module(path.parent, samples).setup("fit")
+    for split, classes in changed.items():
+        for label, keys in classes.items():
+            samples[split][label] = {**samples[split][label], **keys}
+    with pytest.raises((ConfigError, MissingDataError), match=said):
+        module(path.parent, samples).setup("fit")

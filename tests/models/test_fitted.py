@@ -85,10 +85,6 @@ def test_what_is_strange_scores_high_and_a_reloaded_fit_scores_the_same(
         ({"_target_": "os.system"}, "is no class of the models"),
         ({"_target_": "anomaly_hep.models.fitted.Nothing"}, "is no class of the models"),
         ({"_target_": "anomaly_hep.models.fitted.Mahalanobis"}, "fitted_scores.mine: .*embedding"),
-        (
-            {"_target_": "anomaly_hep.models.fitted.OneClassSVM", "embedding": "z", "nu": 2},
-            "nu=2 is no share",
-        ),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_in_one_line(

@@ -19,6 +19,9 @@ def run(arguments: Sequence[str]) -> None:
     Runs with a curve.csv also give auc_against_events_seen.png and .csv, firmware runs
     fpga_tradeoff.png and .csv.
     """
+    if {*arguments} & {"-h", "--help"}:
+        print(f"usage: python -m anomaly_hep collect DIRECTORY\n\n{run.__doc__}")
+        return
     if len(arguments) != 1:
         raise ConfigError(
             "collect takes one directory. Cure: python -m anomaly_hep collect outputs"

@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.samples import SampleFile
-from anomaly_hep.errors import ConfigError, MissingDataError
+from anomaly_hep.errors import ConfigError, MissingDataError, in_one_line
 from anomaly_hep.evaluate.scores import Scorer, load_fitted, load_model
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.models.execution import Execution
@@ -65,10 +66,17 @@ def tables(scorer: Scorer, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
 def input_files(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
     """Return the files that match paths and patterns, each once; raises MissingDataError."""
     paths: dict[Path, None] = {}
-    for pattern in [patterns] if isinstance(patterns, str | Path) else patterns:
-        path = Path(pattern).expanduser()
-        # Path.glob takes relative patterns only
-        matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    alone = isinstance(patterns, str) or not isinstance(patterns, Sequence)
+    for pattern in cast(Sequence[str | Path], [patterns] if alone else patterns):
+        try:
+            path = Path(pattern).expanduser()
+            # Path.glob takes relative patterns only
+            matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+            raise ConfigError(
+                f"input={pattern} is neither a file nor a pattern ({in_one_line(error)}). Cure: "
+                "name files, or a pattern such as data/*.root"
+            ) from error
         if not matches:
             raise MissingDataError(f"input={pattern} matches no file. Cure: check the path")
         paths |= dict.fromkeys(matches)

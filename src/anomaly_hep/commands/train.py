@@ -60,7 +60,7 @@ def run(settings: RunSettings) -> Path:
     # refuse incompatible choices before the run takes the directory
     module, model = make_data(settings.data, settings.seed), make_model(settings.model)
     module.slotted, model.compile_steps = execution.slotted, execution.compiled
-    module.check(model)
+    module.reading.check(model)
     model.check_phases()
     check_fitted(model, fitted_scores(settings.fitted_scores))
     make = partial(_make, settings, module, model, termination, console)

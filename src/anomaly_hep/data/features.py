@@ -41,6 +41,11 @@ class Quantities:
 
     def particle(self, name: str) -> Shaped[np.ndarray, " particle"]:
         """Return a particle branch."""
+        if name not in self.events.particles:
+            raise ConfigError(
+                f"column {name} of data.features has one number per event, and none per particle. "
+                "Cure: choose a column of the particles"
+            )
         return self.events.particles[name]
 
     def jet(self, name: str) -> Shaped[np.ndarray, " particle"]:
@@ -154,6 +159,11 @@ class FeatureList:
                 f"data.features: {error}. Cure: a feature takes center, scale, clip and column"
             ) from error
         for feature in self.features:
+            if feature.column is not None and feature.name in DEFINITIONS:
+                raise ConfigError(
+                    f"data.features.{feature.name} is a feature of its own, and no column can "
+                    "stand for it. Cure: give the column another name"
+                )
             if feature.column is None and feature.name not in DEFINITIONS:
                 raise ConfigError(
                     f"data.features.{feature.name} does not exist. Cure: choose from "

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from anomaly_hep.bounds import Count, Natural, Seed, Share
+from anomaly_hep.data.disjoint import check_samples
 from anomaly_hep.data.feed import Feed
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.reading import Counts, Labels, reading_of
@@ -158,30 +159,19 @@ class EventDataModule(lightning.LightningDataModule):
             return None
         return file
 
-    def check(self, model: Any) -> None:
-        """Raise ConfigError for a model that cannot take these data."""
-        if not issubclass(self.reading.makes, model.accepts):
-            raise ConfigError(
-                f"{type(model).__name__} takes {model.accepts.__name__}, but these data give "
-                f"{self.reading.makes.__name__}. Cure: choose a model and data that belong together"
-            )
-        if model.needs_types and not self.reading.has_types:
-            raise ConfigError(
-                f"{model.title} takes types of particles, which these data do not have. Cure: "
-                "model.use_pid=false, or data with types"
-            )
-
     def setup(self, stage: str) -> None:
         """Open the files for training and validation."""
         del stage  # other stages need no preparation: scoring reads files directly
         if self.trainer:
-            self.check(self.trainer.lightning_module)
+            self.reading.check(self.trainer.lightning_module)
         for split in ("train", "val"):
             if split not in self.streams:
                 self.streams[split] = self._stream(split)
-        for label, sample in self.samples["test"].items():
-            if sample.weight:
-                self.files("test", label)  # bad weights are refused before the training
+        used = [("train", self.background), ("val", self.background)]
+        used += [("train", label) for label in self._labelled]
+        used += [("test", label) for label in self.samples["test"]]
+        listed = {key: self.samples[key[0]][key[1]] for key in used if self.has_files(*key)}
+        check_samples(listed, self._paths, self.files)
 
     def parts(self, split: str) -> list[Slice]:
         """Return the events of 'train' or 'val' as parts of files: background, then signals."""
@@ -250,8 +240,9 @@ class EventDataModule(lightning.LightningDataModule):
         )
         if plan.events == 0:
             raise MissingDataError(
-                f"the {split} files of {self.background} in {self.directory} hold no event. "
-                "Cure: simulate or fetch some, or choose another data.dir"
+                f"the {split} files of {self.background} in {self.directory} hold no event of "
+                f"data.samples.{split}.{self.background}. Cure: simulate or fetch some, choose "
+                "another data.dir, or other bounds there"
             )
         training = split == "train"
         # validation is short: its workers would idle through the training

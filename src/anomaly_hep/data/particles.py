@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,11 @@ class ParticleReading(Reading):
     def has_types(self) -> bool:
         """Whether the particles have types."""
         return self.particle_types
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        """Names in the order of the batch's columns."""
+        return self.feature_list.names
 
     @property
     def columns(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -82,6 +82,30 @@ class Reading(ABC):
     def has_types(self) -> bool:
         """Whether the events' particles have types."""
         return False
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        """Names of the features of a particle, if events have particles."""
+        return ()
+
+    def check(self, model: Any) -> None:
+        """Raise ConfigError for a model that cannot take these data."""
+        if not issubclass(self.makes, model.accepts):
+            raise ConfigError(
+                f"{type(model).__name__} takes {model.accepts.__name__}, but these data give "
+                f"{self.makes.__name__}. Cure: choose a model and data that belong together"
+            )
+        if model.needs_types and not self.has_types:
+            raise ConfigError(
+                f"{model.title} takes types of particles, which these data do not have. Cure: "
+                "model.use_pid=false, or data with types"
+            )
+        names = self.feature_names
+        if model.features is not None and tuple(model.features) != tuple(names):
+            raise ConfigError(
+                f"model.features are {', '.join(model.features)}, but data.features are "
+                f"{', '.join(names)}. Cure: leave model.features out: it follows data.features"
+            )
 
     @property
     @abstractmethod

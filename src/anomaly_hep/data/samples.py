@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import MaxLen, MinLen
 from jaxtyping import Int64
 
-from anomaly_hep.data.selection import Selection
+from anomaly_hep.bounds import Share
+from anomaly_hep.data.selection import Bounds, Selection
 from anomaly_hep.errors import BadFileError, ConfigError
 from anomaly_hep.formats.checks import FIX_VALUES
 from anomaly_hep.formats.files import format_of
@@ -20,16 +22,28 @@ SPLITS = ("train", "val", "test")
 _BLOCK_ENTRIES = 4096  # read at once, also where only some of them are needed
 
 
+@dataclass(frozen=True, kw_only=True)
+class SampleKeys:
+    """The keys of one entry of `data.samples`."""
+
+    files: str | Sequence[str]
+    where: Mapping[str, Bounds] = field(default_factory=dict)
+    entries: Annotated[Sequence[Share], MinLen(2), MaxLen(2)] = (0.0, 1.0)
+    weight: str | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class SampleFile:
     """The events of one file that belong to a sample.
 
-    entries: their positions in the file, ascending; None for all events.
+    entries: their positions in the file, ascending; None for all events. weighs: whether any event
+    of the file has a weight above 0.
     """
 
     description: FileDescription
     sample: Sample
     entries: Int64[np.ndarray, " event"] | None = None
+    weighs: bool = True
 
     def __len__(self) -> int:
         return self.description.entries if self.entries is None else len(self.entries)
@@ -43,6 +57,13 @@ class SampleFile:
     def path(self) -> Path:
         """The file's path."""
         return self.description.path
+
+    def overlaps(self, other: SampleFile) -> bool:
+        """Return whether an event of the file belongs to both."""
+        if self.path.resolve() != other.path.resolve():
+            return False
+        one, two = (file.numbers(0, len(file)) for file in (self, other))
+        return bool(np.intersect1d(one, two, assume_unique=True).size)
 
     def numbers(self, start: int, stop: int) -> Int64[np.ndarray, " event"]:
         """Return the positions in the file of the events `start` to `stop`."""
@@ -118,6 +139,7 @@ def sample_file(described: FileDescription, sample: Sample) -> SampleFile:
     if not columns:
         return SampleFile(described, sample)
     bounds, entries = Selection(sample.where), [np.zeros(0, np.int64)]
+    weighs = sample.weight is None
     for start, events in _blocks(described, columns):
         passed = bounds.passed(events)
         if sample.weight:
@@ -132,8 +154,10 @@ def sample_file(described: FileDescription, sample: Sample) -> SampleFile:
                     entry=start + row,
                     cure=FIX_VALUES,
                 )
+            weighs |= bool((passed & (weight > 0)).any())
         entries.append(start + np.flatnonzero(passed))
-    return SampleFile(described, sample, np.concatenate(entries) if sample.where else None)
+    chosen = np.concatenate(entries) if sample.where else None
+    return SampleFile(described, sample, chosen, weighs)
 
 
 def share_of(files: Sequence[SampleFile], edges: tuple[float, float]) -> list[SampleFile]:
@@ -150,7 +174,7 @@ def share_of(files: Sequence[SampleFile], edges: tuple[float, float]) -> list[Sa
         if edges == (0.0, 1.0) or (start == 0 and stop == len(file)):
             kept.append(file)
         elif start < stop:
-            kept.append(SampleFile(file.description, file.sample, file.numbers(start, stop)))
+            kept.append(replace(file, entries=file.numbers(start, stop)))
     return kept
 
 

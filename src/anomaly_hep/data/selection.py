@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
 
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.types import Events
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Inclusive bounds on one branch."""
+
+    min: float | None = None
+    max: float | None = None
 
 
 class Selection:
@@ -23,6 +32,11 @@ class Selection:
                     f"{place}.{branch} has {', '.join(cut) or 'nothing'}. "
                     "Cure: give it min, max or both"
                 )
+            if not cut.get("min", -np.inf) <= cut.get("max", np.inf):
+                raise ConfigError(
+                    f"{place}.{branch} lets nothing pass: min {cut.get('min')}, max "
+                    f"{cut.get('max')}. Cure: numbers, the smaller one as min"
+                )
         self.bounds = {branch: dict(cut) for branch, cut in bounds.items()}
 
     @property
@@ -34,6 +48,11 @@ class Selection:
         """Return a mask of the events that pass all cuts."""
         result = np.ones(len(events), bool)
         for branch, cut in self.bounds.items():
+            if branch not in events.events:
+                raise ConfigError(
+                    f"data.selection.{branch} is a column of particles, with a list per event. "
+                    "Cure: choose a column with one number per event"
+                )
             values = events.events[branch]
             result &= (values >= cut.get("min", -np.inf)) & (values <= cut.get("max", np.inf))
         return result

@@ -32,8 +32,8 @@ def labelled_classes(
     for label in labels:
         if label not in (EVERY, *classes):
             raise ConfigError(
-                f"model.phases.NAME.labels names {label}, which is no class. Cure: choose among "
-                f"{', '.join(classes)}, or '{EVERY}' for all"
+                f"`labels` of a phase in model.phases names {label}, which is no class. Cure: "
+                f"choose among {', '.join(classes)}, or '{EVERY}' for all"
             )
     return tuple(c for c in classes if c != background and (EVERY in labels or c in labels))
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
-from anomaly_hep.models.optimization import configured
+from anomaly_hep.models.optimization import check_steps, configured
 from anomaly_hep.models.outputs import EventOutputs, Reconstruction, ScoreDescription
 from anomaly_hep.models.phase import Phase, phases_of
 from anomaly_hep.models.stepping import SteppedModule
@@ -37,6 +37,7 @@ class AnomalyModel(SteppedModule):
     embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors for fitted scores
     # particles per event at which the paper counts FLOPs; None for images, which have a fixed size
     reference_multiplicity: ClassVar[float | None] = None
+    features: tuple[str, ...] | None = None  # of the particles that it takes, where it says so
     needs_types: bool = False  # whether it needs particle types
     # why the encoder cannot become firmware; None if it can, see fpga/source.py
     firmware_refusal: ClassVar[str | None] = "no integer form of its encoder is known"
@@ -175,7 +176,7 @@ class AnomalyModel(SteppedModule):
     def check_phases(self) -> None:
         """Raise ConfigError for a phase whose optimiser or schedule cannot be created."""
         for phase in self.phases:
-            configured(phase, self, steps=1000 * phase.epochs)
+            check_steps(configured(phase, self, steps=1000 * phase.epochs), phase)
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and the schedule of the phase."""

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
 from jaxtyping import Float
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import OneClassSVM as LibSVM
 
+from anomaly_hep.bounds import Count, Positive
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.outputs import ScoreDescription
 
 Values = Float[np.ndarray, "event component"]
 Weights = Float[np.ndarray, " event"]
+Events = Annotated[int, Ge(2)]
+Nu = Annotated[float, Gt(0), Le(1)]
 _BLOCK = 4096  # events whose kernel values are in memory at once
 
 
@@ -29,9 +34,7 @@ class FittedScore(ABC):
     embedding: name of the model's embedding. events: the fit uses at most the first so many.
     """
 
-    def __init__(self, *, embedding: str, events: int) -> None:
-        if events < 1:
-            raise ConfigError(f"events={events} leaves nothing to fit. Cure: at least 1")
+    def __init__(self, *, embedding: str, events: Events) -> None:
         self.embedding, self.events = embedding, events
 
     @property
@@ -63,10 +66,8 @@ class NearestNeighbours(FittedScore):
     effect.
     """
 
-    def __init__(self, *, embedding: str, neighbours: int = 5, events: int = 100_000) -> None:
+    def __init__(self, *, embedding: str, neighbours: Count = 5, events: Events = 100_000) -> None:
         super().__init__(embedding=embedding, events=events)
-        if neighbours < 1:
-            raise ConfigError(f"neighbours={neighbours}. Cure: at least 1")
         self.neighbours = neighbours
 
     @property
@@ -104,7 +105,7 @@ class NearestNeighbours(FittedScore):
 class Mahalanobis(FittedScore):
     """Squared Mahalanobis distance from the background's mean."""
 
-    def __init__(self, *, embedding: str, events: int = 1_000_000) -> None:
+    def __init__(self, *, embedding: str, events: Events = 1_000_000) -> None:
         super().__init__(embedding=embedding, events=events)
 
     @property
@@ -142,11 +143,14 @@ class OneClassSVM(FittedScore):
     """
 
     def __init__(
-        self, *, embedding: str, nu: float = 0.05, gamma: float | None = None, events: int = 10_000
+        self,
+        *,
+        embedding: str,
+        nu: Nu = 0.05,
+        gamma: Positive | None = None,
+        events: Events = 10_000,
     ) -> None:
         super().__init__(embedding=embedding, events=events)
-        if not 0 < nu <= 1:
-            raise ConfigError(f"nu={nu} is no share of the background. Cure: above 0 and up to 1")
         self.nu, self.gamma = nu, gamma
 
     @property

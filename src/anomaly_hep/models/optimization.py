@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import signature
@@ -13,7 +14,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from anomaly_hep.bounds import NonNegative, Positive
-from anomaly_hep.errors import ConfigError
+from anomaly_hep.errors import ConfigError, in_one_line
 from anomaly_hep.models.phase import Phase
 
 _MODULES = {"torch.optim": torch.optim, "torch.optim.lr_scheduler": lr_scheduler}
@@ -56,6 +57,23 @@ def configured(phase: Phase, model: nn.Module, steps: int) -> dict[str, Any]:
     return {"optimizer": optimizer, "lr_scheduler": config}
 
 
+def check_steps(settings: Mapping[str, Any], phase: Phase) -> None:
+    """Raise ConfigError for a schedule that fails once it is stepped."""
+    schedule = settings.get("lr_scheduler", {}).get("scheduler")
+    if schedule is None or isinstance(schedule, lr_scheduler.ReduceLROnPlateau):
+        return
+    try:
+        with warnings.catch_warnings():
+            # here no optimiser steps before its schedule
+            warnings.filterwarnings("ignore", ".*lr_scheduler.step.*before.*optimizer.step.*")
+            schedule.step()
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise ConfigError(
+            f"model.phases.{phase.name}.scheduler: {in_one_line(error)} in its first step. Cure: "
+            f"give arguments that {type(schedule).__qualname__} can step with"
+        ) from error
+
+
 def _optimizer(phase: Phase, model: nn.Module) -> torch.optim.Optimizer:
     key = f"model.phases.{phase.name}"
     settings = dict(phase.optimizer)
@@ -89,6 +107,11 @@ def _scheduler(
     arguments = dict(settings)
     schedule = class_of_torch(arguments.pop("_target_", None), lr_scheduler.LRScheduler, key)
     if issubclass(schedule, lr_scheduler.OneCycleLR):
+        if given := sorted({"total_steps", "epochs", "steps_per_epoch"} & set(arguments)):
+            raise ConfigError(
+                f"{key}.{given[0]} is not taken: the phase gives the number of steps. Cure: leave "
+                "it out, and set the phase's epochs"
+            )
         peaks = [group["lr"] for group in optimizer.param_groups]
         arguments = {"max_lr": peaks, "total_steps": times} | arguments
     elif issubclass(schedule, lr_scheduler.ReduceLROnPlateau):
@@ -114,7 +137,7 @@ def class_of_torch(path: Any, base: type[_Class], key: str) -> type[_Class]:
 def _make(chosen: type[_Class], settings: Mapping[str, Any], key: str) -> _Class:
     try:
         return chosen(**settings)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ConfigError(
             f"{key}: {error}. Cure: give arguments of {chosen.__module__}.{chosen.__qualname__}"
         ) from error

@@ -80,6 +80,7 @@ class SetVAE(AnomalyModel):
                 "number above 0 and up to 1 (1 acts on all jets)"
             )
         self.beta, self.clip_fraction, self.angular_scale = beta, clip_fraction, angular_scale
+        self.features = tuple(features)
         self.use_pid = self.needs_types = use_pid
         self.legacy = legacy_identification
         self.noise_ramp_steps = noise_ramp_steps

@@ -1,0 +1,60 @@
+"""Refuse, before a training, samples that hold no event or share events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from anomaly_hep.data.samples import SampleFile
+from anomaly_hep.errors import ConfigError, MissingDataError
+from anomaly_hep.types import Sample
+
+Key = tuple[str, str]  # split and class
+
+
+def check_samples(
+    samples: Mapping[Key, Sample],
+    paths: Callable[[str, str], Sequence[Path]],
+    files: Callable[[str, str], Sequence[SampleFile]],
+) -> None:
+    """Raise ConfigError or MissingDataError for samples that are empty or share events.
+
+    `paths` lists the files of a sample, `files` opens them. Only those files are opened of which
+    bounds, a share or weights choose events, or which two samples list.
+    """
+    users: dict[Path, list[Key]] = {}
+    for key in samples:
+        for path in paths(*key):
+            users.setdefault(path.resolve(), []).append(key)
+    for key, sample in samples.items():
+        if sample.weight or sample.where or sample.entries != (0.0, 1.0):
+            _refuse_empty(key, files(*key))
+    for path, keys in users.items():
+        for one, other in combinations(keys, 2):
+            _refuse_overlap(path, one, other, files)
+
+
+def _refuse_empty(key: Key, files: Sequence[SampleFile]) -> None:
+    place = f"data.samples.{'.'.join(key)}"
+    if not sum(map(len, files)):
+        raise MissingDataError(
+            f"{place} holds no event of its files. Cure: other bounds in `where`, or more in "
+            "`entries`"
+        )
+    if not any(file.weighs for file in files):
+        raise MissingDataError(
+            f"all events of {place} have the weight 0. Cure: another column of weights"
+        )
+
+
+def _refuse_overlap(
+    path: Path, one: Key, other: Key, files: Callable[[str, str], Sequence[SampleFile]]
+) -> None:
+    for first in files(*one):
+        for second in files(*other):
+            if first.path.resolve() == path and first.overlaps(second):
+                raise ConfigError(
+                    f"events of {path} belong to data.samples.{'.'.join(one)} and to "
+                    f"data.samples.{'.'.join(other)}. Cure: separate them by `where` or `entries`"
+                )
