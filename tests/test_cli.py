@@ -87,35 +87,30 @@ def test_a_key_that_is_added_is_refused_where_nothing_takes_it(
         check(command, override, *(FILES if command == "score" else ()))
 
 
-@pytest.mark.parametrize(
-    ("fitted", "said"),
-    [
-        ("OneClassSVM, embedding: latent, nu: 2", "nu=2. Cure: .*less than or equal to 1"),
-        ("OneClassSVM, embedding: latent, gamma: -1", "gamma=-1. Cure: .*greater than 0"),
-        ("NearestNeighbours, embedding: latent, neighbours: 0", "neighbours=0. Cure"),
-        ("Mahalanobis, embedding: latent, events: 1", "events=1. Cure: .*equal to 2"),
-    ],
-)
-def test_values_of_fitted_scores_have_bounds(fitted: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"fitted_scores.mine.{said}"):
-        check("train", f"+fitted_scores.mine={{_target_: anomaly_hep.models.fitted.{fitted}}}")
+FITTED = "+fitted_scores.mine={_target_: anomaly_hep.models.fitted."
+QCD = "++data.samples.train.QCD."
 
 
 @pytest.mark.parametrize(
-    ("sample", "said"),
+    ("override", "said"),
     [
-        ("entries=[a,b]", r"QCD.entries.0=a. Cure: it should be a valid number"),
-        ("entries=0.5", r"QCD.entries=0.5. Cure: it should be a list"),
-        ("files=3", "QCD.files=3. Cure: it should be a list or a text"),
-        ("weight=3", "QCD.weight=3. Cure: it should be a text"),
-        ("where={jet_pt: 5}", "QCD.where.jet_pt=5. Cure: it should be a mapping"),
-        ("where={jet_pt: {min: a}}", "QCD.where.jet_pt.min=a. Cure: it should be a valid number"),
-        ("colum=x", "QCD.colum does not exist"),
+        (FITTED + "OneClassSVM, embedding: z, nu: 2}", "nu=2. Cure: .*less than or equal to 1"),
+        (FITTED + "OneClassSVM, embedding: z, gamma: -1}", "gamma=-1. Cure: .*greater than 0"),
+        (FITTED + "NearestNeighbours, embedding: z, neighbours: 0}", "neighbours=0. Cure"),
+        (FITTED + "Mahalanobis, embedding: z, events: 1}", "events=1. Cure: .*equal to 2"),
+        (QCD + "entries=[a,b]", r"entries.0=a. Cure: it should be a valid number"),
+        (QCD + "entries=0.5", "entries=0.5. Cure: it should be a list"),
+        (QCD + "files=3", "files=3. Cure: it should be a list or a text"),
+        (QCD + "weight=3", "weight=3. Cure: it should be a text"),
+        (QCD + "where={jet_pt: 5}", "where.jet_pt=5. Cure: it should be a mapping"),
+        (QCD + "where={jet_pt: {min: a}}", "where.jet_pt.min=a. Cure: .*a valid number"),
+        (QCD + "colum=x", "colum does not exist"),
     ],
 )
-def test_values_of_samples_are_checked_by_type(sample: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"data.samples.train.{said}"):
-        check("train", f"++data.samples.train.QCD.{sample}")
+def test_values_inside_a_section_are_refused_by_their_key(override: str, said: str) -> None:
+    place = "fitted_scores.mine" if override.startswith(FITTED) else "data.samples.train.QCD"
+    with pytest.raises(ConfigError, match=f"{place}.{said}"):
+        check("train", override)
 
 
 @pytest.mark.parametrize(

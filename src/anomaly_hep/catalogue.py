@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Entry:
 
 def models() -> list[Entry]:
     """Return the files of conf/model."""
-    return [_model(name) for name in _names("model")]
+    return [_model(name, tuple(directories())) for name in _names("model")]
 
 
 def data_sets() -> list[Entry]:
@@ -79,7 +80,9 @@ def find(name: str) -> list[Entry]:
     return entries
 
 
-def _model(name: str) -> Entry:
+@cache
+def _model(name: str, places: tuple[Path, ...]) -> Entry:
+    del places  # where the yaml files are, which decides what the name stands for
     config = compose("train", [f"model={name}"])["model"]
     model = model_class(config["_target_"])
     default = model.default_score

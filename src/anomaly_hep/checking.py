@@ -80,7 +80,7 @@ def model_settings(values: Section) -> ModelSettings:
     arguments, model = _arguments(values), model_class(target)
     checked([model], arguments, "model")
     for name, taker in model.sections(arguments).items():
-        checked([taker], arguments[name], f"model.{name}", without=("precision",))
+        checked([taker], arguments[name], f"model.{name}")
     for name, choices in values["phases"].items():
         key = f"model.phases.{name}"
         checked([Phase], choices, key, without=("name",))

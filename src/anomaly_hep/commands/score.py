@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -65,26 +65,29 @@ def tables(scorer: Scorer, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
 
 def input_files(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
     """Return the files that match paths and patterns, each once; raises MissingDataError."""
-    paths: dict[Path, None] = {}
-    alone = isinstance(patterns, str) or not isinstance(patterns, Sequence)
-    for pattern in cast(Sequence[str | Path], [patterns] if alone else patterns):
-        try:
-            path = Path(pattern).expanduser()
-            # Path.glob takes relative patterns only
-            matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-        except (TypeError, ValueError, IndexError, RuntimeError) as error:
-            raise ConfigError(
-                f"input={pattern} is neither a file nor a pattern ({in_one_line(error)}). Cure: "
-                "name files, or a pattern such as data/*.root"
-            ) from error
-        if not matches:
-            raise MissingDataError(f"input={pattern} matches no file. Cure: check the path")
-        paths |= dict.fromkeys(matches)
+    listed = patterns if isinstance(patterns, list | tuple) else [patterns]
+    paths = dict.fromkeys(path for pattern in listed for path in _matches(pattern))
     if not paths:
         raise MissingDataError(
             "no input is given. Cure: name files, or a pattern that matches some"
         )
     return list(paths)
+
+
+def _matches(pattern: Any) -> list[Path]:
+    """Return the files of one path or pattern; raises ConfigError for anything else."""
+    try:
+        path = Path(pattern).expanduser()
+        # Path.glob takes relative patterns only
+        matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        raise ConfigError(
+            f"input={pattern} is neither a file nor a pattern ({in_one_line(error)}). Cure: "
+            "name files, or a pattern such as data/*.root"
+        ) from error
+    if not matches:
+        raise MissingDataError(f"input={pattern} matches no file. Cure: check the path")
+    return matches
 
 
 def output_file(given: str, inputs: Sequence[Path]) -> Path:

@@ -23,16 +23,16 @@ def check_samples(
     `paths` lists the files of a sample, `files` opens them. Only those files are opened of which
     bounds, a share or weights choose events, or which two samples list.
     """
-    users: dict[Path, list[Key]] = {}
+    users: dict[Path, list[Key]] = {}  # the samples that list a file
     for key in samples:
         for path in paths(*key):
             users.setdefault(path.resolve(), []).append(key)
     for key, sample in samples.items():
         if sample.weight or sample.where or sample.entries != (0.0, 1.0):
             _refuse_empty(key, files(*key))
-    for path, keys in users.items():
-        for one, other in combinations(keys, 2):
-            _refuse_overlap(path, one, other, files)
+    pairs = {pair: None for keys in users.values() for pair in combinations(keys, 2)}
+    for one, other in pairs:
+        _refuse_overlap(one, other, files)
 
 
 def _refuse_empty(key: Key, files: Sequence[SampleFile]) -> None:
@@ -42,19 +42,19 @@ def _refuse_empty(key: Key, files: Sequence[SampleFile]) -> None:
             f"{place} holds no event of its files. Cure: other bounds in `where`, or more in "
             "`entries`"
         )
-    if not any(file.weighs for file in files):
+    if not any(file.has_weight for file in files):
         raise MissingDataError(
             f"all events of {place} have the weight 0. Cure: another column of weights"
         )
 
 
 def _refuse_overlap(
-    path: Path, one: Key, other: Key, files: Callable[[str, str], Sequence[SampleFile]]
+    one: Key, other: Key, files: Callable[[str, str], Sequence[SampleFile]]
 ) -> None:
-    for first in files(*one):
-        for second in files(*other):
-            if first.path.resolve() == path and first.overlaps(second):
-                raise ConfigError(
-                    f"events of {path} belong to data.samples.{'.'.join(one)} and to "
-                    f"data.samples.{'.'.join(other)}. Cure: separate them by `where` or `entries`"
-                )
+    first, second = ({file.path.resolve(): file for file in files(*key)} for key in (one, other))
+    for path in first.keys() & second.keys():
+        if first[path].overlaps(second[path]):
+            raise ConfigError(
+                f"events of {path} belong to data.samples.{'.'.join(one)} and to "
+                f"data.samples.{'.'.join(other)}. Cure: separate them by `where` or `entries`"
+            )

@@ -12,7 +12,7 @@ from annotated_types import MaxLen, MinLen
 from jaxtyping import Int64
 
 from anomaly_hep.bounds import Share
-from anomaly_hep.data.selection import Bounds, Selection
+from anomaly_hep.data.selection import Cut, Selection
 from anomaly_hep.errors import BadFileError, ConfigError
 from anomaly_hep.formats.checks import FIX_VALUES
 from anomaly_hep.formats.files import format_of
@@ -27,7 +27,7 @@ class SampleKeys:
     """The keys of one entry of `data.samples`."""
 
     files: str | Sequence[str]
-    where: Mapping[str, Bounds] = field(default_factory=dict)
+    where: Mapping[str, Cut] = field(default_factory=dict)
     entries: Annotated[Sequence[Share], MinLen(2), MaxLen(2)] = (0.0, 1.0)
     weight: str | None = None
 
@@ -36,14 +36,14 @@ class SampleKeys:
 class SampleFile:
     """The events of one file that belong to a sample.
 
-    entries: their positions in the file, ascending; None for all events. weighs: whether any event
-    of the file has a weight above 0.
+    entries: their positions in the file, ascending; None for all events. has_weight: whether any
+    event of the file has a weight above 0.
     """
 
     description: FileDescription
     sample: Sample
     entries: Int64[np.ndarray, " event"] | None = None
-    weighs: bool = True
+    has_weight: bool = True
 
     def __len__(self) -> int:
         return self.description.entries if self.entries is None else len(self.entries)
@@ -59,9 +59,7 @@ class SampleFile:
         return self.description.path
 
     def overlaps(self, other: SampleFile) -> bool:
-        """Return whether an event of the file belongs to both."""
-        if self.path.resolve() != other.path.resolve():
-            return False
+        """Return whether an event belongs to both, which are of one file."""
         one, two = (file.numbers(0, len(file)) for file in (self, other))
         return bool(np.intersect1d(one, two, assume_unique=True).size)
 
@@ -139,7 +137,7 @@ def sample_file(described: FileDescription, sample: Sample) -> SampleFile:
     if not columns:
         return SampleFile(described, sample)
     bounds, entries = Selection(sample.where), [np.zeros(0, np.int64)]
-    weighs = sample.weight is None
+    has_weight = sample.weight is None
     for start, events in _blocks(described, columns):
         passed = bounds.passed(events)
         if sample.weight:
@@ -154,10 +152,10 @@ def sample_file(described: FileDescription, sample: Sample) -> SampleFile:
                     entry=start + row,
                     cure=FIX_VALUES,
                 )
-            weighs |= bool((passed & (weight > 0)).any())
+            has_weight |= bool((passed & (weight > 0)).any())
         entries.append(start + np.flatnonzero(passed))
     chosen = np.concatenate(entries) if sample.where else None
-    return SampleFile(described, sample, chosen, weighs)
+    return SampleFile(described, sample, chosen, has_weight)
 
 
 def share_of(files: Sequence[SampleFile], edges: tuple[float, float]) -> list[SampleFile]:

@@ -1,4 +1,4 @@
-"""Bounds on event branches, as listed in `data.selection` and a sample's `where`."""
+"""Cut on event branches, as listed in `data.selection` and a sample's `where`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from anomaly_hep.types import Events
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """Inclusive bounds on one branch."""
+class Cut:
+    """The inclusive bounds of one branch."""
 
     min: float | None = None
     max: float | None = None

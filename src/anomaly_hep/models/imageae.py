@@ -62,8 +62,7 @@ class Doubling(nn.ConvTranspose2d):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, stride=2)
 
-    # torch's version also takes the output size, which is always the double here
-    def forward(  # type: ignore[override]
+    def forward(  # type: ignore[override] # torch's takes the output size too: here the double
         self, x: Float[Tensor, "image channel row column"]
     ) -> Float[Tensor, "image channel2 row2 column2"]:
         """Return the larger image, without the surplus last row and column."""

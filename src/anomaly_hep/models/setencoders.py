@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import MinLen
 
@@ -23,12 +23,19 @@ Decoder = DeepSetDecoder | TransformerDecoder
 class SetSettings(ABC):
     """Keys that all encoders and their decoders have."""
 
+    takes_quantization: ClassVar[bool] = False
     d_model: Count
     d_ff: Count
     decoder_layers: Count
 
     @abstractmethod
-    def encoder(self, features: Sequence[str], flags: int, latent_dim: int) -> Encoder:
+    def encoder(
+        self,
+        features: Sequence[str],
+        flags: int,
+        latent_dim: int,
+        quantization: Mapping[str, int] | None,
+    ) -> Encoder:
         """Return the encoder of particles with these features and `flags` type flags."""
 
     @abstractmethod
@@ -44,8 +51,15 @@ class DeepSetSettings(SetSettings):
     layers: Count
     legacy_norm_start: bool
 
-    def encoder(self, features: Sequence[str], flags: int, latent_dim: int) -> DeepSetEncoder:
+    def encoder(
+        self,
+        features: Sequence[str],
+        flags: int,
+        latent_dim: int,
+        quantization: Mapping[str, int] | None,
+    ) -> DeepSetEncoder:
         """Return the Deep Set."""
+        del quantization  # refused before
         return DeepSetEncoder(
             inputs=len(features) + flags,
             latent_dim=latent_dim,
@@ -76,8 +90,15 @@ class TransformerSettings(SetSettings):
                 f"{self.d_model}. Cure: choose heads that share the features equally"
             )
 
-    def encoder(self, features: Sequence[str], flags: int, latent_dim: int) -> TransformerEncoder:
+    def encoder(
+        self,
+        features: Sequence[str],
+        flags: int,
+        latent_dim: int,
+        quantization: Mapping[str, int] | None,
+    ) -> TransformerEncoder:
         """Return the transformer."""
+        del quantization  # refused before
         return TransformerEncoder(
             inputs=len(features) + flags,
             latent_dim=latent_dim,
@@ -102,17 +123,23 @@ class TransformerSettings(SetSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class TriggerSettings(SetSettings):
-    """conf/model/encoder/trigger.yaml; `precision` is `model.quantization`."""
+    """conf/model/encoder/trigger.yaml."""
 
+    takes_quantization: ClassVar[bool] = True
     kind: Literal["trigger"]
     constituents: Count
     ranges: Mapping[str, Positive]
     phi: Annotated[Sequence[Count], MinLen(1)]
     rho: Sequence[Count]
     legacy_norm_start: bool
-    precision: Mapping[str, int] | None = None
 
-    def encoder(self, features: Sequence[str], flags: int, latent_dim: int) -> TriggerPosterior:
+    def encoder(
+        self,
+        features: Sequence[str],
+        flags: int,
+        latent_dim: int,
+        quantization: Mapping[str, int] | None,
+    ) -> TriggerPosterior:
         """Return the encoder that a chip can compute."""
         return TriggerPosterior(
             names=features,
@@ -122,7 +149,7 @@ class TriggerSettings(SetSettings):
             constituents=self.constituents,
             phi=self.phi,
             rho=self.rho,
-            precision=self.precision,
+            precision=quantization,
         )
 
     def decoder(self, outputs: int, latent_dim: int) -> DeepSetDecoder:

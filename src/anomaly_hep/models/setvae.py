@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -25,7 +24,7 @@ from anomaly_hep.models.outputs import (
     ScoreDescription,
     weighted_mean,
 )
-from anomaly_hep.models.setencoders import TriggerSettings, settings_class
+from anomaly_hep.models.setencoders import settings_class
 
 TARGET = ("pt_rel", "delta_eta", "delta_phi")  # the features that the decoder reconstructs
 
@@ -86,15 +85,13 @@ class SetVAE(AnomalyModel):
         self.noise_ramp_steps = noise_ramp_steps
         flags = len(PARTICLE_TYPES) if use_pid else 0
         settings = settings_class(encoder)(**encoder)
-        if isinstance(settings, TriggerSettings):
-            settings = replace(settings, precision=quantization)
-        elif quantization is not None:
+        if quantization is not None and not settings.takes_quantization:
             raise ConfigError(
                 f"model.quantization needs an encoder whose arithmetic a chip can repeat, which "
                 f"{encoder['kind']} is not: it divides. Cure: model/encoder=trigger, or let the "
                 "command fpga learn one from this model"
             )
-        self.encoder = settings.encoder(features, flags, latent_dim)
+        self.encoder = settings.encoder(features, flags, latent_dim, quantization)
         self.decoder = settings.decoder(len(TARGET), latent_dim)
         d_model = settings.d_model
         self.type_code = nn.Embedding(len(PARTICLE_TYPES), d_model) if use_pid else None

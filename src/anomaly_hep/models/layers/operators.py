@@ -17,7 +17,7 @@ from anomaly_hep.models.layers import native, plain
 _Size = int | torch.SymInt  # symbolic in a graph for all sizes
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator] # torch has no types for it
 def ready() -> bool:
     """Return whether the operators are available; the first call compiles and loads them."""
     return _registered()
