@@ -87,6 +87,16 @@ def test_a_key_that_is_added_is_refused_where_nothing_takes_it(
         check(command, override, *(FILES if command == "score" else ()))
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["model.name", "model.encoder", "model.phases", "model.phases.train.optimizer",
+     "data.name", "data.samples", "data.samples.test.QCD.files", "trainer.devices"],
+)  # fmt: skip
+def test_a_key_that_is_taken_away_is_refused_by_its_name(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is missing. Cure: {key}=VALUE"):
+        check("train", f"~{key}")
+
+
 FITTED = "+fitted_scores.mine={_target_: anomaly_hep.models.fitted."
 QCD = "++data.samples.train.QCD."
 

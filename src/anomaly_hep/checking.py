@@ -78,6 +78,7 @@ def model_settings(values: Section) -> ModelSettings:
 
     target = str(values.get("_target_"))
     arguments, model = _arguments(values), model_class(target)
+    built(_named, {"name": values["name"]} if "name" in values else {}, "model")
     checked([model], arguments, "model")
     for name, taker in model.sections(arguments).items():
         checked([taker], arguments[name], f"model.{name}")
@@ -87,7 +88,12 @@ def model_settings(values: Section) -> ModelSettings:
         optimizer, key = choices["optimizer"], f"{key}.optimizer"
         optimizer_class = class_of_torch(optimizer.get("_target_"), torch.optim.Optimizer, key)
         checked([OptimizerBounds, optimizer_class], _arguments(optimizer), key, without=("params",))
-    return ModelSettings(values["name"], target, _arguments(values))
+    return ModelSettings(values["name"], target, arguments)
+
+
+def _named(name: str) -> str:
+    """Return the name of a model, which stands beside what its class takes."""
+    return name
 
 
 def _check_fitted(values: Section) -> Section:
