@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from anomaly_hep.evaluate.scores import load_model
+from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.formats import jetclass
 from tests import runs
 from tests.data.files import write_toys
@@ -80,7 +80,7 @@ def test_the_ledger_says_which_files_and_what_happened_to_their_events(run: Path
 
 
 def test_no_label_is_read_in_training(run: Path) -> None:
-    _, reading = load_model(run / "checkpoints" / "best.ckpt")
+    _, reading, _ = load_model(run / "checkpoints" / "best.ckpt")
     assert not [name for name in reading.columns if name.startswith("label")]
 
 
@@ -119,7 +119,7 @@ def test_new_files_are_scored_without_labels_in_their_order(toys: Path, run: Pat
         *(f"new_0:{i}" for i in range(30)),
         "new_1:0",
     ]
-    model, reading = load_model(run / "checkpoints" / "best.ckpt")
+    model, reading, _ = load_model(run / "checkpoints" / "best.ckpt")
     with torch.inference_mode():
         for row in range(3):
             one = jetclass.read(toys / "new_0.root", row, row + 1, reading.columns)

@@ -8,21 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import awkward as ak
 import pandas as pd
+import pyarrow as pa
 
-from anomaly_hep.bounds import Count
+from anomaly_hep.bounds import Count, Share
 from anomaly_hep.checking import settings_of
 from anomaly_hep.commands import train as training
-from anomaly_hep.commands.score import input_files, open_scorer, tables
+from anomaly_hep.commands.score import input_files, open_scorer
 from anomaly_hep.configuration import compose, is_folder
 from anomaly_hep.errors import ConfigError, in_one_line
+from anomaly_hep.evaluate.filescores import FileScores
 from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.scores import Scorer
-from anomaly_hep.formats.files import format_of
+from anomaly_hep.formats.files import format_of, read
 from anomaly_hep.runtime import sigterm_restored
 from anomaly_hep.settings import Precision
 from anomaly_hep.signatures import checked
@@ -34,8 +36,12 @@ Files = str | Path | Sequence[str | Path]  # paths or patterns
 class _Options:
     """How `TrainedModel.score` computes."""
 
-    batch_size: Count
-    precision: Precision
+    batch_size: Count = 1024
+    precision: Precision = "32-true"
+    carry: Sequence[str] | None = None
+    on_bad_file: Literal["refuse", "skip"] = "refuse"
+    on_bad_event: Literal["refuse", "skip"] = "refuse"
+    max_bad_fraction: Share = 0.01
 
 
 class TrainedModel:
@@ -54,19 +60,33 @@ class TrainedModel:
         """Name of the score that the model is designed for."""
         return self._scorer.model.default_score
 
-    def score(
-        self, files: Files, *, batch_size: int = 1024, precision: str = "32-true"
-    ) -> pd.DataFrame:
+    def score(self, files: Files, **options: Any) -> pd.DataFrame:
         """Return the events of the files with every score, one row per event in file order.
 
-        The table is the one that `python -m anomaly_hep score` writes. Events that fail the
-        training's selection keep their row, with missing scores; `table.attrs` counts them
-        ("rejected"), and the jets truncated to the model's largest number of particles ("cut").
+        The table is the one that `python -m anomaly_hep score` writes, and `options` are its keys
+        batch_size, precision, carry, on_bad_file, on_bad_event and max_bad_fraction. Events that
+        fail the training's selection keep their row, with missing scores; `table.attrs` counts them
+        ("rejected"), the jets truncated to the model's largest number of particles ("cut"), and
+        impossible events without scores ("impossible").
         """
-        options = {"batch_size": batch_size, "precision": precision}
-        scorer = replace(self._scorer, **checked([_Options], options, "score"))
-        table = pd.concat(list(tables(scorer, input_files(files))), ignore_index=True)
-        table.attrs = {"rejected": scorer.counts.rejected, "cut": scorer.counts.truncated}
+        chosen = _Options(**checked([_Options], options, "score"))
+        scorer = replace(self._scorer, batch_size=chosen.batch_size, precision=chosen.precision)
+        scores = FileScores(
+            scorer,
+            input_files(files),
+            carry=chosen.carry,
+            on_bad_file=chosen.on_bad_file,
+            on_bad_event=chosen.on_bad_event,
+            max_bad_fraction=chosen.max_bad_fraction,
+        )
+        empty = scores.schema.empty_table()
+        table: pd.DataFrame = pa.concat_tables([empty, *scores.tables()]).to_pandas()
+        counts = scorer.counts
+        table.attrs = {
+            "rejected": counts.rejected,
+            "cut": counts.truncated,
+            "impossible": scorer.left_out.events,
+        }
         return table
 
 
@@ -95,7 +115,7 @@ def events(files: Files) -> ak.Array:
         )
     parts = []
     for file in descriptions:
-        content = format_of(file.path).read(file.path, 0, file.entries, shared)
+        content = read(file.path, 0, file.entries, shared)
         lists = {n: ak.unflatten(v, content.lengths) for n, v in content.particles.items()}
         parts.append(ak.zip({**lists, **content.events}, depth_limit=1))
     return ak.concatenate(parts)

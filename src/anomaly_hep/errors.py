@@ -39,6 +39,10 @@ class BadFileError(AnomalyHepError):
             where += f", entry {entry}"
         super().__init__(f"{where}: {problem}. Cure: {cure}")
 
+    def at(self, path: Path, entry: int) -> BadFileError:
+        """Return the same error on an entry of a file, for one that was found in part of it."""
+        return BadFileError(path, self.problem, cure=self.cure, branch=self.branch, entry=entry)
+
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes pickle errors; Exception alone forgets keyword arguments.
         return (_rebuild_bad_file, (self.path, self.problem, self.cure, self.branch, self.entry))

@@ -15,7 +15,7 @@ from rich.console import Console
 from anomaly_hep.callbacks import Checkpoints, LossRows, Milestones, Speed
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import CheckpointError, ConfigError, MissingDataError, in_one_line
-from anomaly_hep.evaluate.scores import load_model
+from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.metrics_csv import MetricsCSV
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.loading import read_checkpoint
@@ -156,7 +156,7 @@ class Training:
 
 def take_weights(model: AnomalyModel, path: Path) -> None:
     """Load the weights of a checkpoint of the same model into it; raises CheckpointError."""
-    source, _ = load_model(path)
+    source, *_ = load_model(path)
     try:
         model.load_state_dict(source.state_dict())
     except RuntimeError as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, PlainValidator
 
-from anomaly_hep.bounds import Count, Natural, NonNegative, Positive, Seed
+from anomaly_hep.bounds import Count, Natural, NonNegative, Positive, Seed, Share
 from anomaly_hep.fpga.design_settings import DesignSettings
 
 
@@ -138,6 +138,11 @@ class ScoreSettings:
     checkpoint: Name
     input: Name | Sequence[Name]
     output: Name
+    overwrite: bool
+    carry: Sequence[str] | None
+    on_bad_file: Literal["refuse", "skip"]
+    on_bad_event: Literal["refuse", "skip"]
+    max_bad_fraction: Share
     batch_size: Count
     precision: Precision
     accelerator: str

@@ -13,7 +13,7 @@ from anomaly_hep.data.particles import ParticleReading
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.evaluate.scores import load_model
+from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.fpga.trigger_inputs import Jets, input_ports, read_jets, with_hardest
 from anomaly_hep.models.setvae import SetVAE
@@ -32,7 +32,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[SetVAE, ParticleRe
         directory / "best.ckpt", directory, "model.encoder.layers=1",
         "data.selection.jet_nparticles.min=9",
     )  # fmt: skip
-    model, reading = load_model(directory / "best.ckpt")
+    model, reading, _ = load_model(directory / "best.ckpt")
     assert isinstance(model, SetVAE)
     assert isinstance(reading, ParticleReading)
     return model, reading, whole(next((directory / "train").iterdir()))

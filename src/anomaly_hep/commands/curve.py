@@ -15,10 +15,11 @@ from anomaly_hep.checking import settings_of
 from anomaly_hep.commands.train import execution_of, make_data, score_table
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.evaluation import evaluate, gain_key
+from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.evaluate.metrics import AREA
 from anomaly_hep.evaluate.paper import Paper, load_paper
 from anomaly_hep.evaluate.results import DataDescription, EventRates, ModelDescription
-from anomaly_hep.evaluate.scores import Scorer, load_model
+from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.runtime import keep_freed_memory
 from anomaly_hep.settings import CurveSettings
 from anomaly_hep.sharing import share_cores
@@ -55,8 +56,10 @@ def run(settings: CurveSettings) -> None:
     for number, checkpoint in _milestones(path):
         if number in set(done["events_seen"]):
             continue
+        model, reading, _ = load_model(checkpoint)
         scorer = Scorer(
-            *load_model(checkpoint),
+            model,
+            reading,
             trained.score_batch_size,
             trained.trainer.precision,
             execution=execution_of(trained.trainer),

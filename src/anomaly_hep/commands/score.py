@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet
 from rich.console import Console
 
 from anomaly_hep.atomic import atomic_path
-from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import ConfigError, MissingDataError, in_one_line
-from anomaly_hep.evaluate.scores import Scorer, load_fitted, load_model
-from anomaly_hep.formats.files import format_of
+from anomaly_hep.evaluate.filescores import FileScores
+from anomaly_hep.evaluate.loading import load_fitted, load_model
+from anomaly_hep.evaluate.scores import Scorer
+from anomaly_hep.evaluate.tablefiles import WRITERS
 from anomaly_hep.models.execution import Execution
 from anomaly_hep.settings import ScoreSettings
 from anomaly_hep.sharing import share_cores
@@ -27,40 +25,36 @@ from anomaly_hep.sharing import share_cores
 def run(settings: ScoreSettings) -> None:
     """Score every event of every input file; labels are not read."""
     share_cores()
+    paths = input_files(settings.input)
+    output = output_file(settings.output, paths, overwrite=settings.overwrite)
     scorer = open_scorer(
         Path(settings.checkpoint), settings.batch_size, settings.precision, settings.accelerator
     )
-    paths = input_files(settings.input)
-    output = output_file(settings.output, paths)
-    writer = None
+    scores = FileScores(
+        scorer,
+        paths,
+        carry=settings.carry,
+        on_bad_file=settings.on_bad_file,
+        on_bad_event=settings.on_bad_event,
+        max_bad_fraction=settings.max_bad_fraction,
+    )
     with atomic_path(output) as temporary:
-        for scored in tables(scorer, paths):
-            table = pa.Table.from_pandas(scored, preserve_index=False)
-            if writer is None:
-                writer = pyarrow.parquet.ParquetWriter(temporary, table.schema)
-            writer.write_table(table.cast(writer.schema))
-        if writer is not None:
-            writer.close()
-    for line in _summary(scorer, paths, output):
-        Console().print(line)
+        writer = WRITERS[output.suffix](temporary, scores.schema)
+        for table in scores.tables():
+            writer.write(table)
+        writer.close()
+    console = Console(highlight=False, soft_wrap=True)
+    for line in (*_summary(scores, output), *writer.remarks):
+        console.print(line, markup=False)
 
 
 def open_scorer(
     checkpoint: Path, batch_size: int, precision: str, accelerator: str = "auto"
 ) -> Scorer:
     """Return a scorer with a checkpoint's model and the fitted scores stored beside it."""
-    model, reading = load_model(checkpoint)
+    model, reading, validated = load_model(checkpoint)
     fitted, execution = load_fitted(checkpoint.parent), Execution.of(accelerator)
-    return Scorer(model, reading, batch_size, precision, fitted, execution)
-
-
-def tables(scorer: Scorer, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
-    """Yield each file's events with their scores and the event columns that all files share."""
-    files = [format_of(path).describe(path) for path in paths]
-    shared = [c for c in files[0].columns if all(c in file.columns for file in files)]
-    columns = format_of(files[0].path).LAYOUT.measured(shared)
-    for file in files:
-        yield scorer.score_file(SampleFile.whole(file), columns, keep_rejected=True)
+    return Scorer(model, reading, batch_size, precision, fitted, execution, validated)
 
 
 def input_files(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -75,9 +69,14 @@ def input_files(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def _matches(pattern: Any) -> list[Path]:
-    """Return the files of one path or pattern; raises ConfigError for anything else."""
+    """Return the files of one path or pattern; raises ConfigError for anything else.
+
+    A path that exists is taken as it is, whatever characters of patterns are in it.
+    """
     try:
         path = Path(pattern).expanduser()
+        if str(pattern) and path.exists():
+            return [path]
         # Path.glob takes relative patterns only
         matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
@@ -90,36 +89,58 @@ def _matches(pattern: Any) -> list[Path]:
     return matches
 
 
-def output_file(given: str, inputs: Sequence[Path]) -> Path:
-    """Return the output path; raises ConfigError if writing would fail or overwrite an input."""
+def output_file(given: str, inputs: Sequence[Path], *, overwrite: bool = False) -> Path:
+    """Return the output path; raises ConfigError if writing would fail or lose a file."""
     output = Path(given).expanduser()
-    if output.suffix != ".parquet":
-        raise ConfigError(f"output={given} is not parquet. Cure: let its name end in .parquet")
-    if any(output.exists() and output.samefile(path) for path in inputs):
-        raise ConfigError(f"output={given} is one of the inputs. Cure: give another name")
+    if output.suffix not in WRITERS:
+        known = ", ".join(WRITERS)
+        raise ConfigError(f"output={given} names no known format. Cure: let it end in {known}")
     try:
+        if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
+            raise ConfigError(f"output={given} is one of the inputs. Cure: give another name")
         output.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output.parent).close()
+        # the name that is written first is longer than the output's own
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=".", suffix=output.name):
+            pass
         if output.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a directory")
+        free = shutil.disk_usage(output.parent).free
     except OSError as error:
         raise ConfigError(
             f"output={given} cannot be written ({error.strerror}). Cure: give another place"
         ) from error
+    if output.exists() and not overwrite:
+        raise ConfigError(f"output={given} exists. Cure: overwrite=true, or give another name")
+    # a row of scores has about a hundredth of an event's bytes, in every format
+    needed = sum(path.stat().st_size for path in inputs if path.is_file()) // 100
+    if needed > free:
+        raise ConfigError(
+            f"output={given}: about {needed:,} bytes are needed there and {free:,} are free. "
+            "Cure: free some space, or give another place"
+        )
     return output
 
 
-def _summary(scorer: Scorer, paths: Sequence[Path], output: Path) -> Iterator[str]:
+def _summary(scores: FileScores, output: Path) -> Iterator[str]:
     """Yield the lines that summarise the scored events."""
-    counts = scorer.counts
-    yield f"{counts.events:,} events of {len(paths)} files scored into {output}"
+    scorer = scores.scorer
+    counts, bad = scorer.counts, scorer.left_out
+    files = len(scores.paths) - len(scores.refused)
+    yield f"{counts.events:,} events of {files} files scored into {output}"
+    for error in scores.refused:
+        yield f"left out: {error}"
+    if bad.events:
+        reasons = "; ".join(f"{number:,}: {reason}" for reason, number in bad.reasons.items())
+        yield f"{bad.events:,} of them are impossible and have no scores ({reasons})"
     if counts.rejected:
         yield (
             f"{counts.rejected:,} of them fail the selection of the training or have no particle: "
             "their scores are missing"
         )
     if counts.truncated:
-        yield f"{counts.truncated:,} jets were cut to the model's largest number of particles"
-    names = Counter(path.stem for path in paths)
-    if repeated := [name for name, number in names.items() if number > 1]:
-        yield f"several files are called {repeated[0]}, so event_id repeats: join by file and entry"
+        yield (
+            f"{counts.truncated:,} of them have more particles than the model takes: those of "
+            "highest pT were used"
+        )
+    yield from scores.remarks
+    yield from scorer.clipping_remarks()

@@ -23,17 +23,12 @@ from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.evaluation import evaluate
 from anomaly_hep.evaluate.figures import write_figures
+from anomaly_hep.evaluate.loading import check_fitted, load_model, write_fitted
 from anomaly_hep.evaluate.paper import Paper, load_paper
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.results import EventRates, Results, write_results
 from anomaly_hep.evaluate.runfiles import RunFiles
-from anomaly_hep.evaluate.scores import (
-    Scorer,
-    check_fitted,
-    load_model,
-    write_fitted,
-    write_reconstructions,
-)
+from anomaly_hep.evaluate.scores import Scorer, write_reconstructions
 from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.fitting import Training
 from anomaly_hep.models.base import AnomalyModel
@@ -158,7 +153,7 @@ def _training_speed(path: Path, speed: Speed) -> float | None:
 
 def score(settings: RunSettings, path: Path, module: EventDataModule, console: Console) -> Scorer:
     """Score every class's test files with the best checkpoint and write scores.parquet."""
-    model, reading = load_model(path / "checkpoints" / "best.ckpt")
+    model, reading, _ = load_model(path / "checkpoints" / "best.ckpt")
     scorer = Scorer(
         model,
         reading,
@@ -168,7 +163,7 @@ def score(settings: RunSettings, path: Path, module: EventDataModule, console: C
     )
     if fitted := settings.fitted_scores:
         scorer.fit(fitted, module.background_parts())
-        write_fitted(scorer, fitted, path / "checkpoints")
+        write_fitted(scorer.fitted, fitted, path / "checkpoints")
     table = score_table(load_paper(settings.data.paper), module, scorer, console)
     with atomic_path(path / "scores.parquet") as temporary:
         table.to_parquet(temporary, index=False)

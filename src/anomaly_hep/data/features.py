@@ -183,7 +183,10 @@ class FeatureList:
         return list(dict.fromkeys([*needed, *(TYPE_COLUMNS if self.types else ())]))
 
     def compute(self, events: Events, path: Path | str = "events") -> ParticleInputs:
-        """Return the network's inputs for `events`; a feature that is not finite is refused."""
+        """Return the network's inputs for `events`.
+
+        Raises BadFileError, with the event's number among these, for a feature that is not finite.
+        """
         quantities = Quantities(events)
         # one contiguous row per feature is faster to fill; transposed at the end
         table = np.empty((len(self.features), int(events.lengths.sum())), np.float32)
@@ -200,8 +203,9 @@ class FeatureList:
                 entry = int(np.searchsorted(events.offsets, particle, side="right")) - 1
                 raise BadFileError(
                     path,
-                    f"feature {feature.name} is not finite in event {entry} of the run read",
+                    f"feature {feature.name} is not finite",
                     branch=feature.definition.needs[0],
+                    entry=entry,
                     cure=f"give data.features.{feature.name} a clip, or leave the file out",
                 )
         types = particle_types(events, path) if self.types else None
@@ -222,8 +226,9 @@ def particle_types(events: Events, path: Path | str = "events") -> Int64[np.ndar
         entry = int(np.searchsorted(events.offsets, particle, side="right")) - 1
         raise BadFileError(
             path,
-            f"a particle of event {entry} of the run read carries {total[particle]} type flags",
+            f"a particle carries {total[particle]} type flags",
             branch=_FLAGS[0],
+            entry=entry,
             cure="each particle needs exactly one of " + ", ".join(_FLAGS),
         )
     positive = (events.particles["part_charge"] > 0).view(np.int8)

@@ -14,6 +14,7 @@ import torch
 from anomaly_hep.bounds import Count, Natural, Seed, Share
 from anomaly_hep.data.disjoint import check_samples
 from anomaly_hep.data.feed import Feed
+from anomaly_hep.data.inspection import SeenEvents, inspect, rule_columns
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.reading import Counts, Labels, reading_of
 from anomaly_hep.data.samples import SampleFile, sample_file, samples_of, share_of
@@ -27,7 +28,7 @@ from anomaly_hep.data.signal import (
 from anomaly_hep.data.stream import EventStream, WholeEpochs
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError
 from anomaly_hep.formats.files import find_files, format_of
-from anomaly_hep.formats.ledger import Ledger
+from anomaly_hep.formats.ledger import Ledger, file_sha256
 from anomaly_hep.types import Sample
 
 _SEED_STEP = 1_000_003  # between phases, so that a later phase's seed is no other run's seed
@@ -43,9 +44,11 @@ class EventDataModule(lightning.LightningDataModule):
     batches, with its own keys in `inputs`. validation_fraction: the share of the training events,
     at their end, used for validation if the data set has no files for it; None refuses such a data
     set. on_bad_file: 'refuse' stops at the first bad file; 'skip' reads every file once beforehand
-    and leaves out bad ones, up to `max_bad_fraction` of the files. weight: the column with the
-    weights of samples that name none. signal_in_training: the number of unlabelled events of each
-    of `groups` mixed into the training background, as a share of it; see `begin` for labels.
+    and leaves out bad ones. on_bad_event: the same for single events that are impossible.
+    max_bad_fraction: the largest share of the files, and of the events, left out. weight: the
+    column with the weights of samples that name none. signal_in_training: the number of unlabelled
+    events of each of `groups` mixed into the training background, as a share of it; see `begin` for
+    labels.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class EventDataModule(lightning.LightningDataModule):
         on_bad_file: Literal["refuse", "skip"],
         max_bad_fraction: Share,
         seed: Seed,
+        on_bad_event: Literal["refuse", "skip"] = "refuse",
         directories: Mapping[str, Sequence[str]] | None = None,
         weight: str | None = None,
         signal_in_training: float | str = 0,
@@ -95,9 +99,10 @@ class EventDataModule(lightning.LightningDataModule):
         self.test_directory = Path(test_directory) if test_directory else self.directory
         self.num_workers, self.seed = num_workers, seed
         self.on_bad_file, self.max_bad_fraction = on_bad_file, max_bad_fraction
+        self.on_bad_event = on_bad_event
         self.signal_share, self.groups = check_share(signal_in_training), groups
         self.reading = reading_of(reading, inputs)
-        self.ledger = Ledger()
+        self.ledger, self._seen = Ledger(), SeenEvents()
         self.streams: dict[str, EventStream] = {}
         self.counts: dict[str, Counts] = {}
         self.slotted = False  # whether batches come in the layout that accelerators take
@@ -145,7 +150,11 @@ class EventDataModule(lightning.LightningDataModule):
 
     def _open(self, path: Path, sample: Sample) -> SampleFile | None:
         try:
-            file = sample_file(format_of(path).describe(path), sample)
+            described = format_of(path).describe(path)
+            skip = self.on_bad_event == "skip"
+            identities = inspect(described, refuse=not skip)
+            judged = [*self.reading.columns, *rule_columns(described)] if skip else None
+            file = sample_file(described, sample, judged)
             if self.on_bad_file == "skip":
                 # the plan of the batches needs to know which files are good, so all are read first
                 for start in range(0, len(file), self.chunk_events):
@@ -157,6 +166,8 @@ class EventDataModule(lightning.LightningDataModule):
                 raise
             self.ledger.refuse(error)
             return None
+        self._seen.add(sample.label, path, identities, file_sha256(path))
+        self.ledger.leave_out(described, file.left_out.events, file.left_out.reasons)
         return file
 
     def setup(self, stage: str) -> None:

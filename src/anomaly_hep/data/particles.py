@@ -18,13 +18,16 @@ from anomaly_hep.data.features import FeatureList
 from anomaly_hep.data.reading import Counts, Reading
 from anomaly_hep.types import Events
 
+_MOMENTUM = ("part_px", "part_py")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ParticleReading(Reading):
     """Particles of jets.
 
-    features: {name: {center, scale, clip, column}}, see `data.features`. max_particles: only the
-    first so many of an event are used. particle_types: whether types are read, from their flags.
+    features: {name: {center, scale, clip, column}}, see `data.features`. max_particles: only so
+    many of an event are used, those of highest pT. particle_types: whether types are read, from
+    their flags.
     """
 
     makes: ClassVar[type[JaggedBatch]] = ParticleBatch
@@ -67,15 +70,27 @@ class ParticleReading(Reading):
             features=torch.from_numpy(inputs.features),
             types=None if inputs.types is None else torch.from_numpy(inputs.types),
         )
-        return batch, Counts(0, 0, truncated, len(inputs.features), inputs.clipped)
+        rows = len(inputs.features)
+        return batch, Counts(truncated=truncated, rows=rows, clipped=inputs.clipped)
 
     def truncate(self, events: Events) -> tuple[Events, int]:
-        """Return the events cut to `max_particles` particles, and the number of events cut."""
-        excess = int((events.lengths > self.max_particles).sum())
+        """Return the events cut to `max_particles` particles, and the number of events cut.
+
+        The particles of highest pT are kept, in their order; where no momenta are read, the first.
+        """
+        long = events.lengths > self.max_particles
+        excess = int(long.sum())
         if excess == 0:
             return events, 0
-        position = np.arange(events.offsets[-1]) - np.repeat(events.offsets[:-1], events.lengths)
-        kept = position < self.max_particles
+        event = np.repeat(np.arange(len(events)), events.lengths)
+        rank = np.arange(events.offsets[-1]) - events.offsets[event]
+        if {*_MOMENTUM} <= {*events.particles}:
+            among = np.flatnonzero(long[event])
+            px, py = (events.particles[name][among] for name in _MOMENTUM)
+            # stable: particles of equal pT rank in their order
+            hardest = among[np.lexsort((-np.hypot(px, py), event[among]))]
+            rank[hardest] = rank[among]
+        kept = rank < self.max_particles
         particles = {name: column[kept] for name, column in events.particles.items()}
         lengths = np.minimum(events.lengths, self.max_particles)
         return Events(lengths, particles, events.events), excess

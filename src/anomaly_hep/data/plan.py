@@ -31,6 +31,15 @@ class Slice:
         return self.file.path
 
 
+def place_of(pieces: Sequence[Slice], number: int) -> tuple[Path, int]:
+    """Return the file, and the entry there, of event `number` of slices laid end to end."""
+    for piece in pieces:
+        if number < len(piece):
+            return piece.path, int(piece.file.numbers(piece.start, piece.stop)[number])
+        number -= len(piece)
+    raise IndexError(number)
+
+
 @dataclass(frozen=True)
 class Plan:
     """The order of the events of an epoch for one of `ranks` processes.

@@ -31,12 +31,13 @@ _LABEL, _WEIGHT = "sample.label", "sample.weight"
 class Counts:
     """Numbers of events and rows read for a network, and of losses on the way.
 
-    `rows` are particles or pixels, `truncated` the events that lost some, `clipped` the clipped
-    values per feature.
+    `rejected` are the events that the selection rejects, `bad` impossible ones, `rows` particles or
+    pixels, `truncated` the events that lost some, `clipped` the clipped values per feature.
     """
 
     events: int = 0
     rejected: int = 0
+    bad: int = 0
     truncated: int = 0
     rows: int = 0
     clipped: Int64[np.ndarray, " feature"] | int = 0
@@ -45,6 +46,7 @@ class Counts:
         """Add the counts of more events."""
         self.events += other.events
         self.rejected += other.rejected
+        self.bad += other.bad
         self.truncated += other.truncated
         self.rows += other.rows
         self.clipped = self.clipped + other.clipped
@@ -128,16 +130,23 @@ class Reading(ABC):
         return events
 
     def read(
-        self, piece: Slice, extra: tuple[str, ...] = (), *, labels: Labels | None = None
+        self,
+        piece: Slice,
+        extra: Sequence[str] = (),
+        *,
+        labels: Labels | None = None,
+        judged: bool = True,
     ) -> Events:
-        """Return the events of a slice, checked, with `extra` columns beside the needed ones.
+        """Return the events of a slice, with `extra` columns beside the needed ones.
 
-        `labels` are given for training phases that may see them, never for scoring.
+        An impossible event is refused if the events are `judged`. `labels` are given for training
+        phases that may see them, never for scoring.
         """
         sample = piece.file.sample
         weight = () if sample.weight is None else (sample.weight,)
         columns = list(dict.fromkeys([*self.columns, *extra, *weight]))
-        events = piece.file.read(piece.start, piece.stop, columns)
+        read = piece.file.read if judged else piece.file.read_unjudged
+        events = read(piece.start, piece.stop, columns)
         added: dict[str, np.ndarray] = {}
         if sample.weight is not None:
             added[_WEIGHT] = events.events[sample.weight].astype(np.float32)

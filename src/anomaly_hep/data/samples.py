@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from anomaly_hep.data.selection import Cut, Selection
 from anomaly_hep.errors import BadFileError, ConfigError
 from anomaly_hep.formats.checks import FIX_VALUES
 from anomaly_hep.formats.files import format_of
+from anomaly_hep.formats.judging import bad_rows, check, findings, reasons
 from anomaly_hep.types import Events, FileDescription, Sample
 
 SPLITS = ("train", "val", "test")
@@ -32,6 +34,19 @@ class SampleKeys:
     weight: str | None = None
 
 
+@dataclass
+class LeftOut:
+    """The number of impossible events left out, and how many violate which condition."""
+
+    events: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, events: int, reasons: Mapping[str, int]) -> None:
+        """Add events of another part of a file."""
+        self.events += events
+        self.reasons.update(reasons)
+
+
 @dataclass(frozen=True, eq=False)
 class SampleFile:
     """The events of one file that belong to a sample.
@@ -44,6 +59,7 @@ class SampleFile:
     sample: Sample
     entries: Int64[np.ndarray, " event"] | None = None
     has_weight: bool = True
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     def __len__(self) -> int:
         return self.description.entries if self.entries is None else len(self.entries)
@@ -68,7 +84,16 @@ class SampleFile:
         return np.arange(start, stop) if self.entries is None else self.entries[start:stop]
 
     def read(self, start: int, stop: int, columns: Sequence[str]) -> Events:
-        """Return the events `start` to `stop`, checked, with exactly the `columns`."""
+        """Return the events `start` to `stop` with exactly the `columns`.
+
+        Raises BadFileError for one that is impossible.
+        """
+        events = self.read_unjudged(start, stop, columns)
+        check(format_of(self.path).LAYOUT, self.path, events, self.numbers(start, stop))
+        return events
+
+    def read_unjudged(self, start: int, stop: int, columns: Sequence[str]) -> Events:
+        """Return the events `start` to `stop`, impossible ones too."""
         read = format_of(self.path).read
         if self.entries is None or start == stop:
             return read(self.path, start, stop, columns)
@@ -128,34 +153,51 @@ def _sample(place: str, label: str, keys: Mapping[str, Any]) -> Sample:
     return Sample(label, patterns, where, (float(edges[0]), float(edges[1])), keys["weight"])
 
 
-def sample_file(described: FileDescription, sample: Sample) -> SampleFile:
+def sample_file(
+    described: FileDescription, sample: Sample, judged: Sequence[str] | None = None
+) -> SampleFile:
     """Return the events of a file that lie within the sample's bounds.
 
-    Raises BadFileError if one of them has a weight that is negative or not finite.
+    Where `judged` names columns, events that are impossible by these are left out and counted; by
+    default such events are refused where they are read. Raises BadFileError if an event within the
+    bounds has a weight that is negative or not finite.
     """
-    columns = [*sample.where, *([sample.weight] if sample.weight else [])]
-    if not columns:
+    own = [*sample.where, *([sample.weight] if sample.weight else [])]
+    if not own and judged is None:
         return SampleFile(described, sample)
-    bounds, entries = Selection(sample.where), [np.zeros(0, np.int64)]
+    bounds, layout = Selection(sample.where), format_of(described.path).LAYOUT
+    entries, left_out = [np.zeros(0, np.int64)], LeftOut()
     has_weight = sample.weight is None
-    for start, events in _blocks(described, columns):
-        passed = bounds.passed(events)
+    for start, events in _blocks(described, [*dict.fromkeys([*own, *(judged or ())])], own):
+        if judged is None:
+            check(layout, described.path, events, np.arange(start, start + len(events)))
+        found = findings(layout, events)
+        bad = bad_rows(found, len(events))
+        left_out.add(int(bad.sum()), reasons(found))
+        passed = bounds.passed(events) & ~bad
         if sample.weight:
             weight = events.events[sample.weight]
-            if (bad := passed & ~((weight >= 0) & np.isfinite(weight))).any():
-                row = int(bad.argmax())
-                what = "below 0" if weight[row] < 0 else "not finite"
-                raise BadFileError(
-                    described.path,
-                    f"the weight {weight[row]} is {what}: no mean and no ROC exists for it",
-                    branch=sample.weight,
-                    entry=start + row,
-                    cure=FIX_VALUES,
-                )
+            if (wrong := passed & ~((weight >= 0) & np.isfinite(weight))).any():
+                raise _bad_weight(described.path, sample.weight, weight, wrong, start)
             has_weight |= bool((passed & (weight > 0)).any())
         entries.append(start + np.flatnonzero(passed))
-    chosen = np.concatenate(entries) if sample.where else None
-    return SampleFile(described, sample, chosen, has_weight)
+    restricted = sample.where or left_out.events
+    chosen = np.concatenate(entries) if restricted else None
+    return SampleFile(described, sample, chosen, has_weight, left_out)
+
+
+def _bad_weight(
+    path: Path, column: str, weight: np.ndarray, wrong: np.ndarray, start: int
+) -> BadFileError:
+    row = int(wrong.argmax())
+    what = "below 0" if weight[row] < 0 else "not finite"
+    return BadFileError(
+        path,
+        f"the weight {weight[row]} is {what}: no mean and no ROC exists for it",
+        branch=column,
+        entry=start + row,
+        cure=FIX_VALUES,
+    )
 
 
 def share_of(files: Sequence[SampleFile], edges: tuple[float, float]) -> list[SampleFile]:
@@ -176,13 +218,15 @@ def share_of(files: Sequence[SampleFile], edges: tuple[float, float]) -> list[Sa
     return kept
 
 
-def _blocks(described: FileDescription, columns: list[str]) -> Iterator[tuple[int, Events]]:
+def _blocks(
+    described: FileDescription, columns: list[str], of_events: list[str]
+) -> Iterator[tuple[int, Events]]:
     """Yield columns of a whole file block by block, with the position of each block's start."""
     path = described.path
     for start in range(0, described.entries, _BLOCK_ENTRIES):
         stop = min(start + _BLOCK_ENTRIES, described.entries)
         events = format_of(path).read(path, start, stop, columns)
-        for name in columns:
+        for name in of_events:
             if name not in events.events:
                 cure = "name a column with one number per event"
                 raise BadFileError(path, "it holds a list per event", branch=name, cure=cure)

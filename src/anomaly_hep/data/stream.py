@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.feed import Feed
-from anomaly_hep.data.plan import Plan
+from anomaly_hep.data.plan import Plan, place_of
 from anomaly_hep.data.reading import Counts, Labels, Reading
-from anomaly_hep.errors import AnomalyHepError
+from anomaly_hep.errors import AnomalyHepError, BadFileError
 from anomaly_hep.types import Events
 
 
@@ -53,7 +53,12 @@ class _Pools(Dataset[_Pool | AnomalyHepError]):
         events = events.take(order)
         if self.plan.shuffle:
             events = self.reading.augment(events, self.plan.rng(epoch, number))
-        inputs, counts = self.reading.batch(events, index[order], slices[0].path)
+        try:
+            inputs, counts = self.reading.batch(events, index[order], slices[0].path)
+        except BadFileError as error:
+            if error.entry is None:
+                raise
+            raise error.at(*place_of(slices, int(order[error.entry]))) from error
         counts.add(Counts(len(passed), int((~passed).sum())))
         return _Pool(inputs, sizes, counts)
 

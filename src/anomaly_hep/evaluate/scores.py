@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,76 +11,45 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.batch import JaggedBatch
-from anomaly_hep.data.plan import Slice
-from anomaly_hep.data.reading import Counts, Reading, reading_of
-from anomaly_hep.data.samples import SampleFile
-from anomaly_hep.errors import CheckpointError, ConfigError, NonFiniteError, in_one_line
+from anomaly_hep.data.plan import Slice, place_of
+from anomaly_hep.data.reading import Counts, Reading
+from anomaly_hep.data.samples import LeftOut, SampleFile
+from anomaly_hep.errors import BadFileError, NonFiniteError
+from anomaly_hep.evaluate.loading import check_fitted
+from anomaly_hep.formats.files import format_of
+from anomaly_hep.formats.judging import bad_rows, findings, reasons
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.compiled import replayed_outputs
 from anomaly_hep.models.execution import Execution
 from anomaly_hep.models.fitted import FittedScore
-from anomaly_hep.models.loading import fitted_scores, model_class, read_checkpoint
+from anomaly_hep.models.loading import fitted_scores
 from anomaly_hep.models.outputs import EventOutputs
 from anomaly_hep.types import Events
 
 CHUNK = 4096  # events read at a time
 
 
-def load_model(path: Path) -> tuple[AnomalyModel, Reading]:
-    """Return the model of a checkpoint, ready to score, and how it reads events.
+@dataclass(frozen=True, eq=False)
+class ScoredEvents:
+    """Scores and other columns of consecutive events, and which of them passed the selection.
 
-    Raises CheckpointError for a file that is missing, damaged or not one of ours.
+    Those that did not have NaN scores.
     """
-    content = read_checkpoint(path)
-    try:
-        model = model_class(content["anomaly_hep"]["model"])(**content["hyper_parameters"])
-        model.load_state_dict(content["state_dict"])
-        data = content["datamodule_hyper_parameters"]
-        reading = reading_of(data["reading"], data["inputs"])
-    except Exception as error:  # whatever it holds, it is not our checkpoint
-        raise CheckpointError(
-            f"{path} is no checkpoint of this version of the package "
-            f"({in_one_line(error)}). Cure: use one written by train.py"
-        ) from error
-    return model.eval(), reading
 
-
-def load_fitted(directory: Path) -> dict[str, FittedScore]:
-    """Return the fitted scores kept in a directory of checkpoints, by name."""
-    scores: dict[str, FittedScore] = {}
-    for path in sorted(directory.glob("fitted-*.npz")):
-        name = path.stem.removeprefix("fitted-")
-        with np.load(path, allow_pickle=False) as archive:
-            settings = json.loads(str(archive["settings"]))
-            scores |= fitted_scores({name: settings})
-            scores[name].load({key: archive[key] for key in archive.files if key != "settings"})
-    return scores
-
-
-def check_fitted(model: AnomalyModel, fitted: Mapping[str, FittedScore]) -> None:
-    """Refuse fitted scores whose embedding the model lacks, or whose name one of its scores has."""
-    for name, score in fitted.items():
-        if name in model.score_names:
-            raise ConfigError(
-                f"fitted_scores.{name} has the name of a score of {model.title}. Cure: give it "
-                "another name"
-            )
-        if score.embedding not in model.embedding_names:
-            raise ConfigError(
-                f"fitted_scores.{name}: {model.title} has no embedding '{score.embedding}'. Cure: "
-                f"choose one of {', '.join(model.embedding_names) or 'none: it has none'}"
-            )
+    passed: Bool[np.ndarray, " event"]
+    columns: Mapping[str, Float64[np.ndarray, " event"]]
 
 
 @dataclass
 class Scorer:
     """A model and its reading; counts events and the seconds spent on scoring alone.
 
-    `fitted` are scores of the model's embeddings. `precision` is that of the networks, as in
+    `fitted` are scores of the model's embeddings. `validated` counts what the model read in the
+    validation of its training. `precision` is that of the networks, as in
     trainer.precision; scores are at least float32. `execution` says where they compute.
     """
 
@@ -91,6 +59,7 @@ class Scorer:
     precision: str = "32-true"
     fitted: Mapping[str, FittedScore] = field(default_factory=dict)
     execution: Execution = field(default_factory=Execution)
+    validated: Counts = field(default_factory=Counts)
 
     def __post_init__(self) -> None:
         self.model.to(self.execution.device)
@@ -102,6 +71,7 @@ class Scorer:
         self.counts = Counts()
         self.rows = 0  # particles or pixels of the scored events
         self.seconds = 0.0
+        self.left_out = LeftOut()
         check_fitted(self.model, self.fitted)
 
     @property
@@ -109,70 +79,112 @@ class Scorer:
         """The model's scores, then the fitted ones."""
         return (*self.model.score_names, *self.fitted)
 
-    def score_file(
-        self, file: SampleFile, columns: Sequence[str] = (), *, keep_rejected: bool = False
-    ) -> pd.DataFrame:
+    def score_file(self, file: SampleFile, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Return event_id, file, entry, `columns` and every score_* of a sample's events in a file.
 
-        Events that the selection rejects are left out and counted; with `keep_rejected` they stay,
-        in their place, with missing scores.
+        Events that the selection rejects are left out and counted.
         """
         parts = [self._empty(columns)]
         for start in range(0, len(file), CHUNK):
             piece = Slice(file, start, min(start + CHUNK, len(file)), start)
-            parts.append(self._score(piece, tuple(columns), keep_rejected))
+            scored = self.score([piece], columns)
+            rows = np.flatnonzero(scored.passed)
+            entries = file.numbers(piece.start, piece.stop)[rows]
+            table: dict[str, Any] = {
+                "event_id": [f"{file.path.stem}:{entry}" for entry in entries],
+                "file": [str(file.path)] * len(rows),
+                "entry": entries,
+            }
+            table |= {name: values[rows] for name, values in scored.columns.items()}
+            parts.append(pd.DataFrame(table))
         return pd.concat([p for p in parts if len(p)] or parts, ignore_index=True)
 
-    def _columns(self) -> list[str]:
+    @property
+    def column_names(self) -> list[str]:
+        """The columns of a table of scores: score_NAME of each score, then the model's others."""
         return [*(f"score_{name}" for name in self.score_names), *self.model.event_columns]
 
     def _empty(self, columns: Sequence[str]) -> pd.DataFrame:
         texts = {"event_id": pd.Series(dtype="str"), "file": pd.Series(dtype="str")}
         entry = {"entry": pd.Series(dtype="int64")}
-        numbers = {n: pd.Series(dtype="float64") for n in [*columns, *self._columns()]}
+        numbers = {n: pd.Series(dtype="float64") for n in [*columns, *self.column_names]}
         return pd.DataFrame(texts | entry | numbers)
 
-    def _score(self, piece: Slice, columns: tuple[str, ...], keep_rejected: bool) -> pd.DataFrame:
-        events = self.reading.read(piece, columns)
-        passed = usable(self.reading, events)
-        chosen = np.flatnonzero(passed)
-        outputs = self._outputs(events.take(chosen), piece, chosen)
-        rows = np.arange(len(events)) if keep_rejected else chosen
-        entries = piece.file.numbers(piece.start, piece.stop)[rows]
-        table: dict[str, Any] = {
-            "event_id": [f"{piece.path.stem}:{entry}" for entry in entries],
-            "file": [str(piece.path)] * len(rows),
-            "entry": entries,
-        }
-        table |= {name: events.events[name][rows].astype(np.float64) for name in columns}
+    def score(
+        self,
+        pieces: Sequence[Slice],
+        columns: Sequence[str] = (),
+        *,
+        skip_bad: bool = False,
+        judged: Mapping[Path, Sequence[str]] | None = None,
+    ) -> ScoredEvents:
+        """Return the scores of the events of some slices, and `columns` of the files as float64.
+
+        Events that the selection rejects are counted and have no scores; with `skip_bad` also those
+        that are impossible, by their own columns and by those that `judged` names for a file, which
+        are refused otherwise.
+        """
+        parts, usable_parts = [], []
+        for piece in pieces:
+            extra = [*columns, *((judged or {}).get(piece.path, ()))]
+            events = self.reading.read(piece, extra, judged=not skip_bad)
+            good = self._good(piece, events) if skip_bad else np.ones(len(events), bool)
+            usable_parts.append(good & usable(self.reading, events))
+            self.counts.rejected += int((good & ~usable_parts[-1]).sum())
+            parts.append(events)
+        events = Events.concatenate(parts) if len(parts) > 1 else parts[0]
+        passed = np.concatenate(usable_parts)
+        outputs = self._outputs(events, np.flatnonzero(passed), pieces)
+        table = {name: events.events[name].astype(np.float64) for name in columns}
         for name, values in outputs.items():
-            full = np.full(len(events), np.nan)
-            full[chosen] = values
-            table[name] = full[rows]
+            table[name] = np.full(len(events), np.nan)
+            table[name][passed] = values
         self.counts.events += len(events)
-        self.rows += int(events.lengths[chosen].sum())
-        self.counts.rejected += int((~passed).sum())
-        return pd.DataFrame(table)
+        self.rows += int(events.lengths[passed].sum())
+        return ScoredEvents(passed, table)
+
+    def clipping_remarks(self) -> Iterator[str]:
+        """Yield where more values were clipped than in the training, as in other units."""
+        names = self.reading.feature_names
+        here, before = (_shares(counts, len(names)) for counts in (self.counts, self.validated))
+        for name, now, then in zip(names, here, before, strict=True):
+            if now > 2 * then + 0.01:
+                yield (
+                    f"{100 * now:.1f} % of {name} were clipped, {100 * then:.1f} % in the "
+                    "training: are these the units of the training?"
+                )
+
+    def _good(self, piece: Slice, events: Events) -> Bool[np.ndarray, " event"]:
+        """Return which events are possible; the others are counted, with what is wrong."""
+        found = findings(format_of(piece.path).LAYOUT, events)
+        bad = bad_rows(found, len(events))
+        self.left_out.add(int(bad.sum()), reasons(found))
+        return ~bad
 
     def _outputs(
-        self, events: Events, piece: Slice, chosen: Int64[np.ndarray, " event"]
+        self, events: Events, chosen: Int64[np.ndarray, " event"], pieces: Sequence[Slice]
     ) -> dict[str, np.ndarray]:
-        """Return the score columns and the model's other columns of each event."""
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in self._columns()}
-        for batch in self._batches(events, piece.path, self.counts):
-            begin = time.perf_counter()
-            for name, values in self._score_batch(batch).items():
-                parts[name].append(values)
-            self.seconds += time.perf_counter() - begin
+        """Return the score columns and the model's other columns of the chosen events."""
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in self.column_names}
+        try:
+            for batch in self._batches(events.take(chosen), pieces[0].path, self.counts):
+                begin = time.perf_counter()
+                for name, values in self._score_batch(batch).items():
+                    parts[name].append(values)
+                self.seconds += time.perf_counter() - begin
+        except BadFileError as error:
+            if error.entry is None:
+                raise
+            raise error.at(*place_of(pieces, int(chosen[error.entry]))) from error
         joined = {name: np.concatenate([np.zeros(0), *values]) for name, values in parts.items()}
         for name, values in joined.items():
             bad = np.flatnonzero(~np.isfinite(values))
             if len(bad):
+                path, entry = place_of(pieces, int(chosen[bad[0]]))
                 raise NonFiniteError(
-                    f"{name} of {piece.path}, entry "
-                    f"{piece.file.numbers(piece.start, piece.stop)[chosen[bad[0]]]} is "
-                    f"{values[bad[0]]} ({len(bad)} of {len(values)} events of this run). "
-                    "Cure: train again with a lower learning rate, or look at that event"
+                    f"{name} of {path}, entry {entry} is {values[bad[0]]} ({len(bad)} of "
+                    f"{len(values)} events of this run). Cure: train again with a lower learning "
+                    "rate, or look at that event"
                 )
         return joined
 
@@ -227,9 +239,19 @@ class Scorer:
     def _batches(self, events: Events, path: Path, counted: Counts) -> Iterator[JaggedBatch]:
         for start in range(0, len(events), self.batch_size):
             index = np.arange(start, min(start + self.batch_size, len(events)))
-            batch, counts = self.reading.batch(events.take(index), index, path)
+            try:
+                batch, counts = self.reading.batch(events.take(index), index, path)
+            except BadFileError as error:
+                raise error.at(path, start + (error.entry or 0)) from error
             counted.add(counts)
             yield batch
+
+
+def _shares(counts: Counts, features: int) -> list[float]:
+    """Return the share of clipped values of each feature."""
+    clipped = np.broadcast_to(np.asarray(counts.clipped), features)
+    shares: list[float] = (clipped / max(counts.rows, 1)).tolist()
+    return shares
 
 
 def usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:
@@ -238,17 +260,6 @@ def usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:
     A jet without particles gives a network no input, whatever the selection says.
     """
     return reading.cuts.passed(events) & (events.lengths > 0)
-
-
-def write_fitted(
-    scorer: Scorer, settings: Mapping[str, Mapping[str, Any]], directory: Path
-) -> None:
-    """Write the state of each fitted score beside the checkpoint, as fitted-NAME.npz."""
-    for name, score in scorer.fitted.items():
-        path = directory / f"fitted-{name}.npz"
-        with atomic_path(path) as temporary, temporary.open("wb") as handle:
-            arrays: dict[str, Any] = dict(score.state())
-            np.savez_compressed(handle, settings=json.dumps(dict(settings[name])), **arrays)
 
 
 def write_reconstructions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +13,31 @@ from jaxtyping import Int64
 
 from anomaly_hep.errors import BadFileError
 
+CHECK_PATH = "check the path (data.dir), remove it, or leave it out (data.on_bad_file=skip)"
 FETCH_AGAIN = "fetch or simulate the file again, or leave it out (data.on_bad_file=skip)"
+FIX_EVENT = "leave such events out (on_bad_event=skip) or mend them where they were made"
 FIX_VALUES = "leave the file out (data.on_bad_file=skip) or mend the entry where it was made"
+
+
+# what the operating system refuses is no damage of the file: what happened, and the cure
+_SYSTEM_CURES = {
+    errno.EACCES: ("it may not be read", "check the permissions"),
+    errno.EPERM: ("it may not be read", "check the permissions"),
+    errno.EMFILE: ("too many files are open", "allow more: ulimit -n 4096"),
+    errno.ENFILE: ("too many files are open on this machine", "close other programs"),
+    errno.EAGAIN: (
+        "another process has it open for writing",
+        "wait for that process, or set HDF5_USE_FILE_LOCKING=FALSE in the environment",
+    ),
+    errno.EIO: ("the disk cannot read it", "copy it from another place"),
+    errno.ESTALE: ("its network disk has lost it", "try again, or copy it to a local disk"),
+}
 
 
 def check_file(path: Path, magic: bytes = b"", what: str = "data") -> None:
     """Refuse a path without a file, an empty file, and one that does not begin with `magic`."""
     if not path.is_file():
-        problem = "is a directory" if path.is_dir() else "there is no such file"
-        raise BadFileError(path, problem, cure="check the path (data.dir)")
+        raise BadFileError(path, _instead_of_a_file(path), cure=CHECK_PATH)
     with refusing(path, "cannot be opened", cure="check the permissions"), path.open("rb") as file:
         head = file.read(max(len(magic), 1))
     if not head:
@@ -33,6 +50,15 @@ def check_file(path: Path, magic: bytes = b"", what: str = "data") -> None:
         )
 
 
+def _instead_of_a_file(path: Path) -> str:
+    """Return what is at a path where a file should be."""
+    if path.is_dir():
+        return "is a directory"
+    if path.is_symlink():
+        return f"it is a link to {path.readlink()}, where there is no file"
+    return "it is no regular file" if path.exists() else "there is no such file"
+
+
 @contextmanager
 def refusing(path: Path, problem: str, *, cure: str, branch: str | None = None) -> Iterator[None]:
     """Turn any exception that a library raises on a damaged file into a BadFileError."""
@@ -41,6 +67,12 @@ def refusing(path: Path, problem: str, *, cure: str, branch: str | None = None) 
     except (BadFileError, MemoryError):  # too little memory is not the file's fault
         raise
     except Exception as error:
+        system = getattr(error, "errno", None)
+        if system is None and "unable to lock file" in str(error):
+            system = errno.EAGAIN
+        if system in _SYSTEM_CURES:
+            problem, cure = _SYSTEM_CURES[system]
+            raise BadFileError(path, problem, branch=branch, cure=cure) from error
         # The libraries print pages of context; the first line says what happened.
         first_line = (str(error).strip().splitlines() or [""])[0].rstrip(" .:")
         raise BadFileError(

@@ -11,33 +11,37 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Shaped
-from numpy.lib import format as npy
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import BadFileError
+from anomaly_hep.formats import npz
 from anomaly_hep.formats.checks import (
     FETCH_AGAIN,
     FIX_VALUES,
-    check_file,
     check_range,
     missing_branch,
-    refusing,
 )
 from anomaly_hep.formats.chunks import cut, nbytes
 from anomaly_hep.formats.kept import Kept
-from anomaly_hep.formats.pixels import CHANNELS, COLUMNS, LAYOUT, ROWS, sums
+from anomaly_hep.formats.memory import check_fits
+from anomaly_hep.formats.pixels import CHANNELS, COLUMNS, LAYOUT, ROUNDING_GEV, ROWS, sums
 from anomaly_hep.types import Events, FileDescription
 
 FORMAT = "dark-shower npz"
 SIGN = "an array 'images'"
 EVENT_NOUN = "images"
 SUFFIXES = (".npz",)
-MAGIC = b"PK\x03\x04"
 KEYS = ("images", "labels", "masses", "n_tracks")
+# the arrays beside the images that a column follows from; a file may lack them
+STORED: Mapping[str, tuple[str, ...]] = {
+    "label": ("labels",),
+    "mass": ("labels", "masses"),
+    "n_tracks": ("n_tracks",),
+}
 PROVENANCE = "anomaly_hep_provenance"
 # GeV by (label, mass code): codes 5 and 6 mean different masses for SUEP (1) and SVJ (2)
 MASSES: Mapping[tuple[int, int], float] = {
@@ -67,38 +71,57 @@ _decoded = Kept[Events](2**30, size=nbytes)  # whole files; an image takes 3 kB
 
 def recognises(path: Path, head: bytes) -> bool:
     """Return whether this is an npz with images; raises BadFileError for a broken one."""
-    if not head.startswith(MAGIC):
+    if not head.startswith(npz.MAGIC):
         return False
-    with _opened(path) as archive:
-        return "images.npy" in archive.namelist()
+    with npz.opened(path) as archive:
+        return "images" in npz.names(archive)
 
 
 def describe(path: Path) -> FileDescription:
-    """Return the file's description; raises BadFileError if it is not of this format."""
-    with _members(path) as archive:
-        shape, dtype, _ = _header(path, archive, "images")
-        _check_images(path, shape, dtype)
+    """Return the file's description; raises BadFileError if it is not of this format.
+
+    Of the columns, 'label' and 'mass' need the arrays of labels and masses, 'n_tracks' its own.
+    """
+    with _images(path) as (archive, shape):
+        lacking = {name for name, keys in STORED.items() if not {*keys} <= {*npz.names(archive)}}
+        columns = [name for name in LAYOUT.names if name not in lacking]
+        others = npz.columns_of_events(path, archive, shape[0], (*KEYS, PROVENANCE))
         provenance = _provenance(path, archive)
-    return FileDescription(path, FORMAT, shape[0], provenance, LAYOUT.names)
+    return FileDescription(path, FORMAT, shape[0], provenance, (*columns, *others))
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     """Return images `start` to `stop` (exclusive) with exactly the `columns`.
 
     A file is decoded once, a few hundred images at a time, and cached in its sparse form as long as
-    the process uses few files. Raises BadFileError for any content that fails a check.
+    the process uses few files. Raises BadFileError for content that is no such file.
     """
+    with _decoded.use(path, make=lambda: _decode(path)) as events:
+        check_range(path, start, stop, len(events))
+        part, entries = cut(events, start, stop), len(events)
+    own = {n: _stored(path, n, entries)[start:stop] for n in columns if n in STORED}
     for name in columns:
         if name not in LAYOUT.names:
             raise missing_branch(path, name, LAYOUT.names)
-    with _decoded.use(path, make=lambda: _decode(path)) as events:
-        check_range(path, start, stop, len(events))
-        part = cut(events, start, stop)
     return Events(
         part.lengths,
         {name: part.particles[name] for name in columns if name in part.particles},
-        {name: part.events[name] for name in columns if name in part.events},
+        {n: own[n] if n in own else part.events[n] for n in columns if n in LAYOUT.events},
     )
+
+
+def stored(path: Path, start: int, stop: int, columns: Sequence[str]) -> dict[str, Any]:
+    """Return those of the columns that have one number or text per image, as they are stored."""
+    own = [name for name in columns if name in LAYOUT.events and name not in STORED]
+    found: dict[str, Any] = dict(read(path, start, stop, own).events) if own else {}
+    with _images(path) as (archive, shape):
+        others = npz.columns_of_events(path, archive, shape[0], ("images", PROVENANCE))
+        for name in columns:
+            if name in others:
+                found[name] = npz.column(path, archive, name, shape[0])[start:stop]
+    for name in {*columns} & {*STORED} - {*found}:
+        found[name] = _stored(path, name, shape[0])[start:stop]
+    return {name: found[name] for name in columns if name in found}
 
 
 def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
@@ -129,24 +152,36 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
 
 
 def _decode(path: Path) -> Events:
-    with _members(path) as archive:
-        shape, dtype, _ = _header(path, archive, "images")
-        _check_images(path, shape, dtype)
-        columns = {name: _column(path, archive, name, shape[0]) for name in KEYS[1:]}
-        labels = columns["labels"].astype(np.int64)
-        masses = _masses(path, labels, columns["masses"])
-        parts = []
-        for first, dense in _dense(path, archive, shape):
-            _check_values(path, dense, first)
+    with _images(path) as (archive, shape):
+        parts: list[Events] = []
+        for dense in _dense(path, archive, shape):
             parts.append(as_events(dense))
-    events = Events.concatenate(parts) if parts else as_events(np.zeros((0, *_IMAGE), np.float32))
-    stored = {"label": labels, "mass": masses, "n_tracks": columns["n_tracks"].astype(np.float32)}
-    return Events(events.lengths, events.particles, {**events.events, **stored})
+            check_fits(path, sum(map(nbytes, parts)), "images")
+    return Events.concatenate(parts) if parts else as_events(np.zeros((0, *_IMAGE), np.float32))
+
+
+def _stored(path: Path, name: str, entries: int) -> Shaped[np.ndarray, " event"]:
+    """Return a column that the file stores beside the images, in the type of LAYOUT."""
+    with npz.opened(path) as archive:
+        for key in STORED[name]:
+            if key not in npz.names(archive):
+                raise missing_branch(path, key, npz.names(archive))
+        values = [npz.column(path, archive, key, entries) for key in STORED[name]]
+    for key, column in zip(STORED[name], values, strict=True):
+        if column.dtype.kind not in "biuf" or not np.isfinite(column).all():
+            bad = None if column.dtype.kind not in "biuf" else int(np.argmin(np.isfinite(column)))
+            problem = f"values are {column.dtype}" if bad is None else f"the value is {column[bad]}"
+            raise BadFileError(path, problem, branch=key, entry=bad, cure=FIX_VALUES)
+    if name == "mass":
+        return _masses(path, *values)
+    return LAYOUT.convert(path, name, values[0])
 
 
 def as_events(dense: Float32[np.ndarray, "image 72 58 3"]) -> Events:
     """Return images as their non-zero pixels, sorted by image, channel, row and column."""
-    image, channel, row, column = np.nonzero(dense.transpose(0, 3, 1, 2))
+    # a pixel that a rounding puts below zero is empty
+    filled = (dense != 0) & ~((dense < 0) & (dense >= -ROUNDING_GEV))
+    image, channel, row, column = np.nonzero(filled.transpose(0, 3, 1, 2))
     energy = dense[image, row, column, channel]
     lengths = np.bincount(image, minlength=len(dense))
     hits = (channel, row, column, energy)
@@ -158,46 +193,14 @@ def as_events(dense: Float32[np.ndarray, "image 72 58 3"]) -> Events:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    check_file(path, MAGIC, "npz")
-    with refusing(path, "cannot be read", cure=FETCH_AGAIN), zipfile.ZipFile(path) as archive:
-        yield archive
-
-
-@contextmanager
-def _members(path: Path) -> Iterator[zipfile.ZipFile]:
-    with _opened(path) as archive:
-        names = {name.removesuffix(".npy") for name in archive.namelist()}
-        for key in KEYS:
-            if key not in names:
-                raise missing_branch(path, key, names)
-        yield archive
-
-
-@contextmanager
-def _array(
-    path: Path, archive: zipfile.ZipFile, key: str
-) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dtype[Any], bool]]:
-    """Yield one array, open after its header, with shape, dtype and whether in Fortran order."""
-    with archive.open(f"{key}.npy") as member:
-        version = npy.read_magic(member)
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = header(member)
-        if dtype.hasobject:  # never unpickled
-            raise BadFileError(
-                path,
-                "the array holds pickled Python objects, which could run any code when read",
-                branch=key,
-                cure="store numbers: np.savez_compressed of float arrays",
-            )
-        yield member, shape, dtype, fortran
-
-
-def _header(
-    path: Path, archive: zipfile.ZipFile, key: str
-) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
-    with _array(path, archive, key) as (_, shape, dtype, fortran):
-        return shape, dtype, fortran
+def _images(path: Path) -> Iterator[tuple[zipfile.ZipFile, tuple[int, ...]]]:
+    """Yield the open archive and the shape of its images, which are checked."""
+    with npz.opened(path) as archive:
+        if "images" not in npz.names(archive):
+            raise missing_branch(path, "images", npz.names(archive))
+        with npz.array(path, archive, "images") as (_, shape, dtype, _):
+            _check_images(path, shape, dtype)
+        yield archive, shape
 
 
 def _check_images(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -217,9 +220,9 @@ def _check_images(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> N
 
 def _dense(
     path: Path, archive: zipfile.ZipFile, shape: tuple[int, ...]
-) -> Iterator[tuple[int, Float32[np.ndarray, "image 72 58 3"]]]:
-    """Yield the images in parts, each with the position of its first image."""
-    with _array(path, archive, "images") as (member, _, dtype, fortran):
+) -> Iterator[Float32[np.ndarray, "image 72 58 3"]]:
+    """Yield the images in parts."""
+    with npz.array(path, archive, "images") as (member, _, dtype, fortran):
         if fortran:
             raise BadFileError(
                 path, "the array is in Fortran order", branch="images", cure="store it in C order"
@@ -236,46 +239,15 @@ def _dense(
                     entry=first + len(content) // size,
                     cure=FETCH_AGAIN,
                 )
-            yield first, np.frombuffer(content, dtype).reshape(count, *_IMAGE).astype(np.float32)
+            yield np.frombuffer(content, dtype).reshape(count, *_IMAGE).astype(np.float32)
         member.read()  # zipfile compares the checksum at the end of the member
-
-
-def _check_values(path: Path, dense: Float32[np.ndarray, "image 72 58 3"], first: int) -> None:
-    bad = ~(dense >= 0) | np.isinf(dense)
-    if bad.any():
-        place = np.argwhere(bad)[0]
-        raise BadFileError(
-            path,
-            f"the energy of pixel {tuple(place[1:].tolist())} is {dense[tuple(place)]}",
-            branch="images",
-            entry=first + int(place[0]),
-            cure=FIX_VALUES,
-        )
-
-
-def _column(
-    path: Path, archive: zipfile.ZipFile, key: str, entries: int
-) -> Shaped[np.ndarray, " event"]:
-    with _array(path, archive, key) as (member, shape, dtype, _):
-        content = member.read()
-    if len(shape) == 0 or int(np.prod(shape)) != entries or shape[0] != entries:
-        raise BadFileError(
-            path, f"shape {shape} for {entries} images", branch=key, cure="store one value an image"
-        )
-    values = np.frombuffer(content, dtype).reshape(entries)
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        raise BadFileError(
-            path, f"the value is {values[bad[0]]}", branch=key, entry=int(bad[0]), cure=FIX_VALUES
-        )
-    return values
 
 
 def _masses(
     path: Path, labels: Shaped[np.ndarray, " event"], codes: Shaped[np.ndarray, " event"]
 ) -> Float32[np.ndarray, " event"]:
     """Return the mediator's mass in GeV; what a code means depends on the label."""
-    pairs = list(zip(labels.tolist(), codes.tolist(), strict=True))
+    pairs = list(zip(labels.astype(np.int64).tolist(), codes.tolist(), strict=True))
     for entry, pair in enumerate(pairs):
         if pair not in MASSES:
             raise BadFileError(
@@ -291,7 +263,7 @@ def _masses(
 def _provenance(path: Path, archive: zipfile.ZipFile) -> Mapping[str, Any] | None:
     if f"{PROVENANCE}.npy" not in archive.namelist():
         return None
-    with _array(path, archive, PROVENANCE) as (member, _, dtype, _):
+    with npz.array(path, archive, PROVENANCE) as (member, _, dtype, _):
         text = np.frombuffer(member.read(), dtype)[0]
     provenance: Mapping[str, Any] = json.loads(str(text))
     return provenance

@@ -18,15 +18,15 @@ import numpy as np
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import BadFileError
+from anomaly_hep.formats import hdf5
 from anomaly_hep.formats.checks import (
     FETCH_AGAIN,
-    FIX_VALUES,
-    check_file,
     check_range,
     missing_branch,
     refusing,
 )
 from anomaly_hep.formats.chunks import nbytes
+from anomaly_hep.formats.judging import checked
 from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.layout import Column, Layout
 from anomaly_hep.formats.pixels import (
@@ -34,6 +34,7 @@ from anomaly_hep.formats.pixels import (
     ETA_PIXELS,
     LAYOUT,
     PHI_PIXELS,
+    ROUNDING_GEV,
     downscale,
     sums,
 )
@@ -44,7 +45,6 @@ SIGN = "keys such as 'ImageTrk_PUcorr'"
 EVENT_NOUN = "images"
 SUFFIXES = (".h5",)
 PUBLISHED: frozenset[str] = frozenset()
-MAGIC = b"\x89HDF\r\n\x1a\n"
 PROVENANCE = "anomaly_hep_provenance"
 
 # one key per channel; published files also hold images with the pile-up's tracks, not read here
@@ -73,9 +73,9 @@ _reduced = Kept[Events](512 * 2**20, size=nbytes)
 
 def recognises(path: Path, head: bytes) -> bool:
     """Return whether this is HDF5 with one of the keys; raises BadFileError for a broken file."""
-    if not head.startswith(MAGIC):
+    if not head.startswith(hdf5.MAGIC):
         return False
-    with _opened(path) as file:
+    with hdf5.opened(path) as file:
         return any(key in file for key in SHAPES)
 
 
@@ -85,18 +85,22 @@ def describe(path: Path) -> FileDescription:
     `columns` has 'label' and 'mass' only where the file has those attributes: simulated files do,
     the published ones do not.
     """
-    with _opened(path) as file:
+    with hdf5.opened(path) as file:
+        entries = _entries(path, file)
+        for key in SHAPES:
+            hdf5.check_whole(path, key, file[key])
         lacking = {name for name in ATTRIBUTES if name not in file.attrs}
-        columns = tuple(name for name in LAYOUT.names if name not in lacking)
-        return FileDescription(path, FORMAT, _entries(path, file), _provenance(path, file), columns)
+        columns = [name for name in LAYOUT.names if name not in lacking]
+        columns += hdf5.one_value_each(file, entries, tuple(SHAPES))
+        return FileDescription(path, FORMAT, entries, _provenance(path, file), tuple(columns))
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     """Return entries `start` to `stop` (exclusive) with exactly `columns`.
 
     Hits are sorted by channel, row and column; energies are summed in float64. The last chunks stay
-    in memory, decompressed. Raises BadFileError with key and entry for any content that fails a
-    check.
+    in memory, decompressed. A pixel that is negative or no number makes its hit NaN. Raises
+    BadFileError with the key for content that is no such file.
     """
     make = partial(_reduce, path, start, stop)
     with _reduced.use(path, start, stop, make=make) as events:
@@ -112,6 +116,18 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
         )
 
 
+def stored(path: Path, start: int, stop: int, columns: Sequence[str]) -> dict[str, Any]:
+    """Return those of the columns that have one number or text per image, as they are stored."""
+    own = [name for name in columns if name in LAYOUT.events]
+    found: dict[str, Any] = dict(read(path, start, stop, own).events) if own else {}
+    with hdf5.opened(path) as file:
+        others = hdf5.one_value_each(file, _entries(path, file), tuple(SHAPES))
+        for name in columns:
+            if name in others:
+                found[name] = hdf5.plain_values(path, file, name, start, stop)
+    return {name: found[name] for name in columns if name in found}
+
+
 def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
     """Write full-resolution images in the published layout and return how many; all or nothing.
 
@@ -121,12 +137,12 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
     attributes. Raises BadFileError for wrong columns or values, and leaves `path` as it was. Each
     image is one compressed chunk, so that zero pixels take almost no space.
     """
-    checked = WRITTEN.checked(path, parts)
+    ready = checked(WRITTEN, path, parts)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         images = [_new_images(file, key) for key in KEYS]
         tracks = file.create_dataset(TRACKS, (0,), np.float32, maxshape=(None,), chunks=(1024,))
         entries = 0
-        for part in checked:
+        for part in ready:
             _keep_attributes(path, file, part, entries)
             for dataset in (*images, tracks):
                 dataset.resize(entries + len(part), axis=0)
@@ -141,22 +157,12 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
 # ---- reading
 
 
-def _opened(path: Path) -> Any:
-    check_file(path, MAGIC, "HDF5")
-    with refusing(path, "the file is damaged", cure=FETCH_AGAIN):
-        return h5py.File(path, "r")
-
-
 def _entries(path: Path, file: Any) -> int:
     """Return the number of images, after checking that all datasets agree on it."""
     counts: dict[str, int] = {}
     for key, shape in SHAPES.items():
-        if key not in file:
-            raise missing_branch(path, key, file)
-        with refusing(path, "the file is damaged", branch=key, cure=FETCH_AGAIN):
-            dataset = file[key]
-            own = getattr(dataset, "shape", None)
-            kind = getattr(getattr(dataset, "dtype", None), "kind", "")
+        own = (dataset := hdf5.dataset(path, file, key)).shape
+        kind = dataset.dtype.kind
         if own is None or len(own) != 1 + len(shape) or own[1:] != shape or kind not in "fiu":
             wanted = "x".join(map(str, ("N", *shape)))
             problem = f"the shape is {own}, type {kind or 'none'}; images are numbers, {wanted}"
@@ -183,15 +189,12 @@ def _provenance(path: Path, file: Any) -> dict[str, Any] | None:
 
 def _reduce(path: Path, start: int, stop: int) -> Events:
     """Return the entries, down-scaled, with all columns that the file has."""
-    with _opened(path) as file:
+    with hdf5.opened(path) as file:
         entries = _entries(path, file)
         check_range(path, start, stop, entries)
         pixels = [_pixels(path, file, start + i) for i in range(stop - start)]
         tracks = _loaded(path, file, TRACKS, start, stop)
         shared = {name: _attribute(path, file, name) for name in ATTRIBUTES if name in file.attrs}
-    bad = ~np.isfinite(tracks) | (tracks < 0)
-    if bad.any():
-        raise _bad_value(path, TRACKS, start + int(bad.argmax()), tracks[bad][0])
     # the hits of all events, concatenated
     event = np.repeat(np.arange(stop - start), [len(p[0]) for p in pixels])
     joined = [np.concatenate(c) for c in zip(*pixels, strict=True)] if pixels else _NO_PIXELS
@@ -212,10 +215,10 @@ def _pixels(path: Path, file: Any, entry: int) -> tuple[np.ndarray, ...]:
         image = _loaded(path, file, key, entry, entry + 1).reshape(-1)
         place = np.flatnonzero(image)
         energy = image[place]
-        # not (energy > 0) is also true for NaN
-        bad = ~(energy > 0) | np.isinf(energy)
-        if bad.any():
-            raise _bad_value(path, key, entry, energy[bad][0])
+        empty = (energy < 0) & (energy >= -ROUNDING_GEV)
+        place, energy = place[~empty], energy[~empty]
+        # NaN survives the sums of down-scaling: the event is then found to be impossible
+        energy = np.where(energy > 0, energy, np.nan)
         eta, phi = np.divmod(place, PHI_PIXELS)
         by_channel.append((np.full(len(place), channel), eta, phi, energy))
     return tuple(np.concatenate(column) for column in zip(*by_channel, strict=True))
@@ -225,11 +228,6 @@ def _loaded(path: Path, file: Any, key: str, start: int, stop: int) -> np.ndarra
     with refusing(path, f"entries {start} to {stop} are damaged", branch=key, cure=FETCH_AGAIN):
         values: np.ndarray = file[key][start:stop].astype(np.float32, copy=False)
         return values
-
-
-def _bad_value(path: Path, key: str, entry: int, value: Any) -> BadFileError:
-    must = "must not be below 0" if np.isfinite(value) else "is not a number"
-    return BadFileError(path, f"the value {value} {must}", branch=key, entry=entry, cure=FIX_VALUES)
 
 
 def _attribute(path: Path, file: Any, name: str) -> Any:

@@ -8,9 +8,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast, runtime_checkable
 
+import numpy as np
+
 from anomaly_hep import plugins
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError
 from anomaly_hep.formats.checks import check_file, refusing
+from anomaly_hep.formats.judging import check
 from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.layout import Layout
 from anomaly_hep.types import Events, FileDescription
@@ -44,7 +47,20 @@ class Format(Protocol):
         """Return the file's description."""
 
     def read(self, path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
-        """Return entries `start` to `stop` (exclusive) with exactly the `columns`."""
+        """Return entries `start` to `stop` (exclusive) with exactly the `columns`.
+
+        Whether the events are possible is judged elsewhere, by the bounds and rules of LAYOUT.
+        """
+
+
+class StoringFormat(Format, Protocol):
+    """A format that can return columns as they are stored, of any name and any type."""
+
+    def stored(self, path: Path, start: int, stop: int, columns: Sequence[str]) -> dict[str, Any]:
+        """Return those of the columns that have one number or text per event, unchecked.
+
+        Each is a numpy or pyarrow array, in the type of the file.
+        """
 
 
 class WritableFormat(Format, Protocol):
@@ -103,6 +119,29 @@ def _recognise(path: Path) -> Format:
     raise BadFileError(path, problem, cure=f"give one of {known}")
 
 
+def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
+    """Return entries `start` to `stop` (exclusive) of a file with exactly the `columns`.
+
+    Raises BadFileError with column and entry for the first event that is impossible.
+    """
+    file_format = format_of(path)
+    events = file_format.read(path, start, stop, columns)
+    check(file_format.LAYOUT, path, events, np.arange(start, stop))
+    return events
+
+
+def stored(path: Path, start: int, stop: int, columns: Sequence[str]) -> dict[str, Any]:
+    """Return entries of those columns that have one number or text per event, as stored.
+
+    Of a format that has no function for it, the event columns that it reads.
+    """
+    file_format = format_of(path)
+    if hasattr(file_format, "stored"):
+        return cast(StoringFormat, file_format).stored(path, start, stop, columns)
+    known = [name for name in columns if name in file_format.LAYOUT.events]
+    return dict(file_format.read(path, start, stop, known).events)
+
+
 def find_files(places: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
     """Return the files that match the patterns, from the only directory that has any.
 
@@ -129,6 +168,7 @@ def find_files(places: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
 def _matching(place: Path, patterns: Sequence[str]) -> list[Path]:
     ordered: dict[Path, None] = {}
     for pattern in patterns:
+        # a link to nowhere and a directory stay in the list: opening them says what they are
         paths = (path for path in place.glob(pattern) if not path.name.startswith("."))
-        ordered |= dict.fromkeys(sorted(path for path in paths if path.is_file()))
+        ordered |= dict.fromkeys(sorted(paths))
     return list(ordered)

@@ -14,6 +14,8 @@ import numpy as np
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.formats.chunks import rechunk
+from anomaly_hep.formats.jetrules import RULES, bounded
+from anomaly_hep.formats.judging import checked
 from anomaly_hep.formats.layout import Column, Layout, alike
 from anomaly_hep.formats.rootio import read as rootio
 from anomaly_hep.formats.rootio.tree import MAGIC
@@ -33,43 +35,48 @@ LABELS = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl"
 
 _F32, _I32, _BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)
 LAYOUT = Layout(
-    particles={
-        **alike(_F32, "GeV", "part_px", "part_py", "part_pz"),
-        "part_energy": Column(_F32, "GeV", least=0),
-        **alike(_F32, "rad", "part_deta", "part_dphi"),
-        **alike(_F32, "mm", "part_d0val", "part_d0err", "part_dzval", "part_dzerr"),
-        **alike(_F32, "e", "part_charge"),
-        **alike(
-            _I32,
-            "",
-            "part_isChargedHadron",
-            "part_isNeutralHadron",
-            "part_isPhoton",
-            "part_isElectron",
-            "part_isMuon",
-        ),
-    },
-    events={
-        # the labels have the mixed types of the published files
-        **alike(_F32, "", "label_QCD", truth=True),
-        **alike(
-            _BOOL, "", *(f"label_{n}" for n in ("Hbb", "Hcc", "Hgg", "H4q", "Hqql")), truth=True
-        ),
-        **alike(_I32, "", *(f"label_{n}" for n in ("Zqq", "Wqq", "Tbqq", "Tbl")), truth=True),
-        "jet_pt": Column(_F32, "GeV", above=0),
-        **alike(_F32, "", "jet_eta"),
-        **alike(_F32, "rad", "jet_phi"),
-        **alike(_F32, "GeV", "jet_energy"),
-        "jet_nparticles": Column(_F32, above=0),
-        **alike(_F32, "GeV", "jet_sdmass"),
-        **alike(_F32, "", "jet_tau1", "jet_tau2", "jet_tau3", "jet_tau4"),
-        **alike(_F32, "", "aux_genpart_eta", truth=True),
-        **alike(_F32, "rad", "aux_genpart_phi", truth=True),
-        **alike(_F32, "", "aux_genpart_pid", truth=True),
-        **alike(_F32, "GeV", "aux_genpart_pt", truth=True),
-        **alike(_F32, "", "aux_truth_match", truth=True),
-    },
+    particles=bounded(
+        {
+            **alike(_F32, "GeV", "part_px", "part_py", "part_pz", "part_energy"),
+            **alike(_F32, "", "part_deta"),
+            **alike(_F32, "rad", "part_dphi"),
+            **alike(_F32, "mm", "part_d0val", "part_d0err", "part_dzval", "part_dzerr"),
+            **alike(_F32, "e", "part_charge"),
+            **alike(
+                _I32,
+                "",
+                "part_isChargedHadron",
+                "part_isNeutralHadron",
+                "part_isPhoton",
+                "part_isElectron",
+                "part_isMuon",
+            ),
+        }
+    ),
+    events=bounded(
+        {
+            # the labels have the mixed types of the published files
+            **alike(_F32, "", "label_QCD", truth=True),
+            **alike(
+                _BOOL, "", *(f"label_{n}" for n in ("Hbb", "Hcc", "Hgg", "H4q", "Hqql")), truth=True
+            ),
+            **alike(_I32, "", *(f"label_{n}" for n in ("Zqq", "Wqq", "Tbqq", "Tbl")), truth=True),
+            **alike(_F32, "GeV", "jet_pt"),
+            **alike(_F32, "", "jet_eta"),
+            **alike(_F32, "rad", "jet_phi"),
+            **alike(_F32, "GeV", "jet_energy"),
+            "jet_nparticles": Column(_F32, above=0),
+            **alike(_F32, "GeV", "jet_sdmass"),
+            **alike(_F32, "", "jet_tau1", "jet_tau2", "jet_tau3", "jet_tau4"),
+            **alike(_F32, "", "aux_genpart_eta", truth=True),
+            **alike(_F32, "rad", "aux_genpart_phi", truth=True),
+            **alike(_F32, "", "aux_genpart_pid", truth=True),
+            **alike(_F32, "GeV", "aux_genpart_pt", truth=True),
+            **alike(_F32, "", "aux_truth_match", truth=True),
+        }
+    ),
     multiplicity="jet_nparticles",
+    rules=RULES,
 )
 
 
@@ -89,9 +96,14 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
 
     Branches may be std::vector (as published) or counted arrays (as `write` makes them). Reading
     the chunks of a file in order is fast, since decompressed baskets are cached. Raises
-    BadFileError with the branch and the absolute entry for any content that fails a check.
+    BadFileError with branch and entry for content that is no such branch.
     """
     return rootio.read_events(path, TREE, start, stop, columns, LAYOUT)
+
+
+def stored(path: Path, start: int, stop: int, columns: Sequence[str]) -> dict[str, Any]:
+    """Return those of the branches that have one number or text per jet, as they are stored."""
+    return dict(rootio.stored(path, TREE, start, stop, columns))
 
 
 def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
@@ -103,5 +115,5 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
     """
     texts = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
     with atomic_path(path) as temporary:
-        jets = rechunk(LAYOUT.checked(path, parts), ENTRIES_PER_BASKET)
+        jets = rechunk(checked(LAYOUT, path, parts), ENTRIES_PER_BASKET)
         return write_tree(temporary, TREE, jets, LAYOUT, texts)

@@ -18,6 +18,8 @@ from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats import parquetio
 from anomaly_hep.formats.chunks import rechunk
+from anomaly_hep.formats.jetrules import RULES, bounded
+from anomaly_hep.formats.judging import checked
 from anomaly_hep.formats.layout import Column, Layout, alike
 from anomaly_hep.types import Events, FileDescription
 
@@ -31,32 +33,37 @@ ROWS_PER_GROUP = 10_000
 
 _F32, _I32, _BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)
 WRITTEN = Layout(
-    particles={
-        **alike(_F32, "GeV", "part_px", "part_py", "part_pz"),
-        "part_energy": Column(_F32, "GeV", least=0),
-        **alike(_F32, "rad", "part_deta", "part_dphi"),
-        **alike(_F32, "mm", "part_d0val", "part_d0err", "part_dzval", "part_dzerr"),
-        **alike(_I32, "e", "part_charge"),
-        **alike(
-            _BOOL,
-            "",
-            "part_isElectron",
-            "part_isMuon",
-            "part_isPhoton",
-            "part_isChargedHadron",
-            "part_isNeutralHadron",
-        ),
-    },
-    events={
-        "jet_pt": Column(_F32, "GeV", above=0),
-        **alike(_F32, "", "jet_eta"),
-        **alike(_F32, "rad", "jet_phi"),
-        **alike(_F32, "GeV", "jet_energy", "jet_sdmass"),
-        "jet_nparticles": Column(_I32, above=0),
-        **alike(_F32, "", "jet_tau1", "jet_tau2", "jet_tau3", "jet_tau4"),
-        **alike(_I32, "", "jet_label", truth=True),
-    },
+    particles=bounded(
+        {
+            **alike(_F32, "GeV", "part_px", "part_py", "part_pz", "part_energy"),
+            **alike(_F32, "", "part_deta"),
+            **alike(_F32, "rad", "part_dphi"),
+            **alike(_F32, "mm", "part_d0val", "part_d0err", "part_dzval", "part_dzerr"),
+            **alike(_I32, "e", "part_charge"),
+            **alike(
+                _BOOL,
+                "",
+                "part_isElectron",
+                "part_isMuon",
+                "part_isPhoton",
+                "part_isChargedHadron",
+                "part_isNeutralHadron",
+            ),
+        }
+    ),
+    events=bounded(
+        {
+            **alike(_F32, "GeV", "jet_pt"),
+            **alike(_F32, "", "jet_eta"),
+            **alike(_F32, "rad", "jet_phi"),
+            **alike(_F32, "GeV", "jet_energy", "jet_sdmass"),
+            "jet_nparticles": Column(_I32, above=0),
+            **alike(_F32, "", "jet_tau1", "jet_tau2", "jet_tau3", "jet_tau4"),
+            **alike(_I32, "", "jet_label", truth=True),
+        }
+    ),
     multiplicity="jet_nparticles",
+    rules=RULES,
 )
 # The lists of generated particles have lengths of their own, so they are read separately.
 LIST_PREFIXES = ("part_", "genpart_", "aux_genpart_")
@@ -92,6 +99,7 @@ LAYOUT = Layout(
         **alike(_I32, "", "genjet_nparticles", truth=True),
     },
     multiplicity="jet_nparticles",
+    rules=RULES,
 )
 
 
@@ -120,6 +128,11 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     return parquetio.read_events(path, start, stop, columns, LAYOUT)
 
 
+def stored(path: Path, start: int, stop: int, columns: Sequence[str]) -> dict[str, Any]:
+    """Return those of the columns that have one number or text per jet, as they are stored."""
+    return parquetio.stored(path, start, stop, columns)
+
+
 def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
     """Write the jets of `parts` and return how many; all or nothing.
 
@@ -129,5 +142,5 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
     """
     metadata = {} if provenance is None else {PROVENANCE: json.dumps(provenance, sort_keys=True)}
     with atomic_path(path) as temporary:
-        jets = rechunk(WRITTEN.checked(path, parts), ROWS_PER_GROUP)
+        jets = rechunk(checked(WRITTEN, path, parts), ROWS_PER_GROUP)
         return parquetio.write_events(temporary, jets, WRITTEN, metadata)

@@ -33,6 +33,7 @@ class Ledger:
     def __init__(self) -> None:
         self._accepted: dict[str, dict[str, Any]] = {}
         self._refused: dict[str, BadFileError] = {}
+        self._left_out: dict[str, dict[str, Any]] = {}
 
     def accept(
         self, description: FileDescription, *, events: int, sha256: str | None = None
@@ -56,12 +57,28 @@ class Ledger:
         )
         entry["events"] += events
 
+    def leave_out(
+        self, description: FileDescription, events: int, reasons: Mapping[str, int]
+    ) -> None:
+        """Record impossible events of a file that are left out, and how many violate what."""
+        if events:
+            self._left_out[str(description.path)] = {
+                "path": str(description.path),
+                "events": events,
+                "of": description.entries,
+                "reasons": dict(reasons),
+            }
+
     def refuse(self, error: BadFileError) -> None:
         """Record that a file is left out, and why; only the first reason is kept."""
         self._refused.setdefault(str(error.path), error)
 
     def check(self, max_bad_fraction: float) -> None:
-        """Raise TooManyBadFilesError if all files, or more than this fraction, are refused."""
+        """Raise TooManyBadFilesError if all files, or more than this fraction, are refused.
+
+        The fraction holds for events that are left out, too.
+        """
+        self._check_events(max_bad_fraction)
         refused = len(self._refused)
         files = len(self._accepted.keys() | self._refused.keys())
         if not refused or (refused <= max_bad_fraction * files and self._accepted):
@@ -75,12 +92,26 @@ class Ledger:
             + omitted
         )
 
+    def _check_events(self, max_bad_fraction: float) -> None:
+        lost = sum(entry["events"] for entry in self._left_out.values())
+        total = sum(entry["entries"] for entry in self._accepted.values())
+        if lost > max_bad_fraction * total:
+            worst = max(self._left_out.values(), key=lambda entry: int(entry["events"]))
+            reason = next(iter(worst["reasons"]))
+            raise TooManyBadFilesError(
+                f"{lost:,} of {total:,} events are impossible, data.max_bad_fraction="
+                f"{max_bad_fraction:g} allows {int(max_bad_fraction * total):,}. The file with the "
+                f"most is {worst['path']}: {reason}. Cure: mend it where it was made, or raise "
+                "data.max_bad_fraction"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON types, sorted by path."""
         files = [self._accepted[path] for path in sorted(self._accepted)]
         return {
             "events": sum(entry["events"] for entry in files),
             "files": [dict(entry) for entry in files],
+            "left_out": [self._left_out[path] for path in sorted(self._left_out)],
             "refused": [_reason(self._refused[path]) for path in sorted(self._refused)],
         }
 

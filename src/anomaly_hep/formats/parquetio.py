@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,22 @@ from anomaly_hep.formats.checks import (
 )
 from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.layout import Layout
+from anomaly_hep.formats.memory import check_declared, check_fits
 from anomaly_hep.types import Events
 
 MAGIC = b"PAR1"
 ROWS_PER_BATCH = 1000
 READ_BUFFER_BYTES = 2**16
+_VALUE_BYTES = 8  # of a decoded number, at most
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+_TEXTS = (pa.types.is_string, pa.types.is_large_string)
 
 
 class RowStream:
     """Some columns of one file, decoded batch by batch; going back restarts a row group."""
 
-    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, columns: tuple[str, ...], *, numbers: bool = True) -> None:
+        """`numbers`: whether all columns must hold numbers, or lists of numbers."""
         check_file(path, MAGIC, "Parquet")
         self.path, self.columns = path, columns
         with refusing(path, "the file is damaged or truncated", cure=FETCH_AGAIN):
@@ -50,10 +56,24 @@ class RowStream:
         for name in columns:
             if name not in self.schema.names:
                 raise missing_branch(path, name, self.schema.names)
-            _check_type(path, name, self.schema.field(name).type)
+            if numbers:
+                _check_type(path, name, self.schema.field(name).type)
+        self._check_sizes()
         self._edges = np.cumsum([0, *(group.num_rows for group in groups)])
         self.rows = int(self._edges[-1])
         self._seek(0)
+
+    def _check_sizes(self) -> None:
+        """Refuse columns whose decoded values would not fit: a few bytes can stand for millions."""
+        groups = map(self._file.metadata.row_group, range(self._file.num_row_groups))
+        for group in groups:
+            for chunk in map(group.column, range(group.num_columns)):
+                name = chunk.path_in_schema.split(".")[0]
+                if name in self.columns:
+                    declared = chunk.num_values * _VALUE_BYTES
+                    check_declared(self.path, declared, name)
+                    at_once = declared * min(ROWS_PER_BATCH, group.num_rows)
+                    check_fits(self.path, at_once // max(group.num_rows, 1), name)
 
     def close(self) -> None:
         """Close the file."""
@@ -110,7 +130,7 @@ def read_events(
 ) -> Events:
     """Return rows `start` to `stop` of `columns`, in the types of `layout`.
 
-    Raises BadFileError with the column and the absolute row for any content that fails a check.
+    Raises BadFileError with the column and the absolute row for content that is no such column.
     """
     wanted = tuple(columns)
     if not any(name in layout.particles for name in wanted):
@@ -131,11 +151,32 @@ def read_events(
         else:
             particles[name], lengths[name] = values, own_lengths
     check_lengths(path, lengths, start)
-    result = Events(
+    return Events(
         next(iter(lengths.values())), {n: v for n, v in particles.items() if n in columns}, events
     )
-    layout.check(path, result, start)
-    return result
+
+
+def stored(path: Path, start: int, stop: int, columns: Sequence[str]) -> dict[str, pa.Array]:
+    """Return rows of those columns that have one number or text each, as stored, also nulls."""
+    with _streams.use(path, (), make=lambda: RowStream(path, ())) as described:
+        plain = tuple(n for n in columns if _is_plain(described.schema.field(n).type))
+    if not plain:
+        return {}
+    make = partial(RowStream, path, plain, numbers=False)
+    with _streams.use(path, plain, "stored", make=make) as stream:
+        schema = pa.schema([stream.schema.field(name) for name in plain])
+        table = pa.Table.from_batches(list(stream.batches(start, stop)), schema)
+    found = {name: table[name].combine_chunks() for name in plain}
+    return {
+        name: c.dictionary_decode() if pa.types.is_dictionary(c.type) else c
+        for name, c in found.items()
+    }
+
+
+def _is_plain(dtype: pa.DataType) -> bool:
+    """Return whether a column holds one number or text per row."""
+    kind = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+    return any(test(kind) for test in (*_NUMBERS, *_TEXTS))
 
 
 def _column(
@@ -168,8 +209,14 @@ def _is_list(dtype: pa.DataType) -> bool:
 
 def _check_type(path: Path, name: str, dtype: pa.DataType) -> None:
     content = dtype.value_type if _is_list(dtype) else dtype
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
-    if not any(test(content) for test in tests):
+    if pa.types.is_fixed_size_list(dtype):
+        raise BadFileError(
+            path,
+            f"all its lists have the length {dtype.list_size}: events are padded or cut",
+            branch=name,
+            cure="store each event's own particles, as lists of their number",
+        )
+    if not any(test(content) for test in _NUMBERS):
         raise BadFileError(
             path,
             f"its type is {dtype}, which is neither a number nor a list of numbers",

@@ -17,6 +17,8 @@ ROWS, COLUMNS, BLOCK = 72, 58, 5
 # TensorFlow's SAME: 286 pixels need 4 more for blocks of 5, half of them on either side
 PADDING = 2
 
+ROUNDING_GEV = 1e-6  # a pixel this little below zero is empty
+
 _F32, _I64 = np.dtype(np.float32), np.dtype(np.int64)
 LAYOUT = Layout(
     particles={
@@ -35,6 +37,7 @@ LAYOUT = Layout(
         "energy_hcal": Column(_F32, "GeV", least=0),
         "energy": Column(_F32, "GeV", least=0),
     },
+    stored={"hit_energy": "images"},
 )
 
 

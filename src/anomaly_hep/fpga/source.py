@@ -17,7 +17,7 @@ from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import Reading
 from anomaly_hep.errors import CheckpointError, ExportError
-from anomaly_hep.evaluate.scores import load_model
+from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.formats.origin import origin_of
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.integers import Port
@@ -43,7 +43,7 @@ class Source:
     @staticmethod
     def open(checkpoint: Path, data_dir: str | None) -> Source:
         """Load a checkpoint; raises ExportError for a model that cannot become firmware."""
-        model, reading = load_model(checkpoint)
+        model, reading, _ = load_model(checkpoint)
         if model.firmware_refusal is not None:
             raise ExportError(
                 f"{checkpoint} holds {model.title}, which cannot become firmware: "

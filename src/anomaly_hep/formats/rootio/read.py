@@ -61,9 +61,15 @@ def read_events(
                 lengths[branch.name] = own_lengths
                 particles |= {branch.name: values} if branch.name in columns else {}
     check_lengths(path, lengths, start)
-    result = Events(next(iter(lengths.values())), particles, events)
-    layout.check(path, result, start)
-    return result
+    return Events(next(iter(lengths.values())), particles, events)
+
+
+def stored(
+    path: Path, tree: str, start: int, stop: int, columns: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Return entries of those branches that have one number or text per entry, as stored."""
+    with _trees.use(path, tree, make=lambda: Tree(path, tree)) as opened:
+        return opened.plain_values(columns, start, stop)
 
 
 def _for_lengths(tree: Tree, columns: Sequence[str], layout: Layout) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uproot
 
 from anomaly_hep.errors import BadFileError
@@ -77,6 +78,18 @@ class Tree:
                 self._branches |= {name: self._branch(name) for name in new}
         return [self._branches[name] for name in names]
 
+    def plain_values(self, names: Sequence[str], start: int, stop: int) -> dict[str, np.ndarray]:
+        """Return entries of those branches that have one number or text per entry."""
+        found = {}
+        problem = f"the entries {start} to {stop} are damaged"
+        for name in names:
+            with refusing(self.path, problem, branch=name, cure=FETCH_AGAIN), isolated_classes():
+                branch = self._uproot_branches[name]
+                if _is_plain(branch.interpretation):
+                    limits = {"entry_start": start, "entry_stop": stop}
+                    found[name] = branch.array(**limits, library="np")
+        return found
+
     def _branch(self, name: str) -> Branch:
         if name not in self._uproot_branches:
             raise missing_branch(self.path, name, self.names)
@@ -123,3 +136,11 @@ class Tree:
         if entries != self.entries:
             problem = f"the tree has {self.entries} entries, the file was written with {entries}"
             raise BadFileError(self.path, problem, cure=FETCH_AGAIN)
+
+
+def _is_plain(interpretation: Any) -> bool:
+    """Return whether a branch has one number or text per entry."""
+    if isinstance(interpretation, uproot.AsStrings):
+        return True
+    number = isinstance(interpretation, uproot.AsDtype) and not interpretation.inner_shape
+    return number and interpretation.from_dtype.kind in "biuf"

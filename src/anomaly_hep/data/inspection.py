@@ -1,0 +1,103 @@
+"""Look at the first events of a file: do they obey their format's rules, and which are they?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from anomaly_hep.errors import BadFileError, ConfigError
+from anomaly_hep.formats.files import format_of
+from anomaly_hep.formats.judging import check
+from anomaly_hep.formats.layout import Layout, Rule
+from anomaly_hep.types import Events, FileDescription
+
+FIRST_EVENTS = 500
+
+
+def rule_columns(described: FileDescription) -> list[str]:
+    """Return the columns of a file that its format's rules need; rules without theirs are void."""
+    rules = format_of(described.path).LAYOUT.rules
+    return list(dict.fromkeys(name for rule in _usable(rules, described) for name in rule.needs))
+
+
+def inspect(described: FileDescription, *, refuse: bool = True) -> frozenset[int]:
+    """Apply the format's rules to the first events of a file; return what identifies these events.
+
+    All rules are applied here, whatever columns a network needs: a file in other units than its
+    format's is found before it is used. A column that is itself unreadable makes its rules void.
+    Raises BadFileError for the first event that breaks one, if such are refused.
+    """
+    layout = format_of(described.path).LAYOUT
+    rules = _usable(layout.rules, described)
+    events = _first(described, rules)
+    if refuse and events is not None:
+        _apply(layout, rules, described, events)
+    elif refuse:
+        for rule in rules:
+            _apply(layout, [rule], described, _first(described, [rule]))
+    return frozenset() if events is None else _identities(events)
+
+
+def _usable(rules: Sequence[Rule], described: FileDescription) -> list[Rule]:
+    return [rule for rule in rules if {*rule.needs} <= {*described.columns}]
+
+
+def _first(described: FileDescription, rules: Sequence[Rule]) -> Events | None:
+    columns = list(dict.fromkeys(name for rule in rules for name in rule.needs))
+    stop = min(described.entries, FIRST_EVENTS)
+    try:
+        read = format_of(described.path).read
+        return read(described.path, 0, stop, columns) if columns and stop else None
+    except BadFileError:
+        return None
+
+
+def _apply(
+    layout: Layout, rules: Sequence[Rule], described: FileDescription, events: Events | None
+) -> None:
+    if events is None:
+        return
+    # rules alone: bounds of columns that nothing reads are nobody's business
+    relations = Layout({}, {}, rules=tuple(rules), stored=layout.stored)
+    with np.errstate(all="ignore"):
+        finite = Events(events.lengths, _numbers(events.particles), _numbers(events.events))
+        check(relations, described.path, finite, np.arange(len(events)))
+
+
+def _numbers(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return columns without NaN and infinity, which are judged where they are used."""
+    return {name: np.nan_to_num(values) for name, values in columns.items()}
+
+
+def _identities(events: Events) -> frozenset[int]:
+    """Return a number for each event, which another event has by accident only."""
+    if not events.events:
+        return frozenset()
+    columns = [np.asarray(c, np.float32).view(np.uint32) for c in events.events.values()]
+    numbers = events.lengths.astype(np.uint64)
+    for column in columns:
+        numbers = numbers * np.uint64(0x9E3779B97F4A7C15) ^ column
+    return frozenset(numbers.tolist())
+
+
+class SeenEvents:
+    """The first events of the files opened so far, to find those that two files hold."""
+
+    def __init__(self) -> None:
+        self._owners: dict[tuple[str, int | str], Path] = {}
+
+    def add(self, label: str, path: Path, identities: frozenset[int], sha256: str) -> None:
+        """Note a file of a class; raises ConfigError if another one of the class has its events.
+
+        A copy, a link, and the same events in another format are found, also among other events.
+        """
+        found: list[int | str] = [sha256, *identities]
+        for identity in found:
+            owner = self._owners.setdefault((label, identity), path)
+            if owner.absolute() != path.absolute():
+                raise ConfigError(
+                    f"{path} and {owner} hold the same events of {label}, which would count twice. "
+                    "Cure: remove one of them"
+                )

@@ -1,0 +1,149 @@
+"""Write a table of events piece by piece, in the format that the file's suffix names."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import uproot
+
+TREE = "scores"
+
+
+class TableFile(ABC):
+    """A file that tables of one schema are appended to. `remarks` says what it cannot hold."""
+
+    holds_text: ClassVar[bool] = True
+    holds_nulls: ClassVar[bool] = True
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.remarks = [
+            f"column '{field.name}' is left out: {path.suffix} files hold numbers alone"
+            for field in schema
+            if not self._holds(field)
+        ]
+        self.names = [field.name for field in schema if self._holds(field)]
+        self.schema = pa.schema([schema.field(name) for name in self.names])
+        self._open(path)
+
+    def _holds(self, field: pa.Field) -> bool:
+        return self.holds_text or not _is_text(field.type)
+
+    @abstractmethod
+    def _open(self, path: Path) -> None:
+        """Open the file for `self.schema`."""
+
+    @abstractmethod
+    def write(self, table: pa.Table) -> None:
+        """Append a table that has the columns of the schema."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish the file."""
+
+
+class ParquetTable(TableFile):
+    """Parquet, with page checksums: texts and missing values are kept as they are."""
+
+    def _open(self, path: Path) -> None:
+        self._writer = pyarrow.parquet.ParquetWriter(path, self.schema, write_page_checksum=True)
+
+    def write(self, table: pa.Table) -> None:
+        """Append a table."""
+        self._writer.write_table(table.select(self.names).cast(self.schema))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()
+
+
+class CsvTable(TableFile):
+    """CSV with a line of names; missing values are empty."""
+
+    def _open(self, path: Path) -> None:
+        self._writer = pyarrow.csv.CSVWriter(path, self.schema)
+
+    def write(self, table: pa.Table) -> None:
+        """Append a table."""
+        self._writer.write_table(table.select(self.names).cast(self.schema))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()
+
+
+class Hdf5Table(TableFile):
+    """HDF5 with one data set per column; missing numbers become NaN."""
+
+    def _open(self, path: Path) -> None:
+        self._file = h5py.File(path, "w")
+        for field in self.schema:
+            kind: Any = h5py.string_dtype() if _is_text(field.type) else _number(field)
+            self._file.create_dataset(
+                field.name, (0,), kind, maxshape=(None,), chunks=(4096,), compression="gzip"
+            )
+
+    def write(self, table: pa.Table) -> None:
+        """Append a table."""
+        for name in self.names:
+            data = self._file[name]
+            start = len(data)
+            data.resize(start + len(table), axis=0)
+            if len(table):
+                data[start:] = _plain(table[name], data.dtype)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+class RootTable(TableFile):
+    """A TTree 'scores', to be the friend of the tree that was scored; it holds numbers alone."""
+
+    holds_text: ClassVar[bool] = False
+
+    def _open(self, path: Path) -> None:
+        self._file = uproot.recreate(path)
+        self._kinds = {field.name: np.dtype(_number(field)) for field in self.schema}
+        self._tree = self._file.mktree(TREE, self._kinds)
+
+    def write(self, table: pa.Table) -> None:
+        """Append a table."""
+        if len(table):
+            self._tree.extend({n: _plain(table[n], kind) for n, kind in self._kinds.items()})
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+WRITERS: dict[str, type[TableFile]] = {
+    ".parquet": ParquetTable,
+    ".csv": CsvTable,
+    ".h5": Hdf5Table,
+    ".hdf5": Hdf5Table,
+    ".root": RootTable,
+}
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _number(field: pa.Field) -> Any:
+    """Return the numpy type of a column; float64 where an integer may be missing."""
+    kind = np.dtype(field.type.to_pandas_dtype())
+    return kind if kind.kind == "f" or not field.nullable else np.dtype(np.float64)
+
+
+def _plain(column: pa.ChunkedArray, kind: np.dtype[Any]) -> np.ndarray:
+    if _is_text(column.type):
+        return np.array([value or "" for value in column.to_pylist()], object)
+    values: np.ndarray = column.to_numpy()
+    return values.astype(kind)

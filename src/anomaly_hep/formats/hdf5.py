@@ -1,0 +1,106 @@
+"""Open HDF5 files whose content is all their own, and check that they hold what they declare."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401 (importing it registers filters such as Blosc)
+import numpy as np
+
+from anomaly_hep.errors import BadFileError
+from anomaly_hep.formats.checks import FETCH_AGAIN, check_file, missing_branch, refusing
+from anomaly_hep.formats.memory import check_fits
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+def opened(path: Path) -> Any:
+    """Return the open h5py.File; raises BadFileError."""
+    check_file(path, MAGIC, "HDF5")
+    with refusing(path, "the file is damaged", cure=FETCH_AGAIN):
+        return h5py.File(path, "r")
+
+
+def dataset(path: Path, file: Any, key: str) -> Any:
+    """Return a data set of numbers; raises BadFileError unless all its content is in this file.
+
+    External links, external storage and virtual data sets would read other files, which no checksum
+    covers.
+    """
+    with refusing(path, "the file is damaged", branch=key, cure=FETCH_AGAIN):
+        if key not in file and file.get(key, getlink=True) is None:
+            raise missing_branch(path, key, file)
+        if isinstance(file.get(key, getlink=True), h5py.ExternalLink):
+            raise _elsewhere(path, key, "a link to another file")
+        found = file[key]
+        if not isinstance(found, h5py.Dataset):
+            raise BadFileError(path, "it is a group", branch=key, cure="store an array there")
+        if found.external or found.is_virtual:
+            raise _elsewhere(path, key, "a view of other files")
+        _check_filters(path, key, found)
+        chunk = found.chunks or (1, *found.shape[1:])
+        check_fits(path, math.prod(chunk) * found.dtype.itemsize, key)
+    return found
+
+
+def check_whole(path: Path, key: str, found: Any) -> None:
+    """Refuse a data set of which parts were never written: they would be read as zeros."""
+    if not found.size:
+        return
+    with refusing(path, "the file is damaged", branch=key, cure=FETCH_AGAIN):
+        if found.chunks:
+            grid = zip(found.shape, found.chunks, strict=True)
+            declared = math.prod(-(-extent // chunk) for extent, chunk in grid)
+            held = found.id.get_num_chunks()
+        else:
+            declared, held = found.nbytes, found.id.get_storage_size()
+    if held < declared:
+        unit = "chunks" if found.chunks else "bytes"
+        problem = f"it declares {declared:,} {unit} and holds {held:,}"
+        raise BadFileError(path, problem, branch=key, cure=FETCH_AGAIN)
+
+
+def one_value_each(file: Any, entries: int, known: tuple[str, ...]) -> list[str]:
+    """Return the data sets, besides the known ones, with one number or text per event."""
+    found = []
+    for key in file:
+        link = file.get(key, getlink=True)
+        if key in known or not isinstance(link, h5py.HardLink):
+            continue
+        values = file[key]
+        if isinstance(values, h5py.Dataset) and values.shape in ((entries,), (entries, 1)):
+            text = h5py.check_string_dtype(values.dtype) is not None
+            if (text or values.dtype.kind in "biuf") and not (values.external or values.is_virtual):
+                found.append(str(key))
+    return found
+
+
+def plain_values(path: Path, file: Any, key: str, start: int, stop: int) -> np.ndarray:
+    """Return entries of such a data set as they are; texts as str."""
+    found = dataset(path, file, key)
+    with refusing(path, f"entries {start} to {stop} are damaged", branch=key, cure=FETCH_AGAIN):
+        if h5py.check_string_dtype(found.dtype) is not None:
+            found = found.asstr(errors="replace")
+        return np.asarray(found[start:stop]).reshape(stop - start)
+
+
+def _elsewhere(path: Path, key: str, what: str) -> BadFileError:
+    cure = "copy the content into one file, for example with h5repack"
+    return BadFileError(path, f"it is {what}", branch=key, cure=cure)
+
+
+def _check_filters(path: Path, key: str, found: Any) -> None:
+    settings = found.id.get_create_plist()
+    for number in range(settings.get_nfilters()):
+        code, _, _, name = settings.get_filter(number)
+        if not h5py.h5z.filter_avail(code):
+            label = name.decode(errors="replace").strip("\0 ") or "without a name"
+            raise BadFileError(
+                path,
+                f"it is compressed with filter {code} ({label}), which is not installed",
+                branch=key,
+                cure="install the filter, or store the file with gzip",
+            )
