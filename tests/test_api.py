@@ -114,11 +114,11 @@ def test_paths_that_are_none_are_refused_in_one_line(call: Callable[[], object])
 def test_scoring_gives_the_table_of_the_command(toys: Path, trained: Results, place: str) -> None:
     table = anomaly_hep.load(toys / place).score(toys / "test" / "HTo[BC]*.root")
     checkpoint = f"checkpoint={toys}/by_api/checkpoints/best.ckpt"
-    files = [f"input='{toys}/test/HTo[BC]*.root'", "output=s.parquet"]
+    files = [f"input='{toys}/test/HTo[BC]*.root'", "output=s.parquet", "overwrite=true"]
     runs.command(toys, "score", checkpoint, *files)
     pd.testing.assert_frame_equal(table, pd.read_parquet(toys / "s.parquet"))
     assert len(table) == 40
-    assert table.attrs == {"rejected": 0, "cut": 0}
+    assert table.attrs == {"rejected": 0, "cut": 0, "impossible": 0}
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

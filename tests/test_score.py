@@ -57,7 +57,7 @@ def test_an_input_is_never_written_over(here: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("s.csv", "is not parquet"),
+        ("s.txt", "names no known format"),
         ("a_0.root/s.parquet", "cannot be written"),
         ("/proc/s.parquet", "cannot be written"),
         ("folder.parquet", "it is a directory"),

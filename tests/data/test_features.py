@@ -108,7 +108,7 @@ def test_an_infinite_feature_without_clip_is_refused() -> None:
     events = toy_jets(3)
     for name in ("part_px", "part_py"):
         events.particles[name][0] = 0.0
-    with pytest.raises(BadFileError, match="log_pt is not finite in event 0"):
+    with pytest.raises(BadFileError, match="entry 0: feature log_pt is not finite"):
         FeatureList({"log_pt": {}}).compute(events)
     clipped = FeatureList({"log_pt": {"clip": 5}}).compute(events)
     assert clipped.features[0, 0] == -5

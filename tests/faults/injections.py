@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import uproot
 
-from anomaly_hep.formats import jetclass, jetclass2
+from anomaly_hep.formats import files, jetclass, jetclass2
 from anomaly_hep.types import Events
 from tests.formats.test_jetclass2 import toy_jets2
 from tests.toys import toy_jets
@@ -47,7 +47,7 @@ class Fault:
         """Read the file as a run would: all entries that it says it has, all columns."""
         module = jetclass if self.suffix == ".root" else jetclass2
         columns = ROOT_COLUMNS if self.suffix == ".root" else PARQUET_COLUMNS
-        return module.read(path, 0, module.describe(path).entries, columns)
+        return files.read(path, 0, module.describe(path).entries, columns)
 
 
 def write_own(path: Path) -> None:
@@ -176,7 +176,7 @@ def parquet_null(columns: Columns) -> None:
     columns["jet_eta"] = pa.array(values, pa.float32())
 
 
-AGAIN, MEND = "fetch or simulate", "leave the file out"
+AGAIN, MEND = "fetch or simulate", "leave such events out"
 FAULTS = [
     Fault("no such file", lambda _: None, "no such file", "check the path"),
     Fault("a directory", lambda path: path.mkdir(), "is a directory", "check the path"),
@@ -207,7 +207,7 @@ FAULTS = [
     Fault("infinity in a particle", put("part_px", 0, np.inf), "inf", MEND, "part_px", 0),
     Fault("minus infinity in a jet", put("jet_sdmass", 1199, -np.inf), "-inf", MEND,
           "jet_sdmass", 1199),
-    Fault("negative energy", put("part_energy", 77, -0.5), "-0.5 must be not below 0", MEND,
+    Fault("negative energy", put("part_energy", 77, -0.5), "-0.5 must be 0 to 50000 GeV", MEND,
           "part_energy", 77),
     Fault("jet without momentum", put("jet_pt", 1001, 0.0), "must be above 0", MEND,
           "jet_pt", 1001),
@@ -236,8 +236,8 @@ FAULTS = [
     Fault("Parquet: a number where a list belongs",
           replace("part_px", lambda c: ak.to_numpy(ak.sum(c, 1))), "not a list",
           "a list per entry", "part_px", suffix=".parquet"),
-    Fault("Parquet: a missing value", foreign(parquet_null), "null", MEND, "jet_eta", 1005,
-          suffix=".parquet"),
+    Fault("Parquet: a missing value", foreign(parquet_null), "null", "leave the file out",
+          "jet_eta", 1005, suffix=".parquet"),
     Fault("Parquet: NaN in a particle", put("part_d0val", 1003, np.nan), "nan", MEND,
           "part_d0val", 1003, suffix=".parquet"),
     Fault("Parquet: branches of different lengths", shorten("part_dphi", 1050), "in 'part_px'",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from anomaly_hep.errors import BadFileError
-from anomaly_hep.formats import darkshowers
+from anomaly_hep.formats import darkshowers, files
 from anomaly_hep.formats.darkshowers import as_events, describe, read, write
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.formats.ledger import file_sha256
@@ -170,7 +170,7 @@ BAD = {
     "array ends early": (_short, "ends here"),
     "flipped bit": (_flipped, "cannot be read"),
     "empty": (lambda p: p.touch() or p, "0 bytes"),
-    "not an npz": (lambda p: p.write_bytes(b"<html>") and p, "no npz file"),
+    "not an npz": (lambda p: p.write_bytes(b"<html>") and p, "format is unknown"),
     "one channel": (lambda p: _save(p, images=_images()[..., :1]), r"shape \(72, 58, 1\)"),
     "transposed": (lambda p: _save(p, images=_images().swapaxes(1, 2)), r"\(58, 72, 3\)"),
     "text": (lambda p: _save(p, images=_images().astype("U8")), "not numbers"),
@@ -180,7 +180,10 @@ BAD = {
     "unknown class": (lambda p: _save(p, masses=np.full(5, 7.0)), "label 0.* mass code 7"),
     "NaN pixel": (lambda p: _save(p, images=_changed(np.nan)), "entry 3.*is nan"),
     "infinite pixel": (lambda p: _save(p, images=_changed(np.inf)), "entry 3.*is inf"),
-    "negative pixel": (lambda p: _save(p, images=_changed(-1.0)), "entry 3.*is -1"),
+    "negative pixel": (
+        lambda p: _save(p, images=_changed(-1.0)),
+        "entry 3.*-1.0 must be above",
+    ),
     "NaN tracks": (lambda p: _save(p, n_tracks=np.full((5, 1), np.nan)), "n_tracks.*entry 0"),
 }
 
@@ -190,7 +193,7 @@ def test_a_bad_file_is_refused_with_one_error(fault: str, tmp_path: Path) -> Non
     make, message = BAD[fault]
     path = make(tmp_path / "qcd_gensim_0.npz")
     with pytest.raises(BadFileError, match=message) as caught:
-        read(path, 0, 5, COLUMNS)
+        files.read(path, 0, 5, COLUMNS)
     assert str(path) in str(caught.value)
     assert "Cure: " in str(caught.value)
     assert not _witness(path).exists()

@@ -167,7 +167,7 @@ def test_other_models_say_why_they_cannot(
     monkeypatch: pytest.MonkeyPatch, name: str, reason: str
 ) -> None:
     model = make_model("data=darkshowers", f"model={name}")
-    monkeypatch.setattr("anomaly_hep.fpga.source.load_model", lambda _: (model, None))
+    monkeypatch.setattr("anomaly_hep.fpga.source.load_model", lambda _: (model, None, None))
     with pytest.raises(
         ExportError, match=rf"best\.ckpt holds {reason}.*Cure: leave checkpoint out"
     ):

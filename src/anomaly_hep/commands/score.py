@@ -25,11 +25,11 @@ from anomaly_hep.sharing import share_cores
 def run(settings: ScoreSettings) -> None:
     """Score every event of every input file; labels are not read."""
     share_cores()
-    paths = input_files(settings.input)
-    output = output_file(settings.output, paths, overwrite=settings.overwrite)
     scorer = open_scorer(
         Path(settings.checkpoint), settings.batch_size, settings.precision, settings.accelerator
     )
+    paths = input_files(settings.input)
+    output = output_file(settings.output, paths, overwrite=settings.overwrite)
     scores = FileScores(
         scorer,
         paths,

@@ -25,6 +25,7 @@ from anomaly_hep.evaluate.evaluation import evaluate
 from anomaly_hep.evaluate.figures import write_figures
 from anomaly_hep.evaluate.loading import check_fitted, load_model, write_fitted
 from anomaly_hep.evaluate.paper import Paper, load_paper
+from anomaly_hep.evaluate.remarks import loss_remarks
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.results import EventRates, Results, write_results
 from anomaly_hep.evaluate.runfiles import RunFiles
@@ -229,4 +230,6 @@ def finish(
 def _show(path: Path, console: Console) -> None:
     run = RunFiles(path)
     console.print(result_table(run.results, published=run.published))
+    for remark in loss_remarks(run.ledger):
+        console.print(remark, markup=False, highlight=False)
     console.print(f"report: {path / 'report.html'}")

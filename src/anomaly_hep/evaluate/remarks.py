@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from anomaly_hep.evaluate.results import Results
 
@@ -21,6 +23,21 @@ def signal_in_training(results: Results) -> str | None:
         f"WEAKLY SUPERVISED: signal events of each group, {100 * float(share):g} % of the "
         "background's number, were among the training events, without labels."
     )
+
+
+def loss_remarks(ledger: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was left out of a run's data, from its ledger.json."""
+    if refused := ledger.get("refused"):
+        named = ", ".join(f"{file['path']} ({file['problem']})" for file in refused[:3])
+        more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""
+        yield f"Left out, being bad: {named}{more}; see ledger.json."
+    if left_out := ledger.get("left_out"):
+        events = sum(file["events"] for file in left_out)
+        reasons: Counter[str] = Counter()
+        for file in left_out:
+            reasons.update(file["reasons"])
+        said = "; ".join(f"{number:,}: {reason}" for reason, number in reasons.most_common(3))
+        yield f"Left out, being impossible: {events:,} {ledger['event_noun']} ({said})."
 
 
 def reading_remarks(results: Results) -> Iterator[str]:

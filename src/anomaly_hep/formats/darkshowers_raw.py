@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -32,12 +33,12 @@ from anomaly_hep.formats.layout import Column, Layout
 from anomaly_hep.formats.pixels import (
     CHANNELS,
     ETA_PIXELS,
-    LAYOUT,
     PHI_PIXELS,
     ROUNDING_GEV,
     downscale,
     sums,
 )
+from anomaly_hep.formats.pixels import LAYOUT as PIXELS
 from anomaly_hep.types import Events, FileDescription
 
 FORMAT = "dark-shower HDF5 (raw)"
@@ -54,6 +55,7 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(KEYS, (ETA_PIXELS, PHI_PIXELS)),
     TRACKS: (),
 }
+LAYOUT = replace(PIXELS, stored={"hit_energy": "Image*", "n_tracks": TRACKS})
 # only in simulated files, one value for all events
 ATTRIBUTES = ("label", "mass")
 # the columns that `write` takes: pixels of the full-resolution images

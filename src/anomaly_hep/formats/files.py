@@ -162,7 +162,23 @@ def find_files(places: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
             f"no file {names}; looked in {', '.join(map(str, places))}. Cure: set data.dir, fetch "
             "the published files, or let them be simulated (data.if_missing=simulate)"
         )
+    _refuse_twins(files[filled[0]])
     return files[filled[0]]
+
+
+def _refuse_twins(paths: Sequence[Path]) -> None:
+    """Raise ConfigError for two files whose names differ in the suffix of a format alone."""
+    suffixes = {suffix for known in formats() for suffix in known.SUFFIXES}
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        if path.suffix not in suffixes:
+            continue
+        other = seen.setdefault(path.with_suffix(""), path)
+        if other != path:
+            raise ConfigError(
+                f"{other} and {path} differ in their suffix alone, so both seem to hold the same "
+                "events. Cure: remove one of them, or name it otherwise"
+            )
 
 
 def _matching(place: Path, patterns: Sequence[str]) -> list[Path]:

@@ -41,7 +41,7 @@ def dataset(path: Path, file: Any, key: str) -> Any:
         if found.external or found.is_virtual:
             raise _elsewhere(path, key, "a view of other files")
         _check_filters(path, key, found)
-        chunk = found.chunks or (1, *found.shape[1:])
+        chunk = found.chunks or (1, *(found.shape or ())[1:])
         check_fits(path, math.prod(chunk) * found.dtype.itemsize, key)
     return found
 

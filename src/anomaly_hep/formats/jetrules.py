@@ -63,7 +63,8 @@ def _sum(events: Events, name: str) -> Float64[np.ndarray, " event"]:
 
 def _per_event(events: Events, values: np.ndarray) -> Float64[np.ndarray, " event"]:
     jet = np.repeat(np.arange(len(events)), events.lengths)
-    return np.bincount(jet, values, len(events))
+    # of no events at all, bincount returns integers
+    return np.bincount(jet, values, len(events)).astype(np.float64)
 
 
 def _any(events: Events, broken: Bool[np.ndarray, " particle"]) -> Bool[np.ndarray, " event"]:

@@ -18,22 +18,22 @@ from anomaly_hep.types import Events
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """Events that violate one condition: their rows, ascending, and the first one's value.
+    """Events that violate one condition: their rows, ascending.
 
-    reason: the violation in words, without a value, to count it by.
+    problem: the violation of the first of them, in words. reason: the same without its value, to
+    count by.
     """
 
     branch: str
+    problem: str
     reason: str
-    value: str
     rows: Int64[np.ndarray, " bad"]
     hint: str = ""
 
     def error(self, path: Path, entry: int) -> BadFileError:
         """Return the error on the first of these events, which stands at `entry` of the file."""
         cure = FIX_EVENT if not self.hint else f"{self.hint}; else {FIX_EVENT}"
-        said = f"the value {self.value} {self.reason}" if self.value else self.reason
-        return BadFileError(path, said, branch=self.branch, entry=entry, cure=cure)
+        return BadFileError(path, self.problem, branch=self.branch, entry=entry, cure=cure)
 
 
 def findings(layout: Layout, events: Events) -> list[Finding]:
@@ -52,7 +52,7 @@ def findings(layout: Layout, events: Events) -> list[Finding]:
             broken = rule.broken(events) & ~bad
         if broken.any():
             rows = np.flatnonzero(broken)
-            found.append(Finding(rule.needs[0], rule.problem, "", rows, rule.hint))
+            found.append(Finding(rule.needs[0], rule.problem, rule.problem, rows, rule.hint))
     return found
 
 
@@ -83,9 +83,10 @@ def _column(layout: Layout, name: str) -> Column:
 def _of_column(layout: Layout, name: str, value: Any, rows: Int64[np.ndarray, " bad"]) -> Finding:
     branch = layout.stored.get(name, name)
     if not np.isfinite(value):
-        return Finding(branch, "is not finite", str(value), rows)
+        return Finding(branch, f"the value is {value}", "is not finite", rows)
     column = layout[name]
-    return Finding(branch, f"must be {column.rule}", str(value), rows, column.hint)
+    must = f"must be {column.rule}"
+    return Finding(branch, f"the value {value} {must}", must, rows, column.hint)
 
 
 def _bad_multiplicity(layout: Layout, events: Events) -> Iterator[Finding]:
@@ -95,7 +96,9 @@ def _bad_multiplicity(layout: Layout, events: Events) -> Iterator[Finding]:
     stated = events.events[name]
     rows = np.flatnonzero(stated != events.lengths)
     if len(rows):
-        yield Finding(name, "differs from the number of particles", f"{stated[rows[0]]:g}", rows)
+        said, held = stated[rows[0]], events.lengths[rows[0]]
+        problem = f"says {said:g} particles, the particle branches hold {held}"
+        yield Finding(name, problem, "is not the number of particles", rows)
 
 
 def reasons(found: list[Finding]) -> dict[str, int]:
