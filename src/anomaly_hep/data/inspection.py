@@ -59,8 +59,14 @@ def _apply(
 ) -> None:
     if events is None:
         return
-    # rules alone: bounds of columns that nothing reads are nobody's business
-    relations = Layout({}, {}, rules=tuple(rules), stored=layout.stored)
+    # bounds of other columns, which perhaps nothing reads, are nobody's business
+    needed = {name for rule in rules for name in rule.needs}
+    relations = Layout(
+        {name: column for name, column in layout.particles.items() if name in needed},
+        {name: column for name, column in layout.events.items() if name in needed},
+        rules=tuple(rules),
+        stored=layout.stored,
+    )
     with np.errstate(all="ignore"):
         finite = Events(events.lengths, _numbers(events.particles), _numbers(events.events))
         check(relations, described.path, finite, np.arange(len(events)))
@@ -68,7 +74,7 @@ def _apply(
 
 def _numbers(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return columns without NaN and infinity, which are judged where they are used."""
-    return {name: np.nan_to_num(values) for name, values in columns.items()}
+    return {name: np.nan_to_num(values, posinf=0, neginf=0) for name, values in columns.items()}
 
 
 def _identities(events: Events) -> frozenset[int]:
