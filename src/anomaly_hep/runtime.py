@@ -1,8 +1,9 @@
-"""Memory and signals of a process: keep freed memory, end a run in order on SIGTERM."""
+"""Memory and signals of a process: keep freed memory, collect seldom, end in order on SIGTERM."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import signal
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,23 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_TRIM_THRESHOLD, _KEEP)
     mallopt(_M_MMAP_THRESHOLD, _LARGEST)
+
+
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """Let the garbage collector look seldom, and at new objects alone.
+
+    Opening a ROOT file makes thousands of objects; searching all of torch for garbage after each
+    few of them takes a fifth of the time.
+    """
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 @contextmanager

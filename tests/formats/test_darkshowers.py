@@ -240,3 +240,36 @@ def test_the_published_excerpt(shared_data: Path) -> None:
     for name, found in masses.items():
         named = {"qcd": "0", "sue": name.split("_")[2][1:], "svj": name.split("_")[1]}[name[:3]]
         assert found == {float(named)}
+
+
+@pytest.mark.parametrize("absent", [("labels", "masses"), ("labels", "masses", "n_tracks")])
+def test_images_without_labels_are_read(tmp_path: Path, absent: tuple[str, ...]) -> None:
+    path = _save(tmp_path / "a.npz", **dict.fromkeys(absent), event=2**63 - 1 - np.arange(5))
+    described = describe(path)
+    assert not {"label", "mass", *absent} & {*described.columns}
+    assert described.columns[-1] == "event"
+    assert len(files.read(path, 0, 5, ["hit_energy", "hits"])) == 5
+    assert files.stored(path, 1, 2, ["event", "images"])["event"].tolist() == [2**63 - 2]
+    with pytest.raises(BadFileError, match="branch 'labels': the branch is missing"):
+        read(path, 0, 5, ["mass"])
+
+
+def test_images_of_an_unknown_class_are_read(tmp_path: Path) -> None:
+    path = _save(tmp_path / "a.npz", labels=np.full(5, 3, "f4"))
+    assert len(files.read(path, 0, 5, ["hit_energy", "label"])) == 5
+    with pytest.raises(BadFileError, match=r"label 3 with mass code .* is no class of this data"):
+        read(path, 0, 5, ["mass"])
+
+
+def test_a_pixel_that_a_rounding_puts_below_zero_is_empty(tmp_path: Path) -> None:
+    images = _images()
+    images[3, 10, 20, 1] = -1e-7
+    events = files.read(_save(tmp_path / "a.npz", images=images), 0, 5, COLUMNS)
+    images[3, 10, 20, 1] = 0
+    np.testing.assert_array_equal(_dense(events), images)
+
+
+def test_an_array_that_is_larger_than_it_says_is_refused(tmp_path: Path) -> None:
+    path = _save(tmp_path / "a.npz", labels=np.zeros(1_000_000, "f4"))
+    with pytest.raises(BadFileError, match=r"shape \(1000000,\) for 5 images"):
+        read(path, 0, 5, COLUMNS)

@@ -18,6 +18,7 @@ from anomaly_hep.evaluate.loading import load_fitted, load_model
 from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.evaluate.tablefiles import WRITERS
 from anomaly_hep.models.execution import Execution
+from anomaly_hep.runtime import few_collections
 from anomaly_hep.settings import ScoreSettings
 from anomaly_hep.sharing import share_cores
 
@@ -38,7 +39,7 @@ def run(settings: ScoreSettings) -> None:
         on_bad_event=settings.on_bad_event,
         max_bad_fraction=settings.max_bad_fraction,
     )
-    with atomic_path(output) as temporary:
+    with atomic_path(output) as temporary, few_collections():
         writer = WRITERS[output.suffix](temporary, scores.schema)
         for table in scores.tables():
             writer.write(table)

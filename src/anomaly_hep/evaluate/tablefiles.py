@@ -13,6 +13,8 @@ import pyarrow.csv
 import pyarrow.parquet
 import uproot
 
+from anomaly_hep.errors import ConfigError
+
 TREE = "scores"
 
 
@@ -20,7 +22,6 @@ class TableFile(ABC):
     """A file that tables of one schema are appended to. `remarks` says what it cannot hold."""
 
     holds_text: ClassVar[bool] = True
-    holds_nulls: ClassVar[bool] = True
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.remarks = [
@@ -96,7 +97,7 @@ class Hdf5Table(TableFile):
             start = len(data)
             data.resize(start + len(table), axis=0)
             if len(table):
-                data[start:] = _plain(table[name], data.dtype)
+                data[start:] = _plain(name, table[name], data.dtype)
 
     def close(self) -> None:
         """Finish the file."""
@@ -110,13 +111,13 @@ class RootTable(TableFile):
 
     def _open(self, path: Path) -> None:
         self._file = uproot.recreate(path)
-        self._kinds = {field.name: np.dtype(_number(field)) for field in self.schema}
+        self._kinds = {field.name: _number(field) for field in self.schema}
         self._tree = self._file.mktree(TREE, self._kinds)
 
     def write(self, table: pa.Table) -> None:
         """Append a table."""
         if len(table):
-            self._tree.extend({n: _plain(table[n], kind) for n, kind in self._kinds.items()})
+            self._tree.extend({n: _plain(n, table[n], k) for n, k in self._kinds.items()})
 
     def close(self) -> None:
         """Finish the file."""
@@ -136,14 +137,19 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _number(field: pa.Field) -> Any:
-    """Return the numpy type of a column; float64 where an integer may be missing."""
-    kind = np.dtype(field.type.to_pandas_dtype())
-    return kind if kind.kind == "f" or not field.nullable else np.dtype(np.float64)
+def _number(field: pa.Field) -> np.dtype[Any]:
+    """Return the numpy type of a column."""
+    return np.dtype(field.type.to_pandas_dtype())
 
 
-def _plain(column: pa.ChunkedArray, kind: np.dtype[Any]) -> np.ndarray:
+def _plain(name: str, column: pa.ChunkedArray, kind: np.dtype[Any]) -> np.ndarray:
+    """Return a column as numpy; a missing float is NaN, and a missing integer refused."""
     if _is_text(column.type):
         return np.array([value or "" for value in column.to_pylist()], object)
+    if column.null_count and kind.kind != "f":
+        raise ConfigError(
+            f"column '{name}' has missing values, which this format cannot say of {kind}. Cure: "
+            "output=NAME.parquet, or choose the columns with carry=[...]"
+        )
     values: np.ndarray = column.to_numpy()
     return values.astype(kind)

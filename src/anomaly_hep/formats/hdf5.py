@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ from anomaly_hep.formats.memory import check_fits
 MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
-def opened(path: Path) -> Any:
-    """Return the open h5py.File; raises BadFileError."""
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open an h5py.File; whatever is raised inside means a damaged file."""
     check_file(path, MAGIC, "HDF5")
-    with refusing(path, "the file is damaged", cure=FETCH_AGAIN):
-        return h5py.File(path, "r")
+    with refusing(path, "the file is damaged", cure=FETCH_AGAIN), h5py.File(path, "r") as file:
+        yield file
 
 
 def dataset(path: Path, file: Any, key: str) -> Any:

@@ -53,15 +53,22 @@ class RowStream:
             )
             self.schema = self._file.schema_arrow
             groups = [self._file.metadata.row_group(i) for i in range(self._file.num_row_groups)]
-        for name in columns:
-            if name not in self.schema.names:
-                raise missing_branch(path, name, self.schema.names)
-            if numbers:
-                _check_type(path, name, self.schema.field(name).type)
-        self._check_sizes()
+            self._check_columns(columns, numbers)
+            self._check_sizes()
         self._edges = np.cumsum([0, *(group.num_rows for group in groups)])
         self.rows = int(self._edges[-1])
         self._seek(0)
+
+    def _check_columns(self, columns: Sequence[str], numbers: bool) -> None:
+        names = self.schema.names
+        for name in columns:
+            if name not in names:
+                raise missing_branch(self.path, name, names)
+            if names.count(name) > 1:
+                problem = "there are several columns of this name"
+                raise BadFileError(self.path, problem, branch=name, cure="give them other names")
+            if numbers:
+                _check_type(self.path, name, self.schema.field(name).type)
 
     def _check_sizes(self) -> None:
         """Refuse columns whose decoded values would not fit: a few bytes can stand for millions."""
@@ -159,7 +166,9 @@ def read_events(
 def stored(path: Path, start: int, stop: int, columns: Sequence[str]) -> dict[str, pa.Array]:
     """Return rows of those columns that have one number or text each, as stored, also nulls."""
     with _streams.use(path, (), make=lambda: RowStream(path, ())) as described:
-        plain = tuple(n for n in columns if _is_plain(described.schema.field(n).type))
+        names = described.schema.names
+        once = [name for name in columns if names.count(name) == 1]
+        plain = tuple(n for n in once if _is_plain(described.schema.field(n).type))
     if not plain:
         return {}
     make = partial(RowStream, path, plain, numbers=False)

@@ -69,7 +69,11 @@ def stored(
 ) -> dict[str, np.ndarray]:
     """Return entries of those branches that have one number or text per entry, as stored."""
     with _trees.use(path, tree, make=lambda: Tree(path, tree)) as opened:
-        return opened.plain_values(columns, start, stop)
+        numbers, texts = opened.one_each(columns)
+        found = {name: opened.texts(name, start, stop) for name in texts}
+        for branch in opened.branches(numbers):
+            found[branch.name], _ = _read_branch(opened, branch, start, stop)
+    return {name: found[name] for name in columns if name in found}
 
 
 def _for_lengths(tree: Tree, columns: Sequence[str], layout: Layout) -> list[str]:

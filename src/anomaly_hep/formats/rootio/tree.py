@@ -78,17 +78,27 @@ class Tree:
                 self._branches |= {name: self._branch(name) for name in new}
         return [self._branches[name] for name in names]
 
-    def plain_values(self, names: Sequence[str], start: int, stop: int) -> dict[str, np.ndarray]:
-        """Return entries of those branches that have one number or text per entry."""
-        found = {}
+    def one_each(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Return those of the branches with one number per entry, and those with one text."""
+        numbers, texts = [], []
+        with isolated_classes():
+            for name in names:
+                problem = "the branch cannot be read"
+                with refusing(self.path, problem, branch=name, cure=FETCH_AGAIN):
+                    kind = self._uproot_branches[name].interpretation
+                if isinstance(kind, uproot.AsStrings):
+                    texts.append(name)
+                elif isinstance(kind, uproot.AsDtype) and not kind.inner_shape:
+                    numbers += [name] if kind.from_dtype.kind in "biuf" else []
+        return numbers, texts
+
+    def texts(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Return entries of a branch of texts."""
         problem = f"the entries {start} to {stop} are damaged"
-        for name in names:
-            with refusing(self.path, problem, branch=name, cure=FETCH_AGAIN), isolated_classes():
-                branch = self._uproot_branches[name]
-                if _is_plain(branch.interpretation):
-                    limits = {"entry_start": start, "entry_stop": stop}
-                    found[name] = branch.array(**limits, library="np")
-        return found
+        with refusing(self.path, problem, branch=name, cure=FETCH_AGAIN), isolated_classes():
+            branch = self._uproot_branches[name]
+            values: np.ndarray = branch.array(entry_start=start, entry_stop=stop, library="np")
+            return values
 
     def _branch(self, name: str) -> Branch:
         if name not in self._uproot_branches:
@@ -136,11 +146,3 @@ class Tree:
         if entries != self.entries:
             problem = f"the tree has {self.entries} entries, the file was written with {entries}"
             raise BadFileError(self.path, problem, cure=FETCH_AGAIN)
-
-
-def _is_plain(interpretation: Any) -> bool:
-    """Return whether a branch has one number or text per entry."""
-    if isinstance(interpretation, uproot.AsStrings):
-        return True
-    number = isinstance(interpretation, uproot.AsDtype) and not interpretation.inner_shape
-    return number and interpretation.from_dtype.kind in "biuf"
