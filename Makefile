@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train fpga test lint format bench sweep clean
+.PHONY: help setup train fpga test faults lint format bench sweep clean
 
 help:   ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ fpga: $(STAMP)   ## firmware of the newest CLIP-VAE run, or of a small one, with
 
 test: $(STAMP)   ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+
+faults: $(STAMP)   ## inject faults into files, runs, options and processes, and count what comes of it
+	$(BIN)/python -m tests.faults.campaign $(ARGS)
 
 lint: $(STAMP)   ## ruff and mypy
 	$(BIN)/ruff check .

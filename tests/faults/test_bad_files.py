@@ -10,7 +10,7 @@ import uproot
 
 from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats import jetclass, jetclass2
-from tests.faults.flips import BY_ROOT, SOURCES, count_flips
+from tests.faults.campaign import BY_ROOT
 from tests.faults.injections import FAULTS, PARQUET_COLUMNS, ROOT_COLUMNS, Fault, write_own
 
 
@@ -69,18 +69,6 @@ def test_a_bad_entry_does_not_spoil_the_chunks_before_it(tmp_path: Path) -> None
     assert len(jetclass.read(path, 1004, 1200, ROOT_COLUMNS)) == 196
     without = [name for name in ROOT_COLUMNS if name != "part_d0val"]
     assert len(jetclass.read(path, 0, 1200, without)) == 1200
-
-
-@pytest.mark.parametrize("name", SOURCES)
-def test_a_flipped_bit_never_goes_unnoticed_in_our_own_files(tmp_path: Path, name: str) -> None:
-    counts = count_flips(SOURCES[name](tmp_path), 80, seed=1)
-    assert counts.refused > 10
-    assert counts.same > 0  # unused bytes
-    if name.startswith("our"):
-        assert counts.other == 0
-    else:
-        # zlib cannot shrink some baskets: ROOT stores them as they are, without a checksum
-        assert counts.other < 0.2 * sum(counts)
 
 
 def test_a_damaged_file_does_not_spoil_the_next(tmp_path: Path) -> None:

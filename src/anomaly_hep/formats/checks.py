@@ -36,8 +36,9 @@ _SYSTEM_CURES = {
 
 def check_file(path: Path, magic: bytes = b"", what: str = "data") -> None:
     """Refuse a path without a file, an empty file, and one that does not begin with `magic`."""
-    if not path.is_file():
-        raise BadFileError(path, _instead_of_a_file(path), cure=CHECK_PATH)
+    with refusing(path, "the path cannot be used", cure=CHECK_PATH):
+        if not path.is_file():
+            raise BadFileError(path, _instead_of_a_file(path), cure=CHECK_PATH)
     with refusing(path, "cannot be opened", cure="check the permissions"), path.open("rb") as file:
         head = file.read(max(len(magic), 1))
     if not head:

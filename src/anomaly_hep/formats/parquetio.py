@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from anomaly_hep.types import Events
 MAGIC = b"PAR1"
 ROWS_PER_BATCH = 1000
 READ_BUFFER_BYTES = 2**16
+CHECKSUM = "anomaly_hep_checksum"
 _VALUE_BYTES = 8  # of a decoded number, at most
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 _TEXTS = (pa.types.is_string, pa.types.is_large_string)
@@ -53,11 +55,24 @@ class RowStream:
             )
             self.schema = self._file.schema_arrow
             groups = [self._file.metadata.row_group(i) for i in range(self._file.num_row_groups)]
+            self._check_metadata()
             self._check_columns(columns, numbers)
             self._check_sizes()
         self._edges = np.cumsum([0, *(group.num_rows for group in groups)])
         self.rows = int(self._edges[-1])
         self._seek(0)
+
+    def _check_metadata(self) -> None:
+        """Refuse damaged names and texts of our own files: Parquet has no checksum for them."""
+        texts = dict(self.schema.metadata or {})
+        written = texts.pop(CHECKSUM.encode(), None)
+        names = self.schema.names
+        # with columns more or less it is a user's file, made from one of ours
+        if written is None or written.split(b":")[0] != str(len(names)).encode():
+            return
+        if written.decode("ascii", "replace") != _checksum(names, texts):
+            problem = "the checksum of its names and texts does not fit them"
+            raise BadFileError(self.path, problem, cure=FETCH_AGAIN)
 
     def _check_columns(self, columns: Sequence[str], numbers: bool) -> None:
         names = self.schema.names
@@ -120,6 +135,12 @@ class RowStream:
         self._first += self._batch.num_rows
         with refusing(self.path, f"the data from row {self._first} are damaged", cure=FETCH_AGAIN):
             self._batch = next(self._stream)
+
+
+def _checksum(names: Sequence[str], texts: Mapping[bytes, bytes]) -> str:
+    """Return the number of columns and a CRC-32 of their names and of the file's own texts."""
+    ours = sorted((key, text) for key, text in texts.items() if key != b"ARROW:schema")
+    return f"{len(names)}:{zlib.crc32(repr((list(names), ours)).encode())}"
 
 
 # Each stream holds the decoders of its columns, some MB.
@@ -246,7 +267,9 @@ def write_events(
     ] + [
         pa.field(n, pa.from_numpy_dtype(c.dtype), nullable=False) for n, c in layout.events.items()
     ]
-    schema = pa.schema(fields, metadata=dict(metadata))
+    names = [field.name for field in fields]
+    check = _checksum(names, {key.encode(): text.encode() for key, text in metadata.items()})
+    schema = pa.schema(fields, metadata={**metadata, CHECKSUM: check})
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         for part in parts:

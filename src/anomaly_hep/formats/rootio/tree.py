@@ -143,6 +143,9 @@ class Tree:
             entries = int(stored["entries"])
             self._checksums = dict(stored["baskets"])
             self._text_checksums = dict(stored.get("texts", {}))
+        if lost := sorted({*self._checksums} - {*self.names}):
+            problem = f"the branch '{lost[0]}' was written, and is there no more"
+            raise BadFileError(self.path, problem, cure=FETCH_AGAIN)
         if entries != self.entries:
             problem = f"the tree has {self.entries} entries, the file was written with {entries}"
             raise BadFileError(self.path, problem, cure=FETCH_AGAIN)
