@@ -98,7 +98,7 @@ def fake_run(
     directory.mkdir(parents=True)
     table = score_table(events, seed=seed, classes=classes)
     table.to_parquet(directory / "scores.parquet")
-    write_results(directory / "metrics.json", jet_results(table, data=data, model=model))
+    write_results(directory, jet_results(table, data=data, model=model))
     config = {
         "seed": seed,
         "run_dir": str(directory),

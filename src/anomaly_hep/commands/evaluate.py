@@ -33,7 +33,7 @@ def run(settings: EvaluateSettings) -> None:
         speed=previous.speed,
         paper=previous.paper,
     )
-    write_results(files.directory / "metrics.json", results)
+    write_results(files.directory, results)
     write_figures(files.directory)
     write_report(files.directory)
     Console().print(result_table(results, published=files.published))

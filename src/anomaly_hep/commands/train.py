@@ -225,7 +225,7 @@ def finish(
         speed=EventRates(training_speed, scored / scorer.seconds),
         paper=load_paper(settings.data.paper),
     )
-    write_results(path / "metrics.json", results)
+    write_results(path, results)
     write_figures(path)
     write_report(path)
     return results

@@ -15,7 +15,7 @@ import yaml
 from anomaly_hep.errors import ConfigError, MissingDataError, RunDirectoryError
 from anomaly_hep.evaluate.evaluation import distributions
 from anomaly_hep.evaluate.paper import Paper, PublishedRow, paper_of
-from anomaly_hep.evaluate.results import Results
+from anomaly_hep.evaluate.results import EventRates, Results
 from anomaly_hep.evaluate.roc import ScoreDistribution
 from anomaly_hep.models.loading import model_class, score_descriptions
 from anomaly_hep.models.outputs import Reconstruction, ScoreDescription
@@ -38,13 +38,20 @@ class RunFiles:
         """Content of metrics.json, with the titles and nouns of its model, paper and files."""
         paper, scores = self.paper, self.descriptions
         title = self._from_config(lambda: model_class(self._target).title)
-        noun = str(self.ledger.get("event_noun", "events"))
+        noun, speed = str(self.ledger.get("event_noun", "events")), self.speed
         return self._read(
             "metrics.json",
             lambda path: Results.from_json(
-                _json(path), paper, title=title, scores=scores, event_noun=noun
+                _json(path), paper, title=title, scores=scores, event_noun=noun, speed=speed
             ),
         )
+
+    @cached_property
+    def speed(self) -> EventRates:
+        """Content of speed.json; before there was one, metrics.json held the rates."""
+        if (self.directory / "speed.json").is_file():
+            return self._read("speed.json", lambda path: EventRates(**_json(path)))
+        return self._read("metrics.json", lambda path: EventRates(**_json(path).get("speed", {})))
 
     @cached_property
     def paper(self) -> Paper:
