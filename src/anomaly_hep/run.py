@@ -16,9 +16,9 @@ from typing import Any, TextIO
 import torch
 import yaml
 
-from anomaly_hep import provenance
+from anomaly_hep import checksums, provenance
 from anomaly_hep.atomic import write_text
-from anomaly_hep.errors import RunDirectoryError
+from anomaly_hep.errors import RunDirectoryError, in_one_line
 
 # choices that change where a run is written or shown, but not what it computes
 NOT_IDENTITY = ("run_dir", "logger", "threads", "score_batch_size")
@@ -68,8 +68,9 @@ class RunDirectory:
         """
         begun = None
         if any((self.path / "checkpoints").glob("*.ckpt")):
-            begun = provenance.starts(self.path)[-1]["arithmetic"]["threads"]
-            if threads not in (None, begun):
+            starts = provenance.starts(self.path)
+            begun = starts[-1]["arithmetic"]["threads"] if starts else None
+            if begun is not None and threads not in (None, begun):
                 raise RunDirectoryError(
                     f"{self.path} was begun with threads={begun}, and threads={threads} would "
                     f"round otherwise. Cure: threads={begun}, no threads=, or another run_dir"
@@ -81,6 +82,8 @@ class RunDirectory:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Mark the run as complete."""
         (self.path / "error.txt").unlink(missing_ok=True)
+        provenance.note_arithmetic(self.path)
+        checksums.note_all(self.path)
         write_text(self.path / "done.json", json.dumps(dict(summary), indent=2) + "\n")
 
 
@@ -95,8 +98,9 @@ def hold(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     try:
         _check_owner(path, config)
         run = RunDirectory(path)
-        finished_before = run.finished
-        if not finished_before:
+        if not run.finished:
+            checksums.verify_kept(path)
+            checksums.begin(path)
             run.take_threads(config["threads"])
             provenance.note_start(path, config)
         try:
@@ -105,7 +109,7 @@ def hold(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
             write_text(path / "error.txt", traceback.format_exc())
             raise
         finally:
-            if not finished_before:
+            if not run.finished:
                 provenance.note_arithmetic(path)
     finally:
         lock.close()
@@ -132,7 +136,7 @@ def _lock(path: Path) -> TextIO:
 def _check_owner(path: Path, config: Mapping[str, Any]) -> None:
     file = path / "config.yaml"
     if file.exists():
-        owner = yaml.safe_load(file.read_text(encoding="utf-8"))
+        owner = saved_config(file)
         differing = sorted(_differences(identity(owner), identity(config)))
         if differing:
             raise RunDirectoryError(
@@ -147,6 +151,18 @@ def _check_owner(path: Path, config: Mapping[str, Any]) -> None:
             "Cure: give run_dir an empty or new directory"
         )
     write_text(file, yaml.safe_dump(dict(config), sort_keys=False))
+    checksums.note(path, [file.name])
+
+
+def saved_config(file: Path) -> dict[str, Any]:
+    """Return the content of a run's config.yaml; raises RunDirectoryError for a damaged one."""
+    checksums.verify(file)
+    try:
+        return dict(yaml.safe_load(file.read_bytes()))
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise RunDirectoryError(
+            f"{file} is damaged ({in_one_line(error)}). Cure: {checksums.cure(file)}"
+        ) from error
 
 
 def _differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:

@@ -20,6 +20,7 @@ from anomaly_hep.evaluate.results import (
     Results,
     write_results,
 )
+from anomaly_hep.evaluate.runfiles import write_scores
 from anomaly_hep.models.clipvae import CLIPVAE
 from anomaly_hep.models.setvae import SetVAE
 
@@ -97,7 +98,7 @@ def fake_run(
     """Write a finished run into `directory` and return it."""
     directory.mkdir(parents=True)
     table = score_table(events, seed=seed, classes=classes)
-    table.to_parquet(directory / "scores.parquet")
+    write_scores(directory / "scores.parquet", table)
     write_results(directory, jet_results(table, data=data, model=model))
     config = {
         "seed": seed,

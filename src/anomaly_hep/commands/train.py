@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -14,7 +15,7 @@ import lightning
 import pandas as pd
 from rich.console import Console
 
-from anomaly_hep.atomic import atomic_path, write_text
+from anomaly_hep.atomic import write_text
 from anomaly_hep.callbacks import Speed
 from anomaly_hep.commands.describe import describe_data, describe_model
 from anomaly_hep.commands.simulate import ensure
@@ -26,7 +27,7 @@ from anomaly_hep.evaluate.figures import write_figures
 from anomaly_hep.evaluate.paper import Paper, load_paper
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.results import EventRates, Results, write_results
-from anomaly_hep.evaluate.runfiles import RunFiles
+from anomaly_hep.evaluate.runfiles import RunFiles, read_scores, write_scores
 from anomaly_hep.evaluate.scores import (
     Scorer,
     check_fitted,
@@ -151,8 +152,8 @@ def _training_speed(path: Path, speed: Speed) -> float | None:
     if speed.events_per_second is not None:
         write_text(file, json.dumps(speed.events_per_second))
     elif file.exists():
-        value: float = json.loads(file.read_text(encoding="utf-8"))
-        return value
+        with contextlib.suppress(ValueError, TypeError):  # a damaged file: the rate is unknown
+            return float(json.loads(file.read_bytes()))
     return speed.events_per_second
 
 
@@ -170,8 +171,7 @@ def score(settings: RunSettings, path: Path, module: EventDataModule, console: C
         scorer.fit(fitted, module.background_parts())
         write_fitted(scorer, fitted, path / "checkpoints")
     table = score_table(load_paper(settings.data.paper), module, scorer, console)
-    with atomic_path(path / "scores.parquet") as temporary:
-        table.to_parquet(temporary, index=False)
+    write_scores(path / "scores.parquet", table)
     files = [(label, module.files("test", label)[0]) for label in module.classes]
     write_reconstructions(scorer, files, path / "reconstructions.npz", events=2)
     return scorer
@@ -215,7 +215,7 @@ def finish(
     data = describe_data(settings.data, module)
     ledger["event_noun"] = data.event_noun
     write_text(path / "ledger.json", json.dumps(ledger, indent=2) + "\n")
-    table = pd.read_parquet(path / "scores.parquet")
+    table = read_scores(path / "scores.parquet")
     scored = scorer.counts.events - scorer.counts.rejected
     results = evaluate(
         table,

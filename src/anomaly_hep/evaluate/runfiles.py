@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from anomaly_hep.errors import ConfigError, MissingDataError, RunDirectoryError
+from anomaly_hep import checksums
+from anomaly_hep.atomic import atomic_path
+from anomaly_hep.errors import ConfigError, MissingDataError, RunDirectoryError, in_one_line
 from anomaly_hep.evaluate.evaluation import distributions
 from anomaly_hep.evaluate.paper import Paper, PublishedRow, paper_of
 from anomaly_hep.evaluate.results import EventRates, Results
@@ -26,8 +28,8 @@ _Content = TypeVar("_Content")
 class RunFiles:
     """The files of one run directory, each read when it is first asked for.
 
-    Raises MissingDataError for a file that an evaluated run should have, RunDirectoryError for a
-    damaged one.
+    Raises MissingDataError for a file that an evaluated run should have, RunDirectoryError for one
+    that is damaged or no longer what the run wrote.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -88,12 +90,12 @@ class RunFiles:
     @cached_property
     def config_text(self) -> str:
         """Content of config.yaml as it was written."""
-        return self._existing("config.yaml").read_text("utf-8")
+        return self._read("config.yaml", lambda path: path.read_text("utf-8"))
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """Table of scores, one row per event."""
-        return self._read("scores.parquet", pd.read_parquet)
+        return self._read("scores.parquet", read_scores)
 
     @cached_property
     def distributions(self) -> dict[str, dict[str, ScoreDistribution]]:
@@ -104,7 +106,7 @@ class RunFiles:
     def losses(self) -> pd.DataFrame | None:
         """Losses by step and epoch from metrics.csv; None for a run that did not train."""
         path = self.directory / "metrics.csv"
-        return pd.read_csv(path) if path.is_file() else None
+        return self._read(path.name, pd.read_csv) if path.is_file() else None
 
     def reconstructions(self, form: type[Reconstruction]) -> dict[str, np.ndarray] | None:
         """Return the fields of true and reconstructed events, and their labels.
@@ -131,21 +133,23 @@ class RunFiles:
 
     def _read(self, name: str, read: Callable[[Path], _Content]) -> _Content:
         path = self._existing(name)
+        checksums.verify(path)
         try:
             return read(path)
+        except OSError as error:
+            if error.errno is not None:
+                raise  # the path or the disk is at fault, not the content
+            raise _damaged(path, error) from error
         except Exception as error:  # damaged bytes can raise any exception
-            raise RunDirectoryError(
-                f"{path} is damaged ({type(error).__name__}: {' '.join(str(error).split())}). "
-                "Cure: take it from a copy, or remove done.json beside it and start the run's own "
-                "command again, which writes all but config.yaml once more"
-            ) from error
+            raise _damaged(path, error) from error
 
     def _existing(self, name: str) -> Path:
         path = self.directory / name
         if not path.is_file():
+            first = "remove done.json beside it and " if self.finished else ""
             raise MissingDataError(
-                f"{path} does not exist: the run has not come so far. Start the same command "
-                "again to finish it"
+                f"{path} does not exist: the run has not come so far, or it was removed. Cure: "
+                f"{first}start the run's own command again, which finishes it"
             )
         return path
 
@@ -157,10 +161,28 @@ class RunFiles:
             raise ConfigError(f"{self.directory / 'config.yaml'}: {error}") from error
 
 
+def _damaged(path: Path, error: Exception) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{path} is damaged ({in_one_line(error)}). Cure: {checksums.cure(path)}"
+    )
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Return scores.parquet; the checksum of each page is verified."""
+    return pd.read_parquet(path, page_checksum_verification=True)
+
+
+def write_scores(path: Path, table: pd.DataFrame) -> None:
+    """Write scores.parquet, with a checksum for each page."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False, write_page_checksum=True)
+
+
 def _json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text("utf-8")))
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
+    # numpy leaves a damaged file open that it opened itself
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

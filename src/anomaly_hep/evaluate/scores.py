@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Int64
 
+from anomaly_hep import checksums
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.plan import Slice
@@ -55,10 +56,17 @@ def load_fitted(directory: Path) -> dict[str, FittedScore]:
     scores: dict[str, FittedScore] = {}
     for path in sorted(directory.glob("fitted-*.npz")):
         name = path.stem.removeprefix("fitted-")
-        with np.load(path, allow_pickle=False) as archive:
-            settings = json.loads(str(archive["settings"]))
-            scores |= fitted_scores({name: settings})
-            scores[name].load({key: archive[key] for key in archive.files if key != "settings"})
+        checksums.verify(path)
+        try:
+            # numpy leaves a damaged file open that it opened itself
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+            scores |= fitted_scores({name: json.loads(str(arrays.pop("settings")))})
+            scores[name].load(arrays)
+        except Exception as error:  # damaged bytes can raise any exception
+            raise CheckpointError(
+                f"{path} is damaged ({in_one_line(error)}). Cure: {checksums.cure(path)}"
+            ) from error
     return scores
 
 

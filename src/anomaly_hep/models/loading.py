@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from anomaly_hep import checksums
 from anomaly_hep.errors import CheckpointError, ConfigError, in_one_line
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.fitted import FittedScore
@@ -22,11 +23,12 @@ from anomaly_hep.plugins import is_ours
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint, on the CPU; raises CheckpointError.
+    """Return the content of a checkpoint, on the CPU.
 
-    Every record is compared with its checksum, which torch does not do: a flipped bit would change
+    Raises CheckpointError, or RunDirectoryError for one that is not what its run wrote. Every record is compared with its checksum, which torch does not do: a flipped bit would change
     the weights unnoticed. Only plain values and tensors are read.
     """
+    checksums.verify(path)
     try:
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
