@@ -25,8 +25,9 @@ from anomaly_hep.plugins import is_ours
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return the content of a checkpoint, on the CPU.
 
-    Raises CheckpointError, or RunDirectoryError for one that is not what its run wrote. Every record is compared with its checksum, which torch does not do: a flipped bit would change
-    the weights unnoticed. Only plain values and tensors are read.
+    Raises CheckpointError, or RunDirectoryError for one that is not what its run wrote. Every
+    record is compared with its checksum, which torch does not do: a flipped bit would change the
+    weights unnoticed. Only plain values and tensors are read.
     """
     checksums.verify(path)
     try:
