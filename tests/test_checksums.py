@@ -109,7 +109,7 @@ def test_a_damaged_file_of_a_run_on_its_way_is_one_line(
 ) -> None:
     path = tmp_path / "run"
     with hold(path, CONFIG):
-        pass
+        (path / "checkpoints").mkdir()
     (path / checksums.FILE).unlink()
     (path / name).write_bytes(content)
     with (

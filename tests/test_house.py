@@ -27,6 +27,7 @@ AROUND = {
     "fitting",
     "metrics_csv",
     "provenance",
+    "readiness",
     "resuming",
     "run",
     "runtime",

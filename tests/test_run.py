@@ -99,6 +99,7 @@ def test_a_run_goes_on_with_the_threads_that_it_was_begun_with(tmp_path: Path) -
         assert torch.get_num_threads() == 1
     (path / "checkpoints").mkdir()
     (path / "checkpoints" / "last.ckpt").touch()
+    (path / ".metrics.csv.1.part").touch()  # a kill left it
     torch.set_num_threads(2)
     with hold(path, CONFIG | {"threads": None}):
         assert torch.get_num_threads() == 1
@@ -141,6 +142,10 @@ def test_another_configuration_and_foreign_files_are_refused(tmp_path: Path) -> 
     with hold(tmp_path / "run", CONFIG):
         pass
     other = CONFIG | {"model": {"name": "setvae", "beta": 0.2}}
+    with hold(tmp_path / "run", other):  # nothing is trained yet
+        pass
+    with hold(tmp_path / "run", CONFIG):
+        (tmp_path / "run" / "checkpoints").mkdir()
     with (
         pytest.raises(RunDirectoryError, match=r"other choices \(model.beta\)"),
         hold(tmp_path / "run", other),

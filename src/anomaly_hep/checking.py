@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from inspect import signature
 from typing import Any, TypeVar
 
+from anomaly_hep.bounds import Count
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.settings import (
     COMMANDS,
@@ -42,7 +44,18 @@ def trainer_settings(values: Section) -> TrainerSettings:
            "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler",
            "min_epochs", "min_steps", "fast_dev_run", "lightning")  # fmt: skip
     accepted = checked([TrainerSettings, lightning.Trainer], values, "trainer", without=reserved)
+    checked([_LightningBounds], {k: v for k, v in values.items() if k in _BOUNDED}, "trainer")
     return _with_rest(TrainerSettings, accepted, "lightning")
+
+
+@dataclass(frozen=True)
+class _LightningBounds:
+    """Bounds of keys of Lightning's Trainer, which it does not check before it divides by them."""
+
+    accumulate_grad_batches: Count = 1
+
+
+_BOUNDED = signature(_LightningBounds).parameters
 
 
 def data_settings(values: Section) -> DataSettings:

@@ -1,4 +1,4 @@
-"""checksums.json: the SHA-256 of the files of a run, by which a file changed since is noticed.
+"""checksums.json: the SHA-256 of the files of a run and of its data: what changed is noticed.
 
 A file's entry is dropped before the file is written anew and added afterwards. So a kill leaves no
 entry that does not fit; a file without one is read as it is, as in runs without checksums.json.
@@ -43,7 +43,7 @@ def cure(path: Path) -> str:
 def verify(path: Path) -> None:
     """Raise RunDirectoryError if a file of a run is not the one that was written there."""
     run, name = _place(path)
-    expected = _read(run).get(name)
+    expected = _read(run)[0].get(name)
     if expected is not None and path.is_file() and _sha256(path) != expected:
         raise RunDirectoryError(
             f"{path} was changed or damaged since it was written: its SHA-256 is not the one in "
@@ -62,27 +62,40 @@ def note_all(run: Path) -> None:
     note(run, [_place(path)[1] for path in _existing(run, (*_KEPT, *_MADE_ANEW))])
 
 
+def data_files(run: Path) -> dict[str, str]:
+    """Return the SHA-256 of each data file that the training began with, by path."""
+    return _read(run)[1]
+
+
+def note_data_files(run: Path, digests: Mapping[str, str]) -> None:
+    """Write the SHA-256 of each data file that the training begins with, by path."""
+    _write(run, _read(run)[0], digests)
+
+
 def note(run: Path, names: Iterable[str]) -> None:
     """Write the checksums of these files, as they are now."""
-    _write(run, _read(run) | {name: _sha256(run / name) for name in names})
+    files, data = _read(run)
+    _write(run, files | {name: _sha256(run / name) for name in names}, data)
 
 
 def begin(run: Path) -> None:
     """Drop the checksums of all files that a start of the run's command may write."""
-    known = _read(run)
-    written = {_place(path)[1] for path in _existing(run, (*_KEPT[1:], *_MADE_ANEW))}
-    if known.keys() & written:
-        _write(run, {name: digest for name, digest in known.items() if name not in written})
+    _drop(run, [_place(path)[1] for path in _existing(run, (*_KEPT[1:], *_MADE_ANEW))])
 
 
 @contextmanager
 def rewriting(run: Path, *names: str) -> Iterator[None]:
     """Allow these files to be written inside, and note their checksums afterwards."""
-    known = _read(run)
-    if known.keys() & set(names):
-        _write(run, {name: digest for name, digest in known.items() if name not in names})
+    _drop(run, names)
     yield
     note(run, names)
+
+
+def _drop(run: Path, names: Iterable[str]) -> None:
+    files, data = _read(run)
+    left = {name: digest for name, digest in files.items() if name not in set(names)}
+    if left != files:
+        _write(run, left, data)
 
 
 def _place(path: Path) -> tuple[Path, str]:
@@ -101,27 +114,28 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest(files: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+def _digest(files: Mapping[str, str], data: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps([files, data], sort_keys=True).encode()).hexdigest()
 
 
-def _read(run: Path) -> dict[str, str]:
+def _read(run: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the SHA-256 of the run's files by name, and of its data files by path."""
     path = run / FILE
     try:
         content = json.loads(path.read_bytes())
-        files: dict[str, str] = dict(content["files"])
-        whole = content["digest"] == _digest(files)
+        files, data = dict(content["files"]), dict(content["data"])
+        whole = content["digest"] == _digest(files, data)
     except FileNotFoundError:
-        return {}
+        return {}, {}
     except OSError:
         raise
     except Exception:  # damaged bytes can raise any exception
         whole = False
     if not whole:
         raise RunDirectoryError(f"{path} is damaged. Cure: {_CURES[FILE]}")
-    return files
+    return files, data
 
 
-def _write(run: Path, files: Mapping[str, str]) -> None:
-    content = {"files": dict(files), "digest": _digest(files)}
+def _write(run: Path, files: Mapping[str, str], data: Mapping[str, str]) -> None:
+    content = {"files": dict(files), "data": dict(data), "digest": _digest(files, data)}
     write_text(run / FILE, json.dumps(content, indent=1, sort_keys=True) + "\n")

@@ -105,6 +105,12 @@ class Training:
             try:
                 trainer.fit(self.model, self.module, ckpt_path=resumed, weights_only=True)
             except BaseException as error:
+                refusals = (ValueError, MisconfigurationException)
+                if isinstance(error, refusals) and _is_lightnings(error):
+                    raise ConfigError(
+                        f"trainer: {' '.join(str(error).split())}. Cure: its keys are those of "
+                        "lightning.Trainer"
+                    ) from error
                 if self.termination.requested:
                     # any error that the SIGTERM caused, say in a reading process that got it too
                     raise SystemExit(TERMINATED) from error
@@ -152,6 +158,14 @@ class Training:
             raise ConfigError(
                 f"trainer: {in_one_line(error)}. Cure: its keys are those of lightning.Trainer"
             ) from error
+
+
+def _is_lightnings(error: BaseException) -> bool:
+    """Return whether Lightning itself raised an error, as it does for arguments that do not fit."""
+    raised = error.__traceback__
+    while raised is not None and raised.tb_next is not None:
+        raised = raised.tb_next
+    return raised is not None and raised.tb_frame.f_globals["__name__"].startswith("lightning.")
 
 
 def take_weights(model: AnomalyModel, path: Path) -> None:

@@ -34,12 +34,13 @@ _PACKAGES = (
 _ROUNDING = ("processor", "instructions", "products", "device")
 
 
-def note_start(run: Path, config: Mapping[str, Any]) -> None:
-    """Record a start of the run in directory `run` with this configuration."""
+def note_start(run: Path, config: Mapping[str, Any], digest: str) -> None:
+    """Record a start of the run in directory `run` with this configuration and its digest."""
     trainer = config.get("trainer", {})
     start = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": sys.argv,
+        "choices": digest,
         "process": os.getpid(),
         "host": platform.node(),
         "precision": trainer.get("precision", "32-true"),

@@ -13,6 +13,7 @@ from anomaly_hep import checksums
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.checking import settings_of
 from anomaly_hep.commands.train import execution_of, make_data, score_table
+from anomaly_hep.configuration import resolved
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.evaluation import evaluate, gain_key
 from anomaly_hep.evaluate.learningcurve import read_curve
@@ -40,7 +41,7 @@ def run(settings: CurveSettings) -> None:
     file = path / "config.yaml"
     if not file.exists():
         raise MissingDataError(f"{path} holds no run. Cure: give run_dir a directory of train.py")
-    trained = settings_of("train", saved_config(file))
+    trained = settings_of("train", resolved(saved_config(file)))
     data = trained.data
     if settings.test_dir is not None:
         data = replace(data, test_dir=settings.test_dir)

@@ -40,7 +40,9 @@ from anomaly_hep.fitting import Training
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.execution import Execution
 from anomaly_hep.models.loading import fitted_scores, model_class
+from anomaly_hep.models.phase import scaled
 from anomaly_hep.provenance import moved
+from anomaly_hep.readiness import Planned, check_files, check_processes
 from anomaly_hep.run import RunDirectory, default_path, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
 from anomaly_hep.settings import DataSettings, ModelSettings, RunSettings, TrainerSettings
@@ -55,6 +57,7 @@ def run(settings: RunSettings) -> Path:
     termination.install()
     keep_freed_memory()
     execution = execution_of(settings.trainer)  # refuses a device that is not there
+    check_processes(replace(settings.trainer, accelerator=execution.device.type))
     console = Console()
     path = Path(settings.run_dir) if settings.run_dir else default_path(settings.config, OUTPUTS)
     lightning.seed_everything(settings.seed, verbose=False)
@@ -96,12 +99,28 @@ def _make(
     path = directory.path
     share_cores()
     console.print(f"run directory: {path}")
+    if directory.retested:
+        console.print(
+            f"it was begun with another choice of {', '.join(directory.retested)}, which the "
+            "training does not depend on: this one counts"
+        )
     if earlier := moved(path):
         console.print(
             f"it was begun with other arithmetic ({earlier}): the last digits of its results will "
             "not be those of an unbroken run"
         )
     ensure(settings.data, console)
+    plan = Planned(
+        run=path,
+        module=module,
+        model=model,
+        phases=scaled(model.phases, settings.trainer.max_epochs),
+        fitted=fitted_scores(settings.fitted_scores),
+        paper=load_paper(settings.data.paper),
+        milestones=settings.trainer.milestones or (),
+    )
+    for remark in check_files(plan):
+        console.print(remark)
     dashboards = open_dashboards(settings.logger, settings.config, path)
     # Lightning's auto would take accelerators that this package does not support
     trainer = replace(settings.trainer, accelerator=execution_of(settings.trainer).device.type)
