@@ -79,7 +79,7 @@ def test_a_disk_without_room_is_refused_with_numbers(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 2_000_000))
     printed = train(toys, "run_dir=full", expect=1)
-    assert "full has 2 MB free, and the run needs about 1" in printed
+    assert "full has 2.0 MB free, and the run needs about 1" in printed
     assert "for the scores of 48 events" in printed
     monkeypatch.undo()
     shutil.rmtree(toys / "full")

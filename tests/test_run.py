@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +17,13 @@ import yaml
 
 from anomaly_hep import provenance
 from anomaly_hep.atomic import atomic_path, write_text
+from anomaly_hep.configuration import compose, resolved
 from anomaly_hep.errors import RunDirectoryError
 from anomaly_hep.models.layers import operators
 from anomaly_hep.processor import processor
 from anomaly_hep.provenance import _git_revision, moved, starts
-from anomaly_hep.run import RunDirectory, default_path, hold
+from anomaly_hep.run import RunDirectory, default_path, digest, hold, saved_config
+from anomaly_hep.settings import Composed
 
 CONFIG: dict[str, Any] = {
     "model": {"name": "setvae", "beta": 0.1},
@@ -206,3 +210,113 @@ def test_a_revision_is_that_of_the_source_and_of_no_repository_around_it(tmp_pat
     assert _git_revision(tracked) == revision
     installed.touch()
     assert _git_revision(installed) is None
+
+
+def _state(path: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_mtime_ns for p in path.iterdir()}
+
+
+def test_nothing_is_written_into_a_finished_run(tmp_path: Path) -> None:
+    """It may be another user's, on a disk that cannot be written."""
+    path = tmp_path / "run"
+    with hold(path, CONFIG) as run:
+        run.finish({})
+    (path / ".lock").unlink()
+    before = _state(path)
+    with hold(path, CONFIG) as run:
+        assert run.finished
+    assert _state(path) == before
+
+
+def test_a_directory_removed_in_mid_run_is_named_and_its_advice_works(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+
+    def lose_it() -> None:
+        with hold(path, CONFIG) as run:
+            shutil.rmtree(path)
+            write_text(path / "metrics.csv", "written before it was noticed")
+            run.finish({})
+
+    with pytest.raises(RunDirectoryError, match=r"was removed or moved .*rm -r "):
+        lose_it()
+    assert [p.name for p in path.iterdir()] == ["metrics.csv"]
+    shutil.rmtree(path)
+    with hold(path, CONFIG) as run:
+        run.finish({})
+
+
+def test_texts_of_the_environment_are_not_saved_but_tell_runs_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def composed(secret: str) -> Composed:
+        monkeypatch.setenv("SECRET", secret)
+        overrides = ["data.dir=${oc.env:SECRET}", "logger=wandb", "threads=1"]
+        return compose("train", overrides, {"logger.project": "p-${oc.env:SECRET}"})
+
+    path, config = tmp_path / "run", composed("hunter2")
+    assert config["data"]["dir"] == "hunter2"
+    with hold(path, config):
+        (path / "checkpoints").mkdir()
+    for file in path.iterdir():
+        assert file.is_dir() or "hunter2" not in file.read_text()
+    saved = saved_config(path / "config.yaml")
+    assert saved["data"]["dir"] == "${oc.env:SECRET}"
+    assert saved["logger"]["project"] == "p-${oc.env:SECRET}"
+    assert resolved(saved) == config
+    with hold(path, config):
+        pass
+    other = composed("another")
+    assert digest(other) != digest(config)
+    with pytest.raises(RunDirectoryError, match=r"other choices \(data.dir\)"), hold(path, other):
+        pass
+
+
+def test_numbers_of_the_environment_are_shown_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SEED", "7")
+    assert compose("train", ['seed="${oc.decode:${oc.env:SEED}}"']).shown["seed"] == 7
+    tags = compose("train", ["logger=wandb", 'logger.tags=[a,"${oc.env:SEED}"]'])
+    assert tags.shown["logger"]["tags"] == ["a", "${oc.env:SEED}"]
+    whole = compose("train", ["data.title=${oc.env:SEED}"], {"fitted_scores": "${data}"})
+    assert whole.shown["fitted_scores"]["title"] == "${oc.env:SEED}"
+
+
+EVALUATION = ("fitted_scores", "title", "paper", "test_dir", "samples", "groups")
+
+
+@pytest.mark.parametrize("key", EVALUATION)
+def test_choices_of_the_evaluation_change_until_the_run_is_finished(
+    tmp_path: Path, key: str
+) -> None:
+    config = compose("train", ["data=darkshowers", "model=codae", "threads=1"])
+    other = copy.deepcopy(dict(config))
+    if key == "samples":
+        del other["data"]["samples"]["test"]["SVJ2100"]
+    elif key == "fitted_scores":
+        other[key] = {"knn": {}}
+    else:
+        other["data"][key] = "other"
+    path = tmp_path / "run"
+    with hold(path, config):
+        (path / "checkpoints").mkdir()
+    assert digest(config) == digest(other)
+    with hold(path, other) as run:
+        assert [name.split(".")[-1] for name in run.retested] != []
+        run.finish({})
+    assert saved_config(path / "config.yaml") == other
+    with (
+        pytest.raises(RunDirectoryError, match=r"finished with another choice of .*done.json"),
+        hold(path, config),
+    ):
+        pass
+    (path / "done.json").unlink()  # the cure
+    with hold(path, config):
+        pass
+
+
+def test_groups_decide_the_training_where_signals_take_part(tmp_path: Path) -> None:
+    config = compose("train", ["data=darkshowers", "model=codae", "data.signal_in_training=0.1"])
+    other = copy.deepcopy(dict(config))
+    del other["data"]["groups"]["SVJ"]
+    assert digest(config) != digest(other)

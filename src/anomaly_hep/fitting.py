@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import lightning
@@ -21,7 +21,7 @@ from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.loading import read_checkpoint
 from anomaly_hep.models.phase import Phase, scaled
 from anomaly_hep.resuming import CheckpointFiles, Position, newest
-from anomaly_hep.runtime import TERMINATED, Termination
+from anomaly_hep.runtime import Termination
 from anomaly_hep.settings import TrainerSettings
 
 _TRAINER_KEYS = ("precision", "gradient_clip_val", "log_every_n_steps", "check_val_every_n_epoch",
@@ -39,8 +39,10 @@ class Training:
         path: Path,
         termination: Termination,
         dashboards: Sequence[Logger] = (),
+        check: Callable[[], None] | None = None,
     ) -> None:
-        """`path` is the run directory."""
+        """`path` is the run directory; `check`, called before each write, says if it is gone."""
+        self.check = check or (lambda: None)
         self.model, self.module, self.termination = model, module, termination
         self.settings = trainer
         self.phases = scaled(model.phases, trainer.max_epochs)
@@ -112,8 +114,8 @@ class Training:
                         "lightning.Trainer"
                     ) from error
                 if self.termination.requested:
-                    # any error that the SIGTERM caused, say in a reading process that got it too
-                    raise SystemExit(TERMINATED) from error
+                    # any error that the signal caused, say in a reading process that got it too
+                    raise SystemExit(self.termination.status) from error
                 if isinstance(error, SystemExit):
                     # Lightning turns Ctrl-C into status 1, which would mean a failure
                     raise KeyboardInterrupt from None
@@ -133,6 +135,7 @@ class Training:
             self.rows,
             every_seconds=self.settings.checkpoint_every_seconds,
             termination=self.termination,
+            check=self.check,
         )
         every = self.settings.log_every_n_steps
         losses = LossRows(phase.name, files.position.earlier_steps, every)

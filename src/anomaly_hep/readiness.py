@@ -142,8 +142,8 @@ def _check_space(plan: Planned) -> None:
     free = shutil.disk_usage(plan.run).free
     if free < needed:
         raise RunDirectoryError(
-            f"{plan.run} has {free / 1e6:,.0f} MB free, and the run needs about "
-            f"{needed / 1e6:,.0f} MB: {checkpoints / 1e6:,.0f} for checkpoints, "
-            f"{scores / 1e6:,.0f} for the scores of {events:,} events, {_PAGES / 1e6:,.0f} for "
+            f"{plan.run} has {free / 1e6:,.1f} MB free, and the run needs about "
+            f"{needed / 1e6:,.1f} MB: {checkpoints / 1e6:,.1f} for checkpoints, "
+            f"{scores / 1e6:,.1f} for the scores of {events:,} events, {_PAGES / 1e6:,.0f} for "
             "figures and report. Cure: free space there, or give run_dir a place with more"
         )

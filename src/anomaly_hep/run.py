@@ -87,8 +87,10 @@ class RunDirectory:
     was begun with.
     """
 
-    def __init__(self, path: Path, retested: Sequence[str] = ()) -> None:
-        self.path, self.retested = path, retested
+    def __init__(
+        self, path: Path, retested: Sequence[str] = (), lock: TextIO | None = None
+    ) -> None:
+        self.path, self.retested, self._lock = path, retested, lock
 
     @property
     def finished(self) -> bool:
@@ -114,8 +116,21 @@ class RunDirectory:
             torch.set_num_threads(number)
             os.environ["OMP_NUM_THREADS"] = str(number)  # else Lightning chooses for its ranks
 
+    def check(self) -> None:
+        """Raise RunDirectoryError if the directory was removed or moved since it was taken."""
+        if self._lock is None:
+            return
+        there = self.path / ".lock"
+        held = os.fstat(self._lock.fileno())
+        if not there.exists() or not os.path.samestat(held, there.stat()):
+            raise RunDirectoryError(
+                f"{self.path} was removed or moved while the run was in it. Cure: move it back; "
+                f"else remove what is left of it (rm -r {self.path}) and give the command again"
+            )
+
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Mark the run as complete."""
+        self.check()
         (self.path / "error.txt").unlink(missing_ok=True)
         provenance.note_arithmetic(self.path)
         checksums.note_all(self.path)
@@ -136,7 +151,7 @@ def hold(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     path.mkdir(parents=True, exist_ok=True)
     lock = _lock(path)
     try:
-        run = RunDirectory(path, _take(path, config))
+        run = RunDirectory(path, _take(path, config), lock)
         checksums.verify_kept(path)
         checksums.begin(path)
         run.take_threads(config["threads"])
@@ -144,10 +159,11 @@ def hold(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
         try:
             yield run
         except Exception:
+            run.check()
             write_text(path / "error.txt", traceback.format_exc())
             raise
         finally:
-            if not run.finished:
+            if not run.finished and (path / "provenance.json").exists():
                 provenance.note_arithmetic(path)
     finally:
         lock.close()

@@ -124,10 +124,11 @@ def _make(
     dashboards = open_dashboards(settings.logger, settings.config, path)
     # Lightning's auto would take accelerators that this package does not support
     trainer = replace(settings.trainer, accelerator=execution_of(settings.trainer).device.type)
-    training = Training(model, module, trainer, path, termination, dashboards)
+    training = Training(model, module, trainer, path, termination, dashboards, directory.check)
     training.fit(Path(settings.start_from) if settings.start_from else None, console)
     if _rank():
         return
+    directory.check()
     training_speed = _training_speed(path, training.speed)
     scorer = score(settings, path, module, console)
     results = finish(settings, path, module, scorer, training_speed)
