@@ -26,7 +26,7 @@ def run(arguments: Sequence[str]) -> None:
         raise ConfigError(
             "collect takes one directory. Cure: python -m anomaly_hep collect outputs"
         )
-    directory, console = Path(arguments[0]), Console()
+    directory, console = Path(arguments[0]), Console(markup=False)
     runs = find_runs(directory)
     if runs:
         console.print(collect(directory))

@@ -54,7 +54,7 @@ def run(settings: CurveSettings) -> None:
     tested = DataDescription("curve", "user", None, module.background, groups=module.groups)
     output = path / "curve.csv"
     done = _read_rows(output) if output.exists() else pd.DataFrame(columns=list(COLUMNS))
-    console = Console()
+    console = Console(markup=False)
     for number, checkpoint in _milestones(path):
         if number in set(done["events_seen"]):
             continue

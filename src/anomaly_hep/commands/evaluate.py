@@ -38,4 +38,4 @@ def run(settings: EvaluateSettings) -> None:
         write_results(files.directory, results)
     write_figures(files.directory)
     write_report(files.directory)
-    Console().print(result_table(results, published=files.published))
+    Console(markup=False).print(result_table(results, published=files.published))

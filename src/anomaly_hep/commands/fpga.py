@@ -34,7 +34,7 @@ def run(settings: FirmwareSettings) -> None:
     Termination().install()
     keep_freed_memory()
     _check_packages()
-    console = Console()
+    console = Console(markup=False)
     checkpoint = _checkpoint(settings, console)
     # the checkpoint decides the results: the newest run may be another one tomorrow
     chosen = {"checkpoint": str(checkpoint)}

@@ -58,7 +58,7 @@ def run(settings: RunSettings) -> Path:
     keep_freed_memory()
     execution = execution_of(settings.trainer)  # refuses a device that is not there
     check_processes(replace(settings.trainer, accelerator=execution.device.type))
-    console = Console()
+    console = Console(markup=False)
     path = Path(settings.run_dir) if settings.run_dir else default_path(settings.config, OUTPUTS)
     lightning.seed_everything(settings.seed, verbose=False)
     # refuse incompatible choices before the run takes the directory
