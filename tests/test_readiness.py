@@ -46,7 +46,11 @@ REFUSED = {
     "a column of the paper": (["data.test_dir=few"], "Cure: data.paper=null"),
     "too few events for a fit": ([NEIGHBOURS], "needs 5,000 background events and gets 48"),
     "validations that never come": (["+trainer.val_check_interval=1000"], "val_check_interval"),
-    "no batches": (["+trainer.accumulate_grad_batches=0"], "accumulate_grad_batches"),
+    "no gradient": (["+trainer.accumulate_grad_batches=0"], "accumulate_grad_batches=0. Cure"),
+    "no training": (["+trainer.limit_train_batches=0"], "limit_train_batches=0. Cure: it should"),
+    "no validation": (["+trainer.limit_val_batches=0"], "limit_val_batches=0. Cure: it should"),
+    "no steps": (["+trainer.max_steps=0"], "max_steps=0. Cure: it should be"),
+    "no logs": (["+trainer.barebones=true"], "trainer.barebones does not exist"),
     "more processes than cores": (["trainer.devices=9999"], "more processes than this machine"),
 }
 

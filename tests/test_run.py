@@ -19,10 +19,11 @@ from anomaly_hep import provenance
 from anomaly_hep.atomic import atomic_path, write_text
 from anomaly_hep.configuration import compose, resolved
 from anomaly_hep.errors import RunDirectoryError
+from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.models.layers import operators
 from anomaly_hep.processor import processor
 from anomaly_hep.provenance import _git_revision, moved, starts
-from anomaly_hep.run import RunDirectory, default_path, digest, hold, saved_config
+from anomaly_hep.run import RunDirectory, default_path, digest, hold
 from anomaly_hep.settings import Composed
 
 CONFIG: dict[str, Any] = {
@@ -259,7 +260,7 @@ def test_texts_of_the_environment_are_not_saved_but_tell_runs_apart(
         (path / "checkpoints").mkdir()
     for file in path.iterdir():
         assert file.is_dir() or "hunter2" not in file.read_text()
-    saved = saved_config(path / "config.yaml")
+    saved = RunFiles(path).config
     assert saved["data"]["dir"] == "${oc.env:SECRET}"
     assert saved["logger"]["project"] == "p-${oc.env:SECRET}"
     assert resolved(saved) == config
@@ -304,7 +305,7 @@ def test_choices_of_the_evaluation_change_until_the_run_is_finished(
     with hold(path, other) as run:
         assert [name.split(".")[-1] for name in run.retested] != []
         run.finish({})
-    assert saved_config(path / "config.yaml") == other
+    assert RunFiles(path).config == other
     with (
         pytest.raises(RunDirectoryError, match=r"finished with another choice of .*done.json"),
         hold(path, config),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import signature
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from anomaly_hep.bounds import Count
+from anomaly_hep.bounds import Count, Positive
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.names import ALLOWED, is_name
@@ -44,7 +44,7 @@ def trainer_settings(values: Section) -> TrainerSettings:
     # set by this package; early stopping is a phase's patience
     reserved = ("logger", "callbacks", "default_root_dir", "enable_checkpointing", "plugins",
            "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler",
-           "min_epochs", "min_steps", "fast_dev_run", "lightning")  # fmt: skip
+           "min_epochs", "min_steps", "fast_dev_run", "lightning", "barebones")  # fmt: skip
     accepted = checked([TrainerSettings, lightning.Trainer], values, "trainer", without=reserved)
     checked([_LightningBounds], {k: v for k, v in values.items() if k in _BOUNDED}, "trainer")
     return _with_rest(TrainerSettings, accepted, "lightning")
@@ -52,9 +52,12 @@ def trainer_settings(values: Section) -> TrainerSettings:
 
 @dataclass(frozen=True)
 class _LightningBounds:
-    """Bounds of keys of Lightning's Trainer, which it does not check before it divides by them."""
+    """Bounds of keys of Lightning's Trainer with which there is a step and a validation."""
 
     accumulate_grad_batches: Count = 1
+    limit_train_batches: Positive | None = None
+    limit_val_batches: Positive | None = None
+    max_steps: Count | Literal[-1] = -1
 
 
 _BOUNDED = signature(_LightningBounds).parameters

@@ -51,11 +51,6 @@ class Training:
         self.loggers = [self.rows, *dashboards]
         self.milestones = Milestones(self.directory, trainer.milestones or ())
         self.speed = Speed()
-        if trainer.lightning.get("limit_val_batches", 1) == 0:
-            raise ConfigError(
-                "trainer.limit_val_batches=0 leaves no validation to choose the weights that are "
-                "scored. Cure: 1 or more batches, or a share of them such as 0.5"
-            )
 
     def fit(self, start_from: Path | None, console: Console) -> None:
         """Train the phases that are not finished.

@@ -18,7 +18,8 @@ import yaml
 
 from anomaly_hep import checksums, provenance
 from anomaly_hep.atomic import write_text
-from anomaly_hep.errors import RunDirectoryError, in_one_line
+from anomaly_hep.errors import RunDirectoryError
+from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.settings import shown
 
 # choices that change where a run is written or shown, but not what it computes
@@ -196,7 +197,7 @@ def _take(path: Path, config: Mapping[str, Any]) -> list[str]:
     begun = not found <= _BEFORE_TRAINING
     retested: list[str] = []
     if file.exists() and begun:
-        saved = saved_config(file)
+        saved = RunFiles(path).config
         _refuse_other_training(path, saved, config)
         retested = sorted(_differences(identity(saved), identity(shown(config))))
         if not retested:
@@ -218,7 +219,7 @@ def _present(path: Path) -> set[str]:
 
 def _check_finished(path: Path, config: Mapping[str, Any]) -> None:
     """Raise RunDirectoryError for a finished run of another configuration."""
-    saved = saved_config(path / "config.yaml")
+    saved = RunFiles(path).config
     _refuse_other_training(path, saved, config)
     if retested := sorted(_differences(identity(saved), identity(shown(config)))):
         raise RunDirectoryError(
@@ -243,19 +244,6 @@ def _refuse_other_training(path: Path, saved: Mapping[str, Any], config: Mapping
             f"{path} belongs to a run with other choices ({', '.join(differing[:8])}). "
             "Cure: give another run_dir, or remove this one"
         )
-
-
-def saved_config(file: Path) -> dict[str, Any]:
-    """Return the content of a run's config.yaml; raises RunDirectoryError for a damaged one."""
-    checksums.verify(file)
-    try:
-        return dict(yaml.safe_load(file.read_bytes()))
-    except FileNotFoundError as error:
-        raise RunDirectoryError(f"{file} does not exist. Cure: {checksums.cure(file)}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
-        raise RunDirectoryError(
-            f"{file} is damaged ({in_one_line(error)}). Cure: {checksums.cure(file)}"
-        ) from error
 
 
 def _differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:

@@ -19,11 +19,10 @@ from anomaly_hep.evaluate.scores import load_fitted
 from anomaly_hep.models.fitted import NearestNeighbours
 from anomaly_hep.models.loading import read_checkpoint
 from anomaly_hep.models.outputs import ParticleReconstruction
-from anomaly_hep.run import saved_config
 from tests.evaluate.fake_run import fake_run
 
 READERS: dict[str, Callable[[Path], Any]] = {
-    "config.yaml": lambda run: (RunFiles(run).config, saved_config(run / "config.yaml")),
+    "config.yaml": lambda run: RunFiles(run).config,
     "ledger.json": lambda run: RunFiles(run).ledger,
     "provenance.json": lambda run: RunFiles(run).provenance,
     "metrics.json": lambda run: RunFiles(run).results.to_json(),

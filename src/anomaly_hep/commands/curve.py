@@ -20,8 +20,8 @@ from anomaly_hep.evaluate.learningcurve import read_curve
 from anomaly_hep.evaluate.metrics import AREA
 from anomaly_hep.evaluate.paper import Paper, load_paper
 from anomaly_hep.evaluate.results import DataDescription, EventRates, ModelDescription
+from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.scores import Scorer, load_model
-from anomaly_hep.run import saved_config
 from anomaly_hep.runtime import keep_freed_memory
 from anomaly_hep.settings import CurveSettings
 from anomaly_hep.sharing import share_cores
@@ -41,7 +41,7 @@ def run(settings: CurveSettings) -> None:
     file = path / "config.yaml"
     if not file.exists():
         raise MissingDataError(f"{path} holds no run. Cure: give run_dir a directory of train.py")
-    trained = settings_of("train", resolved(saved_config(file)))
+    trained = settings_of("train", resolved(RunFiles(path).config))
     data = trained.data
     if settings.test_dir is not None:
         data = replace(data, test_dir=settings.test_dir)

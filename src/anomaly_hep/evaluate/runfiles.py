@@ -63,7 +63,7 @@ class RunFiles:
     @cached_property
     def published(self) -> list[PublishedRow]:
         """The published rows that the run is compared with."""
-        return self.paper.published(self.config)
+        return self._from_config(lambda: self.paper.published(self.config))
 
     @cached_property
     def descriptions(self) -> dict[str, ScoreDescription]:
@@ -85,7 +85,7 @@ class RunFiles:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Content of config.yaml."""
-        return dict(self._read("config.yaml", lambda path: yaml.safe_load(path.read_text("utf-8"))))
+        return self._read("config.yaml", lambda path: dict(yaml.safe_load(path.read_bytes())))
 
     @cached_property
     def config_text(self) -> str:
@@ -146,10 +146,9 @@ class RunFiles:
     def _existing(self, name: str) -> Path:
         path = self.directory / name
         if not path.is_file():
-            first = "remove done.json beside it and " if self.finished else ""
             raise MissingDataError(
                 f"{path} does not exist: the run has not come so far, or it was removed. Cure: "
-                f"{first}start the run's own command again, which finishes it"
+                f"{checksums.cure(path)}"
             )
         return path
 
@@ -157,7 +156,7 @@ class RunFiles:
         """Return what `look` finds in config.yaml; raises ConfigError that names the file."""
         try:
             return look()
-        except (ConfigError, LookupError, TypeError) as error:
+        except (ConfigError, LookupError, TypeError, AttributeError) as error:
             raise ConfigError(f"{self.directory / 'config.yaml'}: {error}") from error
 
 
