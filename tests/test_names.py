@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import compose
 from anomaly_hep.errors import AnomalyHepError, ConfigError, ScoreTableError
-from anomaly_hep.evaluate.evaluation import distributions
+from anomaly_hep.evaluate.evaluation import events_by_label, score_names
 from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.names import is_name
-from tests.evaluate.fake_run import PAPER, score_table
+from tests.evaluate.fake_run import score_table
 
 HOSTILE = (
     "../../x", "/etc/x", "a/b", "..", ".hidden", "", "a b", "a\nb", "a\x1b[31m", "<script>", "a|b",
@@ -26,32 +27,41 @@ def test_plain_names_are_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_others_are_refused_where_they_are_typed_and_where_they_are_read(name: str) -> None:
+def test_others_are_none_and_are_refused_in_a_table(name: str) -> None:
     assert not is_name(name)
-    base = compose("train")
-    knn = {"_target_": "anomaly_hep.models.fitted.NearestNeighbours", "embedding": "latent"}
-    phase = base["model"]["phases"]["train"]
-    for section, key, value in (
-        ("data", "samples", base["data"]["samples"] | {"test": {name: {"files": "x"}}}),
-        ("data", "groups", {name: ["Hbb"]}),
-        ("data", "name", name),
-        ("model", "name", name),
-        ("model", "phases", {name: phase}),
-    ):
-        config = dict(base) | {section: dict(base[section]) | {key: value}}
-        with pytest.raises(ConfigError, match=f"{section}.{key}.*cannot be a name. Cure: ") as said:
-            settings_of("train", config)
-        assert "\n" not in str(said.value)
-    with pytest.raises(ConfigError, match=r"fitted_scores: .*cannot be a name"):
-        settings_of("train", dict(base) | {"fitted_scores": {name: knn}})
-    table = score_table(30).rename(columns={"score_kl": f"score_{name}"})
-    with pytest.raises(ScoreTableError, match="cannot be the name of a score"):
-        distributions(table, PAPER)
+    table = score_table(30)
+    with pytest.raises(ScoreTableError, match="cannot be the name of a score. Cure: ") as said:
+        score_names(table.rename(columns={"score_kl": f"score_{name}"}))
+    assert "\n" not in str(said.value)
     if name:  # events without a label are left out
-        table = score_table(30)
         table.loc[3, "label"] = name
         with pytest.raises(ScoreTableError, match="cannot be the name of a class"):
-            distributions(table, PAPER)
+            events_by_label(table)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "change"),
+    [
+        ("data", "samples", {"test": {"../x": {"files": "x"}}}),
+        ("data", "groups", {"../x": ["Hbb"]}),
+        ("data", "name", "../x"),
+        ("model", "name", "../x"),
+        ("model", "phases", {"../x": {}}),
+    ],
+)
+def test_others_are_refused_where_they_are_typed(section: str, key: str, change: Any) -> None:
+    base = compose("train")
+    if key == "phases":
+        change = {"../x": base["model"]["phases"]["train"]}
+    config = dict(base) | {section: base[section] | {key: change}}
+    with pytest.raises(ConfigError, match=rf"{section}.{key}.*: '../x' cannot be a name. Cure: "):
+        settings_of("train", config)
+
+
+def test_a_fitted_score_is_no_path() -> None:
+    knn = {"_target_": "anomaly_hep.models.fitted.NearestNeighbours", "embedding": "latent"}
+    with pytest.raises(ConfigError, match=r"fitted_scores: '../x' cannot be a name"):
+        settings_of("train", dict(compose("train")) | {"fitted_scores": {"../x": knn}})
 
 
 @pytest.mark.parametrize("title", ["a $\\frac{", "two\nlines", "\x1b[31m"])
