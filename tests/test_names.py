@@ -30,7 +30,7 @@ def test_plain_names_are_names(name: str) -> None:
 def test_others_are_none_and_are_refused_in_a_table(name: str) -> None:
     assert not is_name(name)
     table = score_table(30)
-    with pytest.raises(ScoreTableError, match="cannot be the name of a score. Cure: ") as said:
+    with pytest.raises(ScoreTableError, match=r"cannot be the name of a score. Cure: ") as said:
         score_names(table.rename(columns={"score_kl": f"score_{name}"}))
     assert "\n" not in str(said.value)
     if name:  # events without a label are left out
