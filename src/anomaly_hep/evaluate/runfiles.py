@@ -117,7 +117,7 @@ class RunFiles:
         if not path.is_file():
             return None
         arrays = self._read(path.name, _arrays)
-        same = str(arrays.get("form")) == form.__name__
+        same = str(arrays["form"]) == form.__name__
         return arrays if same and len(arrays["labels"]) else None
 
     @cached_property
@@ -182,6 +182,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of reconstructions.npz, `form` and `labels` among them."""
     # numpy leaves a damaged file open that it opened itself
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        names = {"form", "labels", *archive.files}  # a KeyError names what is missing
+        return {name: archive[name] for name in names}
