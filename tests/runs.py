@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 from anomaly_hep import cli
+from anomaly_hep.runtime import endings_restored
 from tests.toys import CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,8 +86,8 @@ def here(
     The imports of a new process take longer than most commands.
     """
     printed, status = io.StringIO(), 0
-    terminate = signal.getsignal(signal.SIGTERM)
     with (
+        endings_restored(),
         contextlib.chdir(cwd),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
@@ -98,8 +98,6 @@ def here(
             main()
         except SystemExit as leaving:
             status = leaving.code if isinstance(leaving.code, int) else 1
-        finally:
-            signal.signal(signal.SIGTERM, terminate)
     assert status == expect, printed.getvalue()
     return printed.getvalue()
 

@@ -29,7 +29,9 @@ def _kept(path: Path, validations: Sequence[tuple[float, bool]], best: str = "mi
     phase = Phase("train", 9, {}, None, checkpoint=("loss", best), patience=2)
     files, rows = CheckpointFiles(Position("train")), MetricsCSV(path / "metrics.csv")
     end = Termination()
-    callback = Checkpoints(path, phase, files, rows, every_seconds=1e9, termination=end)
+    callback = Checkpoints(
+        path, phase, files, rows, every_seconds=1e9, termination=end, check=lambda: None
+    )
     kept = []
     for number, (loss, final) in enumerate(validations):
         trainer = MagicMock(spec=lightning.Trainer, num_training_batches=3, current_epoch=number)

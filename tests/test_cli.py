@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -298,6 +299,22 @@ def test_a_directory_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 def test_a_terminal_that_cannot_show_a_character_is_no_error(tmp_path: Path) -> None:
     command = [sys.executable, str(runs.ROOT / "train.py"), "data.dir='→'", "-c", "job"]
     runs.finish(runs.start(command, tmp_path, PYTHONIOENCODING="ascii"), 0)
+
+
+CHATTY = """
+from rich.console import Console
+from anomaly_hep.cli import _PlainErrors
+with _PlainErrors():
+    for _ in range(20_000):
+        Console().print("a line of a long table")
+"""
+
+
+@pytest.mark.parametrize(("redirection", "status"), [("| head -n 1", 141), (">&-", 0)])
+def test_output_that_nobody_reads_is_no_error(redirection: str, status: int) -> None:
+    shell = f"{sys.executable} -c '{CHATTY}' {redirection}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (status, "")
 
 
 def test_an_unknown_command_names_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import json
 import os
+import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import yaml
 
 from anomaly_hep import provenance
 from anomaly_hep.atomic import atomic_path, write_text
+from anomaly_hep.configuration import compose, resolved
 from anomaly_hep.errors import RunDirectoryError
+from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.models.layers import operators
 from anomaly_hep.processor import processor
 from anomaly_hep.provenance import _git_revision, moved, starts
-from anomaly_hep.run import RunDirectory, default_path, hold
+from anomaly_hep.run import RunDirectory, default_path, digest, hold
+from anomaly_hep.settings import Composed
 
 CONFIG: dict[str, Any] = {
     "model": {"name": "setvae", "beta": 0.1},
@@ -100,6 +104,7 @@ def test_a_run_goes_on_with_the_threads_that_it_was_begun_with(tmp_path: Path) -
         assert torch.get_num_threads() == 1
     (path / "checkpoints").mkdir()
     (path / "checkpoints" / "last.ckpt").touch()
+    (path / ".metrics.csv.1.part").touch()  # a kill left it
     torch.set_num_threads(2)
     with hold(path, CONFIG | {"threads": None}):
         assert torch.get_num_threads() == 1
@@ -126,25 +131,26 @@ def test_a_run_that_moved_to_another_processor_says_so(
     assert "EPYC" in str(after)
 
 
-def test_another_process_is_refused_while_the_run_is_held(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from anomaly_hep.run import hold\n"
-        f"with hold(Path({str(tmp_path / 'run')!r}), {CONFIG!r}): pass"
-    )
+def test_another_start_is_refused_while_the_run_is_held(tmp_path: Path) -> None:
+    # the kernel's lock belongs to an opened file, so a second one here stands for a process
+    with (
+        hold(tmp_path / "run", CONFIG),
+        pytest.raises(RunDirectoryError, match=f"in use by process {os.getpid()}"),
+        hold(tmp_path / "run", CONFIG),
+    ):
+        pass
     with hold(tmp_path / "run", CONFIG):
-        held = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False
-        )
-    assert held.returncode == 1
-    assert f"in use by process {os.getpid()}" in held.stderr
-    free = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert free.returncode == 0, free.stderr
+        pass
 
 
 def test_another_configuration_and_foreign_files_are_refused(tmp_path: Path) -> None:
     with hold(tmp_path / "run", CONFIG):
         pass
     other = CONFIG | {"model": {"name": "setvae", "beta": 0.2}}
+    with hold(tmp_path / "run", other):  # nothing is trained yet
+        pass
+    with hold(tmp_path / "run", CONFIG):
+        (tmp_path / "run" / "checkpoints").mkdir()
     with (
         pytest.raises(RunDirectoryError, match=r"other choices \(model.beta\)"),
         hold(tmp_path / "run", other),
@@ -205,3 +211,113 @@ def test_a_revision_is_that_of_the_source_and_of_no_repository_around_it(tmp_pat
     assert _git_revision(tracked) == revision
     installed.touch()
     assert _git_revision(installed) is None
+
+
+def _state(path: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_mtime_ns for p in path.iterdir()}
+
+
+def test_nothing_is_written_into_a_finished_run(tmp_path: Path) -> None:
+    """It may be another user's, on a disk that cannot be written."""
+    path = tmp_path / "run"
+    with hold(path, CONFIG) as run:
+        run.finish({})
+    (path / ".lock").unlink()
+    before = _state(path)
+    with hold(path, CONFIG) as run:
+        assert run.finished
+    assert _state(path) == before
+
+
+def test_a_directory_removed_in_mid_run_is_named_and_its_advice_works(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+
+    def lose_it() -> None:
+        with hold(path, CONFIG) as run:
+            shutil.rmtree(path)
+            write_text(path / "metrics.csv", "written before it was noticed")
+            run.finish({})
+
+    with pytest.raises(RunDirectoryError, match=r"was removed or moved .*rm -r "):
+        lose_it()
+    assert [p.name for p in path.iterdir()] == ["metrics.csv"]
+    shutil.rmtree(path)
+    with hold(path, CONFIG) as run:
+        run.finish({})
+
+
+def test_texts_of_the_environment_are_not_saved_but_tell_runs_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def composed(secret: str) -> Composed:
+        monkeypatch.setenv("SECRET", secret)
+        overrides = ["data.dir=${oc.env:SECRET}", "logger=wandb", "threads=1"]
+        return compose("train", overrides, {"logger.project": "p-${oc.env:SECRET}"})
+
+    path, config = tmp_path / "run", composed("hunter2")
+    assert config["data"]["dir"] == "hunter2"
+    with hold(path, config):
+        (path / "checkpoints").mkdir()
+    for file in path.iterdir():
+        assert file.is_dir() or "hunter2" not in file.read_text()
+    saved = RunFiles(path).config
+    assert saved["data"]["dir"] == "${oc.env:SECRET}"
+    assert saved["logger"]["project"] == "p-${oc.env:SECRET}"
+    assert resolved(saved) == config
+    with hold(path, config):
+        pass
+    other = composed("another")
+    assert digest(other) != digest(config)
+    with pytest.raises(RunDirectoryError, match=r"other choices \(data.dir\)"), hold(path, other):
+        pass
+
+
+def test_numbers_of_the_environment_are_shown_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SEED", "7")
+    assert compose("train", ['seed="${oc.decode:${oc.env:SEED}}"']).shown["seed"] == 7
+    tags = compose("train", ["logger=wandb", 'logger.tags=[a,"${oc.env:SEED}"]'])
+    assert tags.shown["logger"]["tags"] == ["a", "${oc.env:SEED}"]
+    whole = compose("train", ["data.title=${oc.env:SEED}"], {"fitted_scores": "${data}"})
+    assert whole.shown["fitted_scores"]["title"] == "${oc.env:SEED}"
+
+
+EVALUATION = ("fitted_scores", "title", "paper", "test_dir", "samples", "groups")
+
+
+@pytest.mark.parametrize("key", EVALUATION)
+def test_choices_of_the_evaluation_change_until_the_run_is_finished(
+    tmp_path: Path, key: str
+) -> None:
+    config = compose("train", ["data=darkshowers", "model=codae", "threads=1"])
+    other = copy.deepcopy(dict(config))
+    if key == "samples":
+        del other["data"]["samples"]["test"]["SVJ2100"]
+    elif key == "fitted_scores":
+        other[key] = {"knn": {}}
+    else:
+        other["data"][key] = "other"
+    path = tmp_path / "run"
+    with hold(path, config):
+        (path / "checkpoints").mkdir()
+    assert digest(config) == digest(other)
+    with hold(path, other) as run:
+        assert [name.split(".")[-1] for name in run.retested] != []
+        run.finish({})
+    assert RunFiles(path).config == other
+    with (
+        pytest.raises(RunDirectoryError, match=r"finished with another choice of .*done.json"),
+        hold(path, config),
+    ):
+        pass
+    (path / "done.json").unlink()  # the cure
+    with hold(path, config):
+        pass
+
+
+def test_groups_decide_the_training_where_signals_take_part(tmp_path: Path) -> None:
+    config = compose("train", ["data=darkshowers", "model=codae", "data.signal_in_training=0.1"])
+    other = copy.deepcopy(dict(config))
+    del other["data"]["groups"]["SVJ"]
+    assert digest(config) != digest(other)

@@ -25,7 +25,7 @@ from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.formats.files import format_of, read
-from anomaly_hep.runtime import sigterm_restored
+from anomaly_hep.runtime import endings_restored
 from anomaly_hep.settings import Precision
 from anomaly_hep.signatures import checked
 
@@ -144,5 +144,5 @@ def train(model: str, data: str | Mapping[str, Any] | None = None, **overrides: 
             values[key] = value
     config = compose("train", choices, values)
     settings = settings_of("train", config)
-    with sigterm_restored():
+    with endings_restored():
         return RunFiles(training.run(settings)).results

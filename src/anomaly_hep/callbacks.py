@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from anomaly_hep.errors import ConfigError
 from anomaly_hep.metrics_csv import MetricsCSV
 from anomaly_hep.models.phase import Phase
 from anomaly_hep.resuming import LAST, CheckpointFiles, Position
-from anomaly_hep.runtime import TERMINATED, Termination
+from anomaly_hep.runtime import Termination
 
 
 class Checkpoints(Callback):
@@ -25,8 +25,8 @@ class Checkpoints(Callback):
     The phase defines which validation is best, on background alone unless it uses labels. While the
     model's objective still changes, the latest validated weights count as the best. The last epoch
     always ends with a validation, and so does a training stopped by trainer.max_steps or max_time.
-    After SIGTERM, last.ckpt is written once the current training or validation batch is done, and
-    the process exits with status 143.
+    After SIGTERM or SIGHUP, last.ckpt is written once the current training or validation batch is
+    done, and the process exits with status 143 or 129.
     """
 
     def __init__(
@@ -38,9 +38,11 @@ class Checkpoints(Callback):
         *,
         every_seconds: float,
         termination: Termination,
+        check: Callable[[], None],
     ) -> None:
         self.best, self.phase, self.files, self.rows = best, phase, files, rows
         self.every_seconds, self.termination = every_seconds, termination
+        self.check = check
         self.value = float("inf")  # of the best validation; sign flipped where larger is better
         self.waited = 0  # validations since then
         self._ending = False
@@ -101,6 +103,7 @@ class Checkpoints(Callback):
         """Keep the weights if they are the best so far, and step schedules that monitor a term."""
         position = self.files.position
         self._note_position(trainer, position.batch, validates=False)
+        self.check()
         term, best = self.phase.checkpoint
         value = _validated(trainer, term, f"model.phases.{self.phase.name}.checkpoint")
         value = value if best == "min" else -value
@@ -137,7 +140,7 @@ class Checkpoints(Callback):
         """Stop deferring SIGTERM, and exit if one came in the meantime."""
         self.termination.deferred = False
         if self.termination.requested:
-            raise SystemExit(TERMINATED)
+            raise SystemExit(self.termination.status)
 
     def _note_position(
         self, trainer: lightning.Trainer, batch: int, *, validates: bool, over: bool = False
@@ -164,9 +167,10 @@ class Checkpoints(Callback):
         if leaving or _any_rank(trainer, due):
             self._save(trainer)
         if leaving:
-            raise SystemExit(TERMINATED)
+            raise SystemExit(self.termination.status)
 
     def _save(self, trainer: lightning.Trainer) -> None:
+        self.check()
         for logger in trainer.loggers:
             logger.save()  # first: a resumed run can drop surplus rows, but not restore lost ones
         trainer.save_checkpoint(self.best.with_name(LAST), weights_only=False)

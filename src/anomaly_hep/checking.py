@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from inspect import signature
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+from anomaly_hep.bounds import Count, Positive
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.names import ALLOWED, is_name
 from anomaly_hep.settings import (
     COMMANDS,
     DataSettings,
@@ -40,9 +44,23 @@ def trainer_settings(values: Section) -> TrainerSettings:
     # set by this package; early stopping is a phase's patience
     reserved = ("logger", "callbacks", "default_root_dir", "enable_checkpointing", "plugins",
            "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler",
-           "min_epochs", "min_steps", "fast_dev_run", "lightning")  # fmt: skip
+           "min_epochs", "min_steps", "fast_dev_run", "lightning", "barebones")  # fmt: skip
     accepted = checked([TrainerSettings, lightning.Trainer], values, "trainer", without=reserved)
+    checked([_LightningBounds], {k: v for k, v in values.items() if k in _BOUNDED}, "trainer")
     return _with_rest(TrainerSettings, accepted, "lightning")
+
+
+@dataclass(frozen=True)
+class _LightningBounds:
+    """Bounds of keys of Lightning's Trainer with which there is a step and a validation."""
+
+    accumulate_grad_batches: Count = 1
+    limit_train_batches: Positive | None = None
+    limit_val_batches: Positive | None = None
+    max_steps: Count | Literal[-1] = -1
+
+
+_BOUNDED = signature(_LightningBounds).parameters
 
 
 def data_settings(values: Section) -> DataSettings:
@@ -60,7 +78,14 @@ def data_settings(values: Section) -> DataSettings:
     checked(targets, values, "data", without=reserved)
     for name, scaling in values.get("features", {}).items():
         checked([Scaling], scaling or {}, f"data.features.{name}")
+    _check_names("data.name", [values.get("name")])
+    _check_names("data.groups", values.get("groups") or ())
+    if "$" in str(values.get("title")) or not str(values.get("title")).isprintable():
+        raise ConfigError(
+            f"data.title={values['title']!r} cannot be drawn. Cure: leave out $ and line breaks"
+        )
     for split, classes in values.get("samples", {}).items():
+        _check_names(f"data.samples.{split}", classes)
         for label, keys in classes.items():
             checked([SampleKeys], keys, f"data.samples.{split}.{label}")
     if simulation := values.get("simulation"):
@@ -80,6 +105,8 @@ def model_settings(values: Section) -> ModelSettings:
     arguments, model = _arguments(values), model_class(target)
     built(_named, {"name": values["name"]} if "name" in values else {}, "model")
     checked([model], arguments, "model")
+    _check_names("model.name", [values["name"]])
+    _check_names("model.phases", values["phases"])
     for name, taker in model.sections(arguments).items():
         checked([taker], arguments[name], f"model.{name}")
     for name, choices in values["phases"].items():
@@ -91,6 +118,12 @@ def model_settings(values: Section) -> ModelSettings:
     return ModelSettings(values["name"], target, arguments)
 
 
+def _check_names(key: str, names: Iterable[Any]) -> None:
+    """Refuse names that cannot be part of a file's name, before anything is made of them."""
+    if wrong := [name for name in names if not is_name(name)]:
+        raise ConfigError(f"{key}: {wrong[0]!r} cannot be a name. Cure: {ALLOWED}")
+
+
 def _named(name: str) -> str:
     """Return the name of a model, which stands beside what its class takes."""
     return name
@@ -99,6 +132,7 @@ def _named(name: str) -> str:
 def _check_fitted(values: Section) -> Section:
     from anomaly_hep.models.loading import class_of
 
+    _check_names("fitted_scores", values)
     for name, choices in values.items():
         score_class = class_of(str(choices.get("_target_")))
         checked([score_class], _arguments(choices), f"fitted_scores.{name}")

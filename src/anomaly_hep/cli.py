@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import errno
 import importlib
 import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import DIRECTORY, alternatives, explained, plain
-from anomaly_hep.errors import AnomalyHepError
+from anomaly_hep.errors import AnomalyHepError, of_the_machine
 
 COMMANDS = {
     "train": "train, score and evaluate a model",
@@ -38,9 +38,6 @@ PLAIN = ("collect", "list", "info", "doctor")  # commands without a configuratio
 # Hydra's options that take the next argument as their value
 _WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
                "--config-dir", "-cd", "--info", "-i", "--experimental-rerun"}  # fmt: skip
-# failures of a path or a disk, not of the program
-_FILE_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR,
-                errno.EISDIR, errno.EEXIST)  # fmt: skip
 _OPTIONAL = {"--info", "-i"}
 
 
@@ -130,6 +127,9 @@ class _PlainErrors:
     """Turn errors meant for the user into one message; defects keep their traceback."""
 
     def __enter__(self) -> None:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # closed by `>&-`: what is said goes nowhere
+                setattr(sys, name, Path(os.devnull).open("w"))
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # characters the terminal cannot show
@@ -140,14 +140,14 @@ class _PlainErrors:
         if isinstance(error, AnomalyHepError):
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(1)
-        if isinstance(error, OSError) and error.errno in _FILE_ERRORS and error.filename:
-            message = f"{error.filename}: {error.strerror}. Cure: give another path or mend it"
-            print(f"{type(error).__name__}: {message}", file=sys.stderr)
-            sys.exit(1)
-        if isinstance(error, BrokenPipeError):
+        cause = error.__context__ if isinstance(error, SystemExit) else error
+        if isinstance(cause, BrokenPipeError):  # of which rich makes an exit with status 1
             # the reader of our output has gone, as after `| head`; Python flushes again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(128 + signal.SIGPIPE)
+        if error is not None and (message := of_the_machine(error)):
+            print(message, file=sys.stderr)
+            sys.exit(1)
         if isinstance(error, KeyboardInterrupt):
             print("Interrupted; the same command goes on from what is saved", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import hydra
 from hydra.core.config_search_path import ConfigSearchPath
@@ -19,14 +19,17 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.base import Container
 from omegaconf.errors import (
     InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
 )
+from omegaconf.resolvers import oc
 
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.plugins import configuration_directories
+from anomaly_hep.settings import Composed
 from anomaly_hep.signatures import unknown
 
 _HERE = Path(__file__).resolve().parent
@@ -44,6 +47,17 @@ class PrivateDirectories(SearchPathPlugin):
 
 
 Plugins.instance().register(PrivateDirectories)
+_asked: list[str] = []  # the environment variables that were read
+
+
+def _environment(name: str, *default: str | None) -> str | None:
+    """Return an environment variable as OmegaConf does, and note that it was read."""
+    _asked.append(name)
+    value: str | None = oc.env(name, *default)
+    return value
+
+
+OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
 
 
 def directories() -> list[Path]:
@@ -58,7 +72,7 @@ def is_folder(key: str) -> bool:
 
 def compose(
     name: str, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+) -> Composed:
     """Return the configuration of a command as plain values; raises ConfigError.
 
     `overrides` are those of a command line. `values` are set afterwards, by dotted key; a key that
@@ -71,10 +85,34 @@ def compose(
         return plain(config)
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
+def plain(config: DictConfig) -> Composed:
     """Return a composed configuration as plain values; a missing value raises OmegaConf's error."""
-    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    return cast(dict[str, Any], container)
+    values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return Composed(values, _shown(config, values))
+
+
+def resolved(saved: Mapping[str, Any]) -> Composed:
+    """Return a saved configuration with the values of this process's environment variables."""
+    with explained("train", []):
+        return plain(OmegaConf.create(dict(saved)))
+
+
+def _shown(node: Any, values: Any) -> Any:
+    """Return the values with texts of environment variables as they are written in `node`.
+
+    Numbers are no secrets, and seeds among them tell runs apart: they stay values.
+    """
+    if not isinstance(node, Container):
+        return values
+    written: Any = OmegaConf.to_container(node, resolve=False)
+    keys = values if isinstance(values, dict) else range(len(values))
+    content = {}
+    for key in keys:
+        before = len(_asked)
+        inner = node[key]
+        from_environment = isinstance(values[key], str) and len(_asked) > before
+        content[key] = written[key] if from_environment else _shown(inner, values[key])
+    return content if isinstance(values, dict) else list(content.values())
 
 
 def alternatives(name: str, overrides: Sequence[str]) -> Iterator[list[str]]:

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers.logger import Logger
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.results import Results
 from anomaly_hep.run import default_path, identity
-from anomaly_hep.settings import NoDashboard, RunSettings, WandbSettings
+from anomaly_hep.settings import NoDashboard, RunSettings, WandbSettings, shown
 
 
 def open_dashboards(
@@ -38,7 +38,7 @@ def open_dashboards(
         entity=settings.entity,
         tags=list(settings.tags),
         mode=settings.mode,
-        config=identity(config),
+        config=identity(shown(config)),
         settings=wandb.Settings(silent=True),
     )
     return [logger]

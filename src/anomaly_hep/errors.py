@@ -2,11 +2,49 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from pathlib import Path
 
 
 class AnomalyHepError(Exception):
     """Base of all errors raised on purpose."""
+
+
+# what to do about failures of a path, a disk or a limit, which are no defects of the program
+_CURES = {
+    errno.EACCES: "give a path that you may use, or change its permissions",
+    errno.EPERM: "give a path that you may use, or change its permissions",
+    errno.EROFS: "give a place that can be written",
+    errno.ENOSPC: "free space there, and give the same command again",
+    errno.EDQUOT: "free space there, and give the same command again",
+    errno.EMFILE: "allow more open files (ulimit -n 4096), and give the same command again",
+    errno.ENFILE: "close other programs, and give the same command again",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENOENT: "check the path; if it was removed in mid-run, give another or start anew",
+    errno.EIO: "look at the disk, and give the same command again",
+    errno.ESTALE: "look at the disk, and give the same command again",
+}
+_OTHER_CURE = "give another path, or see what is there"
+
+
+def of_the_machine(error: BaseException) -> str | None:
+    """Return one line on a failure of a path, a disk or a limit; None for any other error.
+
+    Libraries may have raised an error of their own while they handled it.
+    """
+    seen: BaseException | None = error
+    while seen is not None and not (isinstance(seen, OSError) and seen.errno):
+        seen = seen.__cause__ or seen.__context__
+    if not isinstance(seen, OSError):
+        return None
+    if seen is not error and seen.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE):
+        return None
+    name = re.sub(r"\.([^/]+)\.\d+\.part$", r"\1", str(seen.filename or ""))
+    where = f"{name}: " if name else ""
+    cure = _CURES.get(seen.errno or 0, _OTHER_CURE)
+    return f"{type(seen).__name__}: {where}{os.strerror(seen.errno or 0)}. Cure: {cure}"
 
 
 def in_one_line(error: BaseException) -> str:

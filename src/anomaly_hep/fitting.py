@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import lightning
@@ -21,7 +21,7 @@ from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.loading import read_checkpoint
 from anomaly_hep.models.phase import Phase, scaled
 from anomaly_hep.resuming import CheckpointFiles, Position, newest
-from anomaly_hep.runtime import TERMINATED, Termination
+from anomaly_hep.runtime import Termination
 from anomaly_hep.settings import TrainerSettings
 
 _TRAINER_KEYS = ("precision", "gradient_clip_val", "log_every_n_steps", "check_val_every_n_epoch",
@@ -39,8 +39,10 @@ class Training:
         path: Path,
         termination: Termination,
         dashboards: Sequence[Logger] = (),
+        check: Callable[[], None] | None = None,
     ) -> None:
-        """`path` is the run directory."""
+        """`path` is the run directory; `check`, called before each write, says if it is gone."""
+        self.check = check or (lambda: None)
         self.model, self.module, self.termination = model, module, termination
         self.settings = trainer
         self.phases = scaled(model.phases, trainer.max_epochs)
@@ -49,11 +51,6 @@ class Training:
         self.loggers = [self.rows, *dashboards]
         self.milestones = Milestones(self.directory, trainer.milestones or ())
         self.speed = Speed()
-        if trainer.lightning.get("limit_val_batches", 1) == 0:
-            raise ConfigError(
-                "trainer.limit_val_batches=0 leaves no validation to choose the weights that are "
-                "scored. Cure: 1 or more batches, or a share of them such as 0.5"
-            )
 
     def fit(self, start_from: Path | None, console: Console) -> None:
         """Train the phases that are not finished.
@@ -105,9 +102,15 @@ class Training:
             try:
                 trainer.fit(self.model, self.module, ckpt_path=resumed, weights_only=True)
             except BaseException as error:
+                refusals = (ValueError, MisconfigurationException)
+                if isinstance(error, refusals) and _is_lightnings(error):
+                    raise ConfigError(
+                        f"trainer: {' '.join(str(error).split())}. Cure: its keys are those of "
+                        "lightning.Trainer"
+                    ) from error
                 if self.termination.requested:
-                    # any error that the SIGTERM caused, say in a reading process that got it too
-                    raise SystemExit(TERMINATED) from error
+                    # any error that the signal caused, say in a reading process that got it too
+                    raise SystemExit(self.termination.status) from error
                 if isinstance(error, SystemExit):
                     # Lightning turns Ctrl-C into status 1, which would mean a failure
                     raise KeyboardInterrupt from None
@@ -127,6 +130,7 @@ class Training:
             self.rows,
             every_seconds=self.settings.checkpoint_every_seconds,
             termination=self.termination,
+            check=self.check,
         )
         every = self.settings.log_every_n_steps
         losses = LossRows(phase.name, files.position.earlier_steps, every)
@@ -152,6 +156,14 @@ class Training:
             raise ConfigError(
                 f"trainer: {in_one_line(error)}. Cure: its keys are those of lightning.Trainer"
             ) from error
+
+
+def _is_lightnings(error: BaseException) -> bool:
+    """Return whether Lightning itself raised an error, as it does for arguments that do not fit."""
+    raised = error.__traceback__
+    while raised is not None and raised.tb_next is not None:
+        raised = raised.tb_next
+    return raised is not None and raised.tb_frame.f_globals["__name__"].startswith("lightning.")
 
 
 def take_weights(model: AnomalyModel, path: Path) -> None:

@@ -11,7 +11,9 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from anomaly_hep import checksums
 from anomaly_hep.atomic import write_text
+from anomaly_hep.errors import RunDirectoryError, in_one_line
 
 
 class MetricsCSV(Logger):
@@ -25,8 +27,13 @@ class MetricsCSV(Logger):
         self.path = path
         self.rows: list[dict[str, Any]] = []
         if path.exists():
-            with path.open(newline="", encoding="utf-8") as handle:
-                self.rows = list(csv.DictReader(handle))
+            try:
+                with path.open(newline="", encoding="utf-8") as handle:
+                    self.rows = list(csv.DictReader(handle))
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise RunDirectoryError(
+                    f"{path} is damaged ({in_one_line(error)}). Cure: {checksums.cure(path)}"
+                ) from error
 
     @property
     def name(self) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
-from anomaly_hep import __version__
+from anomaly_hep import __version__, checksums
 from anomaly_hep.atomic import write_text
+from anomaly_hep.errors import RunDirectoryError, in_one_line
 from anomaly_hep.models.arithmetic import arithmetic
 
 _PACKAGES = (
@@ -33,12 +34,13 @@ _PACKAGES = (
 _ROUNDING = ("processor", "instructions", "products", "device")
 
 
-def note_start(run: Path, config: Mapping[str, Any]) -> None:
-    """Record a start of the run in directory `run` with this configuration."""
+def note_start(run: Path, config: Mapping[str, Any], digest: str) -> None:
+    """Record a start of the run in directory `run` with this configuration and its digest."""
     trainer = config.get("trainer", {})
     start = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": sys.argv,
+        "choices": digest,
         "process": os.getpid(),
         "host": platform.node(),
         "precision": trainer.get("precision", "32-true"),
@@ -58,17 +60,16 @@ def note_start(run: Path, config: Mapping[str, Any]) -> None:
 
 def note_arithmetic(run: Path) -> None:
     """Update the last start with what is known only afterwards: whether compiled kernels ran."""
-    content = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    content = _read(run)
     content["starts"][-1]["arithmetic"] = arithmetic()
     _write(run, content)
 
 
 def starts(run: Path) -> list[dict[str, Any]]:
     """Return the records of all starts so far."""
-    file = run / "provenance.json"
     records: list[dict[str, Any]] = []
-    if file.exists():
-        records = json.loads(file.read_text(encoding="utf-8"))["starts"]
+    if (run / "provenance.json").exists():
+        records = _read(run)["starts"]
     return records
 
 
@@ -84,6 +85,18 @@ def _device(accelerator: str) -> str:
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return "cpu"
+
+
+def _read(run: Path) -> dict[str, Any]:
+    file = run / "provenance.json"
+    try:
+        content: dict[str, Any] = json.loads(file.read_bytes())
+        _ = [start["arithmetic"]["threads"] for start in content["starts"]]
+    except (ValueError, LookupError, TypeError) as error:
+        raise RunDirectoryError(
+            f"{file} is damaged ({in_one_line(error)}). Cure: {checksums.cure(file)}"
+        ) from error
+    return content
 
 
 def _write(run: Path, content: Mapping[str, Any]) -> None:

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-TERMINATED = 128 + signal.SIGTERM  # exit status of a run that SIGTERM stopped
+# a scheduler's end of a job, and a terminal that is closed
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names and values of malloc.h
 _KEEP, _LARGEST = 2**30, 2**25  # bytes; 32 MiB is the largest mmap threshold glibc takes
 
@@ -48,30 +49,38 @@ def few_collections() -> Iterator[None]:
 
 
 @contextmanager
-def sigterm_restored() -> Iterator[None]:
-    """Give SIGTERM back to its handler afterwards; threads other than the main one have no say."""
-    handler = signal.getsignal(signal.SIGTERM)
+def endings_restored() -> Iterator[None]:
+    """Give the signals back to their handlers; threads other than the main one have no say."""
+    handlers = {number: signal.getsignal(number) for number in ENDINGS}
     try:
         yield
     finally:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 class Termination:
-    """End the process with status 143 on SIGTERM: at once, or later if `deferred` to save work."""
+    """End the process on SIGTERM or SIGHUP: at once, or later if `deferred` to save work.
+
+    `status` is the exit status: 143 after SIGTERM, 129 after SIGHUP. Under `nohup`, SIGHUP is
+    ignored.
+    """
 
     def __init__(self) -> None:
         self.requested = False
         self.deferred = False
+        self.status = 128 + signal.SIGTERM  # also where another rank got the signal
 
     def install(self) -> None:
-        """Handle SIGTERM from now on, unless this is not the main thread."""
+        """Handle the signals from now on, unless this is not the main thread."""
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._handle)
+            for number in ENDINGS:
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> Any:
-        del number, frame
-        self.requested = True
+        del frame
+        self.requested, self.status = True, 128 + number
         if not self.deferred:
-            raise SystemExit(TERMINATED)
+            raise SystemExit(self.status)

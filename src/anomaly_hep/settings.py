@@ -24,6 +24,23 @@ def _mapping(value: Any) -> Any:
     return value
 
 
+class Composed(dict[str, Any]):
+    """A composed configuration, in plain values.
+
+    `shown` is what may be saved and shown of it: a text that an environment variable gave stands
+    there as it was written, `${oc.env:NAME}`.
+    """
+
+    def __init__(self, values: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.shown = dict(shown)
+
+
+def shown(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what may be saved and shown of a configuration."""
+    return config.shown if isinstance(config, Composed) else dict(config)
+
+
 Name = Annotated[str, BeforeValidator(_text)]  # of a file or a directory
 T = TypeVar("T")
 Section = Mapping[str, Any]

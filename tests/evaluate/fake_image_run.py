@@ -112,7 +112,7 @@ def fake_image_run(
         default_score = "signal_probability"
     table.to_parquet(directory / "scores.parquet")
     results = image_results(table, model=model, default_score=default_score)
-    write_results(directory / "metrics.json", results)
+    write_results(directory, results)
     target = f"{MODELS[model].__module__}.{MODELS[model].__name__}"
     config = {
         "seed": seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import statistics
@@ -182,3 +183,13 @@ def test_nothing_finished_is_an_error_that_lists_what_is_there(tmp_path):
 def test_a_run_directory_itself_can_be_given(tmp_path):
     run = fake_run(tmp_path / "one", events=300)
     assert collect(run).rows[0].name == "CLIP-VAE: KL divergence (1 seed)"
+
+
+def test_a_table_is_shown_where_nothing_can_be_written(tmp_path, monkeypatch):
+    def refuse(path, text):
+        raise PermissionError(errno.EACCES, "no", str(path))
+
+    monkeypatch.setattr("anomaly_hep.evaluate.collect.write_text", refuse)
+    table = collect(fake_run(tmp_path / "one", events=300))
+    assert table.rows
+    assert "collected.md: Permission denied" in table.remarks[-1]

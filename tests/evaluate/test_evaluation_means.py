@@ -43,7 +43,7 @@ def test_a_mean_is_that_of_its_signals_each_once(results, key):
 
 
 def test_groups_pass_through_to_json(results, tmp_path):
-    write_results(tmp_path / "metrics.json", results)
+    write_results(tmp_path, results)
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert found["data"]["groups"] == GROUPS
     assert results.data.measured_groups == GROUPS

@@ -114,7 +114,5 @@ def test_a_run_that_has_not_come_so_far_is_refused(drawn_run, tmp_path, name):
 
 def test_a_run_without_measured_speed_has_a_dash(drawn_run, tmp_path):
     copy = shutil.copytree(drawn_run, tmp_path / "copy", ignore=lambda *_: ["figures"])
-    metrics = json.loads((copy / "metrics.json").read_text())
-    metrics["speed"]["train_events_per_second"] = None
-    (copy / "metrics.json").write_text(json.dumps(metrics))
+    (copy / "speed.json").write_text("{}")
     assert "<dt>training, events/s</dt><dd>–</dd>" in write_report(copy).read_text("utf-8")

@@ -12,19 +12,20 @@ from tests.evaluate.fake_image_run import fake_image_run, image_results, image_s
 from tests.evaluate.fake_run import DATA, described, fake_run, jet_results, score_table
 
 from anomaly_hep.errors import ConfigError, RunDirectoryError
-from anomaly_hep.evaluate.results import write_results
+from anomaly_hep.evaluate.results import EventRates, write_results
 from anomaly_hep.evaluate.runfiles import RunFiles
 
 
 def test_layout_that_outsiders_rely_on(tmp_path):
-    write_results(tmp_path / "metrics.json", jet_results(score_table()))
+    write_results(tmp_path, jet_results(score_table()))
     found = json.loads((tmp_path / "metrics.json").read_text())
-    assert set(found) == {"data", "model", "default_score", "scores", "baselines", "speed", "notes"}
+    assert set(found) == {"data", "model", "default_score", "scores", "baselines", "notes"}
     assert set(found["data"]) == {"name", "origin", "generator", "background", "events"}
     assert set(found["model"]) == {
         "name", "parameters", "encoder_parameters", "flops_per_event", "encoder_flops_per_event",
     }  # fmt: skip
-    assert found["speed"] == {"train_events_per_second": 3210.0, "score_events_per_second": 17000.0}
+    speed = json.loads((tmp_path / "speed.json").read_text())
+    assert speed == {"train_events_per_second": 3210.0, "score_events_per_second": 17000.0}
     assert set(found["scores"]) == {"chamfer", "kl", "total"}
     assert set(found["baselines"]) == {"n_subjettiness", "soft_drop_mass", "multiplicity"}
     keys = {"auc", "fpr_at_tpr_40", *(f"efficiency_at_rejection_{r}" for r in (10, 100, 1000))}
@@ -57,13 +58,23 @@ def test_what_is_read_back_is_what_was_written(tmp_path, make):
     run = make(tmp_path / "run")
     before = (run / "metrics.json").read_bytes()
     results = RunFiles(run).results
-    write_results(run / "metrics.json", results)
+    write_results(run, results)
     assert (run / "metrics.json").read_bytes() == before
     name = next(iter(results.scores))
     signal = results.signals[0]
     value, low, high = json.loads(before)["scores"][name][signal]["auc"]
     found = results.scores[name][signal]["auc"]
     assert (found.value, found.low, found.high) == (value, low, high)
+
+
+def test_rates_of_a_run_from_before_speed_json_are_read_from_metrics_json(tmp_path):
+    run = fake_run(tmp_path / "run", events=300)
+    (run / "speed.json").unlink()
+    assert RunFiles(run).results.speed == EventRates()
+    metrics = json.loads((run / "metrics.json").read_text())
+    speed = {"train_events_per_second": 5.0, "score_events_per_second": None}
+    (run / "metrics.json").write_text(json.dumps(metrics | {"speed": speed}))
+    assert RunFiles(run).results.speed == EventRates(5.0)
 
 
 def test_words_come_from_model_paper_and_files(tmp_path):
@@ -108,7 +119,7 @@ def _without(key):
         lambda _: "",
         lambda _: "[]",
         lambda _: '"scores"',
-        *(_without(key) for key in ("data", "model", "scores", "baselines", "speed", "notes")),
+        *(_without(key) for key in ("data", "model", "scores", "baselines", "notes")),
         lambda text: text.replace('"parameters"', '"parametrs"'),
         lambda text: text.replace('"QCD"', '"QCE"', 1),
         lambda text: text.replace('"auc": [', '"auc": [0.5, '),

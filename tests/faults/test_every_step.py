@@ -29,6 +29,7 @@ from rich.console import Console
 from anomaly_hep.errors import CheckpointError
 from anomaly_hep.fitting import Training
 from anomaly_hep.models.loading import read_checkpoint
+from anomaly_hep.runtime import endings_restored
 from tests.trainings import BATCHES, SCHEDULES, fit, toy_data, training, two_phases
 
 STEPS = 2 * 2 * BATCHES  # of two phases of two epochs
@@ -188,9 +189,8 @@ def terminated_at(at: int) -> type[Training]:
 
 @pytest.fixture
 def sigterm() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
+    with endings_restored():
+        yield
 
 
 def test_sigterm_at_any_moment_ends_with_143_and_loses_nothing(

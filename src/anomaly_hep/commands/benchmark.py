@@ -45,7 +45,7 @@ def run(settings: BenchmarkSettings) -> None:
         torch.set_num_threads(settings.threads)
     share_cores()
     torch.manual_seed(0)
-    console, execution = Console(), execution_of(settings.trainer)
+    console, execution = Console(markup=False), execution_of(settings.trainer)
     measured, sizes = _measured(settings, execution)
     ensure(settings.data, console)
     clock = Clock(settings.seconds, settings.repeats, execution.device)

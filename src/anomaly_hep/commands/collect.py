@@ -26,9 +26,12 @@ def run(arguments: Sequence[str]) -> None:
         raise ConfigError(
             "collect takes one directory. Cure: python -m anomaly_hep collect outputs"
         )
-    directory, console = Path(arguments[0]), Console()
-    figure = write_trade_off(directory)
-    if figure is None or find_runs(directory):
+    directory, console = Path(arguments[0]), Console(markup=False)
+    runs = find_runs(directory)
+    if runs:
         console.print(collect(directory))
+    figure = write_trade_off(directory)
+    if figure is None and not runs:
+        console.print(collect(directory))  # says that there are none
     if figure is not None:
         console.print(f"efficiency against logic of the firmware runs: {figure}")

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from rich.console import Console
 
+from anomaly_hep import checksums
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.checking import settings_of
 from anomaly_hep.commands.train import execution_of, make_data, score_table
+from anomaly_hep.configuration import resolved
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.evaluation import evaluate, gain_key
+from anomaly_hep.evaluate.learningcurve import read_curve
 from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.evaluate.metrics import AREA
 from anomaly_hep.evaluate.paper import Paper, load_paper
 from anomaly_hep.evaluate.results import DataDescription, EventRates, ModelDescription
+from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.runtime import keep_freed_memory
 from anomaly_hep.settings import CurveSettings
@@ -39,7 +42,7 @@ def run(settings: CurveSettings) -> None:
     file = path / "config.yaml"
     if not file.exists():
         raise MissingDataError(f"{path} holds no run. Cure: give run_dir a directory of train.py")
-    trained = settings_of("train", yaml.safe_load(file.read_text(encoding="utf-8")))
+    trained = settings_of("train", resolved(RunFiles(path).config))
     data = trained.data
     if settings.test_dir is not None:
         data = replace(data, test_dir=settings.test_dir)
@@ -51,8 +54,8 @@ def run(settings: CurveSettings) -> None:
         )
     tested = DataDescription("curve", "user", None, module.background, groups=module.groups)
     output = path / "curve.csv"
-    done = pd.read_csv(output) if output.exists() else pd.DataFrame(columns=list(COLUMNS))
-    console = Console()
+    done = _read_rows(output) if output.exists() else pd.DataFrame(columns=list(COLUMNS))
+    console = Console(markup=False)
     for number, checkpoint in _milestones(path):
         if number in set(done["events_seen"]):
             continue
@@ -67,7 +70,7 @@ def run(settings: CurveSettings) -> None:
         table = score_table(paper, module, scorer)
         rows = pd.DataFrame(_rows(number, table, tested, paper, scorer))
         done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
-        with atomic_path(output) as temporary:
+        with checksums.rewriting(path, output.name), atomic_path(output) as temporary:
             done.sort_values(["events_seen", "score", "group"]).to_csv(temporary, index=False)
         best = rows[rows["score"] == scorer.model.default_score]
         console.print(
@@ -75,6 +78,12 @@ def run(settings: CurveSettings) -> None:
             + ", ".join(f"{row.group} {100 * row.auc:.1f} %" for row in best.itertuples())
         )
     console.print(f"written to {output}")
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
+    """Return curve.csv, sound in all columns that its drawing needs."""
+    read_curve(path)
+    return pd.read_csv(path)
 
 
 def _milestones(path: Path) -> list[tuple[int, Path]]:

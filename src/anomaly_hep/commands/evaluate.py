@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from anomaly_hep import checksums
 from anomaly_hep.errors import RunDirectoryError
 from anomaly_hep.evaluate.evaluation import evaluate
 from anomaly_hep.evaluate.figures import write_figures
@@ -33,7 +34,8 @@ def run(settings: EvaluateSettings) -> None:
         speed=previous.speed,
         paper=previous.paper,
     )
-    write_results(files.directory / "metrics.json", results)
+    with checksums.rewriting(files.directory, "metrics.json", "speed.json"):
+        write_results(files.directory, results)
     write_figures(files.directory)
     write_report(files.directory)
-    Console().print(result_table(results, published=files.published))
+    Console(markup=False).print(result_table(results, published=files.published))

@@ -23,7 +23,7 @@ from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import digest, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
-from anomaly_hep.settings import FirmwareSettings
+from anomaly_hep.settings import Composed, FirmwareSettings, shown
 
 PACKAGES = ("brevitas", "da4ml", "hls4ml", "onnx", "onnxruntime", "qonnx")
 SMALL = ["experiment=trigger"]  # trained if there is no run to start from
@@ -34,10 +34,12 @@ def run(settings: FirmwareSettings) -> None:
     Termination().install()
     keep_freed_memory()
     _check_packages()
-    console = Console()
+    console = Console(markup=False)
     checkpoint = _checkpoint(settings, console)
     # the checkpoint decides the results: the newest run may be another one tomorrow
-    config = {**settings.config, "checkpoint": str(checkpoint)}
+    chosen = {"checkpoint": str(checkpoint)}
+    written = chosen | {k: v for k, v in shown(settings.config).items() if v is not None}
+    config = Composed({**settings.config, **chosen}, {**shown(settings.config), **written})
     path = Path(settings.run_dir or _default_path(config, checkpoint))
     with hold(path, config) as directory:
         if directory.finished:

@@ -19,7 +19,7 @@ def run(settings: SimulateSettings) -> None:
     from anomaly_hep.simulate.production import produce
     from anomaly_hep.simulate.simulator import simulator_of
 
-    console = Console()
+    console = Console(markup=False)
     data, directory = settings.data, Path(settings.data.dir)
     if not data.simulation:
         raise ConfigError(
@@ -84,9 +84,9 @@ def ensure(data: DataSettings, console: Console) -> None:
     simulator = simulator_of(wanted)
     entries = sum(shard.entries for shard in missing)
     console.print(
-        f"[bold]{directory} lacks {len(missing)} files: SIMULATING {entries:,} {simulator.UNIT} "
-        f"with Pythia 8.[/bold] They are not the published {simulator.TITLE} and are called "
-        "simulated."
+        f"{directory} lacks {len(missing)} files: SIMULATING {entries:,} {simulator.UNIT} with "
+        f"Pythia 8. They are not the published {simulator.TITLE} and are called simulated.",
+        style="bold",
     )
     console.print(produce(wanted, directory).summary())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -14,7 +15,7 @@ import lightning
 import pandas as pd
 from rich.console import Console
 
-from anomaly_hep.atomic import atomic_path, write_text
+from anomaly_hep.atomic import write_text
 from anomaly_hep.callbacks import Speed
 from anomaly_hep.commands.describe import describe_data, describe_model
 from anomaly_hep.commands.simulate import ensure
@@ -28,14 +29,16 @@ from anomaly_hep.evaluate.paper import Paper, load_paper
 from anomaly_hep.evaluate.remarks import loss_remarks
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.results import EventRates, Results, write_results
-from anomaly_hep.evaluate.runfiles import RunFiles
+from anomaly_hep.evaluate.runfiles import RunFiles, read_scores, write_scores
 from anomaly_hep.evaluate.scores import Scorer, write_reconstructions
 from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.fitting import Training
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.execution import Execution
 from anomaly_hep.models.loading import fitted_scores, model_class
+from anomaly_hep.models.phase import scaled
 from anomaly_hep.provenance import moved
+from anomaly_hep.readiness import Planned, check_files, check_processes
 from anomaly_hep.run import RunDirectory, default_path, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
 from anomaly_hep.settings import DataSettings, ModelSettings, RunSettings, TrainerSettings
@@ -50,7 +53,8 @@ def run(settings: RunSettings) -> Path:
     termination.install()
     keep_freed_memory()
     execution = execution_of(settings.trainer)  # refuses a device that is not there
-    console = Console()
+    check_processes(replace(settings.trainer, accelerator=execution.device.type))
+    console = Console(markup=False)
     path = Path(settings.run_dir) if settings.run_dir else default_path(settings.config, OUTPUTS)
     lightning.seed_everything(settings.seed, verbose=False)
     # refuse incompatible choices before the run takes the directory
@@ -91,19 +95,36 @@ def _make(
     path = directory.path
     share_cores()
     console.print(f"run directory: {path}")
+    if directory.retested:
+        console.print(
+            f"it was begun with another choice of {', '.join(directory.retested)}, which the "
+            "training does not depend on: this one counts"
+        )
     if earlier := moved(path):
         console.print(
             f"it was begun with other arithmetic ({earlier}): the last digits of its results will "
             "not be those of an unbroken run"
         )
     ensure(settings.data, console)
+    plan = Planned(
+        run=path,
+        module=module,
+        model=model,
+        phases=scaled(model.phases, settings.trainer.max_epochs),
+        fitted=fitted_scores(settings.fitted_scores),
+        paper=load_paper(settings.data.paper),
+        milestones=settings.trainer.milestones or (),
+    )
+    for remark in check_files(plan):
+        console.print(remark)
     dashboards = open_dashboards(settings.logger, settings.config, path)
     # Lightning's auto would take accelerators that this package does not support
     trainer = replace(settings.trainer, accelerator=execution_of(settings.trainer).device.type)
-    training = Training(model, module, trainer, path, termination, dashboards)
+    training = Training(model, module, trainer, path, termination, dashboards, directory.check)
     training.fit(Path(settings.start_from) if settings.start_from else None, console)
     if _rank():
         return
+    directory.check()
     training_speed = _training_speed(path, training.speed)
     scorer = score(settings, path, module, console)
     results = finish(settings, path, module, scorer, training_speed)
@@ -147,8 +168,8 @@ def _training_speed(path: Path, speed: Speed) -> float | None:
     if speed.events_per_second is not None:
         write_text(file, json.dumps(speed.events_per_second))
     elif file.exists():
-        value: float = json.loads(file.read_text(encoding="utf-8"))
-        return value
+        with contextlib.suppress(ValueError, TypeError):  # a damaged file: the rate is unknown
+            return float(json.loads(file.read_bytes()))
     return speed.events_per_second
 
 
@@ -166,8 +187,7 @@ def score(settings: RunSettings, path: Path, module: EventDataModule, console: C
         scorer.fit(fitted, module.background_parts())
         write_fitted(scorer.fitted, fitted, path / "checkpoints")
     table = score_table(load_paper(settings.data.paper), module, scorer, console)
-    with atomic_path(path / "scores.parquet") as temporary:
-        table.to_parquet(temporary, index=False)
+    write_scores(path / "scores.parquet", table)
     files = [(label, module.files("test", label)[0]) for label in module.classes]
     write_reconstructions(scorer, files, path / "reconstructions.npz", events=2)
     return scorer
@@ -211,7 +231,7 @@ def finish(
     data = describe_data(settings.data, module)
     ledger["event_noun"] = data.event_noun
     write_text(path / "ledger.json", json.dumps(ledger, indent=2) + "\n")
-    table = pd.read_parquet(path / "scores.parquet")
+    table = read_scores(path / "scores.parquet")
     scored = scorer.counts.events - scorer.counts.rejected
     results = evaluate(
         table,
@@ -221,7 +241,7 @@ def finish(
         speed=EventRates(training_speed, scored / scorer.seconds),
         paper=load_paper(settings.data.paper),
     )
-    write_results(path / "metrics.json", results)
+    write_results(path, results)
     write_figures(path)
     write_report(path)
     return results

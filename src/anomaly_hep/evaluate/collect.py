@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from anomaly_hep.atomic import write_text
-from anomaly_hep.errors import MissingDataError
+from anomaly_hep.errors import MissingDataError, of_the_machine
 from anomaly_hep.evaluate.cells import Cell, decimals, percent
 from anomaly_hep.evaluate.ensembles import Ensemble, Run, ensembles_of, find_runs
 from anomaly_hep.evaluate.figures.style import save
@@ -61,7 +62,8 @@ def collect(directory: Path) -> ResultTable:
     Writes collected.md (the table), collected.csv (every score, signal and metric) and
     collected.json (the same with every run's path, seed and state), and the paper's comparisons of
     runs, collected_NAME.png. Remarks list the runs that are not finished. For runs with a
-    curve.csv, finished or not, it writes `write_curves`' table and figure.
+    curve.csv, finished or not, it writes `write_curves`' table and figure. Of files that cannot
+    be written there, a remark says so.
 
     Raises MissingDataError when no run below the directory is finished.
     """
@@ -73,7 +75,7 @@ def collect(directory: Path) -> ResultTable:
         for run in runs
         if run.status != "finished"
     ]
-    remarks += write_curves(directory, runs)
+    remarks += _unless_refused(lambda: write_curves(directory, runs))
     if not ensembles:
         raise MissingDataError("\n".join([f"no finished run below {directory}", *remarks]))
     if not all(ensemble.is_named_by_choices for ensemble in ensembles):
@@ -83,7 +85,7 @@ def collect(directory: Path) -> ResultTable:
         name = ensemble.results.data.name.removesuffix(" (simulated)")
         by_data.setdefault(name, []).append(ensemble)
     for members in by_data.values():
-        remarks += _figures(directory, members)
+        remarks += _unless_refused(partial(_figures, directory, members))
     tables = [
         _table(metric, members, f"{name}: " if len(by_data) > 1 else "")
         for name, members in by_data.items()
@@ -92,8 +94,6 @@ def collect(directory: Path) -> ResultTable:
     table = joined(tables)
     table = replace(table, remarks=[*table.remarks, *remarks])
     flat = [line for ensemble in ensembles for line in _flat(ensemble)]
-    write_text(directory / "collected.md", to_markdown(table))
-    write_text(directory / "collected.csv", pd.DataFrame(flat).to_csv(index=False))
     content = {
         "runs": [_state(run) for run in runs],
         "ensembles": {ensemble.name: dict(ensemble.choices) for ensemble in ensembles},
@@ -101,8 +101,27 @@ def collect(directory: Path) -> ResultTable:
         "remarks": remarks,
     }
     text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_text(directory / "collected.json", text + "\n")
-    return table
+    texts = {
+        "collected.md": to_markdown(table),
+        "collected.csv": pd.DataFrame(flat).to_csv(index=False),
+        "collected.json": text + "\n",
+    }
+    refused = _unless_refused(lambda: _write(directory, texts))
+    return replace(table, remarks=[*table.remarks, *refused])
+
+
+def _write(directory: Path, texts: Mapping[str, str]) -> list[str]:
+    for name, text in texts.items():
+        write_text(directory / name, text)
+    return []
+
+
+def _unless_refused(write: Callable[[], list[str]]) -> list[str]:
+    """Return the remarks of what writes files; if its place takes none, one that says so."""
+    try:
+        return write()
+    except OSError as error:
+        return [f"Not written: {of_the_machine(error) or error}"]
 
 
 def _over_seeds(ensemble: Ensemble, name: str, metric: Metric) -> dict[str, OverSeeds]:

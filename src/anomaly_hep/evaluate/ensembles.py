@@ -94,7 +94,10 @@ def find_runs(directory: Path) -> list[Run]:
 
 
 def _is_firmware(directory: Path) -> bool:
-    text = (directory / "config.yaml").read_text(encoding="utf-8", errors="replace")
+    try:
+        text = (directory / "config.yaml").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False  # `_inspect` says why it cannot be read
     return "\nfpga:\n" in text
 
 
@@ -124,7 +127,7 @@ def _inspect(directory: Path, root: Path) -> Run:
     if files.finished:
         try:
             _ = files.results
-        except AnomalyHepError as error:
+        except (AnomalyHepError, OSError) as error:
             return Run(files, name, "unreadable", str(error).split("\n", maxsplit=1)[0])
         return Run(files, name, "finished")
     trace = directory / "error.txt"

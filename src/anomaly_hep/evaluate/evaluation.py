@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +23,7 @@ from anomaly_hep.evaluate.results import (
     Spread,
 )
 from anomaly_hep.evaluate.roc import ScoreDistribution, check_weights
+from anomaly_hep.names import ALLOWED, is_name
 
 SCORE_PREFIX = "score_"
 # columns of the quality of reconstructed images: squared error summed over pixels, SSIM in [-1, 1]
@@ -111,12 +111,14 @@ def score_names(table: pd.DataFrame) -> list[str]:
             f"the table has no score: no column begins with '{SCORE_PREFIX}' "
             f"(columns: {', '.join(map(str, table.columns))})"
         )
-    # figure files carry these names
-    if wrong := [name for name in names if not re.fullmatch(r"\w[\w.+-]*", name)]:
-        raise ScoreTableError(
-            f"'{wrong[0]}' cannot be the name of a score. Cure: letters, digits and _ . + - alone"
-        )
+    _check_names("score", names)
     return names
+
+
+def _check_names(what: str, names: Iterable[object]) -> None:
+    """Refuse names that figures and tables cannot carry."""
+    if wrong := [name for name in names if not is_name(name)]:
+        raise ScoreTableError(f"{wrong[0]!r} cannot be the name of a {what}. Cure: {ALLOWED}")
 
 
 def score_columns(table: pd.DataFrame, paper: Paper) -> dict[str, Values]:
@@ -135,6 +137,7 @@ def score_columns(table: pd.DataFrame, paper: Paper) -> dict[str, Values]:
 def events_by_label(table: pd.DataFrame) -> dict[str, Rows]:
     """Return the rows of each label; events without a label ('') are in none."""
     codes, labels = pd.factorize(table["label"])
+    _check_names("class", [label for label in labels if label != ""])
     return {
         str(label): np.flatnonzero(codes == code)
         for code, label in enumerate(labels)

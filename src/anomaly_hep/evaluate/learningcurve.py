@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from anomaly_hep import checksums
 from anomaly_hep.atomic import write_text
-from anomaly_hep.errors import ScoreTableError
+from anomaly_hep.errors import RunDirectoryError, ScoreTableError, in_one_line
 from anomaly_hep.evaluate.ensembles import Run
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.figures.training import learning_curves
@@ -24,14 +25,22 @@ NAME = "auc_against_events_seen"
 def read_curve(path: Path) -> pd.DataFrame:
     """Return curve.csv of a run: areas by score (or baseline), group and events seen.
 
-    Raises ScoreTableError for a missing column or a number that is not finite.
+    Raises RunDirectoryError for a changed or unreadable file, ScoreTableError for a missing column
+    or a number that is not finite.
     """
-    curve = pd.read_csv(path)
+    checksums.verify(path)
+    try:
+        curve = pd.read_csv(path)
+        numbers = curve[[column for column in NUMBERS if column in curve]].to_numpy(np.float64)
+    except ValueError as error:  # pandas' own errors are kinds of it
+        raise RunDirectoryError(
+            f"{path} is damaged ({in_one_line(error)}). Cure: {checksums.cure(path)}"
+        ) from error
     if missing := [column for column in COLUMNS if column not in curve]:
         raise ScoreTableError(
             f"{path} has no column {', '.join(missing)}. Cure: write it with the command curve"
         )
-    bad = ~np.isfinite(curve[list(NUMBERS)].to_numpy(np.float64)).all(axis=1)
+    bad = ~np.isfinite(numbers).all(axis=1)
     if bad.any():
         raise ScoreTableError(
             f"{path}: {bad.sum()} of {len(curve)} rows hold a number that is not finite (first: "

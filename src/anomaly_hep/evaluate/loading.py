@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from anomaly_hep import checksums
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.reading import Counts, Reading, reading_of
 from anomaly_hep.errors import CheckpointError, ConfigError, in_one_line
@@ -45,10 +46,17 @@ def load_fitted(directory: Path) -> dict[str, FittedScore]:
     scores: dict[str, FittedScore] = {}
     for path in sorted(directory.glob("fitted-*.npz")):
         name = path.stem.removeprefix("fitted-")
-        with np.load(path, allow_pickle=False) as archive:
-            settings = json.loads(str(archive["settings"]))
-            scores |= fitted_scores({name: settings})
-            scores[name].load({key: archive[key] for key in archive.files if key != "settings"})
+        checksums.verify(path)
+        try:
+            # numpy leaves a damaged file open that it opened itself
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+            scores |= fitted_scores({name: json.loads(str(arrays.pop("settings")))})
+            scores[name].load(arrays)
+        except Exception as error:  # damaged bytes can raise any exception
+            raise CheckpointError(
+                f"{path} is damaged ({in_one_line(error)}). Cure: {checksums.cure(path)}"
+            ) from error
     return scores
 
 

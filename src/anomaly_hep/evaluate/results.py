@@ -189,7 +189,6 @@ class Results:
             "data": _stored(self.data),
             "model": _stored(self.model),
             "default_score": self.default_score,
-            "speed": dict(vars(self.speed)),
             "scores": self.scores,
             "baselines": self.baselines,
             "notes": list(self.notes),
@@ -211,10 +210,11 @@ class Results:
         title: str,
         scores: Mapping[str, ScoreDescription],
         event_noun: str,
+        speed: EventRates,
     ) -> Results:
         """Return the results that metrics.json holds; a damaged one raises some exception.
 
-        The caller gives what it lacks: titles of model and scores, and the event noun.
+        The caller gives what it lacks: titles of model and scores, the event noun, and the rates.
         """
         data, default_score = content["data"], content["default_score"]
         if data["background"] not in data["events"] or default_score not in content["scores"]:
@@ -224,7 +224,7 @@ class Results:
             data=DataDescription(**data, event_noun=event_noun),
             model=ModelDescription(**content["model"], title=title, scores=scores),
             default_score=default_score,
-            speed=EventRates(**content["speed"]),
+            speed=speed,
             paper=paper,
             scores=_measured(content["scores"]),
             baselines=_measured(content["baselines"]),
@@ -234,11 +234,14 @@ class Results:
         )
 
 
-def write_results(path: Path, results: Results) -> None:
-    """Write metrics.json: sorted keys, so the same numbers are the same bytes."""
-    content = results.to_json()
-    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_text(path, text + "\n")
+def write_results(directory: Path, results: Results) -> None:
+    """Write metrics.json, whose bytes are the same for the same run, and speed.json beside it."""
+    for name, content in (
+        ("metrics.json", results.to_json()),
+        ("speed.json", dict(vars(results.speed))),
+    ):
+        text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        write_text(directory / name, text + "\n")
 
 
 def _stored(description: Any) -> dict[str, Any]:

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from anomaly_hep.errors import ConfigError, MissingDataError, RunDirectoryError
+from anomaly_hep import checksums
+from anomaly_hep.atomic import atomic_path
+from anomaly_hep.errors import ConfigError, MissingDataError, RunDirectoryError, in_one_line
 from anomaly_hep.evaluate.evaluation import distributions
 from anomaly_hep.evaluate.paper import Paper, PublishedRow, paper_of
-from anomaly_hep.evaluate.results import Results
+from anomaly_hep.evaluate.results import EventRates, Results
 from anomaly_hep.evaluate.roc import ScoreDistribution
 from anomaly_hep.models.loading import model_class, score_descriptions
 from anomaly_hep.models.outputs import Reconstruction, ScoreDescription
@@ -26,8 +28,8 @@ _Content = TypeVar("_Content")
 class RunFiles:
     """The files of one run directory, each read when it is first asked for.
 
-    Raises MissingDataError for a file that an evaluated run should have, RunDirectoryError for a
-    damaged one.
+    Raises MissingDataError for a file that an evaluated run should have, RunDirectoryError for one
+    that is damaged or no longer what the run wrote.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -38,13 +40,20 @@ class RunFiles:
         """Content of metrics.json, with the titles and nouns of its model, paper and files."""
         paper, scores = self.paper, self.descriptions
         title = self._from_config(lambda: model_class(self._target).title)
-        noun = str(self.ledger.get("event_noun", "events"))
+        noun, speed = str(self.ledger.get("event_noun", "events")), self.speed
         return self._read(
             "metrics.json",
             lambda path: Results.from_json(
-                _json(path), paper, title=title, scores=scores, event_noun=noun
+                _json(path), paper, title=title, scores=scores, event_noun=noun, speed=speed
             ),
         )
+
+    @cached_property
+    def speed(self) -> EventRates:
+        """Content of speed.json; before there was one, metrics.json held the rates."""
+        if (self.directory / "speed.json").is_file():
+            return self._read("speed.json", lambda path: EventRates(**_json(path)))
+        return self._read("metrics.json", lambda path: EventRates(**_json(path).get("speed", {})))
 
     @cached_property
     def paper(self) -> Paper:
@@ -54,7 +63,7 @@ class RunFiles:
     @cached_property
     def published(self) -> list[PublishedRow]:
         """The published rows that the run is compared with."""
-        return self.paper.published(self.config)
+        return self._from_config(lambda: self.paper.published(self.config))
 
     @cached_property
     def descriptions(self) -> dict[str, ScoreDescription]:
@@ -76,17 +85,17 @@ class RunFiles:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Content of config.yaml."""
-        return dict(self._read("config.yaml", lambda path: yaml.safe_load(path.read_text("utf-8"))))
+        return self._read("config.yaml", lambda path: dict(yaml.safe_load(path.read_bytes())))
 
     @cached_property
     def config_text(self) -> str:
         """Content of config.yaml as it was written."""
-        return self._existing("config.yaml").read_text("utf-8")
+        return self._read("config.yaml", lambda path: path.read_text("utf-8"))
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """Table of scores, one row per event."""
-        return self._read("scores.parquet", pd.read_parquet)
+        return self._read("scores.parquet", read_scores)
 
     @cached_property
     def distributions(self) -> dict[str, dict[str, ScoreDistribution]]:
@@ -97,7 +106,7 @@ class RunFiles:
     def losses(self) -> pd.DataFrame | None:
         """Losses by step and epoch from metrics.csv; None for a run that did not train."""
         path = self.directory / "metrics.csv"
-        return pd.read_csv(path) if path.is_file() else None
+        return self._read(path.name, pd.read_csv) if path.is_file() else None
 
     def reconstructions(self, form: type[Reconstruction]) -> dict[str, np.ndarray] | None:
         """Return the fields of true and reconstructed events, and their labels.
@@ -108,7 +117,7 @@ class RunFiles:
         if not path.is_file():
             return None
         arrays = self._read(path.name, _arrays)
-        same = str(arrays.get("form")) == form.__name__
+        same = str(arrays["form"]) == form.__name__
         return arrays if same and len(arrays["labels"]) else None
 
     @cached_property
@@ -124,21 +133,22 @@ class RunFiles:
 
     def _read(self, name: str, read: Callable[[Path], _Content]) -> _Content:
         path = self._existing(name)
+        checksums.verify(path)
         try:
             return read(path)
+        except OSError as error:
+            if error.errno is not None:
+                raise  # the path or the disk is at fault, not the content
+            raise _damaged(path, error) from error
         except Exception as error:  # damaged bytes can raise any exception
-            raise RunDirectoryError(
-                f"{path} is damaged ({type(error).__name__}: {' '.join(str(error).split())}). "
-                "Cure: take it from a copy, or remove done.json beside it and start the run's own "
-                "command again, which writes all but config.yaml once more"
-            ) from error
+            raise _damaged(path, error) from error
 
     def _existing(self, name: str) -> Path:
         path = self.directory / name
         if not path.is_file():
             raise MissingDataError(
-                f"{path} does not exist: the run has not come so far. Start the same command "
-                "again to finish it"
+                f"{path} does not exist: the run has not come so far, or it was removed. Cure: "
+                f"{checksums.cure(path)}"
             )
         return path
 
@@ -146,8 +156,25 @@ class RunFiles:
         """Return what `look` finds in config.yaml; raises ConfigError that names the file."""
         try:
             return look()
-        except (ConfigError, LookupError, TypeError) as error:
+        except (ConfigError, LookupError, TypeError, AttributeError) as error:
             raise ConfigError(f"{self.directory / 'config.yaml'}: {error}") from error
+
+
+def _damaged(path: Path, error: Exception) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{path} is damaged ({in_one_line(error)}). Cure: {checksums.cure(path)}"
+    )
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Return scores.parquet; the checksum of each page is verified."""
+    return pd.read_parquet(path, page_checksum_verification=True)
+
+
+def write_scores(path: Path, table: pd.DataFrame) -> None:
+    """Write scores.parquet, with a checksum for each page."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -155,5 +182,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """Return the arrays of reconstructions.npz, `form` and `labels` among them."""
+    # numpy leaves a damaged file open that it opened itself
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        names = {"form", "labels", *archive.files}  # a KeyError names what is missing
+        return {name: archive[name] for name in names}

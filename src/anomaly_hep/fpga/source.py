@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import yaml
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.module import EventDataModule
@@ -18,6 +17,7 @@ from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import Reading
 from anomaly_hep.errors import CheckpointError, ExportError
 from anomaly_hep.evaluate.loading import load_model
+from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.formats.origin import origin_of
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.integers import Port
@@ -140,8 +140,8 @@ class Source:
 
     def _paper(self) -> str | None:
         """Return the paper that names the signals, as the checkpoint's run says."""
-        path = self.checkpoint.parent.parent / "config.yaml"
-        config = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
+        run = self.checkpoint.parent.parent
+        config = RunFiles(run).config if (run / "config.yaml").is_file() else {}
         name: str | None = config.get("data", {}).get("paper")
         return name
 

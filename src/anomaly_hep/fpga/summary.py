@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from anomaly_hep import checksums
 from anomaly_hep.errors import ScoreTableError
 from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.fpga.design_settings import ChipSettings
@@ -112,7 +113,8 @@ class FirmwareSummary:
 
     @staticmethod
     def read(path: Path) -> FirmwareSummary:
-        """Read fpga.json; raises ScoreTableError for another file."""
+        """Read fpga.json; raises ScoreTableError or RunDirectoryError for another file."""
+        checksums.verify(path)
         try:
             return TypeAdapter(FirmwareSummary).validate_json(path.read_bytes())
         except ValidationError as error:

@@ -38,6 +38,11 @@ class FittedScore(ABC):
         self.embedding, self.events = embedding, events
 
     @property
+    def fewest_events(self) -> int:
+        """The fewest background events that the fit takes."""
+        return 2
+
+    @property
     @abstractmethod
     def description(self) -> ScoreDescription:
         """The score's title and unit."""
@@ -69,6 +74,11 @@ class NearestNeighbours(FittedScore):
     def __init__(self, *, embedding: str, neighbours: Count = 5, events: Events = 100_000) -> None:
         super().__init__(embedding=embedding, events=events)
         self.neighbours = neighbours
+
+    @property
+    def fewest_events(self) -> int:
+        """As many as neighbours are asked for."""
+        return max(2, self.neighbours)
 
     @property
     def description(self) -> ScoreDescription:

@@ -14,23 +14,26 @@ from typing import Any
 
 import torch
 
+from anomaly_hep import checksums
 from anomaly_hep.errors import CheckpointError, ConfigError, in_one_line
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.fitted import FittedScore
 from anomaly_hep.models.outputs import ScoreDescription
 from anomaly_hep.plugins import is_ours
 
+_BLOCK = 2**20  # bytes of a record that are read at once
+
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint, on the CPU; raises CheckpointError.
+    """Return the content of a checkpoint, on the CPU.
 
-    Every record is compared with its checksum, which torch does not do: a flipped bit would change
-    the weights unnoticed. Only plain values and tensors are read.
+    Raises CheckpointError, or RunDirectoryError for one that is not what its run wrote. Every
+    record is compared with its checksum, which torch does not do: a flipped bit would change the
+    weights unnoticed. Only plain values and tensors are read.
     """
+    checksums.verify(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():
-                raise zipfile.BadZipFile(f"the checksum of {damaged} does not fit")
+        _verify_records(path)
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(
@@ -42,6 +45,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "Cure: use a whole one, written by train.py"
         ) from error
     return content
+
+
+def _verify_records(path: Path) -> None:
+    """Read every record of a zip file, which compares checksums; raises BadZipFile.
+
+    Each is opened by its place in the list: by name, one that has another's name is left out.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for listed in archive.infolist():
+            if listed.external_attr:  # torch takes a record that is marked as a directory for empty
+                raise zipfile.BadZipFile(f"{listed.filename} has attributes")
+            with archive.open(listed) as record:
+                while record.read(_BLOCK):
+                    pass
 
 
 def class_of(path: str) -> type:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from anomaly_hep.errors import ScoreTableError
 from anomaly_hep.evaluate.figures.efficiencies import efficiency_summary
 from anomaly_hep.evaluate.figures.histograms import score_histogram, score_histograms
 from anomaly_hep.evaluate.figures.reconstructions import (
@@ -19,6 +20,7 @@ from anomaly_hep.evaluate.figures.training import loss_curves, loss_terms
 from anomaly_hep.evaluate.paper import Plot
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.models.outputs import ImageReconstruction, ParticleReconstruction
+from anomaly_hep.names import ALLOWED, is_name
 
 Figures = Mapping[str, Figure]
 
@@ -32,10 +34,17 @@ def write_figures(run_directory: Path) -> list[Path]:
     run = RunFiles(run_directory)
     directory = run.directory / "figures"
     return [
-        save(figure, directory / f"{plot.name}{ending}.png")
+        save(figure, directory / f"{_file_name(plot.name + ending)}.png")
         for plot in run.paper.plots
         for ending, figure in plot.draw(run).items()
     ]
+
+
+def _file_name(name: str) -> str:
+    """Return the name of a figure, of which a part is a score or a class; refuse a path."""
+    if not is_name(name):
+        raise ScoreTableError(f"{name!r} cannot be the name of a figure. Cure: {ALLOWED}")
+    return name
 
 
 def _efficiencies(run: RunFiles) -> Figures:
