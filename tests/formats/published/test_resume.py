@@ -26,14 +26,14 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], str]]:
     monkeypatch.setattr(resume, "TIMEOUT_SECONDS", (0.3, 0.3))
     monkeypatch.setattr(resume, "PATIENCE_SECONDS", 0.2)
     listening = socket.create_server(("127.0.0.1", 0))
+    threads: list[threading.Thread] = []
 
     def start(answer: Answer) -> str:
         def one(connection: socket.socket) -> None:
             with connection:
-                asked = connection.recv(4096).decode()
                 try:
-                    answer(connection, asked.split()[0])
-                except OSError:  # the client has enough
+                    answer(connection, connection.recv(4096).decode().split()[0])
+                except (OSError, IndexError):  # the client has enough
                     return
 
         def loop() -> None:
@@ -42,12 +42,17 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], str]]:
                     connection, _ = listening.accept()
                 except OSError:  # the test is over
                     return
-                threading.Thread(target=one, args=(connection,), daemon=True).start()
+                threads.append(threading.Thread(target=one, args=(connection,)))
+                threads[-1].start()
 
-        threading.Thread(target=loop, daemon=True).start()
+        threads.append(threading.Thread(target=loop))
+        threads[-1].start()
         return f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
     yield start
+    listening.shutdown(socket.SHUT_RDWR)  # ends the wait for a connection
+    for thread in threads:
+        thread.join()
     listening.close()
 
 
@@ -62,13 +67,13 @@ def _text(*headers: str, status: str = "200 OK", body: bytes = b"") -> Answer:
 
 def _silent(connection: socket.socket, method: str) -> None:
     del connection, method
-    time.sleep(1)
+    time.sleep(0.5)
 
 
 def _stalls(connection: socket.socket, method: str) -> None:
     _text("Content-Length: 1000")(connection, method)
     if method == "GET":
-        time.sleep(1)
+        time.sleep(0.5)
 
 
 def _never_stops(connection: socket.socket, method: str) -> None:

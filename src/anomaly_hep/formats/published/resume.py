@@ -41,6 +41,7 @@ class _Session(requests.Session):
         if target:
             address = urljoin(resp.url, target)
             if urlsplit(address).scheme not in ("https", urlsplit(resp.url).scheme):
+                resp.close()
                 raise DownloadError(
                     f"{resp.url}: the server redirects to {address[:200]}, which is not followed. "
                     "Cure: check the address"
@@ -73,16 +74,18 @@ def said(error: requests.RequestException) -> str:
 def remote_size(url: str) -> int:
     """Return the file's size in bytes, as stated by the server; raises DownloadError."""
     try:
-        with _Session() as session:
-            answer = session.head(
+        with (
+            _Session() as session,
+            session.head(
                 url, headers=UNCOMPRESSED, allow_redirects=True, timeout=TIMEOUT_SECONDS
-            )
+            ) as answer,
+        ):
             answer.raise_for_status()
+            stated = answer.headers.get("Content-Length")
     except requests.RequestException as error:
         raise DownloadError(
             f"{url}: {said(error)}. Cure: check the connection and the address"
         ) from error
-    stated = answer.headers.get("Content-Length")
     if stated is None:
         raise DownloadError(
             f"{url}: the server does not say how large the file is. Cure: check the address, or "
