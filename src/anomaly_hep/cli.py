@@ -9,13 +9,14 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
+from anomaly_hep.arguments import check_completion, check_primary, repeated, split
 from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import DIRECTORY, alternatives, explained, plain
 from anomaly_hep.errors import AnomalyHepError
@@ -35,13 +36,9 @@ COMMANDS = {
     "doctor": "report what this machine has and lacks",
 }
 PLAIN = ("collect", "list", "info", "doctor")  # commands without a configuration
-# Hydra's options that take the next argument as their value
-_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
-               "--config-dir", "-cd", "--info", "-i", "--experimental-rerun"}  # fmt: skip
 # failures of a path or a disk, not of the program
 _FILE_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR,
                 errno.EISDIR, errno.EEXIST)  # fmt: skip
-_OPTIONAL = {"--info", "-i"}
 
 
 def main() -> None:
@@ -68,10 +65,14 @@ def main() -> None:
 
 def run(name: str) -> None:
     """Run one command on its configuration, composed by Hydra from the command line."""
-    options, overrides = split(sys.argv[1:])
     with _PlainErrors():
-        if sweeps := [option for option in options if option in ("-m", "--multirun")]:
-            once = [option for option in options if option not in sweeps]
+        options, overrides = split(sys.argv[1:])
+        check_completion(options, overrides, sys.argv[0])
+        check_primary(options, name)
+        for override in repeated(overrides):
+            print(f"{override} counts: its key is given more than once", file=sys.stderr)
+        if "--multirun" in options:
+            once = [option for option in options if option != "--multirun"]
             choices = alternatives(name, overrides)
             # check every value of a sweep before the first job starts
             if None in [_composed(name, once, choice) for choice in choices]:
@@ -114,16 +115,6 @@ def _settings(name: str, overrides: list[str], config: DictConfig) -> Any:
 
 def _command(name: str) -> ModuleType:
     return importlib.import_module(f"anomaly_hep.commands.{name}")
-
-
-def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return Hydra's options with their values, and the overrides."""
-    options: list[str] = []
-    overrides: list[str] = []
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        is_value = before in _WITH_VALUE and not (before in _OPTIONAL and "=" in argument)
-        (options if is_value or argument.startswith("-") else overrides).append(argument)
-    return options, overrides
 
 
 class _PlainErrors:

@@ -13,7 +13,9 @@ from anomaly_hep.fpga.design_settings import DesignSettings
 
 
 def _text(value: Any) -> Any:
-    """Return a number as text: a path may be a number."""
+    """Return a number as text: a path may be a number, but not empty."""
+    if value == "":
+        raise ValueError("a text that is not empty")
     return str(value) if type(value) in (int, float) else value
 
 
@@ -42,9 +44,9 @@ class TrainerSettings:
     gradient_clip_val: Positive | None
     log_every_n_steps: Count
     check_val_every_n_epoch: Count
-    accelerator: str
+    accelerator: Name
     compile: Compile
-    devices: Count | Sequence[Natural] | str
+    devices: Count | Sequence[Natural] | Name
     enable_progress_bar: bool
     checkpoint_every_seconds: NonNegative
     milestones: Sequence[Count] | None
