@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "anomaly_hep"
 # every room may import from rooms to its left, and from the modules that all share
 ROOMS = ["simulate", "formats", "data", "models", "evaluate", "papers", "fpga", "commands"]
-SHARED = {"types", "errors", "atomic", "plugins", "bounds", "processor"}
+SHARED = {"types", "errors", "atomic", "plugins", "bounds", "processor", "lifeline"}
 # what stands around the street: these may be imported by commands only
 AROUND = {
     "api",
@@ -29,6 +29,7 @@ AROUND = {
     "fitting",
     "metrics_csv",
     "provenance",
+    "ranks",
     "resuming",
     "run",
     "runtime",

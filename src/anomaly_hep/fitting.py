@@ -105,8 +105,9 @@ class Training:
             try:
                 trainer.fit(self.model, self.module, ckpt_path=resumed, weights_only=True)
             except BaseException as error:
-                if self.termination.requested:
-                    # any error that the SIGTERM caused, say in a reading process that got it too
+                told = isinstance(error, SystemExit) and error.code == TERMINATED
+                if self.termination.requested or told:
+                    # this process or another rank got SIGTERM, which may cause any error
                     raise SystemExit(TERMINATED) from error
                 if isinstance(error, SystemExit):
                     # Lightning turns Ctrl-C into status 1, which would mean a failure

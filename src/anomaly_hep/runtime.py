@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
 from typing import Any
 
 TERMINATED = 128 + signal.SIGTERM  # exit status of a run that SIGTERM stopped
+# s from SIGTERM to the end of a process whose main thread does not hear it
+_PATIENCE, _PATIENCE_TO_SAVE = 5.0, 25.0
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names and values of malloc.h
 _KEEP, _LARGEST = 2**30, 2**25  # bytes; 32 MiB is the largest mmap threshold glibc takes
 
@@ -41,7 +46,11 @@ def sigterm_restored() -> Iterator[None]:
 
 
 class Termination:
-    """End the process with status 143 on SIGTERM: at once, or later if `deferred` to save work."""
+    """End the process with status 143 on SIGTERM: at once, or later if `deferred` to save work.
+
+    Python's own handler waits for the main thread, which may wait for a network, for other
+    processes or for a long computation: after some seconds the process then ends without it.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -51,9 +60,41 @@ class Termination:
         """Handle SIGTERM from now on, unless this is not the main thread."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._handle)
+            _watch_signals()
+            _Watched.termination = self
 
     def _handle(self, number: int, frame: FrameType | None) -> Any:
         del number, frame
         self.requested = True
         if not self.deferred:
             raise SystemExit(TERMINATED)
+
+
+class _Watched:
+    """The termination that the watching thread asks whether it is deferred."""
+
+    termination: Termination | None = None
+
+
+@cache
+def _watch_signals() -> None:
+    """Have Python write each signal's number to a pipe, which a thread of its own reads."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    # signals of a forked process are its own
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+    threading.Thread(target=_end_in_time, args=(reading,), daemon=True).start()
+
+
+def _end_in_time(reading: int) -> None:
+    while number := os.read(reading, 1):
+        termination = _Watched.termination
+        if number[0] != signal.SIGTERM or termination is None:
+            continue
+        if signal.getsignal(signal.SIGTERM) != termination._handle:
+            continue  # somebody else's, as while files are simulated
+        deadline = time.monotonic() + (_PATIENCE_TO_SAVE if termination.deferred else _PATIENCE)
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+        os._exit(TERMINATED)
