@@ -188,7 +188,12 @@ def test_values_inside_a_section_are_refused_by_their_key(override: str, said: s
 def test_a_value_of_another_kind_is_refused_by_key_value_and_what_is_expected(
     command: str, override: str, expected: str
 ) -> None:
-    required = {"score": FILES, "fetch": ("to=a",), "evaluate": ("run_dir=a",)}.get(command, ())
+    required = {
+        "score": FILES,
+        "fetch": ("to=a",),
+        "evaluate": ("run_dir=a",),
+        "dashboard": ("run_dir=a", "entity=b"),
+    }.get(command, ())
     with pytest.raises(ConfigError) as refused:
         check(command, *required, override)
     key, value = override.lstrip("+").split("=")

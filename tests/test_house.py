@@ -36,6 +36,7 @@ AROUND = {
     "settings",
     "sharing",
     "signatures",
+    "workspace",
 }
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
@@ -83,6 +84,7 @@ def test_every_import_between_rooms_is_seen() -> None:
         ("pythia8mc", {"simulate/generator.py"}),
         ("fastjet", {"simulate/jets.py"}),
         ("wandb", {"dashboards.py"}),
+        ("wandb_workspaces", {"workspace.py"}),
         ("brevitas", {"models/layers/quantized.py"}),
         ("da4ml", {"fpga/rtl.py"}),
         ("hls4ml", {"fpga/hls4ml_project.py", "fpga/vitis.py"}),

@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": "redo the metrics, figures and report of a run",
     "fpga": "turn a trained encoder into firmware, and prove that both agree",
     "curve": "results of a run's milestones against training size",
+    "dashboard": "save a workspace for such runs in Weights & Biases",
     "collect": "one table of many runs",
     "benchmark": "measure rates on this machine",
     "list": "models, data sets, experiments and scores to choose from",

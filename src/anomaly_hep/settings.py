@@ -89,7 +89,8 @@ class WandbSettings:
     """`logger=wandb`: Weights & Biases."""
 
     kind: Literal["wandb"]
-    mode: Literal["online", "offline", "disabled"]
+    mode: Literal["online", "offline", "disabled"] | None
+    required: bool
     project: str
     entity: str | None
     tags: Sequence[str]
@@ -153,6 +154,15 @@ class EvaluateSettings:
 
 
 @dataclass(frozen=True)
+class DashboardSettings:
+    """`dashboard`: conf/dashboard.yaml."""
+
+    run_dir: Name
+    entity: str
+    project: str
+
+
+@dataclass(frozen=True)
 class CurveSettings:
     """`curve`: conf/curve.yaml."""
 
@@ -196,6 +206,7 @@ COMMANDS: Mapping[str, type[Any]] = {
     "score": ScoreSettings,
     "evaluate": EvaluateSettings,
     "curve": CurveSettings,
+    "dashboard": DashboardSettings,
     "fpga": FirmwareSettings,
     "benchmark": BenchmarkSettings,
 }

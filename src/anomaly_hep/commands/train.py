@@ -100,11 +100,12 @@ def _make(
             f"it was begun with other arithmetic ({earlier}): the last digits of its results will "
             "not be those of an unbroken run"
         )
+    dashboards = []
     if not rank:
+        dashboards = open_dashboards(settings.logger, settings.config, path, console)
         ensure(settings.data, console)
         companions.ready()
     companions.wait_for_all()
-    dashboards = open_dashboards(settings.logger, settings.config, path)
     # Lightning's auto would take accelerators that this package does not support
     trainer = replace(settings.trainer, accelerator=execution_of(settings.trainer).device.type)
     training = Training(model, module, trainer, path, companions.termination, dashboards)
@@ -115,8 +116,8 @@ def _make(
     training_speed = _training_speed(path, training.speed)
     scorer = score(settings, path, module, console)
     results = finish(settings, path, module, scorer, training_speed)
-    close_dashboards(settings, path, results)
     directory.finish({"default_score": results.default_score})
+    close_dashboards(settings.logger, path, results, console)
 
 
 def execution_of(trainer: TrainerSettings) -> Execution:
