@@ -78,6 +78,23 @@ def test_a_rank_that_is_killed_ends_the_other_with_one_line(tmp_path):
     assert said.count("\n") == 1
 
 
+def test_what_fails_as_another_rank_has_ended_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(ranks, "_PERIOD", 0.05)
+    killed = start(tmp_path, 1)
+    one = Companions(tmp_path, Rank(0, 2), Termination())
+
+    def breaks() -> None:
+        with one.joined():
+            one.wait_for_all()
+            with one.watched():
+                killed.kill()
+                killed.communicate()
+                raise RuntimeError("Connection reset by peer")
+
+    with pytest.raises(RunDirectoryError, match="process 1 of 2 has ended"):
+        breaks()
+
+
 def test_a_rank_that_is_done_leaves_the_other_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(ranks, "_PERIOD", 0.01)
     done = start(tmp_path, 1, "time.sleep(0.3)")

@@ -143,7 +143,7 @@ def _choices(
             console.print(f"W&B takes no name like {old}: it is {new} there")
     # the same id at every start: a resumed run continues in the same dashboard
     return {
-        "name": new_name, "id": new_name, "resume": "allow", "save_dir": path,
+        "name": new_name, "id": new_name, "resume": "allow", "dir": path,
         "project": settings.project, "entity": settings.entity, "tags": list(tags.values()),
         "config": identity(config),
     }  # fmt: skip
@@ -155,7 +155,7 @@ def _short_tag(tag: str) -> str:
     return f"{tag[: LONGEST_TAG - 9]}-{hashlib.sha256(tag.encode()).hexdigest()[:8]}"
 
 
-def _opened(choices: Mapping[str, Any], mode: str) -> Any:
+def _opened(choices: Mapping[str, Any], mode: Any) -> Any:
     """Return a logger that is ready; a text that says why if W&B refuses it."""
     import wandb
     from lightning.pytorch.loggers import WandbLogger
@@ -163,12 +163,14 @@ def _opened(choices: Mapping[str, Any], mode: str) -> Any:
     quiet = wandb.Settings(
         silent=True, init_timeout=30.0, finish_timeout=300.0, finish_timeout_raises=False
     )
-    logger = WandbLogger(mode=mode, settings=quiet, **choices)
     try:
-        _ = logger.experiment  # begins the run in W&B
+        run = wandb.init(mode=mode, settings=quiet, **choices)
+        # losses stand over the steps of the training, not over the calls of the logger
+        run.define_metric("trainer/global_step")
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     except Exception as error:  # W&B and its network raise all kinds
         return f"W&B refuses the run ({in_one_line(error)[:150]})"
-    return logger
+    return WandbLogger(experiment=run, save_dir=choices["dir"], project=choices["project"])
 
 
 def close_dashboards(

@@ -124,7 +124,10 @@ class Companions:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """End this process, with one line, when another rank ends inside of the with-block."""
+        """End this process when another rank ends inside of the with-block, with one line.
+
+        Raises RunDirectoryError where the block fails since another rank has ended.
+        """
         if self.rank.world == 1:
             yield
             return
@@ -134,6 +137,12 @@ class Companions:
         watcher.start()
         try:
             yield
+        except Exception as error:
+            # torch may see the end of another rank first, as a broken connection
+            time.sleep(2 * _PERIOD)
+            if missing := self._missing(self._others()):
+                raise RunDirectoryError(missing) from error
+            raise
         finally:
             over.set()
             watcher.join()
