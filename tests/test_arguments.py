@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_hep.arguments import PATHS, check_completion, check_primary, literal, repeated, split
+from anomaly_hep.arguments import PATHS, check_completion, check_primary, literal, split
 from anomaly_hep.configuration import SEVERAL, UNREADABLE, compose, read_override
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.quoting import in_shell, quoted
@@ -142,11 +142,6 @@ def test_lists_have_each_element_quoted():
 def test_interpolations_of_a_text_stay_unless_it_is_a_whole_name():
     assert quoted("x=${seed}=1") == 'x="${seed}=1"'
     assert quoted("x=${seed}=1", whole=True) == 'x="\\${seed}=1"'
-
-
-def test_an_override_given_twice_is_the_last():
-    assert repeated(["seed=1", "a=2", "+seed=3"]) == ["+seed=3"]
-    assert repeated(["seed=1", "a=2"]) == []
 
 
 def test_the_keys_of_paths_are_those_whose_settings_are_names():

@@ -167,10 +167,3 @@ def _exists(text: str) -> bool:
         return Path(text).exists()
     except (OSError, ValueError):  # a name that no file can have
         return False
-
-
-def repeated(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that count because they are the last of several of one key."""
-    last = {override.partition("=")[0].lstrip("+"): override for override in overrides}
-    keys = [override.partition("=")[0].lstrip("+") for override in overrides]
-    return [last[key] for key in last if keys.count(key) > 1]

@@ -16,7 +16,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from anomaly_hep.arguments import check_completion, check_primary, repeated, split
+from anomaly_hep.arguments import check_completion, check_primary, split
 from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import DIRECTORY, alternatives, explained, plain
 from anomaly_hep.errors import AnomalyHepError
@@ -70,8 +70,6 @@ def run(name: str) -> None:
         options, overrides = split(sys.argv[1:])
         check_completion(options, overrides, sys.argv[0])
         check_primary(options, name)
-        for override in repeated(overrides):
-            print(f"{override} counts: its key is given more than once", file=sys.stderr)
         if "--multirun" in options:
             once = [option for option in options if option != "--multirun"]
             choices = alternatives(name, overrides)

@@ -36,6 +36,7 @@ from anomaly_hep.evaluate.scores import (
 )
 from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.fitting import Training
+from anomaly_hep.lifeline import end_with_parent
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.execution import Execution
 from anomaly_hep.models.loading import fitted_scores, model_class
@@ -67,6 +68,8 @@ def run(settings: RunSettings) -> Path:
     nodes = int(settings.trainer.lightning.get("num_nodes", 1))
     companions = Companions(path, rank_of(settings.trainer.devices, nodes, os.environ), termination)
     make = partial(_make, settings, module, model, companions, console)
+    if companions.rank.launched and "LOCAL_RANK" in os.environ:
+        end_with_parent(os.getppid())  # rank 0, of which Lightning started this process
     if companions.rank.number:
         companions.wait_for_first()
         directory = RunDirectory(path)
