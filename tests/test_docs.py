@@ -29,6 +29,7 @@ COMMANDS = ROOT / "docs" / "reference" / "commands.md"
 REQUIRED = {
     "score": ("checkpoint=a.ckpt", "input=b.root", "output=c.parquet"),
     "evaluate": ("run_dir=a",),
+    "dashboard": ("run_dir=a", "entity=b"),
     "fetch": ("to=a",),
     "curve": ("run_dir=a",),
 }

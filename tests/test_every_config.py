@@ -32,6 +32,7 @@ FIRMWARE = sorted(path.stem for path in (CONF / "fpga").glob("*.yaml"))
 REQUIRED = {
     "score": ["checkpoint=a.ckpt", "input=b.root", "output=c.parquet"],
     "evaluate": ["run_dir=a"],
+    "dashboard": ["run_dir=a", "entity=b"],
     "fetch": ["to=a"],
     "curve": ["run_dir=a"],
 }

@@ -8,7 +8,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
+from anomaly_hep.arguments import check_completion, check_primary, split
 from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import DIRECTORY, alternatives, explained, plain
 from anomaly_hep.errors import AnomalyHepError, of_the_machine
@@ -28,6 +29,7 @@ COMMANDS = {
     "evaluate": "redo the metrics, figures and report of a run",
     "fpga": "turn a trained encoder into firmware, and prove that both agree",
     "curve": "results of a run's milestones against training size",
+    "dashboard": "save a workspace for such runs in Weights & Biases",
     "collect": "one table of many runs",
     "benchmark": "measure rates on this machine",
     "list": "models, data sets, experiments and scores to choose from",
@@ -35,10 +37,6 @@ COMMANDS = {
     "doctor": "report what this machine has and lacks",
 }
 PLAIN = ("collect", "list", "info", "doctor")  # commands without a configuration
-# Hydra's options that take the next argument as their value
-_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn",
-               "--config-dir", "-cd", "--info", "-i", "--experimental-rerun"}  # fmt: skip
-_OPTIONAL = {"--info", "-i"}
 
 
 def main() -> None:
@@ -65,10 +63,12 @@ def main() -> None:
 
 def run(name: str) -> None:
     """Run one command on its configuration, composed by Hydra from the command line."""
-    options, overrides = split(sys.argv[1:])
     with _PlainErrors():
-        if sweeps := [option for option in options if option in ("-m", "--multirun")]:
-            once = [option for option in options if option not in sweeps]
+        options, overrides = split(sys.argv[1:])
+        check_completion(options, overrides, sys.argv[0])
+        check_primary(options, name)
+        if "--multirun" in options:
+            once = [option for option in options if option != "--multirun"]
             choices = alternatives(name, overrides)
             # check every value of a sweep before the first job starts
             if None in [_composed(name, once, choice) for choice in choices]:
@@ -111,16 +111,6 @@ def _settings(name: str, overrides: list[str], config: DictConfig) -> Any:
 
 def _command(name: str) -> ModuleType:
     return importlib.import_module(f"anomaly_hep.commands.{name}")
-
-
-def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return Hydra's options with their values, and the overrides."""
-    options: list[str] = []
-    overrides: list[str] = []
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        is_value = before in _WITH_VALUE and not (before in _OPTIONAL and "=" in argument)
-        (options if is_value or argument.startswith("-") else overrides).append(argument)
-    return options, overrides
 
 
 class _PlainErrors:

@@ -6,6 +6,7 @@ The files are those of `conf/`, at the top of a clone or inside an installed pac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,11 +30,13 @@ from omegaconf.resolvers import oc
 
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.plugins import configuration_directories
+from anomaly_hep.quoting import in_shell, quoted
 from anomaly_hep.settings import Composed
 from anomaly_hep.signatures import unknown
 
 _HERE = Path(__file__).resolve().parent
 _INSTALLED, _CLONED = _HERE / "conf", _HERE.parents[1] / "conf"
+UNREADABLE, SEVERAL = object(), object()
 DIRECTORY = _INSTALLED if _INSTALLED.is_dir() else _CLONED
 
 
@@ -67,7 +70,22 @@ def directories() -> list[Path]:
 
 def is_folder(key: str) -> bool:
     """Return whether a key chooses a file of a folder, as model=NAME and model/encoder=NAME do."""
-    return any((directory / key).is_dir() for directory in directories())
+    return bool(key) and any((directory / key).is_dir() for directory in directories())
+
+
+def choices_of(folder: str) -> list[str]:
+    """Return the names of the yaml files of a folder."""
+    files = [file for directory in directories() for file in (directory / folder).glob("*.yaml")]
+    return sorted({file.stem for file in files})
+
+
+def read_override(override: str) -> Any:
+    """Return the value that Hydra reads in an override; UNREADABLE or SEVERAL where it is none."""
+    try:
+        (parsed,) = OverridesParser.create().parse_overrides([override])
+    except HydraException:
+        return UNREADABLE
+    return SEVERAL if parsed.is_sweep_override() else parsed.value()
 
 
 def compose(
@@ -146,39 +164,100 @@ def explained(name: str, overrides: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except InterpolationResolutionError as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"{error.full_key} takes its value from a key that is not set ({reason}). Cure: set "
-            "what is named, or choose a model and data that belong together"
-        ) from error
+        raise ConfigError(_unresolved(error, overrides)) from error
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key} is missing. Cure: {error.full_key}=VALUE") from error
-    except OverrideParseException as error:
-        reason = error.message.splitlines()[0]
-        cure = (
-            "quote a value that has special characters: 'key=\"value\"'"
-            if "=" in error.override
-            else "write overrides as key=value"
-        )
-        raise ConfigError(f"{error.override} cannot be read ({reason}). Cure: {cure}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(name, overrides, error)) from error
+    except ValueError as error:
+        if not str(error).startswith("Config group override must be"):
+            raise
+        wrong = [o for o in overrides if is_folder(o.partition("=")[0].lstrip("+"))]
+        wrong = [o for o in wrong if not isinstance(read_override(o), str | list)]
+        key = wrong[0].partition("=")[0]
+        raise ConfigError(
+            f"{wrong[0]} chooses no file. Cure: {key}=NAME, one of {', '.join(choices_of(key))}"
+        ) from error
+
+
+def _unresolved(error: InterpolationResolutionError, overrides: Sequence[str]) -> str:
+    """Return the message on a value that another key, or the environment, should have given."""
+    key, reason = error.full_key, str(error).splitlines()[0]
+    if variable := re.search("Environment variable '(.*)' not found", reason):
+        return (
+            f"{key} needs the environment variable {variable[1]}, which is not set. Cure: set "
+            f"{variable[1]}, or give {key}=VALUE"
+        )
+    for override in overrides:
+        taken = override.partition("=")[0].removeprefix("~")
+        if override.startswith("~") and re.search(rf"'{re.escape(taken)}[.']", reason):
+            return f"{key} needs {taken}, which is taken away. Cure: leave {override} out"
+    if resolver := re.search("Unsupported interpolation type (.*)", reason):
+        return f"{key}: nothing is known as ${{{resolver[1]}:...}}. Cure: {key}=VALUE"
+    if "RecursionError" in reason:
+        return f"{key} takes its value from itself. Cure: {key}=VALUE"
+    return (
+        f"{key} takes its value from a key that is not set ({reason}). Cure: set what is named, or "
+        "choose a model and data that belong together"
+    )
 
 
 def _explain(name: str, overrides: Sequence[str], error: Exception) -> str:
-    """Return Hydra's message; for an unknown key, a message that lists the existing keys."""
-    message = str(error)
-    if "Available options" in message:
-        # hydra lists the options of a group, then its search path
-        return message.split("Config search path", 1)[0].strip()
+    """Return in one line what is wrong with the overrides, and the cure."""
+    message = " ".join(str(error).split())
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error)
+    if choice := re.search("Could not find '(.+)/(.*?)' Available options in '.+?': (.*)", message):
+        options = choice[3].split("Config search path", 1)[0].split()
+        return f"{choice[1]}={choice[2]} does not exist. Cure: one of {', '.join(options)}"
     for text in overrides:
         key = text.split("=", 1)[0].lstrip("+~")
         if key in message.replace("'", " ").split() and (hint := _missing(name, overrides, key)):
             return hint
-    said = " ".join(message.split())
+    for pattern, said in _SAID:
+        if found := re.search(pattern, message):
+            return found.expand(said)
     if cause := str(error.__cause__ or "").splitlines()[:1]:
-        said = f"{said} ({cause[0]})"
-    return f"{said}. Cure: +KEY=VALUE adds a key, and ~KEY '+KEY={{...}}' replaces a whole section"
+        message = f"{message} ({cause[0]})"
+    return f"{message}. Cure: see the keys and their values with --cfg job"
+
+
+def _unreadable(error: OverrideParseException) -> str:
+    """Return the message on an override that is not of Hydra's grammar."""
+    override = error.override
+    if "=" in override and read_override(quoted(override)) is not UNREADABLE:
+        return (
+            f"{override} has characters that mean something else to Hydra. Cure: type "
+            f"{in_shell(override)}"
+        )
+    return f"{override} cannot be read. Cure: write overrides as key=value"
+
+
+# what Hydra says, and what we say instead: \\1 is the first group of the pattern
+_SAID = (
+    (
+        r"Ambiguous value for argument '(.+?)=(.*?)' 1\. To",
+        r"""\1=\2 is several values. Cure: -m runs each, '\1=[\2]' is a list, '\1="\2"' a text""",
+    ),
+    (r"Sweep parameters '(.+)' requires --multirun", r"\1 is several values. Cure: add -m"),
+    (r"An item is already at '(.+?)'", r"\1 exists already. Cure: \1=VALUE, without the +"),
+    (
+        r"Multiple values for (\S+)\. To override a value use 'override \S+: (.+?)'",
+        r"\1 is chosen already. Cure: \1=\2, without the +",
+    ),
+    (
+        r"Could not delete from config\. (The value of '.+?' is .+ and not .+?)\.+$",
+        r"\1. Cure: leave the value out",
+    ),
+    (
+        r"Could not delete from config\. '(.+?)' does not exist",
+        r"\1 does not exist, so it cannot be taken away. Cure: --cfg job shows the keys",
+    ),
+    (
+        r"Could not override '(.+?)'\..*",
+        r"\1 does not exist. Cure: --cfg job shows the keys",
+    ),
+)
 
 
 def _missing(name: str, overrides: Sequence[str], key: str) -> str | None:

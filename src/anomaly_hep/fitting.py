@@ -108,8 +108,9 @@ class Training:
                         f"trainer: {' '.join(str(error).split())}. Cure: its keys are those of "
                         "lightning.Trainer"
                     ) from error
-                if self.termination.requested:
-                    # any error that the signal caused, say in a reading process that got it too
+                told = isinstance(error, SystemExit) and error.code == self.termination.status
+                if self.termination.requested or told:
+                    # this process or another rank got the signal, which may cause any error
                     raise SystemExit(self.termination.status) from error
                 if isinstance(error, SystemExit):
                     # Lightning turns Ctrl-C into status 1, which would mean a failure

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
 from typing import Any
 
 # a scheduler's end of a job, and a terminal that is closed
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+# s from such a signal to the end of a process whose main thread does not hear it
+_PATIENCE, _PATIENCE_TO_SAVE = 5.0, 25.0
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names and values of malloc.h
 _KEEP, _LARGEST = 2**30, 2**25  # bytes; 32 MiB is the largest mmap threshold glibc takes
 
@@ -64,7 +69,8 @@ class Termination:
     """End the process on SIGTERM or SIGHUP: at once, or later if `deferred` to save work.
 
     `status` is the exit status: 143 after SIGTERM, 129 after SIGHUP. Under `nohup`, SIGHUP is
-    ignored.
+    ignored. Python's own handler waits for the main thread, which may wait for a network, for other
+    processes or for a long computation: after some seconds the process then ends without it.
     """
 
     def __init__(self) -> None:
@@ -78,9 +84,41 @@ class Termination:
             for number in ENDINGS:
                 if signal.getsignal(number) != signal.SIG_IGN:
                     signal.signal(number, self._handle)
+            _watch_signals()
+            _Watched.termination = self
 
     def _handle(self, number: int, frame: FrameType | None) -> Any:
         del frame
         self.requested, self.status = True, 128 + number
         if not self.deferred:
             raise SystemExit(self.status)
+
+
+class _Watched:
+    """The termination that the watching thread asks whether it is deferred."""
+
+    termination: Termination | None = None
+
+
+@cache
+def _watch_signals() -> None:
+    """Have Python write each signal's number to a pipe, which a thread of its own reads."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    # signals of a forked process are its own
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+    threading.Thread(target=_end_in_time, args=(reading,), daemon=True).start()
+
+
+def _end_in_time(reading: int) -> None:
+    while number := os.read(reading, 1):
+        termination = _Watched.termination
+        if number[0] not in ENDINGS or termination is None:
+            continue
+        if signal.getsignal(number[0]) != termination._handle:
+            continue  # somebody else's, as while files are simulated
+        deadline = time.monotonic() + (_PATIENCE_TO_SAVE if termination.deferred else _PATIENCE)
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+        os._exit(128 + number[0])

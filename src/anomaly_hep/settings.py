@@ -13,7 +13,9 @@ from anomaly_hep.fpga.design_settings import DesignSettings
 
 
 def _text(value: Any) -> Any:
-    """Return a number as text: a path may be a number."""
+    """Return a number as text: a path may be a number, but not empty."""
+    if value == "":
+        raise ValueError("a text that is not empty")
     return str(value) if type(value) in (int, float) else value
 
 
@@ -59,9 +61,9 @@ class TrainerSettings:
     gradient_clip_val: Positive | None
     log_every_n_steps: Count
     check_val_every_n_epoch: Count
-    accelerator: str
+    accelerator: Name
     compile: Compile
-    devices: Count | Sequence[Natural] | str
+    devices: Count | Sequence[Natural] | Name
     enable_progress_bar: bool
     checkpoint_every_seconds: NonNegative
     milestones: Sequence[Count] | None
@@ -104,7 +106,8 @@ class WandbSettings:
     """`logger=wandb`: Weights & Biases."""
 
     kind: Literal["wandb"]
-    mode: Literal["online", "offline", "disabled"]
+    mode: Literal["online", "offline", "disabled"] | None
+    required: bool
     project: str
     entity: str | None
     tags: Sequence[str]
@@ -173,6 +176,15 @@ class EvaluateSettings:
 
 
 @dataclass(frozen=True)
+class DashboardSettings:
+    """`dashboard`: conf/dashboard.yaml."""
+
+    run_dir: Name
+    entity: str
+    project: str
+
+
+@dataclass(frozen=True)
 class CurveSettings:
     """`curve`: conf/curve.yaml."""
 
@@ -216,6 +228,7 @@ COMMANDS: Mapping[str, type[Any]] = {
     "score": ScoreSettings,
     "evaluate": EvaluateSettings,
     "curve": CurveSettings,
+    "dashboard": DashboardSettings,
     "fpga": FirmwareSettings,
     "benchmark": BenchmarkSettings,
 }

@@ -123,4 +123,4 @@ def unknown(key: str, section: str, keys: Iterable[str]) -> str:
     known = sorted(keys)
     close = difflib.get_close_matches(key.rsplit(".", 1)[-1], known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    return f"{key} does not exist.{hint} Keys of {section}: {', '.join(known)}"
+    return f"{key} does not exist.{hint} Keys of {section or 'this command'}: {', '.join(known)}"

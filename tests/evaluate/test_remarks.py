@@ -12,7 +12,7 @@ from anomaly_hep.evaluate.remarks import reading_remarks
 
 
 def _results(**data):
-    table = image_scores({"QCD": 5, "SUEP125": 5})
+    table = image_scores({"QCD": 10, "SUEP125": 10})
     return image_results(table, data=replace(DATA, groups={}, **data))
 
 

@@ -33,11 +33,13 @@ from anomaly_hep.evaluate.runfiles import RunFiles, read_scores, write_scores
 from anomaly_hep.evaluate.scores import Scorer, write_reconstructions
 from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.fitting import Training
+from anomaly_hep.lifeline import end_with_parent
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.execution import Execution
 from anomaly_hep.models.loading import fitted_scores, model_class
 from anomaly_hep.models.phase import scaled
 from anomaly_hep.provenance import moved
+from anomaly_hep.ranks import Companions, rank_of
 from anomaly_hep.readiness import Planned, check_files, check_processes
 from anomaly_hep.run import RunDirectory, default_path, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
@@ -63,14 +65,20 @@ def run(settings: RunSettings) -> Path:
     module.reading.check(model)
     model.check_phases()
     check_fitted(model, fitted_scores(settings.fitted_scores))
-    make = partial(_make, settings, module, model, termination, console)
-    if _rank():
-        # Lightning started this process for a run whose directory rank 0 already holds
+    nodes = int(settings.trainer.lightning.get("num_nodes", 1))
+    companions = Companions(path, rank_of(settings.trainer.devices, nodes, os.environ), termination)
+    make = partial(_make, settings, module, model, companions, console)
+    if companions.rank.launched and "LOCAL_RANK" in os.environ:
+        end_with_parent(os.getppid())  # rank 0, of which Lightning started this process
+    if companions.rank.number:
+        companions.wait_for_first()
         directory = RunDirectory(path)
-        directory.take_threads(settings.threads)
-        make(directory)
+        with companions.joined():
+            if not directory.finished:
+                directory.take_threads(settings.threads)
+                make(directory)
         return path
-    with hold(path, settings.config) as directory:
+    with hold(path, settings.config) as directory, companions.joined():
         if directory.finished:
             console.print(f"{path} is finished; its results:")
         else:
@@ -79,20 +87,15 @@ def run(settings: RunSettings) -> Path:
     return path
 
 
-def _rank() -> int:
-    """Return this process's rank, on this machine, in a distributed training."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
-
-
 def _make(
     settings: RunSettings,
     module: EventDataModule,
     model: AnomalyModel,
-    termination: Termination,
+    companions: Companions,
     console: Console,
     directory: RunDirectory,
 ) -> None:
-    path = directory.path
+    path, rank = directory.path, companions.rank.number
     share_cores()
     console.print(f"run directory: {path}")
     if directory.retested:
@@ -105,7 +108,38 @@ def _make(
             f"it was begun with other arithmetic ({earlier}): the last digits of its results will "
             "not be those of an unbroken run"
         )
-    ensure(settings.data, console)
+    dashboards = []
+    if not rank:
+        dashboards = open_dashboards(settings.logger, settings.config, path, console)
+        ensure(settings.data, console)
+        _check(settings, path, module, model, console)
+        companions.ready()
+    companions.wait_for_all()
+    # Lightning's auto would take accelerators that this package does not support
+    trainer = replace(settings.trainer, accelerator=execution_of(settings.trainer).device.type)
+    training = Training(
+        model, module, trainer, path, companions.termination, dashboards, directory.check
+    )
+    with companions.watched():
+        training.fit(Path(settings.start_from) if settings.start_from else None, console)
+    if rank:
+        return
+    directory.check()
+    training_speed = _training_speed(path, training.speed)
+    scorer = score(settings, path, module, console)
+    results = finish(settings, path, module, scorer, training_speed)
+    directory.finish({"default_score": results.default_score})
+    close_dashboards(settings.logger, path, results, console)
+
+
+def _check(
+    settings: RunSettings,
+    path: Path,
+    module: EventDataModule,
+    model: AnomalyModel,
+    console: Console,
+) -> None:
+    """Refuse, before the first step, what would end the run after hours."""
     plan = Planned(
         run=path,
         module=module,
@@ -117,19 +151,6 @@ def _make(
     )
     for remark in check_files(plan):
         console.print(remark)
-    dashboards = open_dashboards(settings.logger, settings.config, path)
-    # Lightning's auto would take accelerators that this package does not support
-    trainer = replace(settings.trainer, accelerator=execution_of(settings.trainer).device.type)
-    training = Training(model, module, trainer, path, termination, dashboards, directory.check)
-    training.fit(Path(settings.start_from) if settings.start_from else None, console)
-    if _rank():
-        return
-    directory.check()
-    training_speed = _training_speed(path, training.speed)
-    scorer = score(settings, path, module, console)
-    results = finish(settings, path, module, scorer, training_speed)
-    close_dashboards(settings, path, results)
-    directory.finish({"default_score": results.default_score})
 
 
 def execution_of(trainer: TrainerSettings) -> Execution:

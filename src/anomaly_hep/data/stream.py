@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from multiprocessing import parent_process
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from anomaly_hep.data.feed import Feed
 from anomaly_hep.data.plan import Plan, place_of
 from anomaly_hep.data.reading import Counts, Labels, Reading
 from anomaly_hep.errors import AnomalyHepError, BadFileError
+from anomaly_hep.lifeline import end_with_parent
 from anomaly_hep.types import Events
 
 
@@ -80,6 +82,13 @@ class _Order(Sampler[tuple[int, int]]):
         return iter([(self.stream.epoch, n) for n in range(first, self.stream.plan.pools)])
 
 
+def _begin(number: int) -> None:
+    """Have a reading process end with the one that started it."""
+    del number  # torch numbers them
+    if parent := parent_process():
+        end_with_parent(parent.pid or 0)
+
+
 class EventStream:
     """Iterate over the batches, one epoch per iteration; state_dict resumes mid-epoch.
 
@@ -112,6 +121,7 @@ class EventStream:
             sampler=_Order(self),
             num_workers=workers,
             persistent_workers=workers > 0,
+            worker_init_fn=_begin,
         )
 
     def __len__(self) -> int:

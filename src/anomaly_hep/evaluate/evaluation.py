@@ -22,7 +22,7 @@ from anomaly_hep.evaluate.results import (
     Results,
     Spread,
 )
-from anomaly_hep.evaluate.roc import ScoreDistribution, check_weights
+from anomaly_hep.evaluate.roc import ScoreDistribution, check_weights, scaled
 from anomaly_hep.names import ALLOWED, is_name
 
 SCORE_PREFIX = "score_"
@@ -82,7 +82,7 @@ def evaluate(
                 )
             means[name][group] = values
     return Results(
-        data=data,
+        data=replace(data, effective_events=effective_events(weights, classes)),
         model=model,
         default_score=default_score,
         speed=speed,
@@ -153,6 +153,20 @@ def event_weights(table: pd.DataFrame) -> Values:
     weights: Values = table["weight"].to_numpy(np.float64)
     check_weights(weights, "weight")
     return weights
+
+
+def effective_events(weights: Values, classes: Mapping[str, Rows]) -> dict[str, float]:
+    """Return how many events of equal weight would fluctuate as much, by label: (Σw)²/Σw².
+
+    The result is empty where all events of every class have the same weight.
+    """
+    if all(np.ptp(scaled(weights[rows])) == 0 for rows in classes.values()):
+        return {}
+    events = {}
+    for label, rows in classes.items():
+        shares = scaled(weights[rows])
+        events[label] = float(f"{shares.sum() ** 2 / (shares**2).sum():.6g}")
+    return events
 
 
 def distributions(table: pd.DataFrame, paper: Paper) -> dict[str, dict[str, ScoreDistribution]]:

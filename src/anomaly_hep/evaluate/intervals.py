@@ -16,6 +16,7 @@ from scipy.special import bdtrik, betainc, betaincinv, expit, logit, ndtr
 from anomaly_hep.evaluate.roc import (
     ScoreDistribution,
     auc,
+    scaled,
     signal_efficiency,
     signal_efficiency_at_rejection,
     size_for_rate,
@@ -72,7 +73,8 @@ def mean_auc_interval(
             variance += part / len(signals) ** 2
     # rounding leaves 1e-34 where the classes are separated
     if variance < 1e-30 or not 0 < value < 1:
-        return binomial(value * min(sizes), min(sizes))._replace(value=value)
+        low, high = binomial(value * min(sizes), min(sizes))[1:]
+        return Interval(value, min(low, value), max(high, value))
     width = np.sqrt(variance) / (value * (1 - value))
     return Interval(value, float(expit(logit(value) - width)), float(expit(logit(value) + width)))
 
@@ -172,8 +174,12 @@ def mean_interval(
 ) -> tuple[Interval, float] | None:
     """Return the weighted mean, plus and minus its standard error, and the standard deviation.
 
-    None for less than two effective events, which have no spread.
+    None for less than two effective events, which have no spread, and where the spread is larger
+    than the largest float.
     """
+    weights, largest = scaled(weights), float(np.abs(values).max(initial=0.0))
+    exponent = int(np.frexp(largest)[1])
+    values = scaled(values)
     shares = weights / weights.sum()
     n = float(1.0 / (shares**2).sum())
     if n < 2:
@@ -181,7 +187,11 @@ def mean_interval(
     mean = float(shares @ values)
     deviation = float(np.sqrt(shares @ (values - mean) ** 2 * n / (n - 1)))
     error = deviation / np.sqrt(n)
-    return Interval(mean, mean - error, mean + error), deviation
+    with np.errstate(over="ignore"):
+        numbers = np.ldexp([mean, mean - error, mean + error, deviation], exponent)
+    if not np.isfinite(numbers).all():
+        return None
+    return Interval(*map(float, numbers[:3])), float(numbers[3])
 
 
 def _mean_variance(sample: ScoreDistribution, values: Float64[np.ndarray, " value"]) -> float:

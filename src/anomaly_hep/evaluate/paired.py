@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from anomaly_hep.evaluate.intervals import Interval
-from anomaly_hep.evaluate.roc import ScoreDistribution
+from anomaly_hep.evaluate.roc import ScoreDistribution, scaled
 
 Scores = Float64[np.ndarray, " event"]
 Rows = Int64[np.ndarray, " _"]  # of one class; classes differ in size
@@ -27,14 +27,20 @@ def mean_auc_gain(
         _placements(values, weights, background, signals) for values in (scores, reference)
     )
     difference = above - above_reference
-    share = weights[background] / weights[background].sum()
+    share = _shares(weights[background])
     variance = _variance_of_mean(difference, share)
     for rows, one, other in zip(signals, below, below_reference, strict=True):
-        part = _variance_of_mean(one - other, weights[rows] / weights[rows].sum())
+        part = _variance_of_mean(one - other, _shares(weights[rows]))
         variance += part / len(signals) ** 2
     value = float(share @ difference)
     width = float(np.sqrt(variance))
     return Interval(value, value - width, value + width)
+
+
+def _shares(weights: Scores) -> Scores:
+    """Return each event's part of the weight of all."""
+    weights = scaled(weights)
+    return weights / weights.sum()
 
 
 def _placements(

@@ -13,6 +13,8 @@ SUPERVISED = (
     "reached, not what an anomaly search finds; do not rank it among the others."
 )
 
+_FEW, _SHARE = 10, 0.1  # effective events below which a remark is made, and their share of all
+
 
 def signal_in_training(results: Results) -> str | None:
     """Return the remark that training events included unlabelled signal; None if they did not."""
@@ -40,11 +42,32 @@ def loss_remarks(ledger: Mapping[str, Any]) -> Iterator[str]:
         yield f"Left out, being impossible: {events:,} {ledger['event_noun']} ({said})."
 
 
+def few_events(results: Results) -> str | None:
+    """Return the remark on classes too small, or too unevenly weighted, for good intervals.
+
+    They have less than 10 effective events, (Σw)²/Σw², or less than a tenth of their events.
+    """
+    few = []
+    for label, events in results.data.events.items():
+        effective = results.data.effective_events.get(label, float(events))
+        if effective < max(_FEW, _SHARE * events):
+            counted = f" as {effective:.3g}" if effective < events else ""
+            few.append(f"{label} ({events:,} events{' count' + counted if counted else ''})")
+    if not few:
+        return None
+    return (
+        f"FEW EVENTS: {', '.join(few)}. The intervals rest on so few that they are rough, and can "
+        "miss what rare heavy events would change."
+    )
+
+
 def reading_remarks(results: Results) -> Iterator[str]:
     """Yield how to read the rows of a run: supervised ones, areas below 50 %, means."""
     if results.model.supervised:
         yield SUPERVISED
     if remark := signal_in_training(results):
+        yield remark
+    if remark := few_events(results):
         yield remark
     if results.data.trained_on:
         yield f"Trained on other events than these: on {results.data.trained_on} ones."

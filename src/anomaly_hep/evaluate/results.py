@@ -29,9 +29,10 @@ def _not_stored(default: Any = MISSING, **how: Any) -> Any:
 class DataDescription:
     """The events that a run was tested on.
 
-    `events` counts them by label; `groups` are labels of signals that belong together, such as one
-    model at several masses. `signal_in_training` is the share of signal among the training events
-    without labels. `event_noun` is the word for them: jets, images, events.
+    `events` counts them by label; `effective_events` says how many of equal weight fluctuate as
+    much as those of each label, where weights differ. `groups` are labels of signals that belong
+    together, such as one model at several masses. `signal_in_training` is the share of signal among
+    the training events without labels. `event_noun` is the word for them: jets, images, events.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DataDescription:
     generator: str | None
     background: str
     events: Mapping[str, int] = field(default_factory=dict)
+    effective_events: Mapping[str, float] = field(default_factory=dict)
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     trained_on: str | None = None
     signal_in_training: float | None = None

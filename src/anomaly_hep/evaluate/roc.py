@@ -37,15 +37,17 @@ class ScoreDistribution:
         """Sort `scores`, each counted `weights` times (once when None); O(n log n).
 
         Raises NonFiniteError for a NaN or infinite score and ScoreTableError for a negative or
-        non-finite weight, or when no event with a weight is left; events of weight 0 do not count.
+        non-finite weight, or when no event with a weight is left. Events of weight 0 do not count,
+        nor do those below 1e-323 of the largest weight.
         """
         scores = np.asarray(scores, np.float64)
         check_finite(scores, name)
         weights = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
         check_weights(weights, name)
-        scores, weights = scores[weights > 0], weights[weights > 0]
-        if len(scores) == 0:
+        if not weights.any():
             raise ScoreTableError(f"{name}: no event with a positive weight; give at least one")
+        weights = scaled(weights)
+        scores, weights = scores[weights > 0], weights[weights > 0]
         order = np.argsort(scores)[::-1]
         scores, weights = scores[order], weights[order]
         first = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
@@ -150,6 +152,15 @@ def size_for_rate(background: ScoreDistribution, rejection: float | int) -> floa
     variance = (1 - rate) ** 2 * passing + rate**2 * (float(squares[-1]) - passing)
     # slightly up: n events with n * rate = 1 exactly must not become 0.99999
     return rate * (1 - rate) / variance * (1 + _ROUNDING)
+
+
+def scaled(values: Float64[np.ndarray, " event"]) -> Float64[np.ndarray, " event"]:
+    """Return the values divided by a power of two, so that the largest lies between 0.5 and 1.
+
+    No sum or square of them can then overflow. The division is exact, down to the smallest float.
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    return np.ldexp(values, -int(np.frexp(largest)[1]))
 
 
 def check_finite(scores: Float64[np.ndarray, " event"], name: str) -> None:

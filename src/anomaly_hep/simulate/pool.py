@@ -72,7 +72,7 @@ class Worker:
         self.pipe, write_end = os.pipe()
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the worker)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "anomaly_hep.simulate.worker", str(write_end)],
+            [sys.executable, "-m", "anomaly_hep.simulate.worker", str(write_end), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,

@@ -1,6 +1,6 @@
 """A worker process of a production: makes files from tasks on stdin and reports on a pipe.
 
-Started by pool.py as `python -m anomaly_hep.simulate.worker FD`: a fresh interpreter, so that
+Started by pool.py as `python -m anomaly_hep.simulate.worker FD PID`: a fresh interpreter, so that
 neither torch nor the caller's script is loaded and memory stays small.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_hep import __version__
+from anomaly_hep.lifeline import end_with_parent
 from anomaly_hep.simulate.simulator import Simulation, Simulator, load_simulator
 from anomaly_hep.types import Events
 
@@ -63,8 +64,12 @@ def peak_memory_mb() -> float:
 
 
 def main() -> None:
-    """Do the tasks given on stdin, one JSON line each; the pipe's descriptor is the argument."""
+    """Do the tasks given on stdin, one JSON line each.
+
+    The arguments are the descriptor of the pipe and the process that started this one.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends this process
+    end_with_parent(int(sys.argv[2]))
     pipe = os.fdopen(int(sys.argv[1]), "w", buffering=1, encoding="utf-8")
 
     def report(message: Mapping[str, Any]) -> None:

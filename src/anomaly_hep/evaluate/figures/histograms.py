@@ -25,13 +25,14 @@ from anomaly_hep.evaluate.figures.style import (
     stamp_figure,
 )
 from anomaly_hep.evaluate.results import Results
-from anomaly_hep.evaluate.roc import ScoreDistribution
+from anomaly_hep.evaluate.roc import ScoreDistribution, scaled
 
 # A line shows the cut that one background event in this many passes.
 REJECTION = 100
 
 # Share of the events beyond either end of the axis; they go to the edge bins.
 _OUTSIDE = 0.001
+_FARTHEST = 1e100  # scores beyond it are drawn there, as matplotlib squares what it draws
 
 
 class Pair(NamedTuple):
@@ -70,7 +71,7 @@ def score_histogram(
                 linewidth=1.3,
                 **line,
             )
-        cut = _cut(samples[background])
+        cut = float(np.clip(_cut(samples[background]), edges[0], edges[-1]))
         axes.axvline(cut, 0, 0.8, color="0.2", linewidth=1.0, linestyle=":")
         axes.annotate(
             f"1 in {REJECTION} {background} events to the right", (cut, 0.03),
@@ -163,8 +164,9 @@ def joint_density(
                 if is_logarithmic(edges):
                     logarithmic(axis)
             axes.set_title(f"{title}, {len(pair.x):,} events", loc="left", fontsize=9.5)
-            rank = spearmanr(pair.x, pair.y).statistic
-            axes.set_title(f"rank correlation ${rank:+z.2f}$", loc="right", fontsize=9.5)
+            if np.ptp(scaled(pair.x)) > 0 < np.ptp(scaled(pair.y)):  # a constant has no ranks
+                rank = spearmanr(pair.x, pair.y).statistic
+                axes.set_title(f"rank correlation ${rank:+z.2f}$", loc="right", fontsize=9.5)
             axes.set_xlabel(results.axis(x_name))
         grid[0].set_ylabel(results.axis(y_name))
         figure.colorbar(mesh, ax=grid, label="share of events per bin", pad=0.02)
@@ -193,11 +195,13 @@ def score_edges(
     columns: list[np.ndarray], bins: int, *, in_decades: bool
 ) -> Float64[np.ndarray, " edge"]:
     """Return bin edges around all but extreme values, logarithmic for long tails `in_decades`."""
+    columns = [np.clip(column, -_FARTHEST, _FARTHEST) for column in columns]
     low = min(np.quantile(column, _OUTSIDE) for column in columns)
     high = max(np.quantile(column, 1 - _OUTSIDE) for column in columns)
-    if high <= low:
-        low, high = low - 0.5, high + 0.5
-    if in_decades and low > 0 and high / low > 30:
+    if high - low <= 1e-9 * abs(low):
+        half = max(0.5, 0.01 * abs(low))
+        low, high = low - half, high + half
+    if in_decades and low > 1 / _FARTHEST and high / low > 30:
         return np.geomspace(low, high, bins + 1)
     return np.linspace(low, high, bins + 1)
 
@@ -215,7 +219,8 @@ def _joint_content(
 ) -> Float64[np.ndarray, "x_bin y_bin"]:
     x = np.clip(pair.x, x_edges[0], x_edges[-1])
     y = np.clip(pair.y, y_edges[0], y_edges[-1])
-    shares = pair.weights / pair.weights.sum()
+    weights = scaled(pair.weights)
+    shares = weights / weights.sum()
     return np.asarray(np.histogram2d(x, y, (x_edges, y_edges), weights=shares)[0])
 
 

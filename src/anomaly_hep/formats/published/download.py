@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import shutil
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from anomaly_hep.errors import ConfigError, DownloadError
 from anomaly_hep.formats.published.marks import marks, write_marks
-from anomaly_hep.formats.published.resume import ResumingDownloader, remote_size
+from anomaly_hep.formats.published.resume import ResumingDownloader, remote_size, said
+from anomaly_hep.formats.published.unpack import unpack
 
 WORK = ".fetching"
 LOCK = "lock"
@@ -108,13 +109,21 @@ def _fetch_one(
 ) -> None:
     md5, place = published.files[archive]
     downloaded = _download(url, archive, md5, directory / WORK, progress)
-    files = _unpack(downloaded, directory / place)
+    known = marks(directory)
+    taken = {
+        Path(file).name: other
+        for other, mark in known.items()
+        if other != archive
+        for file in mark["files"]
+        if Path(file).parent == Path(place)
+    }
+    files = unpack(downloaded, directory / place, taken)
     mark = {
         "md5": md5,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {str(file.relative_to(directory)): file.stat().st_size for file in files},
     }
-    write_marks(directory, published.record, {**marks(directory), archive: mark})
+    write_marks(directory, published.record, {**known, archive: mark})
     downloaded.unlink()
 
 
@@ -125,11 +134,15 @@ def _download(url: str, archive: str, md5: str, work: Path, progress: Progress) 
         source.fetch(archive, downloader=ResumingDownloader(part, progress))
     except requests.RequestException as error:
         raise DownloadError(
-            f"{url}{archive}: {error}. Cure: check the connection and run the same command again,"
-            f" it continues from {part}"
+            f"{url}{archive}: {said(error)}. Cure: check the connection and run the same command "
+            f"again, it continues from {part}"
         ) from error
     except OSError as error:
-        raise DownloadError(f"{part}: {error}. Cure: free some space and run it again") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        cure = "free some space" if full else "give another directory (to=DIRECTORY)"
+        raise DownloadError(
+            f"{part}: {error.strerror or error}. Cure: {cure} and run it again"
+        ) from error
     except ValueError as error:  # from pooch, for a wrong hash
         part.unlink(missing_ok=True)
         raise DownloadError(
@@ -138,26 +151,6 @@ def _download(url: str, archive: str, md5: str, work: Path, progress: Progress) 
     if part.exists():
         part.replace(work / archive)  # replaces the link that ResumingDownloader made
     return work / archive
-
-
-def _unpack(archive: Path, target: Path) -> list[Path]:
-    """Move the ROOT files from any folder of the archive to `target`."""
-    scratch = archive.with_suffix(".unpacked")
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(scratch, filter="data")
-        files = sorted(scratch.rglob("*.root"))
-        if not files:
-            raise DownloadError(f"{archive} holds no ROOT file. Cure: report it to its publishers")
-        target.mkdir(parents=True, exist_ok=True)
-        return [path.replace(target / path.name) for path in files]
-    except (tarfile.TarError, OSError) as error:
-        raise DownloadError(
-            f"{archive} cannot be unpacked ({error}). Cure: free some space, or remove the archive"
-            " and fetch it again"
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager
