@@ -220,6 +220,7 @@ def test_many_designs_make_one_figure(toys: Path) -> None:
         (["+fpga.inputs.charge=1"], "ConfigError: fpga.inputs.charge is no input of the trained"),
         (["fpga.weight_bits=9"], "ConfigError: fpga.weight_bits=9. Cure: it should be less"),
         (["fpga.rejection=1000"], "ConfigError: fpga.rejection=1000 cannot be set with .* Cure"),
+        (["run_dir=a b"], "ConfigError: run_dir=a b: make builds the simulation .* Cure: a run"),
         (["checkpoint=none.ckpt"], "CheckpointError: none.ckpt does not exist. Cure: give"),
         (["checkpoint=cut.ckpt"], "CheckpointError: cut.ckpt is no checkpoint .* Cure: use"),
     ],
@@ -230,7 +231,7 @@ def test_bad_input_is_one_error_with_its_cure(
     whole = (toys / "outputs" / "deepset" / "checkpoints" / "best.ckpt").read_bytes()
     (toys / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
     shutil.rmtree(toys / "bad", ignore_errors=True)
-    printed = firmware(toys, "fpga=rtl", *arguments, "run_dir=bad", expect=1)
+    printed = firmware(toys, "fpga=rtl", "run_dir=bad", *arguments, expect=1)
     assert re.search(message, printed), printed
     assert not (toys / "bad" / "fpga.json").exists()
     assert not (toys / "bad" / "rtl").exists()

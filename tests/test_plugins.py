@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def test_every_module_of_a_room_is_there_without_a_list() -> None:
 def test_a_name_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(ConfigError, match=r"no module 'nothing' among the models\. Cure: .*setvae"):
         plugins.load("models", "nothing")
+
+
+def test_a_text_becomes_code_in_one_place_alone() -> None:
+    package = Path(plugins.__file__).parent
+    users = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(
+            r"import_module|__import__|[^.`]\b(eval|exec)\(|import pickle", path.read_text()
+        )
+    }
+    # the command line imports the commands that it lists itself
+    assert users == {"plugins.py", "cli.py"}
 
 
 @pytest.mark.parametrize("module", ["os", "subprocess", "anomaly_hep.commands.train"])

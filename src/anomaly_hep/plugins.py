@@ -14,6 +14,7 @@ import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from anomaly_hep.errors import ConfigError
 
@@ -23,6 +24,7 @@ GROUPS = {
     "formats": "anomaly_hep.data",
     "data": "anomaly_hep.data",
     "papers": "anomaly_hep.papers",
+    "simulate": "anomaly_hep.data",
 }
 
 
@@ -54,6 +56,21 @@ def load(room: str, name: str) -> ModuleType:
 def is_ours(module: str, room: str) -> bool:
     """Return whether a dotted path is a module of the room, so that it may be imported."""
     return module in modules(room).values()
+
+
+def imported(path: str, room: str) -> ModuleType | None:
+    """Return the module of a room at a dotted path; None for any other path.
+
+    The path may come from a checkpoint or a yaml file of unknown origin. This is the only place
+    where a text becomes code: no other module is ever imported for it.
+    """
+    return importlib.import_module(path) if is_ours(path, room) else None
+
+
+def named(path: str, room: str) -> Any:
+    """Return what a dotted path names in a module of the room; None for anything else."""
+    module, _, name = path.rpartition(".")
+    return getattr(imported(module, room), name, None)
 
 
 def configuration_directories() -> list[Path]:

@@ -35,6 +35,8 @@ def run(settings: FirmwareSettings) -> None:
     keep_freed_memory()
     _check_packages()
     console = Console(markup=False)
+    if settings.run_dir and settings.fpga.rtl is not None:
+        _check_for_make(Path(settings.run_dir))
     checkpoint = _checkpoint(settings, console)
     # the checkpoint decides the results: the newest run may be another one tomorrow
     chosen = {"checkpoint": str(checkpoint)}
@@ -57,6 +59,15 @@ def run(settings: FirmwareSettings) -> None:
         console.print(proof(summary))
         console.print(resources(summary))
         console.print(f"report: {path / 'report.html'}", soft_wrap=True)
+
+
+def _check_for_make(path: Path) -> None:
+    """Raise ConfigError for a directory in which make, which builds the simulation, fails."""
+    if set(str(path.absolute())) & set(" \t\n:#$%"):
+        raise ConfigError(
+            f"run_dir={path}: make builds the simulation of the RTL there and takes no space nor "
+            "any of : # $ % in a path. Cure: a run_dir without them"
+        )
 
 
 def _check_packages() -> None:

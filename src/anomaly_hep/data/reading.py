@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
@@ -19,7 +18,7 @@ from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.selection import Selection
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.plugins import is_ours
+from anomaly_hep.plugins import named
 from anomaly_hep.types import Events
 
 Labels = Mapping[str, int]  # class numbers, in a training phase that may see them
@@ -166,13 +165,8 @@ class Reading(ABC):
 
 
 def reading_class(path: str) -> type[Reading]:
-    """Return the Reading class at a dotted path; raises ConfigError for anything else.
-
-    The path may come from a checkpoint, which is a file of unknown origin: only this package and
-    modules with an entry point anomaly_hep.data are ever imported.
-    """
-    module, _, name = path.rpartition(".")
-    found = getattr(importlib.import_module(module), name, None) if is_ours(module, "data") else 0
+    """Return the Reading class at a dotted path; raises ConfigError for anything else."""
+    found = named(path, "data")
     if not (isinstance(found, type) and issubclass(found, Reading)):
         raise ConfigError(
             f"data.reading={path} is no reading. Cure: name a class such as "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -158,12 +159,23 @@ def find_files(places: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
             "data in separate directories (data.dir)"
         )
     if not filled:
+        looked = f"looked in {', '.join(map(str, places))}"
         raise MissingDataError(
-            f"no file {names}; looked in {', '.join(map(str, places))}. Cure: set data.dir, fetch "
-            "the published files, or let them be simulated (data.if_missing=simulate)"
+            f"no file {names}{_nearest(places, patterns)}; {looked}. Cure: set data.dir, fetch the "
+            "published files, or let them be simulated (data.if_missing=simulate)"
         )
     _refuse_twins(files[filled[0]])
     return files[filled[0]]
+
+
+def _nearest(places: Sequence[Path], patterns: Sequence[str]) -> str:
+    """Return a remark on a file with nearly the name of a pattern, such as in other capitals."""
+    there = {path.name.lower(): path for place in places for path in place.glob("*")}
+    for pattern in patterns:
+        found = difflib.get_close_matches(pattern.lower(), there, n=1, cutoff=0.7)
+        if found:
+            return f" (but {there[found[0]]})"
+    return ""
 
 
 def _refuse_twins(paths: Sequence[Path]) -> None:

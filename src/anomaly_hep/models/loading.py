@@ -6,7 +6,6 @@ installed packages that announce themselves (`anomaly_hep.plugins`).
 
 from __future__ import annotations
 
-import importlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from anomaly_hep.errors import CheckpointError, ConfigError, in_one_line
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.fitted import FittedScore
 from anomaly_hep.models.outputs import ScoreDescription
-from anomaly_hep.plugins import is_ours
+from anomaly_hep.plugins import named
 
 _BLOCK = 2**20  # bytes of a record that are read at once
 
@@ -63,8 +62,7 @@ def _verify_records(path: Path) -> None:
 
 def class_of(path: str) -> type:
     """Return the class at a dotted path into the models; raises ConfigError for anything else."""
-    module, _, name = path.rpartition(".")
-    found = getattr(importlib.import_module(module), name, None) if is_ours(module, "models") else 0
+    found = named(path, "models")
     if not isinstance(found, type):
         raise ConfigError(
             f"_target_={path} is no class of the models. Cure: name one below anomaly_hep.models, "

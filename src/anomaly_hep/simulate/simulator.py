@@ -5,7 +5,6 @@ Nothing heavy is imported here or by such modules: only the workers load Pythia 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +83,7 @@ def simulator_of(config: Config) -> Simulator:
 
 def load_simulator(path: str) -> Simulator:
     """Return the module at a dotted path in this package or in an experiment's own."""
-    ours = path.startswith("anomaly_hep.simulate.") or plugins.is_ours(path, "formats")
-    spec = importlib.util.find_spec(path) if ours else None
-    module = importlib.import_module(path) if spec else None
+    module = plugins.imported(path, "simulate")
     if not hasattr(module, "simulation"):
         raise ConfigError(
             f"data.simulation.simulator={path} simulates nothing. Cure: name a module of "
