@@ -13,54 +13,25 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from anomaly_hep.errors import AnomalyHepError
 from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.formats import jetclass2
 from anomaly_hep.formats.judging import findings
 from anomaly_hep.formats.ledger import file_sha256
 from anomaly_hep.types import Events
+from tests.faults import running
 from tests.faults.doors import DOORS, read_events
 from tests.faults.injections import FAULTS, write_foreign
+from tests.faults.outcomes import CHANGED, NAMED, SILENT, Row
 from tests.formats.test_jetrules import IMPOSSIBLE, spoilt
 
 BY_ROOT = Path(__file__).parents[1] / "formats" / "by_root.root"
-SAME, NAMED = "the same", "one line that names it"
-CHANGED = "named by its SHA-256 in the run's ledger"
-SILENT, TRACEBACK, PAGE = "SILENT: other values", "TRACEBACK", "SEVERAL LINES"
-WRONG = (SILENT, TRACEBACK, PAGE)
-
-
-@dataclass
-class Row:
-    """One kind of injection, and how often it had which outcome."""
-
-    injection: str
-    outcomes: Counter[str] = field(default_factory=Counter)
-
-    def try_(self, attempt: Callable[[], Any], expected: Any) -> None:
-        """Count what an attempt ends in; `expected` is what it returns of an intact file."""
-        try:
-            found = attempt()
-        except AnomalyHepError as error:
-            self.outcomes[PAGE if "\n" in str(error) else NAMED] += 1
-        except Exception:
-            self.outcomes[TRACEBACK] += 1
-        else:
-            self.outcomes[SAME if _equal(found, expected) else SILENT] += 1
-
-    @property
-    def wrong(self) -> int:
-        """How often the outcome was none of those that are promised."""
-        return sum(self.outcomes[name] for name in WRONG)
 
 
 @dataclass(frozen=True)
@@ -222,21 +193,6 @@ def strange_files(directory: Path) -> Row:
     return row
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, Events) and isinstance(other, Events):
-        return _equal(
-            (one.lengths, dict(one.particles), dict(one.events)),
-            (other.lengths, dict(other.particles), dict(other.events)),
-        )
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_equal(one[k], other[k]) for k in one)
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=True)
-    return bool(one == other)
-
-
 def rows(directory: Path, flips_each: int, others_each: int) -> Iterator[Row]:
     """Yield the rows of the campaign, each as soon as it is done."""
     for source in SOURCES:
@@ -246,6 +202,10 @@ def rows(directory: Path, flips_each: int, others_each: int) -> Iterator[Row]:
     yield wrong_content(Path(tempfile.mkdtemp(dir=directory)))
     yield impossible_values()
     yield strange_files(Path(tempfile.mkdtemp(dir=directory)))
+    yield from running.run_files(Path(tempfile.mkdtemp(dir=directory)), flips_each)
+    yield running.options()
+    yield running.kills(Path(tempfile.mkdtemp(dir=directory)))
+    yield running.full_disk()
 
 
 def main(flips_each: int, others_each: int) -> int:

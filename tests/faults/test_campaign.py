@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import campaign
-from tests.faults.campaign import SOURCES, Row, Source
+from tests.faults import campaign, running
+from tests.faults.campaign import SOURCES, Source
+from tests.faults.outcomes import KEPT, NAMED, Row
 
 
 def promised(row: Row) -> bool:
@@ -18,7 +19,7 @@ def promised(row: Row) -> bool:
 def test_no_damage_of_a_file_goes_unnoticed(tmp_path: Path, source: Source) -> None:
     damaged = campaign.flips(source, tmp_path, 60, seed=1)
     assert promised(damaged), damaged
-    assert damaged.outcomes[campaign.NAMED] > 3
+    assert damaged.outcomes[NAMED] > 3
     for kind in (campaign.truncations, campaign.zeros, campaign.appended):
         row = kind(source, tmp_path, 5, seed=2)
         assert promised(row), row
@@ -26,12 +27,12 @@ def test_no_damage_of_a_file_goes_unnoticed(tmp_path: Path, source: Source) -> N
 
 def test_what_is_no_data_file_is_named(tmp_path: Path) -> None:
     row = campaign.strange_files(tmp_path)
-    assert row.outcomes == {campaign.NAMED: row.outcomes.total()}
+    assert row.outcomes == {NAMED: row.outcomes.total()}
 
 
 def test_impossible_values_are_named() -> None:
     row = campaign.impossible_values()
-    assert row.outcomes == {campaign.NAMED: row.outcomes.total()}
+    assert row.outcomes == {NAMED: row.outcomes.total()}
 
 
 def test_other_values_are_counted_as_silent() -> None:
@@ -39,3 +40,14 @@ def test_other_values_are_counted_as_silent() -> None:
     row.try_(lambda: {"x": 1}, {"x": 2})
     row.try_(lambda: 1 / 0, None)
     assert row.wrong == 2
+
+
+def test_no_option_with_a_strange_value_is_a_traceback() -> None:
+    row = running.options(60)
+    assert promised(row), row
+    assert row.outcomes[NAMED] > 20
+
+
+def test_a_disk_that_is_full_keeps_no_half_file() -> None:
+    row = running.full_disk()
+    assert row.outcomes == {KEPT: row.outcomes.total()}  # empty where no disk may be mounted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +18,7 @@ import uproot
 from anomaly_hep.errors import ConfigError
 
 TREE = "scores"
+_MARGIN_BYTES = 2**20
 
 
 class TableFile(ABC):
@@ -83,6 +86,8 @@ class Hdf5Table(TableFile):
     """HDF5 with one data set per column; missing numbers become NaN."""
 
     def _open(self, path: Path) -> None:
+        self._path = path
+        self._check_space(0)
         self._file = h5py.File(path, "w")
         for field in self.schema:
             kind: Any = h5py.string_dtype() if _is_text(field.type) else _number(field)
@@ -92,6 +97,7 @@ class Hdf5Table(TableFile):
 
     def write(self, table: pa.Table) -> None:
         """Append a table."""
+        self._check_space(table.nbytes)
         for name in self.names:
             data = self._file[name]
             start = len(data)
@@ -102,6 +108,11 @@ class Hdf5Table(TableFile):
     def close(self) -> None:
         """Finish the file."""
         self._file.close()
+
+    def _check_space(self, needed: int) -> None:
+        """Raise OSError before the disk is full: HDF5 would end the process in C."""
+        if shutil.disk_usage(self._path.parent).free < needed + _MARGIN_BYTES:
+            raise OSError(errno.ENOSPC, "No space left on device", str(self._path))
 
 
 class RootTable(TableFile):
