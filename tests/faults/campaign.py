@@ -203,7 +203,7 @@ def rows(directory: Path, flips_each: int, others_each: int) -> Iterator[Row]:
     yield impossible_values()
     yield strange_files(Path(tempfile.mkdtemp(dir=directory)))
     yield from running.run_files(Path(tempfile.mkdtemp(dir=directory)), flips_each)
-    yield running.options()
+    yield running.options(1500)
     yield running.kills(Path(tempfile.mkdtemp(dir=directory)))
     yield running.full_disk()
 

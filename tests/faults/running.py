@@ -1,4 +1,4 @@
-"""Faults of what runs, for the campaign: files of a run, options, kills, and a disk that is full."""
+"""Faults of what runs, for the campaign: files of a run, options, kills, and a full disk."""
 
 from __future__ import annotations
 
