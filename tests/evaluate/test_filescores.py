@@ -202,6 +202,18 @@ def test_files_with_other_columns_say_so(scorer_of: Callable[[], Scorer], tmp_pa
     assert remark == "column weight is missing in some files: it is empty there"
 
 
+def test_the_same_events_in_two_files_are_told(
+    scorer_of: Callable[[], Scorer], tmp_path: Path
+) -> None:
+    jetclass.write(tmp_path / "a.root", [toy_jets(4)])
+    (tmp_path / "b.root").symlink_to("a.root")
+    table, scores = scored(scorer_of(), [tmp_path / "a.root", tmp_path / "b.root"])
+    assert len({*table["event_id"].to_pylist()}) == 8
+    (remark,) = scores.remarks
+    assert "b.root and" in remark
+    assert "hold the same events" in remark
+
+
 def test_values_beyond_their_clip_are_told(scorer_of: Callable[[], Scorer], tmp_path: Path) -> None:
     jets = toy_jets(20)
     for name in ("part_px", "part_py", "part_pz", "part_energy"):

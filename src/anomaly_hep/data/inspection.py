@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -94,16 +94,21 @@ class SeenEvents:
     def __init__(self) -> None:
         self._owners: dict[tuple[str, int | str], Path] = {}
 
-    def add(self, label: str, path: Path, identities: frozenset[int], sha256: str) -> None:
-        """Note a file of a class; raises ConfigError if another one of the class has its events.
+    def add(self, label: str, path: Path, identities: Iterable[int | str]) -> Path | None:
+        """Note a file of a class; return another one of the class that has some of its events.
 
         A copy, a link, and the same events in another format are found, also among other events.
         """
-        found: list[int | str] = [sha256, *identities]
-        for identity in found:
+        for identity in identities:
             owner = self._owners.setdefault((label, identity), path)
             if owner.absolute() != path.absolute():
-                raise ConfigError(
-                    f"{path} and {owner} hold the same events of {label}, which would count twice. "
-                    "Cure: remove one of them"
-                )
+                return owner
+        return None
+
+    def check(self, label: str, path: Path, identities: Iterable[int | str]) -> None:
+        """Note a file of a class; raises ConfigError if another one has some of its events."""
+        if other := self.add(label, path, identities):
+            raise ConfigError(
+                f"{path} and {other} hold the same events of {label}, which would count twice. "
+                "Cure: remove one of them"
+            )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from anomaly_hep.data.inspection import inspect, rule_columns
+from anomaly_hep.data.inspection import SeenEvents, inspect, rule_columns
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import BadFileError, ConfigError, TooManyBadFilesError
@@ -44,7 +44,7 @@ class FileScores:
     refused: list[BadFileError] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.names = distinct_names(self.paths)
+        self.names, self._seen = distinct_names(self.paths), SeenEvents()
         for path in self.paths:
             self._opened(path, only_head=True)
         opened = [self._opened(path) for path in self.paths[:_OPENED_FIRST]]
@@ -84,12 +84,14 @@ class FileScores:
                 check_file(path)
                 return None
             described = format_of(path).describe(path)
-            inspect(described, refuse=self.on_bad_event == "refuse")
+            identities = inspect(described, refuse=self.on_bad_event == "refuse")
         except BadFileError as error:
             if self.on_bad_file == "refuse":
                 raise
             self.refused.append(error)
             return None
+        if other := self._seen.add("", path, identities):
+            self.remarks[f"{path} and {other} hold the same events: each has a row for both"] += 1
         return described
 
     def _table(self, pieces: list[Slice]) -> Iterator[pa.Table]:
