@@ -27,6 +27,7 @@ from anomaly_hep.formats.checks import (
 from anomaly_hep.formats.kept import Kept
 from anomaly_hep.formats.layout import Layout
 from anomaly_hep.formats.memory import check_declared, check_fits
+from anomaly_hep.formats.parquetfooter import declared
 from anomaly_hep.types import Events
 
 MAGIC = b"PAR1"
@@ -54,11 +55,12 @@ class RowStream:
                 page_checksum_verification=True,
             )
             self.schema = self._file.schema_arrow
-            groups = [self._file.metadata.row_group(i) for i in range(self._file.num_row_groups)]
+            groups = map(self._file.metadata.row_group, range(self._file.num_row_groups))
+            rows = [group.num_rows for group in groups]
             self._check_metadata()
             self._check_columns(columns, numbers)
             self._check_sizes()
-        self._edges = np.cumsum([0, *(group.num_rows for group in groups)])
+        self._edges = np.cumsum([0, *rows])
         self.rows = int(self._edges[-1])
         self._seek(0)
 
@@ -87,15 +89,12 @@ class RowStream:
 
     def _check_sizes(self) -> None:
         """Refuse columns whose decoded values would not fit: a few bytes can stand for millions."""
-        groups = map(self._file.metadata.row_group, range(self._file.num_row_groups))
-        for group in groups:
-            for chunk in map(group.column, range(group.num_columns)):
-                name = chunk.path_in_schema.split(".")[0]
-                if name in self.columns:
-                    declared = chunk.num_values * _VALUE_BYTES
-                    check_declared(self.path, declared, name)
-                    at_once = declared * min(ROWS_PER_BATCH, group.num_rows)
-                    check_fits(self.path, at_once // max(group.num_rows, 1), name)
+        for chunk in declared(self.path):
+            if chunk.name in self.columns:
+                size = chunk.values * _VALUE_BYTES
+                check_declared(self.path, size, chunk.name)
+                rows = min(ROWS_PER_BATCH, chunk.rows)
+                check_fits(self.path, size * rows // max(chunk.rows, 1), chunk.name)
 
     def close(self) -> None:
         """Close the file."""
