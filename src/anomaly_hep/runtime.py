@@ -116,9 +116,15 @@ def _end_in_time(reading: int) -> None:
         termination = _Watched.termination
         if number[0] not in ENDINGS or termination is None:
             continue
-        if signal.getsignal(number[0]) != termination._handle:
-            continue  # somebody else's, as while files are simulated
         deadline = time.monotonic() + (_PATIENCE_TO_SAVE if termination.deferred else _PATIENCE)
-        while time.monotonic() < deadline:
+        # who catches the end, and gives the signal back to its handler, goes on living
+        while _is_handled(number[0], termination):
+            if time.monotonic() > deadline:
+                os._exit(128 + number[0])
             time.sleep(0.1)
-        os._exit(128 + number[0])
+
+
+def _is_handled(number: int, termination: Termination) -> bool:
+    """Return whether a termination still is what a signal means to this process."""
+    handler = signal.getsignal(number)
+    return termination is _Watched.termination and handler == termination._handle
