@@ -15,6 +15,7 @@ from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats.checks import FETCH_AGAIN, check_file, missing_branch, refusing
 from anomaly_hep.formats.rootio.basket import Basket, Branch
 from anomaly_hep.formats.rootio.isolation import isolated_classes
+from anomaly_hep.formats.rootio.patience import limited
 
 MAGIC = b"root"
 CHECKSUMS = "anomaly_hep_checksums"
@@ -31,7 +32,11 @@ class Tree:
         check_file(path, MAGIC, "ROOT")
         self.path = path
         self.identity = object()  # differs if the same path is opened again
-        with refusing(path, "the file is damaged", cure=FETCH_AGAIN), isolated_classes():
+        with (
+            refusing(path, "the file is damaged", cure=FETCH_AGAIN),
+            isolated_classes(),
+            limited(path),
+        ):
             # Plain reads, no memory map: a file that shrinks while mapped would kill the process,
             # and mapped pages count as the process's memory. uproot's array cache would hold up to
             # 100 MB per file, in addition to our cache of baskets.

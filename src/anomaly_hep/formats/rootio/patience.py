@@ -1,0 +1,39 @@
+"""An end to loops that a damaged ROOT file makes uproot run in: negative lengths lead back."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from anomaly_hep.errors import BadFileError
+from anomaly_hep.formats.checks import FETCH_AGAIN
+
+SECONDS = 20.0  # of computing; opening a file takes a hundredth of one
+
+
+@contextmanager
+def limited(path: Path) -> Iterator[None]:
+    """Raise BadFileError where the with-block computes for more than `SECONDS`.
+
+    Waiting for a disk does not count. Only the main thread of a process can be stopped so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        problem = f"reading it has computed for {SECONDS:g} s without an end"
+        raise BadFileError(path, problem, cure=FETCH_AGAIN)
+
+    handler = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, handler)
