@@ -27,12 +27,11 @@ def endless(path: Path) -> None:
     first = start + header[4]  # behind the header's own key, the number of keys
     data[first : first + 4] = (2**30).to_bytes(4, "big")
     key = first + 4
-    size = struct.unpack(">H", data[key + 14 : key + 16])[0]
     version = struct.unpack(">H", data[key + 4 : key + 6])[0]
     names = key + (34 if version > 1000 else 26)
-    assert names < key + size
-    back = names + 5 - key
-    data[names : names + 5] = b"\xff" + (-back).to_bytes(4, "big", signed=True)
+    # class and name are empty, and the title has a length below zero
+    back = (key - (names + 11)).to_bytes(4, "big", signed=True)
+    data[names : names + 11] = b"\xff\x00\x00\x00\x00" + b"\x00" + b"\xff" + back
     path.write_bytes(data)
 
 
