@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from anomaly_hep.configuration import compose
+from anomaly_hep.arguments import split
+from anomaly_hep.configuration import read_override
 from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.formats import darkshowers, darkshowers_raw, files, jetclass, jetclass2
 from anomaly_hep.formats.judging import findings
@@ -46,9 +47,10 @@ def read_events(path: Path) -> Events:
 
 
 def read_overrides(path: Path) -> object:
-    """Take each line of the file as one override of a training."""
+    """Take each line of the file as an argument of a training, as far as the grammar."""
     lines = path.read_bytes().decode("utf-8", "replace").splitlines()
-    return compose("train", [line for line in lines if line])
+    options, overrides = split(lines)
+    return options, [read_override(override) for override in overrides]
 
 
 def _images(path: Path) -> None:

@@ -20,8 +20,10 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["anomaly_hep.formats", "anomaly_hep.evaluate.loading",
-                                         "anomaly_hep.configuration", "uproot"]):  # fmt: skip
+_INSTRUMENTED = ["anomaly_hep.formats", "anomaly_hep.evaluate.loading", "anomaly_hep.arguments",
+                 "anomaly_hep.configuration", "uproot"]  # fmt: skip
+
+with atheris.instrument_imports(include=_INSTRUMENTED):
     from anomaly_hep.errors import AnomalyHepError
     from tests.faults.doors import DOORS, Door
 
