@@ -151,7 +151,7 @@ def test_events_of_images_are_their_pixels(tmp_path: Path) -> None:
         ({"trainer": {"max_epoch": 1}}, r"Did you mean max_epochs\?"),
         ({"logger": {"tag": 1}}, r"logger.tag does not exist"),
         ({"data.batch_size": "abc"}, r"data.batch_size=abc. Cure: it should be a valid integer"),
-        ({"model/encoder": "cnn"}, r"Available options in 'model/encoder'"),
+        ({"model/encoder": "cnn"}, r"model/encoder=cnn does not exist. Cure: one of deepset"),
     ],
 )
 def test_wrong_keys_and_values_are_refused_as_on_the_command_line(

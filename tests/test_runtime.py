@@ -13,6 +13,7 @@ from anomaly_hep.runtime import Termination, endings_restored
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_the_status_says_which_signal_ended_the_run(number: int, status: int) -> None:
     with endings_restored():
+        signal.signal(number, signal.SIG_DFL)  # tests under nohup ignore SIGHUP
         end = Termination()
         end.install()
         with pytest.raises(SystemExit) as left:

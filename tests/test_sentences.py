@@ -66,7 +66,8 @@ def test_bounds_of_events_are_those_of_the_format() -> None:
 
 
 def test_every_rule_of_jets_is_in_the_table() -> None:
-    words = ("type flags", "charge", "near the sum", "below its momentum", "centred on their jet")
+    words = ("type flags", "charge", "near the sum", "below its momentum", "centred on their jet",
+             "the angles of the momenta")  # fmt: skip
     assert all(word in IMPOSSIBLE for word in words)
     # both sums stand in one row
     assert len(jetclass.LAYOUT.rules) == len(words) + 1

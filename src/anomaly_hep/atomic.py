@@ -17,7 +17,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            error.filename = error.filename or str(path)  # libraries forget which file it was
+            raise
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)

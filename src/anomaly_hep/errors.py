@@ -19,6 +19,7 @@ _CURES = {
     errno.EROFS: "give a place that can be written",
     errno.ENOSPC: "free space there, and give the same command again",
     errno.EDQUOT: "free space there, and give the same command again",
+    errno.EFBIG: "allow larger files (ulimit -f unlimited), and give the same command again",
     errno.EMFILE: "allow more open files (ulimit -n 4096), and give the same command again",
     errno.ENFILE: "close other programs, and give the same command again",
     errno.ENAMETOOLONG: "give a shorter name",

@@ -162,3 +162,17 @@ def test_no_impossible_event_is_read_whatever_is_skipped(toys: Path, name: str) 
         with pytest.raises(AnomalyHepError):
             for _ in opened(toys, **choices).train_dataloader():
                 pass
+
+
+@pytest.mark.parametrize("jets", [60, 700])
+def test_a_file_that_was_added_to_itself_is_refused(tmp_path: Path, jets: int) -> None:
+    path = tmp_path / "a.root"
+    events = toy_jets(jets, mean_particles=4)
+    jetclass.write(path, [events, events])
+    with pytest.raises(BadFileError, match=r"occur twice\. Cure: write each event once"):
+        inspect(jetclass.describe(path))
+
+
+def test_a_column_that_no_file_has_is_named_before_any_step(toys: Path) -> None:
+    with pytest.raises(BadFileError, match="branch 'jet_nosuch': the branch is missing"):
+        opened(toys, selection={"jet_nosuch": {"min": 1}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from scipy.stats import norm
 from tests.evaluate.fake_run import DATA, PAPER, fake_run, jet_results, score_table
 
+from anomaly_hep.errors import RunDirectoryError
 from anomaly_hep.evaluate.figures import write_figures
 from anomaly_hep.evaluate.figures.efficiencies import efficiency_summary
 from anomaly_hep.evaluate.figures.histograms import joint_density, score_histogram, score_pairs
@@ -164,3 +166,13 @@ def test_jets_in_groups_keep_the_figures_of_jets(tmp_path):
     data = replace(DATA, groups={"Higgs": ["Hbb"]})
     run = fake_run(tmp_path / "run", events=300, classes=classes, data=data)
     assert {path.stem for path in write_figures(run)} == NAMES | {"groups"}
+
+
+def test_figures_are_not_written_through_a_link(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run", events=60)
+    shutil.rmtree(run / "figures", ignore_errors=True)
+    (tmp_path / "outside").mkdir()
+    (run / "figures").symlink_to(tmp_path / "outside")
+    with pytest.raises(RunDirectoryError, match=r"is a link to .*outside.* Cure: remove the link"):
+        write_figures(run)
+    assert list((tmp_path / "outside").iterdir()) == []

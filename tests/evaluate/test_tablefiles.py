@@ -74,7 +74,9 @@ def test_hdf5_keeps_every_type(tmp_path: Path, suffix: str) -> None:
 
 def test_root_holds_the_numbers_and_says_what_it_cannot(tmp_path: Path) -> None:
     path = tmp_path / "s.root"
-    assert write(path, PARTS) == ["column 'event_id' is left out: .root files hold numbers alone"]
+    assert write(path, PARTS) == [
+        "column 'event_id' is left out: a ROOT file holds numbers alone here"
+    ]
     with uproot.open(path) as file:
         found = file["scores"].arrays(library="np")
     assert (found["event"].dtype, found["run"].dtype) == (np.int64, np.uint32)
@@ -93,3 +95,10 @@ def test_no_events_are_a_file_too(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"s{suffix}"
     write(path, [PARTS[0].slice(0, 0)])
     assert path.stat().st_size > 0
+
+
+def test_a_zero_byte_is_refused_where_it_cannot_be_said(tmp_path: Path) -> None:
+    parts = [pa.table({"tag": ["a", "\0b"]})]
+    with pytest.raises(ConfigError, match="column 'tag' has a zero byte"):
+        write(tmp_path / "s.h5", parts)
+    write(tmp_path / "s.parquet", parts)

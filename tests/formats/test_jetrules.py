@@ -48,6 +48,13 @@ def shifted(name: str, by: float) -> Change:
     return change
 
 
+def absolute(name: str) -> Change:
+    def change(jets: Events, particles: slice) -> None:
+        np.abs(jets.particles[name][particles], out=jets.particles[name][particles])
+
+    return change
+
+
 MOMENTA = ("part_px", "part_py", "part_pz", "part_energy", "jet_pt", "jet_energy")
 IMPOSSIBLE: dict[str, tuple[Change, str]] = {
     "all in MeV": (scaled(*MOMENTA, by=1000), "50000 GeV"),
@@ -65,6 +72,9 @@ IMPOSSIBLE: dict[str, tuple[Change, str]] = {
     "a phi of no circle": (put("jet_phi", 7.0), "-3.14159 to 3.14159 rad"),
     "an eta beyond reach": (put("part_deta", 100.0), "-10 to 10"),
     "angles of the detector": (shifted("part_deta", 2.0), "from the axis of their jet"),
+    "angles shifted a little": (shifted("part_dphi", 0.7), "from the axis of their jet"),
+    "a phi turned round": (scaled("part_dphi", by=-1), "are not the angles of the momenta"),
+    "an eta with the sign of each particle": (absolute("part_deta"), "not the angles of the mom"),
     "a charge of 0 for a charged type": (put("part_charge", 0.0), "contradicts its type"),
     "a charge of 7": (put("part_charge", 7.0), "-1 to 1 e"),
     "a flag of 2": (put("part_isPhoton", 2), "0 to 1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
 import tempfile
@@ -75,9 +76,10 @@ def _matches(pattern: Any) -> list[Path]:
     A path that exists is taken as it is, whatever characters of patterns are in it.
     """
     try:
-        path = Path(pattern).expanduser()
+        path = Path(pattern)
         if str(pattern) and path.exists():
             return [path]
+        path = path.expanduser()
         # Path.glob takes relative patterns only
         matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
@@ -92,7 +94,10 @@ def _matches(pattern: Any) -> list[Path]:
 
 def output_file(given: str, inputs: Sequence[Path], *, overwrite: bool = False) -> Path:
     """Return the output path; raises ConfigError if writing would fail or lose a file."""
-    output = Path(given).expanduser()
+    output = Path(given)
+    with contextlib.suppress(RuntimeError):  # ~name of nobody is a name like any other
+        output = output.expanduser()
+    output = output.resolve() if output.is_symlink() else output  # what it links to is written
     if output.suffix not in WRITERS:
         known = ", ".join(WRITERS)
         raise ConfigError(f"output={given} names no known format. Cure: let it end in {known}")
@@ -107,8 +112,9 @@ def output_file(given: str, inputs: Sequence[Path], *, overwrite: bool = False) 
             raise IsADirectoryError(errno.EISDIR, "it is a directory")
         free = shutil.disk_usage(output.parent).free
     except OSError as error:
+        cure = "a shorter name" if error.errno == errno.ENAMETOOLONG else "another place"
         raise ConfigError(
-            f"output={given} cannot be written ({error.strerror}). Cure: give another place"
+            f"output={given} cannot be written ({error.strerror}). Cure: give {cure}"
         ) from error
     if output.exists() and not overwrite:
         raise ConfigError(f"output={given} exists. Cure: overwrite=true, or give another name")

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from anomaly_hep.errors import BadFileError, ConfigError
+from anomaly_hep.formats.checks import missing_branch
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.formats.judging import check
 from anomaly_hep.formats.layout import Layout, Rule
 from anomaly_hep.types import Events, FileDescription
 
 FIRST_EVENTS = 500
+_DISTINCT = 0.99  # share of events that no other event equals, at least
 
 
 def rule_columns(described: FileDescription) -> list[str]:
     """Return the columns of a file that its format's rules need; rules without theirs are void."""
     rules = format_of(described.path).LAYOUT.rules
     return list(dict.fromkeys(name for rule in _usable(rules, described) for name in rule.needs))
+
+
+def check_columns(described: FileDescription, needed: Sequence[str]) -> None:
+    """Raise BadFileError for a needed column that a file lacks, as far as it says what it has."""
+    for name in needed if described.columns else ():
+        if name not in described.columns:
+            raise missing_branch(described.path, name, described.columns)
 
 
 def inspect(described: FileDescription, *, refuse: bool = True) -> frozenset[int]:
@@ -37,19 +46,36 @@ def inspect(described: FileDescription, *, refuse: bool = True) -> frozenset[int
     elif refuse:
         for rule in rules:
             _apply(layout, [rule], described, _first(described, [rule]))
-    return frozenset() if events is None else _identities(events)
+    if events is None:
+        return frozenset()
+    found = _identities(events)
+    middle = _first(described, rules, start=max(described.entries // 2, FIRST_EVENTS))
+    both = found | (_identities(middle) if middle is not None else frozenset())
+    expected = len(events) + (len(middle) if middle is not None else 0)
+    if refuse and found and len(both) < _DISTINCT * expected:
+        repeated = expected - len(both)
+        raise BadFileError(
+            described.path,
+            f"of {expected} events at its start and from its middle on, {repeated} occur twice",
+            cure="write each event once (a file added to itself?)",
+        )
+    return both
 
 
 def _usable(rules: Sequence[Rule], described: FileDescription) -> list[Rule]:
     return [rule for rule in rules if {*rule.needs} <= {*described.columns}]
 
 
-def _first(described: FileDescription, rules: Sequence[Rule]) -> Events | None:
+def _first(described: FileDescription, rules: Sequence[Rule], start: int = 0) -> Events | None:
+    """Return the columns of rules of some events; None where they are unreadable or not there.
+
+    None, too, where the file ends before `start`.
+    """
     columns = list(dict.fromkeys(name for rule in rules for name in rule.needs))
-    stop = min(described.entries, FIRST_EVENTS)
+    stop = min(described.entries, start + FIRST_EVENTS)
     try:
         read = format_of(described.path).read
-        return read(described.path, 0, stop, columns) if columns and stop else None
+        return read(described.path, start, stop, columns) if columns and stop > start else None
     except BadFileError:
         return None
 
@@ -59,22 +85,23 @@ def _apply(
 ) -> None:
     if events is None:
         return
+    columns = {**events.particles, **events.events}
+    unusable = {name for name, values in columns.items() if not np.isfinite(values).all()}
+    usable = tuple(rule for rule in rules if not unusable & {*rule.needs})
     # bounds of other columns, which perhaps nothing reads, are nobody's business
-    needed = {name for rule in rules for name in rule.needs}
+    needed = {name for rule in usable for name in rule.needs}
     relations = Layout(
         {name: column for name, column in layout.particles.items() if name in needed},
         {name: column for name, column in layout.events.items() if name in needed},
-        rules=tuple(rules),
+        rules=usable,
         stored=layout.stored,
     )
-    with np.errstate(all="ignore"):
-        finite = Events(events.lengths, _numbers(events.particles), _numbers(events.events))
-        check(relations, described.path, finite, np.arange(len(events)))
-
-
-def _numbers(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return columns without NaN and infinity, which are judged where they are used."""
-    return {name: np.nan_to_num(values, posinf=0, neginf=0) for name, values in columns.items()}
+    known = Events(
+        events.lengths,
+        {name: values for name, values in events.particles.items() if name in needed},
+        {name: values for name, values in events.events.items() if name in needed},
+    )
+    check(relations, described.path, known, np.arange(len(events)))
 
 
 def _identities(events: Events) -> frozenset[int]:

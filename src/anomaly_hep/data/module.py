@@ -14,7 +14,7 @@ import torch
 from anomaly_hep.bounds import Count, Natural, Seed, Share
 from anomaly_hep.data.disjoint import check_samples
 from anomaly_hep.data.feed import Feed
-from anomaly_hep.data.inspection import SeenEvents, inspect, rule_columns
+from anomaly_hep.data.inspection import SeenEvents, check_columns, inspect, rule_columns
 from anomaly_hep.data.plan import Plan, Slice
 from anomaly_hep.data.reading import Counts, Labels, reading_of
 from anomaly_hep.data.samples import SampleFile, sample_file, samples_of, share_of
@@ -151,6 +151,7 @@ class EventDataModule(lightning.LightningDataModule):
     def _open(self, path: Path, sample: Sample) -> SampleFile | None:
         try:
             described = format_of(path).describe(path)
+            check_columns(described, self.reading.columns)
             skip = self.on_bad_event == "skip"
             identities = inspect(described, refuse=not skip)
             judged = [*self.reading.columns, *rule_columns(described)] if skip else None

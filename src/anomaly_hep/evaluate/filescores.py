@@ -44,6 +44,10 @@ class FileScores:
     refused: list[BadFileError] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        given = len(self.paths)
+        self.paths = _each_once(self.paths)
+        if given > len(self.paths):
+            self.remarks[f"{given - len(self.paths)} inputs are files that others name, too"] += 1
         self.names, self._seen = distinct_names(self.paths), SeenEvents()
         for path in self.paths:
             self._opened(path, only_head=True)
@@ -191,6 +195,18 @@ class FileScores:
                 f"often {reason}. Cure: mend the files where they were made, or raise "
                 "max_bad_fraction"
             )
+
+
+def _each_once(paths: Sequence[Path]) -> list[Path]:
+    """Return the paths without those, such as links, that lead to the file of an earlier one."""
+    found: dict[Any, Path] = {}
+    for path in paths:
+        try:
+            status = path.stat()
+            found.setdefault((status.st_dev, status.st_ino), path)
+        except OSError:  # said where it is opened
+            found.setdefault(path, path)
+    return list(found.values())
 
 
 def distinct_names(paths: Sequence[Path]) -> dict[Path, str]:

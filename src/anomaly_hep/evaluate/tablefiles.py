@@ -24,11 +24,12 @@ _MARGIN_BYTES = 2**20
 class TableFile(ABC):
     """A file that tables of one schema are appended to. `remarks` says what it cannot hold."""
 
+    title: ClassVar[str]
     holds_text: ClassVar[bool] = True
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.remarks = [
-            f"column '{field.name}' is left out: {path.suffix} files hold numbers alone"
+            f"column '{field.name}' is left out: a {self.title} file holds numbers alone here"
             for field in schema
             if not self._holds(field)
         ]
@@ -55,6 +56,8 @@ class TableFile(ABC):
 class ParquetTable(TableFile):
     """Parquet, with page checksums: texts and missing values are kept as they are."""
 
+    title: ClassVar[str] = "Parquet"
+
     def _open(self, path: Path) -> None:
         self._writer = pyarrow.parquet.ParquetWriter(path, self.schema, write_page_checksum=True)
 
@@ -70,6 +73,8 @@ class ParquetTable(TableFile):
 class CsvTable(TableFile):
     """CSV with a line of names; missing values are empty."""
 
+    title: ClassVar[str] = "CSV"
+
     def _open(self, path: Path) -> None:
         self._writer = pyarrow.csv.CSVWriter(path, self.schema)
 
@@ -84,6 +89,8 @@ class CsvTable(TableFile):
 
 class Hdf5Table(TableFile):
     """HDF5 with one data set per column; missing numbers become NaN."""
+
+    title: ClassVar[str] = "HDF5"
 
     def _open(self, path: Path) -> None:
         self._path = path
@@ -118,6 +125,7 @@ class Hdf5Table(TableFile):
 class RootTable(TableFile):
     """A TTree 'scores', to be the friend of the tree that was scored; it holds numbers alone."""
 
+    title: ClassVar[str] = "ROOT"
     holds_text: ClassVar[bool] = False
 
     def _open(self, path: Path) -> None:
@@ -156,7 +164,13 @@ def _number(field: pa.Field) -> np.dtype[Any]:
 def _plain(name: str, column: pa.ChunkedArray, kind: np.dtype[Any]) -> np.ndarray:
     """Return a column as numpy; a missing float is NaN, and a missing integer refused."""
     if _is_text(column.type):
-        return np.array([value or "" for value in column.to_pylist()], object)
+        texts = [value or "" for value in column.to_pylist()]
+        if any("\0" in text for text in texts):
+            raise ConfigError(
+                f"a text of column '{name}' has a zero byte, which HDF5 cannot hold. Cure: "
+                "output=NAME.parquet, or choose the columns with carry=[...]"
+            )
+        return np.array(texts, object)
     if column.null_count and kind.kind != "f":
         raise ConfigError(
             f"column '{name}' has missing values, which this format cannot say of {kind}. Cure: "

@@ -114,7 +114,28 @@ def _off_axis(events: Events) -> Bool[np.ndarray, " event"]:
     pt = np.sqrt(px * px + py * py)
     total = np.maximum(_per_event(events, pt), np.finfo(np.float32).tiny)
     means = (_per_event(events, pt * events.particles[n]) for n in ("part_deta", "part_dphi"))
-    return np.hypot(*(mean / total for mean in means)) > 1
+    return np.hypot(*(mean / total for mean in means)) > 0.5
+
+
+def _other_angles(events: Events) -> Bool[np.ndarray, " event"]:
+    """Return where the angles to the axis are not those of the momenta, whatever the axis is."""
+    px, py, pz = (events.particles[name].astype(np.float64) for name in _MOMENTUM)
+    pt = np.maximum(np.hypot(px, py), np.finfo(np.float64).tiny)
+    turned = _from_first(events, np.arctan2(py, px) - events.particles["part_dphi"])
+    far = np.abs((turned + math.pi) % (2 * math.pi) - math.pi) > 0.05
+    eta, deta = np.arcsinh(pz / pt), events.particles["part_deta"]
+    # part_deta has the sign of the jet's eta in it
+    either = [np.abs(_from_first(events, eta + sign * deta)) > 0.05 for sign in (-1, 1)]
+    shifted = np.minimum(*(_per_event(events, far.astype(np.float32)) for far in either))
+    few = 0.1 * events.lengths
+    return (_per_event(events, far.astype(np.float32)) > few) | (shifted > few)
+
+
+def _from_first(events: Events, values: np.ndarray) -> np.ndarray:
+    """Return the values minus that of the first particle of the same jet."""
+    filled = events.lengths > 0
+    first = values[events.offsets[:-1][filled]]
+    return values - np.repeat(first, events.lengths[filled])
 
 
 _CHARGED = ("part_isChargedHadron", "part_isElectron", "part_isMuon")
@@ -169,7 +190,13 @@ RULES = (
     Rule(
         ("part_deta", "part_dphi", "part_px", "part_py"),
         _off_axis,
-        "the particles lie more than 1 from the axis of their jet",
+        "the particles lie more than 0.5 from the axis of their jet",
         "store part_deta and part_dphi relative to the jet, and within -pi and pi",
+    ),
+    Rule(
+        ("part_deta", "part_dphi", *_MOMENTUM),
+        _other_angles,
+        "part_deta and part_dphi are not the angles of the momenta",
+        "compute both from part_px, part_py, part_pz and the jet",
     ),
 )

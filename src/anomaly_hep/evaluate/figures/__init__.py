@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from anomaly_hep.errors import ScoreTableError
+from anomaly_hep.errors import RunDirectoryError, ScoreTableError
 from anomaly_hep.evaluate.figures.efficiencies import efficiency_summary
 from anomaly_hep.evaluate.figures.histograms import score_histogram, score_histograms
 from anomaly_hep.evaluate.figures.reconstructions import (
@@ -33,6 +33,11 @@ def write_figures(run_directory: Path) -> list[Path]:
     """
     run = RunFiles(run_directory)
     directory = run.directory / "figures"
+    if directory.is_symlink():
+        raise RunDirectoryError(
+            f"{directory} is a link to {directory.readlink()}, and figures are written into the "
+            "run alone. Cure: remove the link"
+        )
     return [
         save(figure, directory / f"{_file_name(plot.name + ending)}.png")
         for plot in run.paper.plots
