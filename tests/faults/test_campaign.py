@@ -17,7 +17,7 @@ def promised(row: Row) -> bool:
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_no_damage_of_a_file_goes_unnoticed(tmp_path: Path, source: Source) -> None:
-    damaged = campaign.flips(source, tmp_path, 60, seed=1)
+    damaged = campaign.flips(source, tmp_path, 40, seed=1)
     assert promised(damaged), damaged
     assert damaged.outcomes[NAMED] > 3
     for kind in (campaign.truncations, campaign.zeros, campaign.appended):
@@ -43,9 +43,9 @@ def test_other_values_are_counted_as_silent() -> None:
 
 
 def test_no_option_with_a_strange_value_is_a_traceback() -> None:
-    row = running.options(60)
+    row = running.options(40)
     assert promised(row), row
-    assert row.outcomes[NAMED] > 20
+    assert row.outcomes[NAMED] > 12
 
 
 def test_a_disk_that_is_full_keeps_no_half_file() -> None:

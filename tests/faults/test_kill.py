@@ -19,8 +19,8 @@ import torch
 from tests import runs
 from tests.data.files import write_toys
 
-# 600 jets in batches of 16 for 4 epochs: 152 steps, a checkpoint after each
-CHOICES = ("trainer.max_epochs=4", "trainer.checkpoint_every_seconds=0", *runs.TWO_CLASSES)
+# 600 jets in batches of 16 for 2 epochs: 76 steps, a checkpoint after each
+CHOICES = ("trainer.max_epochs=2", "trainer.checkpoint_every_seconds=0", *runs.TWO_CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +71,19 @@ def _assert_same(one: Path, other: Path) -> None:
     assert ledgers[0] == ledgers[1]
 
 
-# in mid-epoch, at the end
-@pytest.mark.parametrize(("workers", "steps"), [(0, (20, 152)), (2, (90,))])
+@pytest.mark.parametrize(("workers", "step"), [(0, 20), (2, 50)])
 def test_killed_and_resumed_ends_with_the_same_bits(
-    toys: Path, unbroken: Path, workers: int, steps: tuple[int, ...]
+    toys: Path, unbroken: Path, workers: int, step: int
 ) -> None:
     name = f"killed{workers}"
     command = runs.train_command(
         "data.dir=.", f"run_dir={name}", f"data.num_workers={workers}", *CHOICES
     )
-    for step in steps:
-        process = runs.start(command, toys)
-        _wait_for_step(toys / name, process, step)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert not (toys / name / "done.json").exists()
+    process = runs.start(command, toys)
+    _wait_for_step(toys / name, process, step)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (toys / name / "done.json").exists()
     printed = runs.finish(runs.start(command, toys), 0)
     assert "going on from" in printed
     assert (toys / name / "done.json").exists()
@@ -107,7 +105,7 @@ def test_sigterm_before_the_first_step_ends_with_143(toys: Path) -> None:
 def test_sigterm_saves_the_step_and_ends_with_143(toys: Path) -> None:
     # no checkpoint is due by time: the one that is there is the signal's own
     choices = ("trainer.checkpoint_every_seconds=3600", "trainer.check_val_every_n_epoch=1",
-               "trainer.max_epochs=10", *runs.TWO_CLASSES)  # fmt: skip
+               "trainer.max_epochs=5", *runs.TWO_CLASSES)  # fmt: skip
     run = toys / "terminated"
     command = runs.train_command("data.dir=.", f"run_dir={run}", *choices)
     process = runs.start(command, toys)
@@ -119,17 +117,17 @@ def test_sigterm_saves_the_step_and_ends_with_143(toys: Path) -> None:
     assert process.returncode == 143, printed
     assert not (run / "done.json").exists()
     saved = _step(run)
-    assert 1 <= saved < 10 * 38
+    assert 1 <= saved < 5 * 38
     printed = runs.finish(runs.start(command, toys), 0)
     assert "going on from" in printed
     steps = pd.read_csv(run / "metrics.csv").dropna(subset="train/loss")["step"]
-    assert steps.tolist() == list(range(10 * 38))
+    assert steps.tolist() == list(range(5 * 38))
 
 
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(toys: Path) -> None:
     run = toys / "interrupted"
     choices = ("trainer.checkpoint_every_seconds=0", "trainer.check_val_every_n_epoch=1",
-               "trainer.max_epochs=8", *runs.TWO_CLASSES)  # fmt: skip
+               "trainer.max_epochs=5", *runs.TWO_CLASSES)  # fmt: skip
     command = runs.train_command("data.dir=.", f"run_dir={run}", *choices)
     # a shell that runs the tests in the background has Ctrl-C ignored, and so would the training
     heeding = (
@@ -143,7 +141,11 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(toys: Path) -> None:
     assert process.returncode == 130, printed
     assert "the same command goes on" in printed
     assert not (run / "done.json").exists()
-    assert "going on from" in runs.finish(runs.start(command, toys), 0)
+    process = runs.start(command, toys)
+    assert process.stdout is not None
+    assert any("going on from" in line for line in process.stdout)  # ends at the first such line
+    process.kill()
+    process.communicate()
 
 
 def test_a_finished_run_is_shown_again_and_not_touched(toys: Path, unbroken: Path) -> None:
