@@ -12,7 +12,7 @@ from types import FrameType
 from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats.checks import FETCH_AGAIN
 
-SECONDS = 20.0  # of computing; opening a file takes a hundredth of one
+SECONDS = 10.0  # of computing; opening a file takes a hundredth of one
 
 
 @contextmanager
