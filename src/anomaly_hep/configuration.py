@@ -29,6 +29,7 @@ from omegaconf.errors import (
 from omegaconf.resolvers import oc
 
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.paths import expand
 from anomaly_hep.plugins import configuration_directories
 from anomaly_hep.quoting import in_shell, quoted
 from anomaly_hep.settings import Composed
@@ -106,7 +107,10 @@ def compose(
 def plain(config: DictConfig) -> Composed:
     """Return a composed configuration as plain values; a missing value raises OmegaConf's error."""
     values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    return Composed(values, _shown(config, values))
+    shown = _shown(config, values)
+    expand(values)
+    expand(shown)
+    return Composed(values, shown)
 
 
 def resolved(saved: Mapping[str, Any]) -> Composed:
@@ -272,4 +276,4 @@ def _missing(name: str, overrides: Sequence[str], key: str) -> str | None:
     if not isinstance(config, DictConfig) or parts[0] in config:
         return None
     above = key.split(".")[: -len(parts)]
-    return unknown(key, ".".join(above) or name, map(str, config))
+    return unknown(".".join([*above, parts[0]]), ".".join(above) or name, map(str, config))

@@ -4,18 +4,46 @@ from __future__ import annotations
 
 import re
 import shlex
+from inspect import signature
+
+from omegaconf import OmegaConf
+
+from anomaly_hep.settings import COMMANDS
+
+# the first words of what `${...}` may name
+_KNOWN = {name for settings in COMMANDS.values() for name in signature(settings).parameters}
+_NAMED = re.compile(r"\$\{\s*(?P<name>[^\s:{}]*)\s*(?P<end>[:}])")
 
 
 def quoted(override: str, *, whole: bool = False) -> str:
     """Return an override whose value Hydra takes as a text, every character of it.
 
-    What `${...}` stands for is put in, unless the `whole` text is meant as it is.
+    What `${...}` stands for is put in where it can be known, unless the `whole` text is meant.
     """
     key, _, text = override.partition("=")
-    if whole or "${" in re.sub(r"\$\{[^{}]*\}", "", text):
-        text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    as_written = whole or "${" in re.sub(r"\$\{[^{}]*\}", "", text)
+
+    def escaped(match: re.Match[str]) -> str:
+        meant = not as_written and _stands_for_something(text[match.end() - 2 :])
+        return match[0] if meant else f"{2 * match[1]}\\${{"
+
+    text = re.sub(r"(\\*)\$\{", escaped, text)
     # a backslash before a quote is one for Hydra, elsewhere it is a character
     return f'{key}="' + re.sub(r'(\\*)("|\Z)', _escaped, text) + '"'
+
+
+def is_literal(text: str) -> bool:
+    """Return whether a text has a `${` that stands for nothing."""
+    return any(not _stands_for_something(text[m.start() :]) for m in re.finditer(r"\$\{", text))
+
+
+def _stands_for_something(text: str) -> bool:
+    """Return whether `${...}`, which begins the text, names a resolver or may name a key."""
+    if not (found := _NAMED.match(text)):
+        return False
+    if found["end"] == ":":
+        return OmegaConf.has_resolver(found["name"]) or found["name"] == "hydra"
+    return found["name"].split(".")[0] in {"", *_KNOWN}
 
 
 def _escaped(match: re.Match[str]) -> str:
