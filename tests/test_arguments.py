@@ -125,7 +125,7 @@ def test_a_path_to_write_is_taken_literally(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "override",
     ["run_dir=null", "input=[a.root,b.root]", "input=a,b", "data.dir=x", "seed=1", "run_dir=",
-     "run_dir='a=b'", "~run_dir", "run_dir=${data.dir}/x"],
+     "run_dir='a=b'", "~run_dir", "run_dir=${data.dir}/x", 'run_dir="a\\${b}"', "run_dir=a\\${b}"],
 )  # fmt: skip
 def test_what_hydra_reads_as_it_is_meant_stays(override):
     assert literal(override) == override
@@ -167,7 +167,8 @@ def test_a_tilde_is_home_in_a_sweep_and_in_the_values_of_the_api():
     _, (_, override) = split(["-m", "seed=1", "run_dir=~/a,~/b"])
     swept = [compose("train", choice)["run_dir"] for choice in alternatives("train", [override])]
     assert swept == [f"{home}/a", f"{home}/b"]
-    assert compose("train", [], {"data.dir": "~/x"})["data"]["dir"] == f"{home}/x"
+    for path in ("~/x", Path("~/x")):
+        assert compose("train", [], {"data.dir": path})["data"]["dir"] == f"{home}/x"
 
 
 @pytest.mark.parametrize(
@@ -182,13 +183,15 @@ def test_an_interpolation_of_nothing_is_part_of_a_path(text, meant, monkeypatch)
     assert str(compose("train", [override])["data"]["dir"]) == (meant or text)
 
 
-@pytest.mark.parametrize("text", ["o8[a]${b}", "${open]", "[a]${seed}"])
+@pytest.mark.parametrize("text", ["o8[a]${b}", "a${b}", "${open]", "[a]${seed}"])
 def test_what_the_message_on_characters_says_to_type_works(text):
-    with pytest.raises(ConfigError) as caught:
-        compose("train", [f"data.title={text}"])
-    (override,) = shlex.split(str(caught.value).partition("Cure: type ")[2])
-    title = compose("train", [override])["data"]["title"]
-    assert title == text.replace("${seed}", "1")
+    for key in ("title", "dir"):
+        with pytest.raises(ConfigError) as caught:
+            compose("train", [f"data.{key}={text}"])
+        typed = shlex.split(str(caught.value).partition("type ")[2])
+        (override,) = split(typed)[1]
+        assert override == typed[0]
+        assert compose("train", [override])["data"][key] == text.replace("${seed}", "1")
 
 
 def test_lists_have_each_element_quoted():

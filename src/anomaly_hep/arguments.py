@@ -172,7 +172,7 @@ def _path(override: str, text: str, several: bool) -> str:
         (value is UNREADABLE and not is_list)
         or (value is SEVERAL and not several)
         or isinstance(value, bool | int | float | dict)
-        or (isinstance(value, str) and is_literal(value))
+        or (value == text and is_literal(text))
     ):
         return quoted(override)
     return override

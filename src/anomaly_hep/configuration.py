@@ -200,6 +200,13 @@ def _unresolved(error: InterpolationResolutionError, overrides: Sequence[str]) -
         return f"{key}: nothing is known as ${{{resolver[1]}:...}}. Cure: {key}=VALUE"
     if "RecursionError" in reason:
         return f"{key} takes its value from itself. Cure: {key}=VALUE"
+    for override in overrides:
+        text = read_override(override)
+        if override.lstrip("+").partition("=")[0] == key and isinstance(text, str):
+            return (
+                f"{key}={text}: {reason}. Cure: name a key that is set; for these very characters "
+                f"type {in_shell(f'{key}={text}', whole=True)}"
+            )
     return (
         f"{key} takes its value from a key that is not set ({reason}). Cure: set what is named, or "
         "choose a model and data that belong together"

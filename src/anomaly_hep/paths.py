@@ -34,14 +34,14 @@ def at_home(text: str) -> str:
 
 
 def expand(config: dict[str, Any]) -> None:
-    """Replace `~` in every path of a composed configuration."""
+    """Replace `~` in every path of a composed configuration; the paths become texts."""
     for key in PATHS:
         section, _, name = key.rpartition(".")
         node = config.get(section) if section else config
         if not isinstance(node, dict) or name not in node:
             continue
         value = node[name]
-        if isinstance(value, str):
-            node[name] = at_home(value)
+        if isinstance(value, str | Path):
+            node[name] = at_home(str(value))
         elif isinstance(value, list):
             node[name] = [at_home(one) if isinstance(one, str) else one for one in value]

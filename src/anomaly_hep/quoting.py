@@ -33,8 +33,10 @@ def quoted(override: str, *, whole: bool = False) -> str:
 
 
 def is_literal(text: str) -> bool:
-    """Return whether a text has a `${` that stands for nothing."""
-    return any(not _stands_for_something(text[m.start() :]) for m in re.finditer(r"\$\{", text))
+    """Return whether a text has a `${` that stands for nothing, not escaped."""
+    return any(
+        not _stands_for_something(text[m.start() :]) for m in re.finditer(r"(?<!\\)\$\{", text)
+    )
 
 
 def _stands_for_something(text: str) -> bool:
@@ -51,10 +53,10 @@ def _escaped(match: re.Match[str]) -> str:
     return backslashes * 2 + ('\\"' if quote else "")
 
 
-def in_shell(override: str) -> str:
+def in_shell(override: str, *, whole: bool = False) -> str:
     """Return an override as it must be typed in a shell, with values that Hydra takes as texts."""
     key, _, text = override.partition("=")
     if text.startswith("[") and text.endswith("]"):
         each = [quoted(f"={one.strip()}")[1:] for one in text[1:-1].split(",")]
         return shlex.quote(f"{key}=[{','.join(each)}]")
-    return shlex.quote(quoted(override))
+    return shlex.quote(quoted(override, whole=whole))

@@ -144,7 +144,7 @@ def _follow(location: tuple[int | str, ...], values: Any) -> tuple[list[str], An
 def _keys(annotation: Any, path: list[str]) -> set[str]:
     """Return the keys of the dataclass at a path below an annotation."""
     inner, origin = get_args(annotation), get_origin(annotation)
-    if dataclasses.is_dataclass(annotation):
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         hints = _hints(annotation)
         return _keys(hints.get(path[0]), path[1:]) if path else set(hints)
     if isinstance(origin, type) and issubclass(origin, Mapping):
