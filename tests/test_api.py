@@ -16,7 +16,7 @@ import pytest
 
 import anomaly_hep
 from anomaly_hep.api import TrainedModel
-from anomaly_hep.errors import CheckpointError, ConfigError
+from anomaly_hep.errors import AnomalyHepError, CheckpointError, ConfigError
 from anomaly_hep.evaluate.results import Results
 from anomaly_hep.formats import jetclass
 from tests import runs
@@ -106,7 +106,7 @@ def test_a_finished_run_is_read_and_not_made_again(toys: Path, trained: Results)
     ],
 )
 def test_paths_that_are_none_are_refused_in_one_line(call: Callable[[], object]) -> None:
-    with pytest.raises(ConfigError, match="Cure: "):
+    with pytest.raises(AnomalyHepError, match="Cure: "):
         call()
 
 

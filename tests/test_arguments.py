@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_hep.arguments import PATHS, check_completion, check_primary, literal, split
-from anomaly_hep.configuration import SEVERAL, UNREADABLE, compose, read_override
+from anomaly_hep.arguments import check_completion, check_primary, literal, split
+from anomaly_hep.configuration import SEVERAL, UNREADABLE, alternatives, compose, read_override
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.paths import PATHS, at_home
 from anomaly_hep.quoting import in_shell, quoted
 
 NAMES = (
@@ -117,14 +118,14 @@ def test_a_path_to_write_is_taken_literally(name, tmp_path, monkeypatch):
     override = literal(f"run_dir={name}")
     if name == "${seed}.root":  # an interpolation that Hydra knows
         assert compose("train", [override])["run_dir"] == "1.root"
-    elif name not in ("[x].root", " a .root", "${open.root"):  # none is a text to Hydra
+    elif name != " a .root":  # Hydra takes the spaces off
         assert compose("evaluate", [override])["run_dir"] == name
 
 
 @pytest.mark.parametrize(
     "override",
     ["run_dir=null", "input=[a.root,b.root]", "input=a,b", "data.dir=x", "seed=1", "run_dir=",
-     "run_dir='a=b'", "~run_dir", "run_dir=${data.dir}/x"],
+     "run_dir='a=b'", "~run_dir", "run_dir=${data.dir}/x", 'run_dir="a\\${b}"', "run_dir=a\\${b}"],
 )  # fmt: skip
 def test_what_hydra_reads_as_it_is_meant_stays(override):
     assert literal(override) == override
@@ -133,6 +134,64 @@ def test_what_hydra_reads_as_it_is_meant_stays(override):
 def test_a_sweep_over_paths_stays_one():
     assert literal("run_dir=a,b", several=True) == "run_dir=a,b"
     assert literal("run_dir=a,b") == 'run_dir="a,b"'
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("~", "HOME"), ("~/x.root", "HOME/x.root"), ("~/a[b]=c", "HOME/a[b]=c"), ("~x", "~x"),
+        ("~x/y", "~x/y"), ("~there/a", "~there/a"), ("a/~", "a/~"), ("$HOME~", "$HOME~"),
+        ("[~/a,b/~, ~/c d]", ["HOME/a", "b/~", "HOME/c d"]), ("['~/a']", ["HOME/a"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["input", "data.dir", "run_dir"])
+def test_a_tilde_is_the_home_directory_in_every_path(key, typed, expected, monkeypatch):
+    monkeypatch.setenv("HOME", "HOME")
+    (override,) = split([f"{key}={typed}"])[1]
+    command = {"input": "score", "data.dir": "train", "run_dir": "evaluate"}[key]
+    needed = ["checkpoint=~/m.ckpt", "output=o"] if command == "score" else []
+    composed = compose(command, [override, *split(needed)[1]])
+    value = composed["data"]["dir"] if key == "data.dir" else composed[key]
+    assert value == expected
+    assert composed.shown.get(key, value) == value
+
+
+def test_a_folder_that_is_called_tilde_is_meant_where_it_exists(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("~").mkdir()
+    assert [at_home(text) for text in ("~", "~/x")] == ["~", str(Path.home() / "x")]
+
+
+def test_a_tilde_is_home_in_a_sweep_and_in_the_values_of_the_api():
+    home = str(Path.home())
+    _, (_, override) = split(["-m", "seed=1", "run_dir=~/a,~/b"])
+    swept = [compose("train", choice)["run_dir"] for choice in alternatives("train", [override])]
+    assert swept == [f"{home}/a", f"{home}/b"]
+    for path in ("~/x", Path("~/x")):
+        assert compose("train", [], {"data.dir": path})["data"]["dir"] == f"{home}/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("../o8[a]${b}.parquet", None), ("a${b}", None), ("${open", None), ("${b:c}/x", None),
+     ("${seed}/x", "1/x"), ("${oc.env:HERE}/[x]", "there/[x]"), ("${.name}", "jetclass"),
+     ("${seed}[${b}]", "1[${b}]"), ("${data.name}", "jetclass"), ("${ seed }", "1")],
+)  # fmt: skip
+def test_an_interpolation_of_nothing_is_part_of_a_path(text, meant, monkeypatch):
+    monkeypatch.setenv("HERE", "there")
+    (override,) = split([f"data.dir={text}"])[1]
+    assert str(compose("train", [override])["data"]["dir"]) == (meant or text)
+
+
+@pytest.mark.parametrize("text", ["o8[a]${b}", "a${b}", "${open]", "[a]${seed}"])
+def test_what_the_message_on_characters_says_to_type_works(text):
+    for key in ("title", "dir"):
+        with pytest.raises(ConfigError) as caught:
+            compose("train", [f"data.{key}={text}"])
+        typed = shlex.split(str(caught.value).partition("type ")[2])
+        (override,) = split(typed)[1]
+        assert override == typed[0]
+        assert compose("train", [override])["data"][key] == text.replace("${seed}", "1")
 
 
 def test_lists_have_each_element_quoted():

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anomaly_hep import cli
+from anomaly_hep.arguments import split
 from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import DIRECTORY, alternatives, compose
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.ranks import check_variables
 from tests import runs
 
 FILES = ("checkpoint=a.ckpt", "input=b.root", "output=c.parquet")
@@ -17,7 +22,7 @@ FILES = ("checkpoint=a.ckpt", "input=b.root", "output=c.parquet")
 
 def check(name: str, *overrides: str) -> None:
     """Compose and check as the command line does."""
-    settings_of(name, compose(name, overrides))
+    settings_of(name, compose(name, split(overrides)[1]))
 
 
 @pytest.mark.parametrize(
@@ -25,7 +30,7 @@ def check(name: str, *overrides: str) -> None:
     [
         ("model.betta=1", r"model.betta does not exist. Did you mean beta\? Keys of model: .*beta"),
         ("sead=1", r"sead does not exist. Did you mean seed\? Keys of train: .*seed"),
-        ("data.features.log_p=1", r"Keys of data.features: delta_eta.*log_pt"),
+        ("data.features.log_p=1", r"data.features.log_p=1. Cure: it should be a mapping"),
         (
             "~data.samples.test.Foo",
             r"data.samples.test.Foo does not exist. Keys of data.samples.test: H4q",
@@ -35,7 +40,7 @@ def check(name: str, *overrides: str) -> None:
         ("model.beta", r"write overrides as key=value"),
         ("data.title=a=b", r"Cure: type 'data.title=\"a=b\"'$"),
         ("data.dir=${oc.env:NOT_SET}", r"data.dir needs the .*NOT_SET, .* Cure: set NOT_SET"),
-        ("data.dir=${nosuch:3}", r"nothing is known as \$\{nosuch:...\}"),
+        ("data.title=${nosuch:3}", r"nothing is known as \$\{nosuch:...\}"),
         ("seed=1,2", r"""-m runs each, 'seed=\[1,2\]' is a list, 'seed="1,2"' a text"""),
         ("seed=choice(1,2)", "seed=choice\\(1,2\\) is several values. Cure: add -m"),
         ("+seed=3", "seed exists already. Cure: seed=VALUE, without the +"),
@@ -48,7 +53,7 @@ def check(name: str, *overrides: str) -> None:
         ("data=", "data= does not exist. Cure: one of "),
         ("hydra/launcher=nope", "hydra/launcher=nope does not exist. Cure: one of basic"),
         ("data.dir=", "data.dir=. Cure: it should be a text that is not empty"),
-        ("data.dir=${seed", "data.dir=\\$\\{seed has characters .* Cure: type 'data.dir="),
+        ("data.title=${seed", "data.title=\\$\\{seed has characters .* Cure: type 'data.title="),
         ("trainer.devices=", "trainer.devices=. Cure: it should be "),
         ("++foo=1", "foo does not exist. .*Keys of this command: data"),
     ],
@@ -171,7 +176,7 @@ def test_values_inside_a_section_are_refused_by_their_key(override: str, said: s
         ("train", "fitted_scores=1", "a mapping"),
         ("score", "batch_size=1k", "a valid integer"),
         ("score", "batch_size=0", "greater than or equal to 1"),
-        ("score", "input={a: b}", "a list or a text"),
+        ("score", "input=null", "a list or a text"),
         ("simulate", "workers=many", "a valid integer"),
         ("simulate", "part=-1", "greater than or equal to 0"),
         ("fetch", "archives=all", "a list"),
@@ -198,9 +203,167 @@ def test_a_value_of_another_kind_is_refused_by_key_value_and_what_is_expected(
     with pytest.raises(ConfigError) as refused:
         check(command, *required, override)
     key, value = override.lstrip("+").split("=")
-    shown = {"[1,a]": "a", "{a: b}": '{"a": "b"}', "[a]": '["a"]'}.get(value, value)
+    shown = {"[1,a]": "a", "[a]": '["a"]'}.get(value, value)
     where = f"{key}.1" if value == "[1,a]" else key
     assert str(refused.value) == f"{where}={shown}. Cure: it should be {expected}"
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("fitted_scores={gm: {_target_: anomaly_hep.models.fitted.Mahalanobis, embedding: mean}}",
+         "fitted_scores.gm.embedding", "mean"),
+        ("data.selection={jet_pt: {min: 1e9}}", "data.selection.jet_pt.min", 1e9),
+        ("data.selection.jet_pt.max=5", "data.selection.jet_pt.max", 5),
+        ("data.selection={jet_nparticles: {min: 2, max: 25}}", "data.selection.jet_nparticles.max",
+         25),
+        ("data.samples.test.Hbb.weight=BRANCH", "data.samples.test.Hbb.weight", "BRANCH"),
+        ("data.samples.test.Hbb.entries=[0,0.5]", "data.samples.test.Hbb.entries", [0, 0.5]),
+        ("data.samples.test.Extra.files=Foo_*", "data.samples.test.Extra.files", "Foo_*"),
+        ("data.features.x.column=part_pz", "data.features.x.column", "part_pz"),
+        ("data.groups.mine=[Hbb]", "data.groups.mine", ["Hbb"]),
+        ("model.phases.train.learning_rates={encoder: 1e-4}",
+         "model.phases.train.learning_rates.encoder", 1e-4),
+    ],
+)  # fmt: skip
+def test_keys_of_the_users_own_are_given_without_a_plus(
+    override: str, key: str, value: Any
+) -> None:
+    config: Any = compose("train", split([override])[1])
+    settings_of("train", config)
+    for part in key.split("."):
+        config = config[part]
+    assert config == value
+
+
+def test_a_sweep_over_a_key_of_the_users_own_is_one() -> None:
+    _, overrides = split(["-m", "data.groups.mine=[Hbb],[Hcc]"])
+    choices = list(alternatives("train", overrides))
+    groups = [compose("train", choice)["data"]["groups"] for choice in choices]
+    assert groups == [{"mine": ["Hbb"]}, {"mine": ["Hcc"]}]
+
+
+MAHALANOBIS = "fitted_scores.gm._target_=anomaly_hep.models.fitted.Mahalanobis"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["data.samples.test.Hbb.wieght=w"], r"Hbb.wieght does not exist. Did you mean weight\?"),
+        (["data.samples.tst.Hbb.weight=w"], r"samples.tst does not exist. Did you mean test\?"),
+        (["data.samples.test.Hbbb.weight=w"], r"Hbbb.files is missing. Did you mean .*test.Hbb\?"),
+        (["data.features.pt_rell.scale=1"], r"pt_rell does not exist. Did you mean pt_rel\?"),
+        (["data.features.pt_rel.scal=1"], r"pt_rel.scal does not exist. Did you mean scale\?"),
+        (["data.selection.jet_pt.mn=3"], r"jet_pt.mn does not exist. Did you mean min\? .*: max, "),
+        (
+            ["data.samples.test.Hbb.where.jet_pt.mn=3"],
+            r"jet_pt.mn does not exist. Did you mean min",
+        ),
+        (["data.selection=3"], r"data.selection=3. Cure: it should be a mapping"),
+        (["data.samples.test=3"], r"data.samples.test=3. Cure: it should be a mapping"),
+        (["data.samples.test.Hbb=3"], r"data.samples.test.Hbb=3. Cure: it should be a mapping"),
+        (["data.groups.mine=Hbb"], r"data.groups.mine=Hbb. Cure: it should be a list"),
+        ([MAHALANOBIS, "fitted_scores.gm.embeding=mean"], r"embeding does .*mean embedding\?"),
+        (["fitted_scores.gm.embedding=mean"], r"gm._target_ is missing. Cure: fitted_scores.gm._"),
+        (["fitted_scores.gm=3"], r"fitted_scores.gm=3. Cure: it should be a mapping"),
+        (["model.phases.trian.learning_rates.x=1"], r"Did you mean model.phases.train\? Cure"),
+        (["model.phases.train.learning_rates.x=0"], r"learning_rates.x=0. Cure: .*greater than 0"),
+        (["fitted_score.gm.embedding=mean"], r"fitted_score does not exist. Did you mean fitted_s"),
+    ],
+)
+def test_a_typo_below_keys_of_the_users_own_is_refused(overrides: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        check("train", *overrides)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["model.beta=inf", "model.beta=nan", "model.beta=1e400", "model.phases.train.optimizer.lr=inf",
+     "trainer.gradient_clip_val=inf", "+model.phases.train.scheduler.div_factor=nan",
+     "+trainer.limit_val_batches=inf", "data.selection.jet_pt.max=inf",
+     "data.features.pt_rel.scale=-inf"],
+)  # fmt: skip
+def test_a_number_that_is_not_finite_is_refused(override: str) -> None:
+    key, _, value = override.lstrip("+").partition("=")
+    with pytest.raises(ConfigError, match=r"finite number$") as caught:
+        check("train", override)
+    shown = {"1e400": "inf"}.get(value, value)
+    assert str(caught.value).startswith(f"{key}={shown}. Cure: it should be ")
+
+
+def test_a_count_beyond_the_integers_of_a_machine_is_refused() -> None:
+    with pytest.raises(ConfigError, match="less than or equal to 9223372036854775807"):
+        check("train", f"trainer.max_epochs={10**20}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SLURM_PROCID", "", None),
+        ("LOCAL_RANK", " ", None),
+        ("RANK", "1", None),
+        ("RANK", "abc", "environment variable RANK='abc' is no number .* Cure: unset RANK"),
+        ("SLURM_NTASKS", "-1", "SLURM_NTASKS='-1'"),
+        ("WORLD_SIZE", "x", "WORLD_SIZE='x'"),
+    ],
+)
+def test_a_rank_that_is_no_number_is_ignored_if_empty_and_else_refused(
+    name: str, value: str, said: str | None
+) -> None:
+    environment = {name: value}
+    with pytest.raises(ConfigError, match=said) if said else nullcontext():
+        check_variables(environment)
+        assert environment == ({name: value} if value.strip() else {})
+
+
+def started(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Return the status of a command line that is run in this process."""
+    monkeypatch.setattr(sys, "argv", ["anomaly_hep", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["doctor", "extra"], "doctor takes no arguments, and extra is one. Cure: "),
+        (["fetch", "to=x", "archives=[]"], "archives=[] names nothing to download. Cure: "),
+        (["dashboard", "run_dir=nosuch", "entity=me"], "nosuch holds no finished run. Cure: "),
+        (["benchmark", "output=file/x.json"], "output=file/x.json cannot be written (File exists"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_any_work(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    assert started(monkeypatch, *arguments) == 1
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert printed.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_environment_of_a_notebook_or_a_launcher_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    monkeypatch.setenv("SLURM_PROCID", "")
+    assert started(monkeypatch, "list", "models") == 0
+    assert os.environ["MPLBACKEND"] == "Agg"
+    assert "SLURM_PROCID" not in os.environ
+    monkeypatch.setenv("RANK", "abc")
+    capsys.readouterr()
+    assert started(monkeypatch, "score") == 1
+    assert capsys.readouterr().err.startswith("ConfigError: the environment variable RANK='abc'")
 
 
 def test_a_value_that_must_be_given_is_named() -> None:

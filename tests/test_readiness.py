@@ -93,6 +93,7 @@ def test_a_directory_takes_the_mended_command_after_a_refusal(toys: Path) -> Non
     train(toys, "run_dir=mended", f"+{TEST}.Foo={{files:nosuch*}}", "seed=2", expect=1)
     printed = train(toys, "run_dir=mended", "trainer.milestones=[20,5000,6000]")
     assert "the training sees 48 events, so 5,000 and what follows is not reached" in printed
+    assert "the training ended before 5,000 and what follows, of which no weights are" in printed
 
 
 def test_a_finished_training_is_tested_otherwise_without_training_again(

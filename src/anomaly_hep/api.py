@@ -25,6 +25,7 @@ from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.formats.files import format_of, read
+from anomaly_hep.paths import at_home
 from anomaly_hep.runtime import endings_restored
 from anomaly_hep.settings import Precision
 from anomaly_hep.signatures import checked
@@ -93,8 +94,8 @@ class TrainedModel:
 def load(path: str | Path) -> TrainedModel:
     """Return the model of a run directory, with its best weights, or of a checkpoint."""
     try:
-        location = Path(path).expanduser()
-    except (TypeError, RuntimeError) as error:
+        location = Path(at_home(str(Path(path))))
+    except TypeError as error:
         raise ConfigError(
             f"load({path!r}): {in_one_line(error)}. Cure: give the path of a run or checkpoint"
         ) from error

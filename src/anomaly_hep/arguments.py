@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from anomaly_hep.configuration import SEVERAL, UNREADABLE, directories, read_override
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.quoting import quoted
+from anomaly_hep.paths import PATHS, exists
+from anomaly_hep.quoting import is_literal, quoted
 
-# keys that hold a path: what Hydra's grammar would take apart is the name of a file here
-PATHS = frozenset({
-    "input", "output", "checkpoint", "run_dir", "start_from", "to", "compare", "test_dir",
-    "data_dir", "data.dir", "data.test_dir",
-})  # fmt: skip
 _WRITTEN = ("output", "run_dir", "to")
+# sections whose keys are the user's own
+_OPEN = re.compile(
+    r"(fitted_scores|data\.(selection|samples|features|groups)|model\.phases\.[^.=]+\."
+    r"learning_rates)[.=]"
+)
+_WITH_TILDE = re.compile(r"""(?:^|(?<=[,\[]))[^,\[\]"']*~[^,\[\]"']*(?=[,\]]|$)""")  # elements
 # Hydra's options by their short names; what takes a value is _WITH_VALUE
 _SHORT = {"-h": "--help", "-c": "--cfg", "-p": "--package", "-r": "--run", "-m": "--multirun",
           "-sc": "--shell-completion", "-cp": "--config-path", "-cn": "--config-name",
@@ -146,24 +149,30 @@ def literal(override: str, several: bool = False) -> str:
         raise ConfigError(f"{override} names no key. Cure: key=value")
     if key in _REFUSED and text.lower() != "false":
         raise ConfigError(f"{override} {_REFUSED[key]}")
-    if key not in PATHS or not equals or not text:
+    if not equals or not text:
         return override
-    if _exists(text):
+    if key in PATHS:
+        return _path(override, text, several or key not in _WRITTEN)
+    # a key of the user's own is added where it is new: Hydra alone would refuse it
+    added = _OPEN.match(override) and read_override(f"++{override}") is not UNREADABLE
+    return f"++{override}" if added else override
+
+
+def _path(override: str, text: str, several: bool) -> str:
+    """Return the override of a path, which may be `several`, quoted where Hydra needs it."""
+    if exists(text):
         is_plain = "${" not in text and read_override(override) == text
         return override if is_plain else quoted(override, whole=True)
-    value = read_override(override)
     is_list = text.startswith("[") and text.endswith("]")
+    if is_list or (several and "," in text):
+        texts = _WITH_TILDE.sub(lambda match: quoted(f"={match[0].strip()}")[1:], text)
+        override = f"{override.partition('=')[0]}={texts}"
+    value = read_override(override)
     if (
-        (value is UNREADABLE and not is_list and "${" not in text)
-        or (value is SEVERAL and not several and key in _WRITTEN)
+        (value is UNREADABLE and not is_list)
+        or (value is SEVERAL and not several)
         or isinstance(value, bool | int | float | dict)
+        or (value == text and is_literal(text))
     ):
         return quoted(override)
     return override
-
-
-def _exists(text: str) -> bool:
-    try:
-        return Path(text).exists()
-    except (OSError, ValueError):  # a name that no file can have
-        return False

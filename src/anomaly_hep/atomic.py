@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from anomaly_hep.errors import ConfigError
 
 
 @contextmanager
@@ -27,6 +31,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path) -> None:
+    """Raise ConfigError if a file cannot be written, before the work that it is to hold."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a directory")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # as long as the name that is written first
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", suffix=path.name):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"output={path} cannot be written ({error.strerror}). Cure: give another place"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

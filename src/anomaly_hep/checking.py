@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from inspect import signature
 from typing import Any, Literal, TypeVar
 
@@ -20,7 +21,7 @@ from anomaly_hep.settings import (
     TrainerSettings,
     WandbSettings,
 )
-from anomaly_hep.signatures import built, checked
+from anomaly_hep.signatures import built, checked, unknown
 
 T = TypeVar("T")
 
@@ -65,10 +66,10 @@ _BOUNDED = signature(_LightningBounds).parameters
 
 def data_settings(values: Section) -> DataSettings:
     """Return the settings of the section `data`; raises ConfigError."""
-    from anomaly_hep.data.features import Scaling
     from anomaly_hep.data.module import EventDataModule
     from anomaly_hep.data.reading import reading_class
-    from anomaly_hep.data.samples import SampleKeys
+    from anomaly_hep.data.samples import SPLITS, SampleKeys
+    from anomaly_hep.data.selection import Cut
     from anomaly_hep.simulate.simulator import simulator_of
 
     reading = reading_class(str(values.get("reading")))
@@ -77,7 +78,9 @@ def data_settings(values: Section) -> DataSettings:
     reserved = ("directory", "test_directory", "seed", "inputs", "module")
     checked(targets, values, "data", without=reserved)
     for name, scaling in values.get("features", {}).items():
-        checked([Scaling], scaling or {}, f"data.features.{name}")
+        _check_feature(name, scaling or {})
+    for name, cut in values.get("selection", {}).items():
+        checked([Cut], cut, f"data.selection.{name}")
     _check_names("data.name", [values.get("name")])
     _check_names("data.groups", values.get("groups") or ())
     if "$" in str(values.get("title")) or not str(values.get("title")).isprintable():
@@ -85,12 +88,27 @@ def data_settings(values: Section) -> DataSettings:
             f"data.title={values['title']!r} cannot be drawn. Cure: leave out $ and line breaks"
         )
     for split, classes in values.get("samples", {}).items():
+        if split not in SPLITS:
+            raise ConfigError(unknown(f"data.samples.{split}", "data.samples", SPLITS))
         _check_names(f"data.samples.{split}", classes)
+        _check_begun(f"data.samples.{split}", classes, "files")
         for label, keys in classes.items():
             checked([SampleKeys], keys, f"data.samples.{split}.{label}")
     if simulation := values.get("simulation"):
         checked([simulator_of(simulation).Settings], simulation, "data.simulation")
     return _with_rest(DataSettings, values, "module")
+
+
+def _check_feature(name: str, scaling: Any) -> None:
+    from anomaly_hep.data.features import DEFINITIONS, Scaling
+
+    key = f"data.features.{name}"
+    if name not in DEFINITIONS and not (isinstance(scaling, Mapping) and "column" in scaling):
+        raise ConfigError(
+            f"{unknown(key, 'data.features', DEFINITIONS)}. Cure: choose one of these, or name a "
+            f"column of the particles: {key}.column=COLUMN"
+        )
+    checked([Scaling], scaling, key)
 
 
 def model_settings(values: Section) -> ModelSettings:
@@ -109,6 +127,7 @@ def model_settings(values: Section) -> ModelSettings:
     _check_names("model.phases", values["phases"])
     for name, taker in model.sections(arguments).items():
         checked([taker], arguments[name], f"model.{name}")
+    _check_begun("model.phases", values["phases"], "epochs")
     for name, choices in values["phases"].items():
         key = f"model.phases.{name}"
         checked([Phase], choices, key, without=("name",))
@@ -124,6 +143,17 @@ def _check_names(key: str, names: Iterable[Any]) -> None:
         raise ConfigError(f"{key}: {wrong[0]!r} cannot be a name. Cure: {ALLOWED}")
 
 
+def _check_begun(section: str, named: Mapping[str, Any], needed: str) -> None:
+    """Refuse a name of the user's own that lacks what it needs and is close to one that has it."""
+    whole = [name for name, keys in named.items() if isinstance(keys, Mapping) and needed in keys]
+    for name in named:
+        if name not in whole and (close := get_close_matches(name, whole, n=1)):
+            raise ConfigError(
+                f"{section}.{name}.{needed} is missing. Did you mean {section}.{close[0]}? Cure: "
+                f"else {section}.{name}.{needed}=VALUE"
+            )
+
+
 def _named(name: str) -> str:
     """Return the name of a model, which stands beside what its class takes."""
     return name
@@ -133,7 +163,13 @@ def _check_fitted(values: Section) -> Section:
     from anomaly_hep.models.loading import class_of
 
     _check_names("fitted_scores", values)
+    _check_begun("fitted_scores", values, "_target_")
     for name, choices in values.items():
+        if "_target_" not in choices:
+            raise ConfigError(
+                f"fitted_scores.{name}._target_ is missing. Cure: fitted_scores.{name}._target_="
+                "anomaly_hep.models.fitted.NearestNeighbours, or another class from there"
+            )
         score_class = class_of(str(choices.get("_target_")))
         checked([score_class], _arguments(choices), f"fitted_scores.{name}")
     return values

@@ -20,6 +20,7 @@ from anomaly_hep.arguments import check_completion, check_primary, split
 from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import DIRECTORY, alternatives, explained, plain
 from anomaly_hep.errors import AnomalyHepError, of_the_machine
+from anomaly_hep.ranks import check_variables
 
 COMMANDS = {
     "train": "train, score and evaluate a model",
@@ -56,6 +57,7 @@ def main() -> None:
     sys.argv = [f"{sys.argv[0]} {name}", *arguments[1:]]
     if name in PLAIN:
         with _PlainErrors():
+            check_variables(os.environ)
             _command(name).run(arguments[1:])
     else:
         run(name)
@@ -64,6 +66,7 @@ def main() -> None:
 def run(name: str) -> None:
     """Run one command on its configuration, composed by Hydra from the command line."""
     with _PlainErrors():
+        check_variables(os.environ)
         options, overrides = split(sys.argv[1:])
         check_completion(options, overrides, sys.argv[0])
         check_primary(options, name)
@@ -125,6 +128,8 @@ class _PlainErrors:
                 stream.reconfigure(errors="replace")  # characters the terminal cannot show
         # hydra replaces the traceback of a job's error by a hint; we need the error itself
         os.environ["HYDRA_FULL_ERROR"] = "1"
+        # figures are files; what a notebook or a user chose need not even exist here
+        os.environ["MPLBACKEND"] = "Agg"
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, AnomalyHepError):

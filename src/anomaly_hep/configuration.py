@@ -29,6 +29,7 @@ from omegaconf.errors import (
 from omegaconf.resolvers import oc
 
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.paths import expand
 from anomaly_hep.plugins import configuration_directories
 from anomaly_hep.quoting import in_shell, quoted
 from anomaly_hep.settings import Composed
@@ -106,7 +107,10 @@ def compose(
 def plain(config: DictConfig) -> Composed:
     """Return a composed configuration as plain values; a missing value raises OmegaConf's error."""
     values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    return Composed(values, _shown(config, values))
+    shown = _shown(config, values)
+    expand(values)
+    expand(shown)
+    return Composed(values, shown)
 
 
 def resolved(saved: Mapping[str, Any]) -> Composed:
@@ -196,6 +200,13 @@ def _unresolved(error: InterpolationResolutionError, overrides: Sequence[str]) -
         return f"{key}: nothing is known as ${{{resolver[1]}:...}}. Cure: {key}=VALUE"
     if "RecursionError" in reason:
         return f"{key} takes its value from itself. Cure: {key}=VALUE"
+    for override in overrides:
+        text = read_override(override)
+        if override.lstrip("+").partition("=")[0] == key and isinstance(text, str):
+            return (
+                f"{key}={text}: {reason}. Cure: name a key that is set; for these very characters "
+                f"type {in_shell(f'{key}={text}', whole=True)}"
+            )
     return (
         f"{key} takes its value from a key that is not set ({reason}). Cure: set what is named, or "
         "choose a model and data that belong together"
@@ -272,4 +283,4 @@ def _missing(name: str, overrides: Sequence[str], key: str) -> str | None:
     if not isinstance(config, DictConfig) or parts[0] in config:
         return None
     above = key.split(".")[: -len(parts)]
-    return unknown(key, ".".join(above) or name, map(str, config))
+    return unknown(".".join([*above, parts[0]]), ".".join(above) or name, map(str, config))

@@ -12,18 +12,35 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from anomaly_hep.errors import RunDirectoryError
+from anomaly_hep.errors import ConfigError, RunDirectoryError
 from anomaly_hep.runtime import Termination
 
 PATIENCE = 50.0  # s for another process to join
 _PERIOD = 0.25  # s between two looks
 _READY, _DONE = "ready", "done"
+# what a launcher says in the environment; Lightning reads some of them as soon as it is imported
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK",
+              "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NODEID",
+              "SLURM_NTASKS_PER_NODE", "JSM_NAMESPACE_RANK")  # fmt: skip
+
+
+def check_variables(environment: MutableMapping[str, str]) -> None:
+    """Take empty variables of a launcher away; raises ConfigError for one that is no number."""
+    for name in _VARIABLES:
+        text = environment.get(name, "").strip()
+        if not text:
+            environment.pop(name, None)
+        elif not (text.isascii() and text.isdecimal()):
+            raise ConfigError(
+                f"the environment variable {name}={text!r} is no number of processes or of one of "
+                f"them. Cure: unset {name}"
+            )
 
 
 @dataclass(frozen=True)

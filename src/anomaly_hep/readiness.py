@@ -67,11 +67,22 @@ def check_files(plan: Planned) -> Iterator[str]:
                 "more training background"
             )
     _check_space(plan)
-    if late := [mark for mark in sorted(plan.milestones) if mark > seen]:
-        yield (
-            f"trainer.milestones: the training sees {seen:,} events, so {late[0]:,} "
-            f"{'and what follows ' if late[1:] else ''}is not reached"
-        )
+    if late := _beyond(plan.milestones, seen):
+        yield f"trainer.milestones: the training sees {seen:,} events, so {late} is not reached"
+
+
+def missed_milestones(run: Path, milestones: Sequence[int]) -> Iterator[str]:
+    """Yield a remark on milestones that a training has ended before."""
+    files = (run / "checkpoints").glob("milestone-*.ckpt")
+    reached = max((int(file.stem.removeprefix("milestone-")) for file in files), default=0)
+    if late := _beyond(milestones, reached):
+        yield f"trainer.milestones: the training ended before {late}, of which no weights are kept"
+
+
+def _beyond(milestones: Sequence[int], seen: int) -> str:
+    """Return the milestones beyond a number of events in words, empty for none."""
+    late = sorted(mark for mark in milestones if mark > seen)
+    return f"{late[0]:,}{' and what follows' if late[1:] else ''}" if late else ""
 
 
 def _open_training_files(plan: Planned) -> int:

@@ -11,14 +11,16 @@ import dataclasses
 import difflib
 import inspect
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from anomaly_hep.errors import ConfigError
 
 T = TypeVar("T")
+_UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 _JSON_WORDS = {"an object": "a mapping", "a valid array": "a list", "a valid string": "a text",
                "Tuple should have": "a list that has"}  # fmt: skip
 
@@ -59,7 +61,10 @@ def checked(
                 field: Any = dataclasses.field() if required else dataclasses.field(default=None)
                 fields[name] = (name, hints.get(name, Any), field)
     config = ConfigDict(
-        extra="allow" if open_ended else "forbid", strict=True, arbitrary_types_allowed=True
+        extra="allow" if open_ended else "forbid",
+        strict=True,
+        arbitrary_types_allowed=True,
+        allow_inf_nan=False,
     )
     shape = dataclasses.make_dataclass(
         "Values", fields.values(), kw_only=True, namespace={"__pydantic_config__": config}
@@ -68,7 +73,18 @@ def checked(
         validated: Any = TypeAdapter(shape).validate_json(json.dumps(values))
     except ValidationError as error:
         raise ConfigError(_explain(error, values, section, fields)) from None
-    return {name: getattr(validated, name, value) for name, value in values.items()}
+    accepted = {name: getattr(validated, name, value) for name, value in values.items()}
+    _check_finite(accepted, section)
+    return accepted
+
+
+def _check_finite(value: Any, key: str) -> None:
+    """Raise ConfigError for a number that is not finite, where no type says that it is one."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{key}={value}. Cure: it should be a finite number")
+    inner = value.items() if isinstance(value, Mapping) else ()
+    for name, one in enumerate(value) if isinstance(value, list | tuple) else inner:
+        _check_finite(one, f"{key}.{name}" if key else str(name))
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
@@ -79,18 +95,24 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _explain(
-    error: ValidationError, values: Mapping[str, Any], section: str, fields: Iterable[str]
+    error: ValidationError,
+    values: Mapping[str, Any],
+    section: str,
+    fields: Mapping[str, tuple[str, Any, Any]],
 ) -> str:
     """Return the message on the first key that is wrong."""
     errors = error.errors(include_url=False)
-    first = errors[0]
+    # what is missing may stand there under another name
+    first = next((e for e in errors if e["type"] in _UNKNOWN), errors[0])
     path, node, parent = _follow(first["loc"], values)
     key = ".".join(filter(None, (section, *path)))
     if first["type"] == "missing":
         key = ".".join(filter(None, (section, *map(str, first["loc"]))))
         return f"{key} is missing. Cure: {key}=VALUE"
-    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        known = fields if len(path) == 1 else set(parent) - {path[-1]}
+    if first["type"] in _UNKNOWN:
+        known = set(fields)
+        if len(path) > 1:
+            known = _keys(fields[path[0]][1], path[1:-1]) or set(parent) - {path[-1]}
         return unknown(key, ".".join(filter(None, (section, *path[:-1]))), known)
     # each alternative of a union says what it accepts, except those that JSON cannot express
     here = [e for e in errors if _follow(e["loc"], values)[0] == path]
@@ -100,7 +122,8 @@ def _explain(
     words = " or ".join(sorted(set(expected)))
     for word, ours in _JSON_WORDS.items():
         words = words.replace(word, ours)
-    value = node if isinstance(node, str) else json.dumps(node)
+    is_plain = isinstance(node, str) or (isinstance(node, float) and not math.isfinite(node))
+    value = str(node) if is_plain else json.dumps(node)
     return f"{key}={value}. Cure: it should be {words}"
 
 
@@ -116,6 +139,17 @@ def _follow(location: tuple[int | str, ...], values: Any) -> tuple[list[str], An
         node, parent = here[str(part)], here
         path.append(str(part))
     return path, node, parent
+
+
+def _keys(annotation: Any, path: list[str]) -> set[str]:
+    """Return the keys of the dataclass at a path below an annotation."""
+    inner, origin = get_args(annotation), get_origin(annotation)
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        hints = _hints(annotation)
+        return _keys(hints.get(path[0]), path[1:]) if path else set(hints)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _keys(inner[-1], path[1:]) if path else set()
+    return set().union(*(_keys(one, path) for one in inner))
 
 
 def unknown(key: str, section: str, keys: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from anomaly_hep.atomic import write_text
+from anomaly_hep.atomic import check_output, write_text
 from anomaly_hep.checking import model_settings
 from anomaly_hep.commands.rates import Clock, ModelRates, one_busy_process, product_rate
 from anomaly_hep.commands.simulate import ensure
@@ -47,6 +47,7 @@ def run(settings: BenchmarkSettings) -> None:
     torch.manual_seed(0)
     console, execution = Console(markup=False), execution_of(settings.trainer)
     measured, sizes = _measured(settings, execution)
+    check_output(Path(settings.output))
     ensure(settings.data, console)
     clock = Clock(settings.seconds, settings.repeats, execution.device)
     module = make_data(settings.data, 1)

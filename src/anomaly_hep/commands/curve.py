@@ -23,6 +23,7 @@ from anomaly_hep.evaluate.paper import Paper, load_paper
 from anomaly_hep.evaluate.results import DataDescription, EventRates, ModelDescription
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.scores import Scorer
+from anomaly_hep.run import training
 from anomaly_hep.runtime import keep_freed_memory
 from anomaly_hep.settings import CurveSettings
 from anomaly_hep.sharing import share_cores
@@ -49,8 +50,7 @@ def run(settings: CurveSettings) -> None:
     paper, module = load_paper(data.paper), make_data(data, trained.seed)
     if not module.groups:
         raise ConfigError(
-            f"data={data.name} has no groups of signals to average over. "
-            "Cure: list them in data.groups"
+            f"the run in {path} has no groups of signals to average over. Cure: {_regroup(path)}"
         )
     tested = DataDescription("curve", "user", None, module.background, groups=module.groups)
     output = path / "curve.csv"
@@ -78,6 +78,16 @@ def run(settings: CurveSettings) -> None:
             + ", ".join(f"{row.group} {100 * row.auc:.1f} %" for row in best.itertuples())
         )
     console.print(f"written to {output}")
+
+
+def _regroup(path: Path) -> str:
+    """Return how a run gets groups of signals."""
+    groups = "'data.groups={NAME: [LABELS]}'"
+    if "groups" in training(RunFiles(path).config)["data"]:  # in which signals were trained on
+        return f"train in another run_dir with {groups}, then curve on that one"
+    done = path / "done.json"
+    remove = f"remove {done}, " if done.exists() else ""
+    return f"{remove}give the training's command again with run_dir={path} {groups}, then curve"
 
 
 def _read_rows(path: Path) -> pd.DataFrame:

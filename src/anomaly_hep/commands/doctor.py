@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from anomaly_hep.errors import ConfigError
+
 # the purpose of the package itself and of each extra
 PURPOSES = {
     "": "train, score, evaluate",
@@ -32,7 +34,11 @@ PROGRAMS = {
 
 def run(arguments: Sequence[str]) -> None:
     """Print versions, cores and free disk; nothing is changed."""
-    del arguments
+    if arguments and not {*arguments} & {"-h", "--help"}:
+        raise ConfigError(
+            f"doctor takes no arguments, and {' '.join(arguments)} is one. Cure: python -m "
+            "anomaly_hep doctor"
+        )
     console = Console()
     free = shutil.disk_usage(".").free / 1e9
     console.print(

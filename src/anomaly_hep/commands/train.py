@@ -40,7 +40,7 @@ from anomaly_hep.models.loading import fitted_scores, model_class
 from anomaly_hep.models.phase import scaled
 from anomaly_hep.provenance import moved
 from anomaly_hep.ranks import Companions, rank_of
-from anomaly_hep.readiness import Planned, check_files, check_processes
+from anomaly_hep.readiness import Planned, check_files, check_processes, missed_milestones
 from anomaly_hep.run import RunDirectory, default_path, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
 from anomaly_hep.settings import DataSettings, ModelSettings, RunSettings, TrainerSettings
@@ -271,6 +271,7 @@ def finish(
 def _show(path: Path, console: Console) -> None:
     run = RunFiles(path)
     console.print(result_table(run.results, published=run.published))
-    for remark in loss_remarks(run.ledger):
+    milestones = run.config["trainer"]["milestones"] or ()
+    for remark in (*loss_remarks(run.ledger), *missed_milestones(path, milestones)):
         console.print(remark, markup=False, highlight=False)
     console.print(f"report: {path / 'report.html'}")
