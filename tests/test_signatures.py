@@ -80,7 +80,10 @@ def test_the_first_value_that_does_not_fit_is_named(
             {"cuont": 1},
             "cuont does not exist. Did you mean count? Keys of place: by_number, count,",
         ),
-        ({"inner": {"share": 0, "nam": 1}}, "inner.nam does not exist. Keys of place.inner: share"),
+        (
+            {"inner": {"share": 0, "nam": 1}},
+            "inner.nam does not exist. Did you mean name? Keys of place.inner: name, share",
+        ),
         ({"inner": {}}, "inner.share is missing. Cure: place.inner.share=VALUE"),
     ],
 )
