@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from anomaly_hep.evaluate.loading import load_fitted, load_model
 from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.evaluate.tablefiles import WRITERS
 from anomaly_hep.models.execution import Execution
+from anomaly_hep.paths import at_home
 from anomaly_hep.runtime import few_collections
 from anomaly_hep.settings import ScoreSettings
 from anomaly_hep.sharing import share_cores
@@ -79,7 +79,7 @@ def _matches(pattern: Any) -> list[Path]:
         path = Path(pattern)
         if str(pattern) and path.exists():
             return [path]
-        path = path.expanduser()
+        path = Path(at_home(str(pattern)))
         # Path.glob takes relative patterns only
         matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
@@ -94,9 +94,7 @@ def _matches(pattern: Any) -> list[Path]:
 
 def output_file(given: str, inputs: Sequence[Path], *, overwrite: bool = False) -> Path:
     """Return the output path; raises ConfigError if writing would fail or lose a file."""
-    output = Path(given)
-    with contextlib.suppress(RuntimeError):  # ~name of nobody is a name like any other
-        output = output.expanduser()
+    output = Path(at_home(given))
     output = output.resolve() if output.is_symlink() else output  # what it links to is written
     if output.suffix not in WRITERS:
         known = ", ".join(WRITERS)
