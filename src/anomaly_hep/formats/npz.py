@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,10 +25,27 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open the archive; whatever is raised inside means a damaged file."""
     check_file(path, MAGIC, "npz")
     with refusing(path, "cannot be read", cure=FETCH_AGAIN), zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            # each name stands twice, and opening compares both
-            archive.open(member).close()
+        _check_members(path, archive)
         yield archive
+
+
+def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raise BadZipFile for a damaged list of members, which has no checksum of its own.
+
+    Each name stands twice, and opening a member compares both. Members follow each other without a
+    gap in which one that is not listed could be; behind one may be a descriptor of 24 bytes.
+    """
+    end = 0
+    with path.open("rb") as file:
+        for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
+            archive.open(member).close()
+            file.seek(member.header_offset + 26)
+            name, extra = struct.unpack("<HH", file.read(4))
+            if not end <= member.header_offset <= end + 24:
+                raise zipfile.BadZipFile(f"there is a gap before {member.filename}")
+            end = member.header_offset + 30 + name + extra + member.compress_size
+    if archive.start_dir > end + 24:
+        raise zipfile.BadZipFile("there is a gap before the list of members")
 
 
 def names(archive: zipfile.ZipFile) -> list[str]:
