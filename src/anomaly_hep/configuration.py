@@ -28,7 +28,7 @@ from omegaconf.errors import (
 )
 from omegaconf.resolvers import oc
 
-from anomaly_hep.errors import ConfigError
+from anomaly_hep.errors import ConfigError, in_one_line
 from anomaly_hep.paths import expand
 from anomaly_hep.plugins import configuration_directories
 from anomaly_hep.quoting import in_shell, quoted
@@ -176,12 +176,19 @@ def explained(name: str, overrides: Sequence[str]) -> Iterator[None]:
     except ValueError as error:
         if not str(error).startswith("Config group override must be"):
             raise
-        wrong = [o for o in overrides if is_folder(o.partition("=")[0].lstrip("+"))]
-        wrong = [o for o in wrong if not isinstance(read_override(o), str | list)]
-        key = wrong[0].partition("=")[0]
-        raise ConfigError(
-            f"{wrong[0]} chooses no file. Cure: {key}=NAME, one of {', '.join(choices_of(key))}"
-        ) from error
+        raise ConfigError(_no_choice(overrides) or in_one_line(error)) from error
+
+
+def _no_choice(overrides: Sequence[str]) -> str | None:
+    """Return the message on a group that is given something else than the name of a file."""
+    for override in overrides:
+        key = override.partition("=")[0]
+        if not override.startswith("~") and is_folder(key.lstrip("+")):
+            value = read_override(override)
+            if value not in (UNREADABLE, SEVERAL) and not isinstance(value, str | list):
+                choices = ", ".join(choices_of(key.lstrip("+")))
+                return f"{override} chooses no file. Cure: {key.lstrip('+')}=NAME, one of {choices}"
+    return None
 
 
 def _unresolved(error: InterpolationResolutionError, overrides: Sequence[str]) -> str:
@@ -218,6 +225,8 @@ def _explain(name: str, overrides: Sequence[str], error: Exception) -> str:
     message = " ".join(str(error).split())
     if isinstance(error, OverrideParseException):
         return _unreadable(error)
+    if said := _no_choice(overrides):
+        return said
     if choice := re.search("Could not find '(.+)/(.*?)' Available options in '.+?': (.*)", message):
         options = choice[3].split("Config search path", 1)[0].split()
         return f"{choice[1]}={choice[2]} does not exist. Cure: one of {', '.join(options)}"
