@@ -50,7 +50,7 @@ def check(name: str, *overrides: str) -> None:
         ("~seed=5", "The value of 'seed' is 1 and not 5. Cure: leave the value out"),
         ("trainer=null", "trainer=null chooses no file. Cure: trainer=NAME, one of default"),
         ("logger=3", "logger=3 chooses no file. Cure: logger=NAME, one of none, wandb"),
-        ("data={a: 1}", "data={a: 1} chooses no file. Cure: data=NAME, one of darkshowers, jetclass"),
+        ("data={a: 1}", "data={a: 1} chooses no file. Cure: data=NAME, one of darkshowers, jet"),
         ("data=", "data= does not exist. Cure: one of "),
         ("hydra/launcher=nope", "hydra/launcher=nope does not exist. Cure: one of basic"),
         ("data.dir=", "data.dir=. Cure: it should be a text that is not empty"),
