@@ -45,14 +45,15 @@ def image_command(model: str, *overrides: str) -> list[str]:
 
 
 def start(command: list[str], cwd: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start a command in `cwd`."""
+    """Start a command in `cwd`, without the service of W&B that a test here may have begun."""
+    own = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     return subprocess.Popen(
         command,
         cwd=cwd,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=os.environ | {"COLUMNS": "160"} | environment,
+        env=own | {"COLUMNS": "160"} | environment,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -144,6 +145,10 @@ def remove_leftovers(path: Path) -> None:
 
 
 def _runs(process: int) -> bool:
+    """Return whether a process runs; one that has ended and waits for its parent does not."""
+    with contextlib.suppress(OSError, IndexError):
+        state = Path(f"/proc/{process}/stat").read_text("ascii").rpartition(")")[2].split()[0]
+        return state not in "ZX"
     try:
         os.kill(process, 0)
     except ProcessLookupError:
