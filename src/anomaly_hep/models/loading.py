@@ -38,10 +38,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} does not exist. Cure: give checkpoint=RUN/checkpoints/best.ckpt"
         ) from error
+    except PermissionError as error:
+        raise CheckpointError(f"{path} may not be read. Cure: change its permissions") from error
     except Exception as error:  # a damaged file can raise anything
+        # torch then explains how to unpickle it all the same
+        pickled = type(error).__name__ == "UnpicklingError"
+        said = "it holds other Python objects than tensors" if pickled else in_one_line(error)
         raise CheckpointError(
-            f"{path} is no checkpoint of this package, or it is damaged ({in_one_line(error)}). "
-            "Cure: use a whole one, written by train.py"
+            f"{path} is no checkpoint of this package, or it is damaged ({said}). Cure: use a whole "
+            "one, written by train.py"
         ) from error
     return content
 
