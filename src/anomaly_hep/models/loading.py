@@ -45,8 +45,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         pickled = type(error).__name__ == "UnpicklingError"
         said = "it holds other Python objects than tensors" if pickled else in_one_line(error)
         raise CheckpointError(
-            f"{path} is no checkpoint of this package, or it is damaged ({said}). Cure: use a whole "
-            "one, written by train.py"
+            f"{path} is no checkpoint of this package, or it is damaged ({said}). Cure: use a "
+            "whole one, written by train.py"
         ) from error
     return content
 
