@@ -31,7 +31,8 @@ def limited(path: Path) -> Iterator[None]:
         raise BadFileError(path, problem, cure=FETCH_AGAIN)
 
     handler = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    # again and again, as a library may catch the first
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS, SECONDS / 10)
     try:
         yield
     finally:
