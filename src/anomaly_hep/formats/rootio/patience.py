@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Iterator
@@ -36,5 +37,7 @@ def limited(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(BadFileError):  # a last signal on the way out
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, handler)
