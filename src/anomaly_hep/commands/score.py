@@ -132,8 +132,10 @@ def _summary(scores: FileScores, output: Path) -> Iterator[str]:
     counts, bad = scorer.counts, scorer.left_out
     files = len(scores.paths) - len(scores.refused)
     yield f"{counts.events:,} events of {files} files scored into {output}"
-    for error in scores.refused:
+    for error in scores.refused[:5]:
         yield f"left out: {error}"
+    if len(scores.refused) > 5:
+        yield f"left out: {len(scores.refused) - 5} more files"
     if bad.events:
         reasons = "; ".join(f"{number:,}: {reason}" for reason, number in bad.reasons.items())
         yield f"{bad.events:,} of them are impossible and have no scores ({reasons})"

@@ -49,6 +49,7 @@ class FileScores:
         if given > len(self.paths):
             self.remarks[f"{given - len(self.paths)} inputs are files that others name, too"] += 1
         self.names, self._seen = distinct_names(self.paths), SeenEvents()
+        self._twins: dict[Path, Path] = {}
         for path in self.paths:
             self._opened(path, only_head=True)
         opened = [self._opened(path) for path in self.paths[:_OPENED_FIRST]]
@@ -76,6 +77,10 @@ class FileScores:
                     waiting = []
                 waiting.append(piece)
         yield from self._table(waiting)
+        if self._twins:
+            path, other = next(iter(self._twins.items()))
+            number = "a file holds" if len(self._twins) == 1 else f"{len(self._twins)} files hold"
+            self.remarks[f"{number} the same events as another ({path} and {other})"] += 1
         self._check_files()
         self._check_events()
 
@@ -95,7 +100,7 @@ class FileScores:
             self.refused.append(error)
             return None
         if other := self._seen.add("", path, identities):
-            self.remarks[f"{path} and {other} hold the same events: each has a row for both"] += 1
+            self._twins[path] = other
         return described
 
     def _table(self, pieces: list[Slice]) -> Iterator[pa.Table]:
