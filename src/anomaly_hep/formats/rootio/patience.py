@@ -33,7 +33,7 @@ def limited(path: Path) -> Iterator[None]:
 
     handler = signal.signal(signal.SIGVTALRM, stop)
     # again and again, as a library may catch the first
-    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS, SECONDS / 10)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS, SECONDS)
     try:
         yield
     finally:
