@@ -97,7 +97,7 @@ def main() -> None:
     root = Path(os.environ.get("FUZZ", "outputs/fuzz"))
     fuzzer = Fuzzer(name, root / "findings")
     fuzzer.seed(root / f"corpus-{name}")
-    patience.SECONDS = 0.3  # many mutations lead in a circle, and would take all the time
+    patience.SECONDS = 1.0  # many mutations lead in a circle, and would take all the time
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     warnings.simplefilter("ignore")
     options = [f"-runs={runs}", "-max_len=60000", "-timeout=60", "-rss_limit_mb=0", "-verbosity=0",
