@@ -104,7 +104,7 @@ def test_a_server_that_cannot_be_believed_is_refused(serve, tmp_path, answer, sa
     began = time.monotonic()
     with pytest.raises(DownloadError, match=said) as caught:
         download._download(serve(answer), "x.tar", "0" * 32, tmp_path, Progress(disable=True))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
     assert "\n" not in str(caught.value)
     assert "Pool" not in str(caught.value)
 
