@@ -43,8 +43,9 @@ def check_output(path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", suffix=path.name):
             pass
     except OSError as error:
+        cure = "a shorter name" if error.errno == errno.ENAMETOOLONG else "another place"
         raise ConfigError(
-            f"output={path} cannot be written ({error.strerror}). Cure: give another place"
+            f"output={path} cannot be written ({error.strerror}). Cure: give {cure}"
         ) from error
 
 

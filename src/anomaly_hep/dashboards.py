@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import netrc
 import os
 import re
@@ -39,13 +40,10 @@ def open_dashboards(
     """
     if isinstance(settings, NoDashboard):
         return []
-    try:
-        import wandb  # noqa: F401 - only asked for
-        from lightning.pytorch.loggers import WandbLogger  # noqa: F401
-    except ModuleNotFoundError as error:
+    if importlib.util.find_spec("wandb") is None:
         raise ConfigError(
             "logger=wandb needs the package wandb. Cure: pip install 'anomaly_hep[wandb]'"
-        ) from error
+        )
     mode = chosen_mode(settings, os.environ)
     choices = _choices(settings, config, path, console)
     problem = unreachable(os.environ) if mode == "online" else None

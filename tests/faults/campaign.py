@@ -72,59 +72,53 @@ SOURCES = (
 
 def flips(source: Source, directory: Path, number: int, seed: int = 0) -> Row:
     """Flip single bits."""
-    draw = random.Random(seed)
 
-    def change(data: bytearray) -> bytearray:
+    def change(data: bytearray, draw: random.Random) -> bytearray:
         data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
         return data
 
-    return _changed(Row(f"flipped bit, {source.name}"), source, directory, number, change)
+    return _changed("flipped bit", change, source, directory, number, seed)
 
 
 def truncations(source: Source, directory: Path, number: int, seed: int = 0) -> Row:
     """Cut the end off."""
-    draw = random.Random(seed)
-    return _changed(
-        Row(f"cut short, {source.name}"),
-        source,
-        directory,
-        number,
-        lambda data: data[: draw.randrange(len(data))],
-    )
+
+    def change(data: bytearray, draw: random.Random) -> bytearray:
+        return data[: draw.randrange(len(data))]
+
+    return _changed("cut short", change, source, directory, number, seed)
 
 
 def zeros(source: Source, directory: Path, number: int, seed: int = 0) -> Row:
     """Replace a block by zeros, as a file system does that lost a page."""
-    draw = random.Random(seed)
 
-    def change(data: bytearray) -> bytearray:
+    def change(data: bytearray, draw: random.Random) -> bytearray:
         start = draw.randrange(len(data))
         length = min(512, len(data) - start)
         data[start : start + length] = bytes(length)
         return data
 
-    return _changed(Row(f"block of zeros, {source.name}"), source, directory, number, change)
+    return _changed("block of zeros", change, source, directory, number, seed)
 
 
 def appended(source: Source, directory: Path, number: int, seed: int = 0) -> Row:
     """Append bytes that do not belong there."""
-    draw = random.Random(seed)
-    return _changed(
-        Row(f"bytes appended, {source.name}"),
-        source,
-        directory,
-        number,
-        lambda data: data + draw.randbytes(draw.randrange(1, 2000)),
-    )
+
+    def change(data: bytearray, draw: random.Random) -> bytearray:
+        return data + draw.randbytes(draw.randrange(1, 2000))
+
+    return _changed("bytes appended", change, source, directory, number, seed)
 
 
 def _changed(
-    row: Row,
+    what: str,
+    change: Callable[[bytearray, random.Random], bytearray],
     source: Source,
     directory: Path,
     number: int,
-    change: Callable[[bytearray], bytearray],
+    seed: int,
 ) -> Row:
+    row, draw = Row(f"{what}, {source.name}"), random.Random(seed)
     good = directory / f"good{source.suffix}"
     source.make(good)
     expected, content = source.read(good), good.read_bytes()
@@ -132,7 +126,7 @@ def _changed(
     for count in range(number):
         # another name each time: the caches know files by their names
         path = directory / f"{count}{source.suffix}"
-        path.write_bytes(change(bytearray(content)))
+        path.write_bytes(change(bytearray(content), draw))
         before = row.outcomes[SILENT]
         row.try_(lambda path=path: source.read(path), expected)
         if row.outcomes[SILENT] > before and not source.whole and file_sha256(path) != written:

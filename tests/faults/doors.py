@@ -83,7 +83,7 @@ DOORS: dict[str, Door] = {
     "overrides": Door(
         ".txt",
         lambda p: p.write_text(
-            "model=setvae\nmodel.beta=0.1\ndata.dir=/tmp/a b\n~data.samples.test.Tbl\n"
+            "model=setvae\nmodel.beta=0.1\ndata.dir=a b\n~data.samples.test.Tbl\n"
             "+trainer.max_steps=3\nmodel.phases.train.optimizer.lr=1e-3\nseed=12\n"
         ),
         read_overrides,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from anomaly_hep.atomic import atomic_path
+from anomaly_hep.atomic import atomic_path, check_output
 from anomaly_hep.errors import ConfigError, MissingDataError, in_one_line
 from anomaly_hep.evaluate.filescores import FileScores
 from anomaly_hep.evaluate.loading import load_fitted, load_model
@@ -99,24 +97,13 @@ def output_file(given: str, inputs: Sequence[Path], *, overwrite: bool = False) 
     if output.suffix not in WRITERS:
         known = ", ".join(WRITERS)
         raise ConfigError(f"output={given} names no known format. Cure: let it end in {known}")
-    try:
-        if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
-            raise ConfigError(f"output={given} is one of the inputs. Cure: give another name")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        # the name that is written first is longer than the output's own
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=".", suffix=output.name):
-            pass
-        if output.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a directory")
-        free = shutil.disk_usage(output.parent).free
-    except OSError as error:
-        cure = "a shorter name" if error.errno == errno.ENAMETOOLONG else "another place"
-        raise ConfigError(
-            f"output={given} cannot be written ({error.strerror}). Cure: give {cure}"
-        ) from error
+    if output.exists() and any(path.exists() and output.samefile(path) for path in inputs):
+        raise ConfigError(f"output={given} is one of the inputs. Cure: give another name")
+    check_output(output)
     if output.exists() and not overwrite:
         raise ConfigError(f"output={given} exists. Cure: overwrite=true, or give another name")
     # a row of scores has about a hundredth of an event's bytes, in every format
+    free = shutil.disk_usage(output.parent).free
     needed = sum(path.stat().st_size for path in inputs if path.is_file()) // 100
     if needed > free:
         raise ConfigError(

@@ -151,6 +151,7 @@ class FileScores:
             column = _arrow(values[name])
             try:
                 carried[name] = column.cast(kind)
+            # a value that does not fit the type, or a type that is not converted to it at all
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 cure = "score such files apart, or choose other columns with carry=[...]"
                 problem = f"its type {column.type} does not fit {kind}, that of the first file"

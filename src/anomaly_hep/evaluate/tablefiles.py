@@ -53,13 +53,15 @@ class TableFile(ABC):
         """Finish the file."""
 
 
-class ParquetTable(TableFile):
-    """Parquet, with page checksums: texts and missing values are kept as they are."""
+class ArrowTable(TableFile):
+    """A format that Arrow writes: texts and missing values are kept as they are."""
 
-    title: ClassVar[str] = "Parquet"
+    @abstractmethod
+    def _writer_of(self, path: Path) -> Any:
+        """Return Arrow's writer for `self.schema`."""
 
     def _open(self, path: Path) -> None:
-        self._writer = pyarrow.parquet.ParquetWriter(path, self.schema, write_page_checksum=True)
+        self._writer = self._writer_of(path)
 
     def write(self, table: pa.Table) -> None:
         """Append a table."""
@@ -70,21 +72,22 @@ class ParquetTable(TableFile):
         self._writer.close()
 
 
-class CsvTable(TableFile):
+class ParquetTable(ArrowTable):
+    """Parquet, with page checksums."""
+
+    title: ClassVar[str] = "Parquet"
+
+    def _writer_of(self, path: Path) -> Any:
+        return pyarrow.parquet.ParquetWriter(path, self.schema, write_page_checksum=True)
+
+
+class CsvTable(ArrowTable):
     """CSV with a line of names; missing values are empty."""
 
     title: ClassVar[str] = "CSV"
 
-    def _open(self, path: Path) -> None:
-        self._writer = pyarrow.csv.CSVWriter(path, self.schema)
-
-    def write(self, table: pa.Table) -> None:
-        """Append a table."""
-        self._writer.write_table(table.select(self.names).cast(self.schema))
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._writer.close()
+    def _writer_of(self, path: Path) -> Any:
+        return pyarrow.csv.CSVWriter(path, self.schema)
 
 
 class Hdf5Table(TableFile):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from anomaly_hep.errors import ConfigError, DownloadError
 from anomaly_hep.formats.published.marks import marks, write_marks
 from anomaly_hep.formats.published.resume import ResumingDownloader, remote_size, said
-from anomaly_hep.formats.published.unpack import unpack
+from anomaly_hep.formats.published.unpack import cure_of_disk, unpack
 
 WORK = ".fetching"
 LOCK = "lock"
@@ -138,10 +137,8 @@ def _download(url: str, archive: str, md5: str, work: Path, progress: Progress) 
             f"again, it continues from {part}"
         ) from error
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        cure = "free some space" if full else "give another directory (to=DIRECTORY)"
         raise DownloadError(
-            f"{part}: {error.strerror or error}. Cure: {cure} and run it again"
+            f"{part}: {error.strerror or error}. Cure: {cure_of_disk(error)} and run it again"
         ) from error
     except ValueError as error:  # from pooch, for a wrong hash
         part.unlink(missing_ok=True)

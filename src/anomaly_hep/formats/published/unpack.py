@@ -83,6 +83,12 @@ def _refused(archive: Path, problem: str) -> DownloadError:
     )
 
 
+def cure_of_disk(error: OSError) -> str:
+    """Return what to do about a disk that refuses a file."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "free some space" if full else "give another directory (to=DIRECTORY)"
+
+
 @contextmanager
 def _explained(archive: Path) -> Iterator[None]:
     """Turn errors of tarfile and of the disk into a DownloadError."""
@@ -94,9 +100,8 @@ def _explained(archive: Path) -> Iterator[None]:
             "again; if that does not help, report it to its publishers"
         ) from error
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        cure = "free some space" if full else "give another directory (to=DIRECTORY)"
+        said = error.strerror or in_one_line(error)
         raise DownloadError(
-            f"{archive} cannot be unpacked ({error.strerror or in_one_line(error)}). Cure: {cure}, "
+            f"{archive} cannot be unpacked ({said}). Cure: {cure_of_disk(error)}, "
             "and run the same command again"
         ) from error
