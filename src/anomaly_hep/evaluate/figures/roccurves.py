@@ -149,7 +149,9 @@ def _panels(
 
 def _legend_below(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, columnspacing=1.4)
+    # a column takes up to 2.2 inches, and a figure of few panels is narrow
+    columns = max(1, min(4, int(figure.get_figwidth() / 2.2)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.4)
 
 
 def _score_lines(results: Results) -> dict[str, dict[str, Any]]:
