@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from anomaly_hep.evaluate.figures.style import (
     PUBLISHED_COLOUR,
     house_style,
+    legend_below,
     score_colours,
     stamp,
 )
@@ -50,7 +51,7 @@ def efficiency_summary(
             offset = (i + 0.5) / len(series) - 0.5
             _draw(axes, np.arange(len(signals)) + 0.8 * offset, one)
         _finish(axes, rejection, signals, results.paper)
-        figure.legend(loc="outside lower center", ncols=4, columnspacing=1.4)
+        legend_below(figure, axes.get_legend_handles_labels()[0])
         stamp(axes, results, right=results.data.counts)
     return figure
 

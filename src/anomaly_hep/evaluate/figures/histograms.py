@@ -19,6 +19,7 @@ from anomaly_hep.evaluate.figures.style import (
     DENSITY_COLOURS,
     group_colours,
     house_style,
+    legend_below,
     logarithmic,
     signal_lines,
     stamp,
@@ -108,8 +109,7 @@ def score_histograms(
             _draw_small(axes, name, samples[name], results, bins)
         for axes in grid[:, 0]:
             axes.set_ylabel("share per bin")
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=6)
+        legend_below(figure, grid[0, 0].get_legend_handles_labels()[0])
         stamp_figure(figure, results, right=results.data.counts)
     return figure
 

@@ -16,6 +16,7 @@ from anomaly_hep.evaluate.figures.style import (
     DENSITY_COLOURS,
     PALETTE,
     house_style,
+    legend_below,
     stamp_figure,
 )
 from anomaly_hep.evaluate.results import Results
@@ -116,7 +117,7 @@ def _legend(figure: Figure, colours: Mapping[str, str]) -> None:
                markersize=np.sqrt(_AREA * share), **disc)
         for share in (0.01, 0.1)
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
+    legend_below(figure, handles)
 
 
 def reconstructed_images(events: Mapping[str, np.ndarray], results: Results) -> Figure:

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from anomaly_hep.evaluate.figures.style import (
     PUBLISHED_COLOUR,
     house_style,
+    legend_below,
     model_colours,
     score_colours,
     signal_lines,
@@ -57,7 +58,7 @@ def roc_by_signal(
             if point is not None:
                 _draw_published(axes, signal, point, published)
             _finish(axes, default[background], point)
-        _legend_below(figure, next(iter(panels.values())))
+        legend_below(figure, next(iter(panels.values())).get_legend_handles_labels()[0])
         stamp_figure(figure, results, right=results.data.counts)
     return figure
 
@@ -96,7 +97,7 @@ def roc_of_score(name: str, samples: Distributions, results: Results) -> Figure:
         _finish(axes, samples[background], _working_point(results.paper))
         axes.set_xlabel(f"signal efficiency, cut on {results.title(name)}")
         axes.set_ylabel("background rejection (1 / background efficiency)")
-        _legend_below(figure, axes)
+        legend_below(figure, axes.get_legend_handles_labels()[0])
         stamp(axes, results, right=results.data.counts)
     return figure
 
@@ -116,7 +117,7 @@ def roc_of_runs(runs: Mapping[str, Distributions], results: Results, score: str)
                 _draw_band(axes, samples[background], samples[signal], color=colour)
             samples = next(iter(runs.values()))
             _finish(axes, samples[background], _working_point(results.paper))
-        _legend_below(figure, next(iter(panels.values())))
+        legend_below(figure, next(iter(panels.values())).get_legend_handles_labels()[0])
         stamp_figure(figure, results, right=results.data.counts)
     return figure
 
@@ -145,13 +146,6 @@ def _panels(
     definition = "" if rows == 1 and size < 3 else " (1 / background efficiency)"
     figure.supylabel(f"background rejection{definition}", fontsize=12)
     return figure, panels
-
-
-def _legend_below(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    # a column takes up to 2.2 inches, and a figure of few panels is narrow
-    columns = max(1, min(4, int(figure.get_figwidth() / 2.2)))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.4)
 
 
 def _score_lines(results: Results) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,12 @@ from typing import Any
 import matplotlib as mpl
 import mplhep
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -161,3 +164,22 @@ def stamp_name(figure: Figure, name: str) -> None:
     """Write the name of the data above a figure of several panels."""
     # constrained layout moves the title to its padding below the upper edge and makes room for it
     figure.suptitle(name, x=0.01, ha="left", weight="bold", fontsize=11)
+
+
+def legend_below(
+    figure: Figure, handles: Sequence[Artist | Container], *, columns: int = 6
+) -> None:
+    """Explain lines below the panels, in as many columns as the figure is wide for.
+
+    The figure grows by the height of the legend: panels keep theirs, however many lines there are.
+    """
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for number in range(min(columns, len(handles)), 0, -1):
+        legend = figure.legend(
+            handles=handles, loc="outside lower center", ncols=number, columnspacing=1.4
+        )
+        extent = legend.get_window_extent(renderer)
+        if number == 1 or extent.width < 0.98 * figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + extent.height / figure.dpi)

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from anomaly_hep.evaluate.figures.style import (
     all_colours,
     house_style,
+    legend_below,
     logarithmic,
     model_colours,
     stamp_figure,
@@ -107,7 +108,7 @@ def learning_curves(
             if len(reference) and baseline.name == paper.reference:
                 grey: dict[str, Any] = {"color": "0.4", "linestyle": "--", "linewidth": 1.2}
                 handles.append(Line2D([], [], **grey, label=f"{baseline.title} alone"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.4)
+        legend_below(figure, handles)
         stamp_name(figure, data)
     return figure
 
