@@ -67,7 +67,7 @@ class TwoStage(AnomalyModel):
     """First the embedding learns to give the mean features back, then a head learns it."""
 
     title: ClassVar[str] = "Two-stage"
-    default_score: ClassVar[str] = "surprise"
+    default_score: str = "surprise"
     score_names = ("surprise",)
     embedding_names: ClassVar[tuple[str, ...]] = ("small",)
 

@@ -43,7 +43,7 @@ class ToyModel(AnomalyModel):
     """
 
     title: ClassVar[str] = "toy"
-    default_score: ClassVar[str] = "distance"
+    default_score: str = "distance"
     score_names = ("distance",)
 
     def __init__(self, *, phases: Mapping[str, Any], seed: int) -> None:

@@ -244,7 +244,7 @@ def test_a_killed_worker_is_an_error_that_names_its_file(
 ) -> None:
     process = start(endless, tmp_path)
     wait_until((tmp_path / "val" / "WToQQ_000.root").exists)
-    os.kill(workers_of(process)[0], signal.SIGKILL)
+    os.kill(workers_of(process)[1], signal.SIGKILL)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 1
     assert "SimulationError: The worker of" in said

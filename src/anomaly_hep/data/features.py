@@ -1,4 +1,7 @@
-"""Features of jet constituents; conf/data/*.yaml lists them with centre, scale and clip."""
+"""Features of the particles of jets and of the objects of events, as conf/data/*.yaml lists them.
+
+Each has a centre, a scale and a clip.
+"""
 
 from __future__ import annotations
 
@@ -79,6 +82,11 @@ def _log(values: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
         return np.log(values)
 
 
+def _log10(values: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
+    """Return the decimal logarithm, and 0 for 0: missing momentum has no energy."""
+    return np.log10(values, out=np.zeros_like(values), where=values > 0)
+
+
 @dataclass(frozen=True)
 class Definition:
     """How one feature is computed, and the branches that this needs."""
@@ -106,6 +114,10 @@ DEFINITIONS: Mapping[str, Definition] = {
     "tanh_dz": Definition(("part_dzval",), lambda q: np.tanh(q.particle("part_dzval"))),
     "d0_error": Definition(("part_d0err",), lambda q: q.particle("part_d0err")),
     "dz_error": Definition(("part_dzerr",), lambda q: q.particle("part_dzerr")),
+    "log10_energy": Definition(("obj_energy",), lambda q: _log10(q.particle("obj_energy"))),
+    "log10_pt": Definition(("obj_pt",), lambda q: _log10(q.particle("obj_pt"))),
+    "eta": Definition(("obj_eta",), lambda q: q.particle("obj_eta")),
+    "phi": Definition(("obj_phi",), lambda q: q.particle("obj_phi")),
 }
 
 

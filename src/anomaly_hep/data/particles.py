@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
 from anomaly_hep.bounds import Count
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
@@ -78,22 +78,10 @@ class ParticleReading(Reading):
 
         The particles of highest pT are kept, in their order; where no momenta are read, the first.
         """
-        long = events.lengths > self.max_particles
-        excess = int(long.sum())
-        if excess == 0:
-            return events, 0
-        event = np.repeat(np.arange(len(events)), events.lengths)
-        rank = np.arange(events.offsets[-1]) - events.offsets[event]
+        momentum = None
         if {*_MOMENTUM} <= {*events.particles}:
-            among = np.flatnonzero(long[event])
-            px, py = (events.particles[name][among] for name in _MOMENTUM)
-            # stable: particles of equal pT rank in their order
-            hardest = among[np.lexsort((-np.hypot(px, py), event[among]))]
-            rank[hardest] = rank[among]
-        kept = rank < self.max_particles
-        particles = {name: column[kept] for name, column in events.particles.items()}
-        lengths = np.minimum(events.lengths, self.max_particles)
-        return Events(lengths, particles, events.events), excess
+            momentum = np.hypot(*(events.particles[name] for name in _MOMENTUM))
+        return truncated(events, self.max_particles, momentum)
 
     def count_names(self, counts: Counts) -> dict[str, Any]:
         """Return the counts as plain numbers; clipped values per feature."""
@@ -106,3 +94,26 @@ class ParticleReading(Reading):
             "particles": counts.rows,
             "values_clipped": dict(zip(names, clipped, strict=True)),
         }
+
+
+def truncated(
+    events: Events, most: int, momentum: Float[np.ndarray, " particle"] | None
+) -> tuple[Events, int]:
+    """Return the events cut to `most` particles, and the number of events cut.
+
+    Those of highest momentum are kept, in their order; without momenta, the first.
+    """
+    long = events.lengths > most
+    excess = int(long.sum())
+    if excess == 0:
+        return events, 0
+    event = np.repeat(np.arange(len(events)), events.lengths)
+    rank = np.arange(events.offsets[-1]) - events.offsets[event]
+    if momentum is not None:
+        among = np.flatnonzero(long[event])
+        # stable: particles of equal pT rank in their order
+        hardest = among[np.lexsort((-momentum[among], event[among]))]
+        rank[hardest] = rank[among]
+    kept = rank < most
+    particles = {name: column[kept] for name, column in events.particles.items()}
+    return Events(np.minimum(events.lengths, most), particles, events.events), excess

@@ -31,7 +31,7 @@ class AnomalyModel(SteppedModule):
 
     title: ClassVar[str]  # the model's name as its paper writes it
     accepts: ClassVar[type[JaggedBatch]] = ParticleBatch
-    default_score: ClassVar[str]
+    default_score: str
     score_names: tuple[str, ...]
     event_columns: tuple[str, ...] = ()  # columns of `outputs` besides the scores
     embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors for fitted scores

@@ -124,7 +124,7 @@ class CCT(AnomalyModel):
 
     title: ClassVar[str] = "CCT"
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
-    default_score: ClassVar[str] = "signal_probability"
+    default_score: str = "signal_probability"
     score_names = ("signal_probability",)
 
     def __init__(

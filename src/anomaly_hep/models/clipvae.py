@@ -15,4 +15,4 @@ class CLIPVAE(SetVAE):
     """
 
     title: ClassVar[str] = "CLIP-VAE"
-    default_score: ClassVar[str] = "kl"
+    default_score: str = "kl"

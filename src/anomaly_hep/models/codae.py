@@ -163,7 +163,7 @@ class CoDAE(AnomalyModel):
     title: ClassVar[str] = "CoDAE"
     embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
-    default_score: ClassVar[str] = "sse"
+    default_score: str = "sse"
     firmware_refusal: ClassVar[str | None] = (
         "its mask encoder divides by each image's own standard deviation (InstanceNorm), which no "
         "fixed integer weights repeat"

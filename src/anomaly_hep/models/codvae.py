@@ -80,7 +80,7 @@ class CoDVAE(CoDAE):
     """
 
     title: ClassVar[str] = "CoDVAE"
-    default_score: ClassVar[str] = "sse"
+    default_score: str = "sse"
     residual_encoder: CategoricalEncoder
 
     def __init__(

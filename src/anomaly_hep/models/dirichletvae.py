@@ -100,7 +100,7 @@ class DirichletVAE(AnomalyModel):
     title: ClassVar[str] = "Dirichlet VAE"
     embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
-    default_score: ClassVar[str] = "latent_2"
+    default_score: str = "latent_2"
 
     def __init__(
         self,

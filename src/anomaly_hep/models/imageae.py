@@ -120,7 +120,7 @@ class ImageAE(AnomalyModel):
     title: ClassVar[str] = "AE (Heimel-like)"
     embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
-    default_score: ClassVar[str] = "sse"
+    default_score: str = "sse"
     score_names = RECONSTRUCTION_SCORES
     event_columns = RECONSTRUCTION_COLUMNS
 

@@ -44,7 +44,7 @@ class SetVAE(AnomalyModel):
     title: ClassVar[str] = "Set-VAE"
     embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ParticleBatch
-    default_score: ClassVar[str] = "chamfer"
+    default_score: str = "chamfer"
     firmware_refusal: ClassVar[str | None] = None
     score_names = ("chamfer", "kl", "total", "chamfer_sum")
     reference_multiplicity: ClassVar[float | None] = 51.6
