@@ -8,17 +8,15 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig
 
 from anomaly_hep.arguments import check_completion, check_primary, split
 from anomaly_hep.checking import settings_of
-from anomaly_hep.configuration import DIRECTORY, alternatives, explained, plain
+from anomaly_hep.configuration import alternatives, by_channel, explained, plain
 from anomaly_hep.errors import AnomalyHepError, of_the_machine
 from anomaly_hep.ranks import check_variables
 
@@ -78,22 +76,32 @@ def run(name: str) -> None:
                 return
 
             def job(config: DictConfig) -> Any:
-                return _command(name).run(_settings(name, overrides, config))
+                return _work(name, _jobs(name, overrides, config))
 
             _hydra(name, job, options, overrides)
-        elif (settings := _composed(name, options, overrides)) is not None:
-            _command(name).run(settings)
+        elif (jobs := _composed(name, options, overrides)) is not None:
+            _work(name, jobs)
 
 
-def _composed(name: str, options: list[str], overrides: list[str]) -> Any:
-    """Return the settings of the command; None if Hydra was asked to print something instead."""
+def _work(name: str, jobs: list[Any]) -> Any:
+    """Run a command on its settings, or on those of each channel and then on all together."""
+    command = _command(name)
+    for job in jobs:
+        done = command.run(job)
+    if len(jobs) > 1 and hasattr(command, "combine"):
+        command.combine(jobs)
+    return done
+
+
+def _composed(name: str, options: list[str], overrides: list[str]) -> list[Any] | None:
+    """Return the settings of the command's jobs; None if Hydra was asked to print instead."""
     configs: list[DictConfig] = []
 
     def take(config: DictConfig) -> None:
         configs.append(config)
 
     _hydra(name, take, options, overrides)
-    return _settings(name, overrides, configs[0]) if configs else None
+    return _jobs(name, overrides, configs[0]) if configs else None
 
 
 def _hydra(
@@ -106,10 +114,11 @@ def _hydra(
         hydra.main(version_base="1.3", config_path=str(DIRECTORY), config_name=name)(task)()
 
 
-def _settings(name: str, overrides: list[str], config: DictConfig) -> Any:
+def _jobs(name: str, overrides: list[str], config: DictConfig) -> list[Any]:
+    """Return the settings of the one job of a configuration, or of the job of each channel."""
     with explained(name, overrides):
-        values = plain(config)
-    return settings_of(name, values)
+        parts = list(by_channel(config).values()) or [config]
+        return [settings_of(name, plain(part)) for part in parts]
 
 
 def _command(name: str) -> ModuleType:

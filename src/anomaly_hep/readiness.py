@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomaly_hep import checksums
+from anomaly_hep.data.mixture import uneven
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError, RunDirectoryError
 from anomaly_hep.evaluate.paper import Paper
@@ -67,6 +68,7 @@ def check_files(plan: Planned) -> Iterator[str]:
                 "more training background"
             )
     _check_space(plan)
+    yield from uneven(plan.module.mixtures())
     if late := _beyond(plan.milestones, seen):
         yield f"trainer.milestones: the training sees {seen:,} events, so {late} is not reached"
 

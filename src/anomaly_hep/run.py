@@ -22,6 +22,7 @@ from anomaly_hep.errors import RunDirectoryError
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.settings import shown
 
+OUTPUTS = Path("outputs")  # where runs are, unless run_dir says
 # choices that change where a run is written or shown, but not what it computes
 NOT_IDENTITY = ("run_dir", "logger", "threads", "score_batch_size")
 _NOT_IDENTITY_BELOW = {

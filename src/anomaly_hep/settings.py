@@ -80,6 +80,8 @@ class DataSettings:
     dir: Name
     test_dir: Name | None
     if_missing: Literal["simulate", "error"]
+    channel: Name | None = None  # of a data set in parts; `all` stands for `channels`
+    channels: Sequence[Name] = ()
     simulation: Section | None = None
     download: Section | None = None
     module: Mapping[str, Any] = field(default_factory=dict)

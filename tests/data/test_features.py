@@ -118,7 +118,9 @@ def test_an_infinite_feature_without_clip_is_refused() -> None:
 
 def test_every_feature_reads_only_what_it_says_it_needs() -> None:
     events = toy_jets(5)
-    for name in DEFINITIONS:
+    for name, definition in DEFINITIONS.items():
+        if any(column.startswith("obj_") for column in definition.needs):
+            continue  # of the objects of events, tests/data/test_objects.py
         features = FeatureList({name: {}})
         particles = {n: v for n, v in events.particles.items() if n in features.columns}
         columns = {n: v for n, v in events.events.items() if n in features.columns}

@@ -207,10 +207,28 @@ def test_non_finite_scores_are_refused_with_number_and_place(bad):
         ScoreDistribution.of(values, name="score_kl")
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_bad_weights_are_refused(bad):
     with pytest.raises(ScoreTableError, match=r"1 of 3 weights .*row 1"):
         ScoreDistribution.of(np.arange(3.0), np.array([1.0, bad, 1.0]))
+
+
+@pytest.mark.parametrize("weights", [[-1.0, -1.0], [1.0, -1.0], [0.0, 0.0]])
+def test_weights_without_a_positive_sum_are_refused(weights):
+    with pytest.raises(ScoreTableError, match="no positive sum"):
+        ScoreDistribution.of(np.arange(2.0), np.array(weights))
+
+
+def test_negative_weights_subtract_and_no_curve_falls():
+    scores, weights = np.array([4.0, 3.0, 2.0, 1.0]), np.array([2.0, -1.0, 2.0, 1.0])
+    sample = ScoreDistribution.of(scores, weights)
+    # shares from the top: 2/4, then 1/4, which stays 2/4, then 3/4, then 1
+    assert sample.cumulative == pytest.approx([0, 0.5, 0.5, 0.75, 1])
+    assert sample.shares.sum() == pytest.approx(1)
+    assert sample.effective_events == pytest.approx(4**2 / (4 + 1 + 4 + 1))
+    other = ScoreDistribution.of(np.array([3.5, 0.5]))
+    assert auc(sample, other) == pytest.approx(0.5 * 0.5 + 0.5 * 0)
+    assert signal_efficiency(sample, other, np.array([0.5]))[0] == pytest.approx(0.5)
 
 
 def test_a_class_needs_an_event_that_counts():

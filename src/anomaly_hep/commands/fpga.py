@@ -21,7 +21,7 @@ from anomaly_hep.evaluate.ensembles import find_runs
 from anomaly_hep.fpga.proof_tables import proof, resources
 from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
-from anomaly_hep.run import digest, hold
+from anomaly_hep.run import OUTPUTS, digest, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
 from anomaly_hep.settings import Composed, FirmwareSettings, shown
 
@@ -84,13 +84,13 @@ def _checkpoint(settings: FirmwareSettings, console: Console) -> Path:
     """Return the checkpoint to start from; without any run a small model is trained first."""
     if settings.checkpoint is not None:
         return Path(settings.checkpoint)
-    newest = _newest(train.OUTPUTS)
+    newest = _newest(OUTPUTS)
     if newest is None:
         console.print(
             "no finished run in outputs/ has a model that can become firmware: training a small one"
         )
         train.run(settings_of("train", compose("train", [*SMALL, f"seed={settings.seed}"])))
-        newest = _newest(train.OUTPUTS)
+        newest = _newest(OUTPUTS)
         assert newest is not None
     console.print(f"from {newest}")
     return newest
@@ -117,7 +117,7 @@ def _can_be_firmware(config: Mapping[str, Any]) -> bool:
 
 def _default_path(config: Mapping[str, Any], checkpoint: Path) -> Path:
     source = checkpoint.parent.parent.name if checkpoint.parent.name == "checkpoints" else "model"
-    return train.OUTPUTS / f"fpga-{source}-{digest(config)}"
+    return OUTPUTS / f"fpga-{source}-{digest(config)}"
 
 
 class Steps:

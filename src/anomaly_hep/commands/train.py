@@ -19,9 +19,11 @@ from anomaly_hep.atomic import write_text
 from anomaly_hep.callbacks import Speed
 from anomaly_hep.commands.describe import describe_data, describe_model
 from anomaly_hep.commands.simulate import ensure
+from anomaly_hep.configuration import ALL
 from anomaly_hep.dashboards import close_dashboards, open_dashboards
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.evaluate.collect import collect
 from anomaly_hep.evaluate.evaluation import evaluate
 from anomaly_hep.evaluate.figures import write_figures
 from anomaly_hep.evaluate.loading import check_fitted, load_model, write_fitted
@@ -41,16 +43,19 @@ from anomaly_hep.models.phase import scaled
 from anomaly_hep.provenance import moved
 from anomaly_hep.ranks import Companions, rank_of
 from anomaly_hep.readiness import Planned, check_files, check_processes, missed_milestones
-from anomaly_hep.run import RunDirectory, default_path, hold
+from anomaly_hep.run import OUTPUTS, RunDirectory, default_path, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
 from anomaly_hep.settings import DataSettings, ModelSettings, RunSettings, TrainerSettings
 from anomaly_hep.sharing import share_cores
 
-OUTPUTS = Path("outputs")
-
 
 def run(settings: RunSettings) -> Path:
     """Make the requested run, or resume it after a kill; return its directory."""
+    if settings.data.channel == ALL:
+        raise ConfigError(
+            f"data.channel={ALL} is a training for each of {', '.join(settings.data.channels)}. "
+            "Cure: the command `anomaly_hep train` makes them all; train one at a time from Python"
+        )
     termination = Termination()
     termination.install()
     keep_freed_memory()
@@ -85,6 +90,12 @@ def run(settings: RunSettings) -> Path:
             make(directory)
         _show(path, console)
     return path
+
+
+def combine(jobs: Sequence[RunSettings]) -> None:
+    """Collect the finished runs of all channels, which stand below one directory."""
+    directory = Path(str(jobs[0].run_dir)).parent
+    Console(markup=False).print(collect(directory))
 
 
 def _make(
@@ -249,6 +260,8 @@ def finish(
         **{name: count_names(counts) for name, counts in module.counts.items()},
         "test": count_names(scorer.counts),
     }
+    if mixtures := module.mixtures():
+        ledger["processes"] = mixtures
     data = describe_data(settings.data, module)
     ledger["event_noun"] = data.event_noun
     write_text(path / "ledger.json", json.dumps(ledger, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Refuse, before a training, samples that hold no event or share events."""
+"""Refuse, before a training, samples that hold no event, share events, or cannot be drawn."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from anomaly_hep.data.plan import Plan
 from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.types import Sample
@@ -58,3 +59,22 @@ def _refuse_overlap(
                 f"events of {path} belong to data.samples.{'.'.join(one)} and to "
                 f"data.samples.{'.'.join(other)}. Cure: separate them by `where` or `entries`"
             )
+
+
+def check_plan(plan: Plan, split: str, background: str, directory: Path, weighting: str) -> None:
+    """Raise MissingDataError for a plan without events, ConfigError for weights that cannot draw.
+
+    Where `weighting` is 'resample', weights are probabilities.
+    """
+    if plan.events == 0:
+        raise MissingDataError(
+            f"the {split} files of {background} in {directory} hold no event of "
+            f"data.samples.{split}.{background}. Cure: simulate or fetch some, choose another "
+            "data.dir, or other bounds there"
+        )
+    negative = sum(part.file.negative for part in plan.files)
+    if weighting == "resample" and negative:
+        raise ConfigError(
+            f"data.weighting=resample, but {negative:,} events of {background} have negative "
+            "weights, which are no probabilities. Cure: data.weighting=loss"
+        )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt64
 
 from anomaly_hep.errors import BadFileError, ConfigError
 from anomaly_hep.formats.checks import missing_branch
@@ -108,11 +109,20 @@ def _identities(events: Events) -> frozenset[int]:
     """Return a number for each event, which another event has by accident only."""
     if not events.events:
         return frozenset()
-    columns = [np.asarray(c, np.float32).view(np.uint32) for c in events.events.values()]
+    return frozenset(event_hashes(events).tolist())
+
+
+def event_hashes(events: Events) -> UInt64[np.ndarray, " event"]:
+    """Return a number for each event that follows from its event columns, evenly distributed."""
     numbers = events.lengths.astype(np.uint64)
-    for column in columns:
-        numbers = numbers * np.uint64(0x9E3779B97F4A7C15) ^ column
-    return frozenset(numbers.tolist())
+    for values in events.events.values():
+        column = np.asarray(values, np.float32).view(np.uint32).astype(np.uint64)
+        # SplitMix64's finaliser: each bit of the values changes all bits of the number
+        numbers = (numbers ^ column) + np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
+        numbers ^= numbers >> np.uint64(31)
+    return numbers
 
 
 class SeenEvents:

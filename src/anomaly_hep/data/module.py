@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from anomaly_hep.bounds import Count, Natural, Seed, Share
-from anomaly_hep.data.disjoint import check_samples
+from anomaly_hep.data.disjoint import check_plan, check_samples
 from anomaly_hep.data.feed import Feed
 from anomaly_hep.data.inspection import SeenEvents, check_columns, inspect, rule_columns
-from anomaly_hep.data.plan import Plan, Slice
+from anomaly_hep.data.mixture import mixture
+from anomaly_hep.data.plan import Plan, Slice, portion
 from anomaly_hep.data.reading import Counts, Labels, reading_of
-from anomaly_hep.data.samples import SampleFile, sample_file, samples_of, share_of
+from anomaly_hep.data.samples import SPLITS, SampleFile, sample_file, samples_of, share_of
 from anomaly_hep.data.signal import (
     SignalGroups,
     check_share,
@@ -46,9 +47,10 @@ class EventDataModule(lightning.LightningDataModule):
     set. on_bad_file: 'refuse' stops at the first bad file; 'skip' reads every file once beforehand
     and leaves out bad ones. on_bad_event: the same for single events that are impossible.
     max_bad_fraction: the largest share of the files, and of the events, left out. weight: the
-    column with the weights of samples that name none. signal_in_training: the number of unlabelled
-    events of each of `groups` mixed into the training background, as a share of it; see `begin` for
-    labels.
+    column with the weights of samples that name none. weighting: whether training weights multiply
+    the loss, or choose the events. order: what `entries` of samples count by, see `share_of`.
+    process: the column with each event's process. signal_in_training: the number of unlabelled
+    events of each of `groups` mixed into the training background, as a share of it; see `begin`.
     """
 
     def __init__(
@@ -71,6 +73,9 @@ class EventDataModule(lightning.LightningDataModule):
         on_bad_event: Literal["refuse", "skip"] = "refuse",
         directories: Mapping[str, Sequence[str]] | None = None,
         weight: str | None = None,
+        weighting: Literal["loss", "resample"] = "loss",
+        order: Literal["file", "hash"] = "file",
+        process: str | None = None,
         signal_in_training: float | str = 0,
         groups: SignalGroups | None = None,
     ) -> None:
@@ -99,7 +104,8 @@ class EventDataModule(lightning.LightningDataModule):
         self.test_directory = Path(test_directory) if test_directory else self.directory
         self.num_workers, self.seed = num_workers, seed
         self.on_bad_file, self.max_bad_fraction = on_bad_file, max_bad_fraction
-        self.on_bad_event = on_bad_event
+        self.on_bad_event, self.order = on_bad_event, order
+        self.weighting, self.process = weighting, process
         self.signal_share, self.groups = check_share(signal_in_training), groups
         self.reading = reading_of(reading, inputs)
         self.ledger, self._seen = Ledger(), SeenEvents()
@@ -129,7 +135,9 @@ class EventDataModule(lightning.LightningDataModule):
         if key not in self._files:
             sample = self._sample(split, label)
             usable = [self._open(path, sample) for path in self._paths(split, label)]
-            files = share_of([file for file in usable if file is not None], sample.entries)
+            files = share_of(
+                [file for file in usable if file is not None], sample.entries, self.order
+            )
             for file in files:
                 self.ledger.accept(file.description, events=len(file))
             self.ledger.check(self.max_bad_fraction)
@@ -217,13 +225,14 @@ class EventDataModule(lightning.LightningDataModule):
         total = sum(map(len, files))
         edge = total - round(total * held_out) if held_out else total
         begin, end = (edge, total) if held_out and split == "val" else (0, edge)
-        parts, first = [], 0
-        for file in files:
-            start, stop = max(begin - first, 0), min(end - first, len(file))
-            if start < stop:
-                parts.append(Slice(file, start, stop, first + start))
-            first += len(file)
-        return parts, total
+        return portion(files, begin, end), total
+
+    def mixtures(self) -> dict[str, dict[str, int]]:
+        """Return the number of background events of each process, by split."""
+        if self.process is None:
+            return {}
+        present = [split for split in SPLITS if self.has_files(split, self.background)]
+        return {s: mixture(self.files(s, self.background), self.process) for s in present}
 
     def has_files(self, split: str, label: str) -> bool:
         """Return whether there are files of a class; they are not opened."""
@@ -250,12 +259,7 @@ class EventDataModule(lightning.LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             ranks=self.trainer.world_size if self.trainer else 1,
         )
-        if plan.events == 0:
-            raise MissingDataError(
-                f"the {split} files of {self.background} in {self.directory} hold no event of "
-                f"data.samples.{split}.{self.background}. Cure: simulate or fetch some, choose "
-                "another data.dir, or other bounds there"
-            )
+        check_plan(plan, split, self.background, self.directory, self.weighting)
         training = split == "train"
         # validation is short: its workers would idle through the training
         workers = self.num_workers if training else 0
@@ -267,6 +271,7 @@ class EventDataModule(lightning.LightningDataModule):
             workers=workers,
             restart=not training,
             labels=self._labels(),
+            resampled=training and self.weighting == "resample",
             counts=self.counts.setdefault(name, Counts()),
             feed=Feed(device, self.slotted, self.batch_size),
         )

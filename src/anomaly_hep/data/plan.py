@@ -40,6 +40,17 @@ def place_of(pieces: Sequence[Slice], number: int) -> tuple[Path, int]:
     raise IndexError(number)
 
 
+def portion(files: Sequence[SampleFile], begin: int, end: int) -> list[Slice]:
+    """Return the events `begin` to `end` (exclusive) of files laid end to end."""
+    parts, first = [], 0
+    for file in files:
+        start, stop = max(begin - first, 0), min(end - first, len(file))
+        if start < stop:
+            parts.append(Slice(file, start, stop, first + start))
+        first += len(file)
+    return parts
+
+
 @dataclass(frozen=True)
 class Plan:
     """The order of the events of an epoch for one of `ranks` processes.

@@ -153,6 +153,24 @@ class Reading(ABC):
             added[_LABEL] = np.full(len(events), labels[sample.label], np.int64)
         return replace(events, events={**events.events, **added}) if added else events
 
+    def resample(
+        self, events: Events, rng: np.random.Generator
+    ) -> tuple[Events, Int64[np.ndarray, " event"]]:
+        """Return as many events, drawn by their weights, with the mean of the weights; and which.
+
+        An event of n times the mean weight is drawn n times, rounded up or down at random.
+        """
+        weight = events.events.get(_WEIGHT)
+        if weight is None or not len(weight) or not weight.sum() > 0:
+            return events, np.arange(len(events))
+        edges = np.cumsum(weight, dtype=np.float64)
+        marks = (np.arange(len(events)) + rng.random()) / len(events) * edges[-1]
+        chosen = rng.permutation(np.searchsorted(edges, marks, side="right"))
+        chosen = np.minimum(chosen, len(events) - 1)
+        drawn = events.take(chosen)
+        mean = np.full(len(events), weight.mean(), np.float32)
+        return replace(drawn, events={**drawn.events, _WEIGHT: mean}), chosen
+
     def of_events(self, events: Events, index: Int64[np.ndarray, " event"]) -> dict[str, Any]:
         """Return the fields that every batch has: lengths, index, weight and, if known, label."""
         label, weight = events.events.get(_LABEL), events.events.get(_WEIGHT)

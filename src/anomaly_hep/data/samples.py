@@ -13,9 +13,9 @@ from annotated_types import MaxLen, MinLen
 from jaxtyping import Int64
 
 from anomaly_hep.bounds import Share
+from anomaly_hep.data.inspection import event_hashes
 from anomaly_hep.data.selection import Cut, Selection
 from anomaly_hep.errors import BadFileError, ConfigError
-from anomaly_hep.formats.checks import FIX_VALUES
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.formats.judging import bad_rows, check, findings, reasons
 from anomaly_hep.types import Events, FileDescription, Sample
@@ -52,7 +52,7 @@ class SampleFile:
     """The events of one file that belong to a sample.
 
     entries: their positions in the file, ascending; None for all events. has_weight: whether any
-    event of the file has a weight above 0.
+    event of the file has a weight above 0. negative: the number of events with a weight below 0.
     """
 
     description: FileDescription
@@ -60,6 +60,7 @@ class SampleFile:
     entries: Int64[np.ndarray, " event"] | None = None
     has_weight: bool = True
     left_out: LeftOut = field(default_factory=LeftOut)
+    negative: int = 0
 
     def __len__(self) -> int:
         return self.description.entries if self.entries is None else len(self.entries)
@@ -160,13 +161,13 @@ def sample_file(
 
     Where `judged` names columns, events that are impossible by these are left out and counted; by
     default such events are refused where they are read. Raises BadFileError if an event within the
-    bounds has a weight that is negative or not finite.
+    bounds has a weight that is not finite.
     """
     own = [*sample.where, *([sample.weight] if sample.weight else [])]
     if not own and judged is None:
         return SampleFile(described, sample)
     bounds, layout = Selection(sample.where), format_of(described.path).LAYOUT
-    entries, left_out = [np.zeros(0, np.int64)], LeftOut()
+    entries, left_out, negative = [np.zeros(0, np.int64)], LeftOut(), 0
     has_weight = sample.weight is None
     for start, events in _blocks(described, [*dict.fromkeys([*own, *(judged or ())])], own):
         if judged is None:
@@ -177,34 +178,25 @@ def sample_file(
         passed = bounds.passed(events) & ~bad
         if sample.weight:
             weight = events.events[sample.weight]
-            if (wrong := passed & ~((weight >= 0) & np.isfinite(weight))).any():
-                raise _bad_weight(described.path, sample.weight, weight, wrong, start)
             has_weight |= bool((passed & (weight > 0)).any())
+            negative += int((passed & (weight < 0)).sum())
         entries.append(start + np.flatnonzero(passed))
     restricted = sample.where or left_out.events
     chosen = np.concatenate(entries) if restricted else None
-    return SampleFile(described, sample, chosen, has_weight, left_out)
+    return SampleFile(described, sample, chosen, has_weight, left_out, negative)
 
 
-def _bad_weight(
-    path: Path, column: str, weight: np.ndarray, wrong: np.ndarray, start: int
-) -> BadFileError:
-    row = int(wrong.argmax())
-    what = "below 0" if weight[row] < 0 else "not finite"
-    return BadFileError(
-        path,
-        f"the weight {weight[row]} is {what}: no mean and no ROC exists for it",
-        branch=column,
-        entry=start + row,
-        cure=FIX_VALUES,
-    )
+def share_of(
+    files: Sequence[SampleFile], edges: tuple[float, float], order: str = "file"
+) -> list[SampleFile]:
+    """Return the events between two fractions of all events of the files.
 
-
-def share_of(files: Sequence[SampleFile], edges: tuple[float, float]) -> list[SampleFile]:
-    """Return the events between two fractions of all events of the files, in file order.
-
-    Files without any of them are left out.
+    The fractions count events in file order, or, with the order 'hash', by a number between 0 and 1
+    that follows from each event's own values: so processes that follow each other in a file are
+    mixed. Files without any of these events are left out.
     """
+    if order == "hash" and edges != (0.0, 1.0):
+        return [part for file in files if len(part := _hashed(file, edges))]
     total = sum(map(len, files))
     begin, end = (round(edge * total) for edge in edges)
     kept, before = [], 0
@@ -216,6 +208,23 @@ def share_of(files: Sequence[SampleFile], edges: tuple[float, float]) -> list[Sa
         elif start < stop:
             kept.append(replace(file, entries=file.numbers(start, stop)))
     return kept
+
+
+def _hashed(file: SampleFile, edges: tuple[float, float]) -> SampleFile:
+    """Return the events of a file whose hash lies between two fractions of all hashes."""
+    layout = format_of(file.path).LAYOUT
+    names = [
+        name
+        for name in layout.measured(file.description.columns or layout.names)
+        if layout[name].dtype.kind != "U"
+    ]
+    chosen = [np.zeros(0, np.int64)]
+    for start in range(0, len(file), _BLOCK_ENTRIES):
+        events = file.read_unjudged(start, min(start + _BLOCK_ENTRIES, len(file)), names)
+        place = event_hashes(events) / 2.0**64
+        chosen.append(start + np.flatnonzero((place >= edges[0]) & (place < edges[1])))
+    rows = np.concatenate(chosen)
+    return replace(file, entries=rows if file.entries is None else file.entries[rows])
 
 
 def _blocks(

@@ -30,8 +30,11 @@ class _Pool:
 class _Pools(Dataset[_Pool | AnomalyHepError]):
     """Pools by (epoch, number), as a worker process reads them."""
 
-    def __init__(self, plan: Plan, reading: Reading, labels: Labels | None) -> None:
+    def __init__(
+        self, plan: Plan, reading: Reading, labels: Labels | None, resampled: bool
+    ) -> None:
         self.plan, self.reading, self.labels = plan, reading, labels
+        self.resampled = resampled
 
     def __getitem__(self, key: tuple[int, int]) -> _Pool | AnomalyHepError:
         try:
@@ -53,6 +56,9 @@ class _Pools(Dataset[_Pool | AnomalyHepError]):
         sizes = _sizes_after(passed, sizes)
         order = order[passed]
         events = events.take(order)
+        if self.resampled:
+            events, chosen = self.reading.resample(events, self.plan.rng(epoch, number))
+            order = order[chosen]
         if self.plan.shuffle:
             events = self.reading.augment(events, self.plan.rng(epoch, number))
         try:
@@ -95,8 +101,9 @@ class EventStream:
     Worker processes read pools, which arrive in order, so any number of workers gives the same
     batches. Memory holds `pool_batches` batches per worker, and two more pools that wait. A batch
     that the selection leaves empty is skipped. An iteration that was left early is continued by the
-    next one; with `restart` each begins at the first event. `counts` are those of the first epoch,
-    as later ones read the same events again. `feed` brings batches to the device.
+    next one; with `restart` each begins at the first event. `resampled`: the events of each pool
+    are drawn by their weights. `counts` are those of the first epoch, as later ones read the same
+    events again. `feed` brings batches to the device.
     """
 
     def __init__(
@@ -107,6 +114,7 @@ class EventStream:
         workers: int = 0,
         restart: bool = False,
         labels: Labels | None = None,
+        resampled: bool = False,
         counts: Counts | None = None,
         feed: Feed | None = None,
     ) -> None:
@@ -116,7 +124,7 @@ class EventStream:
         self.counts = Counts() if counts is None else counts
         self._counted = 0  # pools whose counts are in `counts`
         self._loader = DataLoader(
-            _Pools(plan, reading, labels),
+            _Pools(plan, reading, labels, resampled),
             batch_size=None,
             sampler=_Order(self),
             num_workers=workers,

@@ -16,7 +16,8 @@ import pandas as pd
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import MissingDataError, of_the_machine
-from anomaly_hep.evaluate.cells import Cell, decimals, percent
+from anomaly_hep.evaluate.cells import Cell, decimals
+from anomaly_hep.evaluate.combination import Combination, combined
 from anomaly_hep.evaluate.ensembles import Ensemble, Run, ensembles_of, find_runs
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.intervals import Interval
@@ -91,13 +92,16 @@ def collect(directory: Path) -> ResultTable:
         for name, members in by_data.items()
         for metric in members[0].results.paper.headlines
     ]
-    table = joined(tables)
+    combinations = _combinations(ensembles)
+    remarks += _unless_refused(partial(_save_combined, directory, combinations))
+    table = joined([*(t for one in combinations for t in one.tables), *tables])
     table = replace(table, remarks=[*table.remarks, *remarks])
     flat = [line for ensemble in ensembles for line in _flat(ensemble)]
     content = {
         "runs": [_state(run) for run in runs],
         "ensembles": {ensemble.name: dict(ensemble.choices) for ensemble in ensembles},
         "results": flat,
+        "combined": [line for one in combinations for line in one.numbers],
         "remarks": remarks,
     }
     text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
@@ -108,6 +112,25 @@ def collect(directory: Path) -> ResultTable:
     }
     refused = _unless_refused(lambda: _write(directory, texts))
     return replace(table, remarks=[*table.remarks, *refused])
+
+
+def _combinations(ensembles: Sequence[Ensemble]) -> list[Combination]:
+    """Return what each paper makes of runs on several channels."""
+    by_paper: dict[str, list[Ensemble]] = {}
+    for ensemble in ensembles:
+        by_paper.setdefault(str(ensemble.config["data"]["paper"]), []).append(ensemble)
+    return [
+        make(combined(members))
+        for members in by_paper.values()
+        if (make := members[0].results.paper.combination) is not None
+    ]
+
+
+def _save_combined(directory: Path, combinations: Sequence[Combination]) -> list[str]:
+    for one in combinations:
+        for name, figure in one.figures.items():
+            save(figure, directory / f"collected_{name}.png")
+    return []
 
 
 def _write(directory: Path, texts: Mapping[str, str]) -> list[str]:
@@ -196,19 +219,23 @@ def _rows(ensemble: Ensemble, metric: Metric, section: str) -> Iterator[tuple[st
     published = [r for r in ensemble.runs[0].files.published if r.metric == metric.key]
     for name in results.sections[section]:
         by_signal = _over_seeds(ensemble, name, metric)
-        cells = {s: percent(*v.interval) for s, v in by_signal.items() if v.interval}
+        cells = {s: metric.cell(v.interval) for s, v in by_signal.items() if v.interval}
         title = results.title(name)
         if section == "scores":
             title = f"{ensemble.name}: {title} ({number} seed{'s' if number > 1 else ''})"
         block = [Row(title, section, cells, chosen=name == results.default_score)]
-        spreads = {s: _spread_cell(v.seed_spread) for s, v in by_signal.items() if v.seed_spread}
+        spreads = {
+            s: _spread_cell(v.seed_spread * metric.scale)
+            for s, v in by_signal.items()
+            if v.seed_spread
+        }
         if spreads:
             block.append(Row("  spread of seeds", section, spreads, beside=True))
         yield name, [*block, *rows_beside(published, name)]
 
 
 def _spread_cell(deviation: float) -> Cell:
-    return Cell(f"±{100 * deviation:.{decimals(100 * deviation)}f}", "")
+    return Cell(f"±{deviation:.{decimals(deviation)}f}", "")
 
 
 def _state(run: Run) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,5 +160,23 @@ def _choices(runs: list[RunFiles]) -> list[dict[str, Any]]:
     for model, config in zip(models, configs, strict=True):
         others = [c for m, c in zip(models, configs, strict=True) if m == model]
         keys = sorted({k for c in others for k in {*c, *config} if c.get(k) != config.get(k)})
-        differing.append({key.removeprefix("model."): config.get(key) for key in keys})
+        independent = _independent(keys, others)
+        differing.append({key.removeprefix("model."): config.get(key) for key in independent})
     return differing
+
+
+def _independent(keys: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return those of the keys from which the others follow, in their order.
+
+    A channel, for example, is part of names of files and of titles: the shortest value is kept.
+    """
+
+    def length(key: str) -> tuple[int, str]:
+        return max(len(str(config.get(key))) for config in configs), key
+
+    kept: list[str] = []
+    for key in sorted(keys, key=length):
+        values = {(tuple(str(c.get(k)) for k in kept), str(c.get(key))) for c in configs}
+        if len(values) > len({known for known, _ in values}):
+            kept.append(key)
+    return sorted(kept)

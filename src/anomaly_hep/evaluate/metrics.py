@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from anomaly_hep.evaluate import intervals
+from anomaly_hep.evaluate.cells import Cell, plain
 from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.evaluate.roc import ScoreDistribution
 
@@ -19,10 +20,11 @@ Notes = Callable[[Mapping[str, Sequence[str]], str], Iterator[str]]
 
 @dataclass(frozen=True)
 class Metric:
-    """A number between 0 and 1 with its interval, from the scores of background and signals.
+    """A number with its interval, from the scores of background and signals.
 
     `key` is its name in metrics.json, `title` heads its table. `notes` explain why some signals
-    have no value. `rejection` or `efficiency` is its working point on the ROC.
+    have no value. `rejection` or `efficiency` is its working point on the ROC. Tables show `scale`
+    times its values: in % by default.
     """
 
     key: str
@@ -32,6 +34,11 @@ class Metric:
     notes: Notes = field(compare=False, default=lambda *_: iter(()))
     rejection: float | None = None
     efficiency: float | None = None
+    scale: float = 100.0
+
+    def cell(self, interval: Interval) -> Cell:
+        """Return a value as tables show it."""
+        return plain(*(self.scale * number for number in interval))
 
 
 def signal_efficiency_at(rejection: float) -> Metric:
@@ -75,6 +82,36 @@ def background_rate_at(efficiency: float) -> Metric:
         lambda background, signals: intervals.mean_fpr_interval(background, signals, efficiency),
         notes,
         efficiency=efficiency,
+    )
+
+
+def significance_improvement(rejections: Sequence[float]) -> Metric:
+    """Return the metric of the largest eps_S / sqrt(eps_B) among cuts of these rejections.
+
+    Cuts for which there is not enough background are left out. Where one cut is much better than
+    the others the interval is that of its efficiency; else the largest value also selects an upward
+    fluctuation, and the interval, of largest bounds, moves with it. SciPost Phys. 12, 045 eq. 8.
+    """
+
+    def largest(found: Sequence[Interval | None]) -> Interval | None:
+        scaled = [
+            [number * rejection**0.5 for number in interval]
+            for interval, rejection in zip(found, rejections, strict=True)
+            if interval is not None
+        ]
+        return Interval(*map(max, zip(*scaled, strict=True))) if scaled else None
+
+    names = ", ".join(f"{1 / rejection:g}" for rejection in rejections)
+    return Metric(
+        "significance_improvement",
+        f"Significance improvement, the largest at background efficiencies {names}",
+        lambda background, signal: largest(
+            [intervals.efficiency_interval(background, signal, r) for r in rejections]
+        ),
+        lambda background, signals: largest(
+            [intervals.mean_efficiency_interval(background, signals, r) for r in rejections]
+        ),
+        scale=1.0,
     )
 
 

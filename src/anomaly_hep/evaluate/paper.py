@@ -22,6 +22,7 @@ from anomaly_hep.evaluate.metrics import AREA, GENERAL, Metric
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from anomaly_hep.evaluate.combination import Combination, Combined
     from anomaly_hep.evaluate.results import Results
     from anomaly_hep.evaluate.runfiles import RunFiles
 
@@ -85,12 +86,14 @@ class Baseline:
 class PublishedRow:
     """One row of a published table, in %; `cells` holds its numbers as printed.
 
+    `table` is its number, or the name of another source, such as "Fig. 6".
+
     `choices` are the configuration keys that reproduce it, none for a baseline. `score` is our name
     of the measured score, "" if the paper does not say; `inferred` if that name was deduced from
     the numbers. `cells`, `values` and `spread` are by signal or group mean.
     """
 
-    table: int
+    table: int | str
     row: str
     choices: Mapping[str, Any]
     metric: str
@@ -103,19 +106,22 @@ class PublishedRow:
     @property
     def title(self) -> str:
         """The name of the row in our tables."""
-        return f"paper Table {self.table}: {self.row}"
+        return f"paper {self.place}: {self.row}"
+
+    @property
+    def place(self) -> str:
+        """Where the paper has the row: "Table 1"."""
+        return f"Table {self.table}" if isinstance(self.table, int) else self.table
 
     @property
     def beside(self) -> str:
         """The name of the row in our tables, below the score that it belongs to."""
-        return (
-            f"  paper T{self.table} (inferred)" if self.inferred else f"  paper Table {self.table}"
-        )
+        return f"  paper T{self.table} (inferred)" if self.inferred else f"  paper {self.place}"
 
     def made_with(self, config: Mapping[str, Any]) -> bool:
         """Return whether there are choices and a run's configuration makes all of them."""
         return bool(self.choices) and all(
-            _value_at(config, key) == value for key, value in self.choices.items()
+            _value_at(config, key) in (value, str(value)) for key, value in self.choices.items()
         )
 
 
@@ -142,7 +148,7 @@ class Paper:
     `rows_measured` says how the rows were measured. `sentence` states the main result in words,
     `remarks` explain the published rows that are shown, `one_training` a table of a single seed.
     `comparison` draws figures, by name, from one run of each of the models `compared`, by the
-    model's title.
+    model's title. `combination` makes tables and figures of runs on the channels of a data set.
     """
 
     headlines: tuple[Metric, ...]
@@ -161,6 +167,7 @@ class Paper:
     remarks: Callable[[Results, Sequence[PublishedRow]], Iterator[str]] = lambda *_: iter(())
     compared: tuple[str, ...] = ()
     comparison: Callable[[Mapping[str, RunFiles]], Mapping[str, Figure]] = lambda _: {}
+    combination: Callable[[Sequence[Combined]], Combination] | None = None
 
     @property
     def averaged(self) -> tuple[Metric, ...]:
@@ -232,7 +239,7 @@ def read_rows(path: Path) -> tuple[PublishedRow, ...]:
         groups.setdefault(tuple(key), []).append(line)
     return tuple(
         PublishedRow(
-            int(table),
+            int(table) if table.isdecimal() else table,
             row,
             {k: yaml.safe_load(v) for k, _, v in (c.partition("=") for c in choices.split())},
             metric,

@@ -52,8 +52,8 @@ def write_report(run_directory: Path) -> Path:
             if metric not in paper.headlines
         ],
         published={
-            f"Table {number} of {paper.source}": published_table(paper, number)
-            for number in sorted({row.table for row in paper.rows})
+            f"{place} of {paper.source}": published_table(paper, number)
+            for number, place in dict.fromkeys((row.table, row.place) for row in paper.rows)
         },
         data=results.data.title,
         events={n: results.data.events[n] for n in (results.data.background, *results.signals)},

@@ -36,30 +36,30 @@ class ScoreDistribution:
     ) -> ScoreDistribution:
         """Sort `scores`, each counted `weights` times (once when None); O(n log n).
 
-        Raises NonFiniteError for a NaN or infinite score and ScoreTableError for a negative or
-        non-finite weight, or when no event with a weight is left. Events of weight 0 do not count,
-        nor do those below 1e-323 of the largest weight.
+        Raises NonFiniteError for a NaN or infinite score and ScoreTableError for a weight that is
+        not finite, or when the weights have no positive sum. Events of weight 0 do not count, nor
+        do those below 1e-323 of the largest weight. Negative weights, as generators at next-to-
+        leading order give them, subtract; where a cumulative share would fall, it stays.
         """
         scores = np.asarray(scores, np.float64)
         check_finite(scores, name)
         weights = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
         check_weights(weights, name)
-        if not weights.any():
-            raise ScoreTableError(f"{name}: no event with a positive weight; give at least one")
         weights = scaled(weights)
-        scores, weights = scores[weights > 0], weights[weights > 0]
+        scores, weights = scores[weights != 0], weights[weights != 0]
         order = np.argsort(scores)[::-1]
         scores, weights = scores[order], weights[order]
         first = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
         # whole numbers up to the last division: without weights every share is exactly k / n
         cumulative = np.r_[0.0, np.cumsum(weights)[np.r_[first[1:] - 1, len(scores) - 1]]]
         total = cumulative[-1]
-        return ScoreDistribution(
-            scores[first],
-            np.add.reduceat(weights, first) / total,
-            np.add.reduceat((weights / total) ** 2, first),
-            cumulative / total,
-        )
+        shares = np.add.reduceat(weights, first) / total
+        cumulative = cumulative / total
+        if weights.min() < 0:
+            cumulative = np.maximum.accumulate(np.clip(cumulative, 0.0, 1.0))
+            shares = np.diff(cumulative)
+        squares = np.add.reduceat((weights / total) ** 2, first)
+        return ScoreDistribution(scores[first], shares, squares, cumulative)
 
     @cached_property
     def cumulative_squares(self) -> Float64[np.ndarray, " edge"]:
@@ -111,7 +111,11 @@ def signal_efficiency(
     all_pass, index = index > last, np.minimum(index, last)
     # the cut passes all background above `threshold` and the part `inside` of that at it
     threshold = background.values[index]
-    inside = np.clip((rate - background.cumulative[index]) / background.shares[index], 0.0, 1.0)
+    step = background.shares[index]
+    inside = np.divide(
+        rate - background.cumulative[index], step, out=np.ones_like(step), where=step > 0
+    )
+    inside = np.clip(inside, 0.0, 1.0)
     above = signal.above(threshold)
     efficiency = above + inside * (signal.reached(threshold) - above)
     return np.where(all_pass, 1.0, efficiency)
@@ -176,10 +180,15 @@ def check_finite(scores: Float64[np.ndarray, " event"], name: str) -> None:
 
 
 def check_weights(weights: Float64[np.ndarray, " event"], name: str) -> None:
-    """Raise ScoreTableError for a weight that is negative or not finite."""
-    bad = ~(np.isfinite(weights) & (weights >= 0))
+    """Raise ScoreTableError for a weight that is not finite, or for a sum that is not positive."""
+    bad = ~np.isfinite(weights)
     if bad.any():
         raise ScoreTableError(
-            f"{name}: {bad.sum()} of {len(weights)} weights are negative or not finite (first: "
-            f"row {np.flatnonzero(bad)[0]}); a ROC curve needs weights of at least 0"
+            f"{name}: {bad.sum()} of {len(weights)} weights are not finite (first: row "
+            f"{np.flatnonzero(bad)[0]}); a ROC curve needs numbers"
+        )
+    if len(weights) and not scaled(weights).sum() > 0:
+        raise ScoreTableError(
+            f"{name}: the {len(weights)} weights have no positive sum. Cure: leave this class out, "
+            "or give it more events"
         )

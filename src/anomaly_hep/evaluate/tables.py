@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from anomaly_hep.evaluate.cells import Cell, percent, plain
+from anomaly_hep.evaluate.cells import Cell, plain
 from anomaly_hep.evaluate.metrics import Metric
 from anomaly_hep.evaluate.paper import MEAN, Paper, PublishedRow
 from anomaly_hep.evaluate.remarks import reading_remarks
@@ -74,12 +74,12 @@ def columns_of(paper: Paper, keys: Sequence[str]) -> list[Column]:
     return [Column(key, paper.text(key), paper.signal(key).heading) for key in keys]
 
 
-def published_table(paper: Paper, number: int) -> ResultTable:
+def published_table(paper: Paper, number: int | str) -> ResultTable:
     """Return one of a paper's tables, whole, with its numbers as they are printed."""
     rows = [row for row in paper.rows if row.table == number]
     keys = list(dict.fromkeys(key for row in rows for key in row.cells))
     text = {metric.key: metric.title for metric in paper.metrics}.get(rows[0].metric, "")
-    title = f"{paper.source} Table {number}{': ' if text else ''}{text[:1].lower()}{text[1:]}"
+    title = f"{paper.source} {rows[0].place}{': ' if text else ''}{text[:1].lower()}{text[1:]}"
     lines = [published_row(row) for row in rows]
     return ResultTable(title, [columns_of(paper, keys)], lines, [paper.rows_measured])
 
@@ -100,7 +100,8 @@ def _rows(results: Results, metric: Metric, published: Sequence[PublishedRow]) -
     """Yield our rows, each followed by its published rows, then the other published rows."""
     for section, names in results.sections.items():
         for name in names:
-            cells = {key: percent(*value) for key, value in results.cells(name, metric.key).items()}
+            measured = results.cells(name, metric.key)
+            cells = {key: metric.cell(value) for key, value in measured.items()}
             yield Row(results.title(name), section, cells, chosen=name == results.default_score)
             yield from rows_beside(published, name)
     ours = {*results.scores, *results.baselines}
