@@ -68,6 +68,10 @@ def check_files(plan: Planned) -> Iterator[str]:
                 "more training background"
             )
     _check_space(plan)
+    if absent := [
+        label for label in plan.module.samples["test"] if label not in plan.module.classes
+    ]:
+        yield f"not tested, as there are no files of them: {', '.join(absent)}"
     yield from uneven(plan.module.mixtures())
     if late := _beyond(plan.milestones, seen):
         yield f"trainer.milestones: the training sees {seen:,} events, so {late} is not reached"

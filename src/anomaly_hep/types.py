@@ -72,7 +72,7 @@ class Sample:
     files: patterns below the directory of the split. where: inclusive bounds on columns that select
     events, {column: {min: a, max: b}}. entries: first and last edge of the part of the selected
     events to use, as fractions of their number in file order. weight: the column of event weights,
-    None if each event counts once.
+    None if each event counts once. optional: whether the class is left out where it has no files.
     """
 
     label: str
@@ -80,6 +80,7 @@ class Sample:
     where: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     entries: tuple[float, float] = (0.0, 1.0)
     weight: str | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)

@@ -117,8 +117,9 @@ class EventDataModule(lightning.LightningDataModule):
 
     @property
     def classes(self) -> list[str]:
-        """The classes that are tested, in their order."""
-        return list(self.samples["test"])
+        """The classes that are tested, in their order; optional ones only if they have files."""
+        listed = self.samples["test"].items()
+        return [name for name, s in listed if not s.optional or self.has_files("test", name)]
 
     def begin(self, labels: Sequence[str], number: int) -> None:
         """Enter phase `number` of the training, which sees the classes `labels` with their labels.
@@ -189,7 +190,7 @@ class EventDataModule(lightning.LightningDataModule):
                 self.streams[split] = self._stream(split)
         used = [("train", self.background), ("val", self.background)]
         used += [("train", label) for label in self._labelled]
-        used += [("test", label) for label in self.samples["test"]]
+        used += [("test", label) for label in self.classes]
         listed = {key: self.samples[key[0]][key[1]] for key in used if self.has_files(*key)}
         check_samples(listed, self._paths, self.files)
 

@@ -32,6 +32,7 @@ class SampleKeys:
     where: Mapping[str, Cut] = field(default_factory=dict)
     entries: Annotated[Sequence[Share], MinLen(2), MaxLen(2)] = (0.0, 1.0)
     weight: str | None = None
+    optional: bool = False
 
 
 @dataclass
@@ -151,7 +152,8 @@ def _sample(place: str, label: str, keys: Mapping[str, Any]) -> Sample:
         )
     where = keys.get("where") or {}
     Selection(where, f"{place}.where")  # refuses invalid bounds
-    return Sample(label, patterns, where, (float(edges[0]), float(edges[1])), keys["weight"])
+    share, optional = (float(edges[0]), float(edges[1])), bool(keys.get("optional"))
+    return Sample(label, patterns, where, share, keys["weight"], optional)
 
 
 def sample_file(

@@ -84,7 +84,9 @@ WRITTEN = Layout(
         "met_phi": _ANGLE,
     },
     rules=(
-        Rule(("met", "obj_pt"), _nothing_in_it, "it has no object and no missing momentum"),
+        Rule(
+            ("met", "met_phi", "obj_pt"), _nothing_in_it, "it has no object and no missing momentum"
+        ),
         Rule(("obj_pt",), _too_many_objects, f"it has more than {MOST_OBJECTS} objects"),
         Rule(
             ("obj_energy", "obj_pt", "obj_eta"),
