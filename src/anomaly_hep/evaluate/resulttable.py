@@ -19,7 +19,21 @@ from anomaly_hep.evaluate.cells import NOTHING, Cell
 # row names are wrapped to this width, unless one of their words is longer
 _NAME_WIDTH = 26
 _ASCII = str.maketrans(
-    {"±": "+-", "−": "-", "–": "-", "→": "->", "′": "'", "×": "x", "≤": "<=", "ℓ": "l", "ν": "nu"}
+    {
+        "±": "+-",
+        "−": "-",
+        "–": "-",
+        "→": "->",
+        "′": "'",
+        "×": "x",
+        "≤": "<=",
+        "ℓ": "l",
+        "ν": "nu",
+        "β": "beta",
+        "χ": "chi",
+        "τ": "tau",
+        "μ": "mu",
+    }
 )
 _PLAIN_BOX = box.Box("    \n    \n -- \n    \n -- \n -- \n    \n    \n", ascii=True)
 
