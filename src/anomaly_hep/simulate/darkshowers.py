@@ -106,6 +106,12 @@ class Settings(SimulationSettings):
     detector: Detector
 
 
+def prefix(config: Config, label: str) -> str:
+    """Return the beginning of the names of a class's files."""
+    del config
+    return PREFIXES[label]
+
+
 def task(config: Config, label: str) -> dict[str, Any]:
     """Return what defines the content of a class's files, besides their seed and size."""
     process, mass = processes.process_of(label)

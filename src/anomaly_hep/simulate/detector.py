@@ -17,8 +17,8 @@ from anomaly_hep.simulate.generator import Particles
 from anomaly_hep.simulate.vectors import direction, transverse
 
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
-# neutrinos, and dark matter: the stable particles of hidden valleys
-INVISIBLE = (12, 14, 16, 51, 53)
+# neutrinos, and dark matter: stable particles of hidden valleys, the lightest neutralino
+INVISIBLE = (12, 14, 16, 51, 52, 53, 1000022)
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,6 +110,15 @@ class Generator:
         """The number of events that the veto dropped, so far."""
         return 0 if self._hook is None else int(self._hook.vetoed)
 
+    @property
+    def cross_section(self) -> float:
+        """The cross-section (fb) of the events that the veto keeps, so far; 0 before the first.
+
+        Forced decays of W, Z and t from Pythia's hard processes are in it, those in the decays of
+        charginos and neutralinos are not.
+        """
+        return float(self._pythia.infoPython().sigmaGen()) * 1e12  # from mb
+
     def batch(self, size: int) -> Particles:
         """Generate `size` events; those that Pythia cannot generate are counted and left out."""
         started = time.process_time()

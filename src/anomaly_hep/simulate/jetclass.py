@@ -62,6 +62,12 @@ class Settings(SimulationSettings):
     selection: Selection
 
 
+def prefix(config: Config, label: str) -> str:
+    """Return the beginning of the names of a class's files."""
+    del config
+    return PREFIXES[label]
+
+
 def task(config: Config, label: str) -> dict[str, Any]:
     """Return what defines the content of a class's files, besides their seed and size."""
     veto, detector = config["veto"], config["detector"]

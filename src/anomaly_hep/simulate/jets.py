@@ -56,6 +56,13 @@ def cluster(
     )
 
 
+def transverse_momenta(momenta: Sequence[Sequence[float]], *, radius: float) -> list[float]:
+    """Return the pT of the anti-kT jets of one event; momenta are (px, py, pz, E)."""
+    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
+    particles = [fastjet.PseudoJet(*p) for p in momenta]
+    return [jet.pt() for jet in fastjet.ClusterSequence(particles, definition).inclusive_jets()]
+
+
 def substructure(
     momentum: Float64[np.ndarray, "4 constituent"],
     lengths: Int64[np.ndarray, " jet"],

@@ -13,7 +13,9 @@ from anomaly_hep.errors import ConfigError, SimulationError
 from anomaly_hep.simulate.simulator import Config, Simulator, simulator_of
 
 FILE = "production.json"
-SPLITS = ("train", "val", "test")
+# directories of files, and the place of each among the seeds; a data set that is split by the order
+# of its events has the last one alone
+SPLITS: Mapping[str, int] = {"train": 0, "val": 1, "test": 2, "events": 0}
 FILES_PER_CLASS = 1000  # at most: one seed per (base seed, split, class, file)
 LARGEST_SEED = 900_000_000  # Pythia's own
 Sizes = Mapping[str, Mapping[str, int]]
@@ -55,9 +57,10 @@ def write_plan(directory: Path, config: Config) -> None:
 
 
 def other_values(config: Config, plan: Config) -> list[str]:
-    """Return the keys besides `sizes` whose JSON values differ between two configurations."""
+    """Return the keys besides sizes whose JSON values differ between two configurations."""
     one, other = json.loads(json.dumps(config)), json.loads(json.dumps(plan))
-    return sorted(k for k in {**one, **other} if k != "sizes" and one.get(k) != other.get(k))
+    keys = (key for key in {**one, **other} if not key.startswith("sizes"))
+    return sorted(key for key in keys if one.get(key) != other.get(key))
 
 
 def added(sizes: Sizes, more: Sizes) -> dict[str, dict[str, int]]:
@@ -82,7 +85,7 @@ def max_base_seed(simulator: Simulator) -> int:
 
 
 def _seeds(simulator: Simulator) -> int:
-    return len(SPLITS) * len(simulator.PREFIXES) * FILES_PER_CLASS
+    return len(set(SPLITS.values())) * len(simulator.PREFIXES) * FILES_PER_CLASS
 
 
 def shards(config: Config, directory: Path, *, part: int = 0, parts: int = 1) -> list[Shard]:
@@ -101,21 +104,24 @@ def shards(config: Config, directory: Path, *, part: int = 0, parts: int = 1) ->
         raise ConfigError(f"seed={base} is out of range. Cure: choose 0 to {largest}")
     if not 0 < per_file <= simulator.MAX_PER_FILE:
         raise ConfigError(f"{name}={per_file}. Cure: choose 1 to {simulator.MAX_PER_FILE}")
+    if len({SPLITS.get(split) for split in config["sizes"]}) < len(config["sizes"]):
+        raise ConfigError(
+            f"{' and '.join(config['sizes'])} would have the same seeds. Cure: simulate `events` "
+            "in a directory of its own"
+        )
     planned: list[Shard] = []
     for split, sizes in config["sizes"].items():
-        _check_known("split", split, SPLITS)
+        _check_known("split", split, tuple(SPLITS))
         for label, entries in sizes.items():
             _check_known("class", label, tuple(simulator.PREFIXES))
             first = (
                 1
                 + base * _seeds(simulator)
                 + FILES_PER_CLASS
-                * (
-                    SPLITS.index(split) * len(simulator.PREFIXES)
-                    + tuple(simulator.PREFIXES).index(label)
-                )
+                * (SPLITS[split] * len(simulator.PREFIXES) + tuple(simulator.PREFIXES).index(label))
             )
-            planned += _of_class(simulator, directory, split, label, int(entries), per_file, first)
+            names = directory / split / simulator.prefix(config, label)
+            planned += _of_class(simulator, names, split, label, int(entries), per_file, first)
     return planned[part::parts]
 
 
@@ -126,7 +132,7 @@ def _check_known(what: str, name: str, names: tuple[str, ...]) -> None:
 
 def _of_class(
     simulator: Simulator,
-    directory: Path,
+    names: Path,
     split: str,
     label: str,
     entries: int,
@@ -144,7 +150,7 @@ def _of_class(
         Shard(
             split=split,
             label=label,
-            path=directory / split / f"{simulator.PREFIXES[label]}_{i:03d}{simulator.SUFFIX}",
+            path=names.with_name(f"{names.name}_{i:03d}{simulator.SUFFIX}"),
             entries=min(per_file, entries - i * per_file),
             seed=first_seed + i,
         )

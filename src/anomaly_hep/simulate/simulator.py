@@ -47,8 +47,9 @@ class Simulator(Protocol):
     """A module that simulates a data set, such as anomaly_hep.simulate.jetclass.
 
     TITLE: the data set that it imitates. UNIT: jets or events, for messages. FORMAT, SUFFIX: of its
-    files. PREFIXES: file-name prefixes by class. MAX_PER_FILE: events that a worker may keep in
-    memory. NOTE: a text in every file's provenance. Settings: the schema of its configuration.
+    files. PREFIXES: its classes, and the beginnings of their files' names. MAX_PER_FILE: events
+    that a worker may keep in memory. NOTE: a text in every file's provenance. Settings: the schema
+    of its configuration.
     """
 
     TITLE: str
@@ -59,6 +60,9 @@ class Simulator(Protocol):
     MAX_PER_FILE: int
     NOTE: str
     Settings: type[SimulationSettings]
+
+    def prefix(self, config: Config, label: str) -> str:
+        """Return the beginning of the names of a class's files."""
 
     def task(self, config: Config, label: str) -> dict[str, Any]:
         """Return what defines the content of a class's files, besides their seed and size."""
