@@ -64,6 +64,8 @@ def _environment(name: str, *default: str | None) -> str | None:
 
 
 OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
+# a number that is a name, such as channel 1, where a key is looked up by it
+OmegaConf.register_new_resolver("text", str, replace=True)
 
 
 def directories() -> list[Path]:
@@ -126,16 +128,19 @@ def by_channel(config: DictConfig) -> dict[str, DictConfig]:
     for channel in config.data.channels:
         part = copy.deepcopy(config)
         OmegaConf.update(part, "data.channel", channel)
-        if "run_dir" in config:
-            part.run_dir = f"{_place(config)}/channel-{channel}"
         parts[str(channel)] = part
+    if "run_dir" in config:
+        place = config.run_dir or _place(next(iter(parts.values())))
+        for channel, part in parts.items():
+            part.run_dir = f"{place}/channel-{channel}"
     return parts
 
 
 def _place(config: DictConfig) -> str:
+    """Return the default directory of the runs of all channels, given that of one."""
     from anomaly_hep.run import OUTPUTS, default_path  # which loads torch
 
-    return config.run_dir or str(default_path(plain(config), OUTPUTS))
+    return f"{default_path(plain(config), OUTPUTS)}-{ALL}"
 
 
 def resolved(saved: Mapping[str, Any]) -> Composed:
