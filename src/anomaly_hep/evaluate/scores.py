@@ -49,9 +49,9 @@ class ScoredEvents:
 class Scorer:
     """A model and its reading; counts events and the seconds spent on scoring alone.
 
-    `fitted` are scores of embeddings, or of other scores. `validated` counts what the model read in the
-    validation of its training. `precision` is that of the networks, as in
-    trainer.precision; scores are at least float32. `execution` says where they compute.
+    `fitted` are scores of embeddings, or of other scores. `validated` counts what the model read
+    in the validation of its training. `precision` is that of the networks, as in trainer.precision;
+    scores are at least float32. `execution` says where they compute.
     """
 
     model: AnomalyModel
@@ -228,10 +228,8 @@ class Scorer:
         self, batch: JaggedBatch, outputs: EventOutputs
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return the embeddings that fitted scores take, and the model's scores, of a batch."""
-        taken = dict.fromkeys(score.embedding for score in self.fitted.values())
-        embeddings = {
-            name: outputs.embeddings[name] for name in taken if name in outputs.embeddings
-        }
+        taken = {score.embedding for score in self.fitted.values()}
+        embeddings = {name: v for name, v in outputs.embeddings.items() if name in taken}
         if EVENT in taken and EVENT not in embeddings:
             embeddings[EVENT] = self.reading.summary(batch)
         return _arrays(embeddings), _arrays(outputs.scores)

@@ -17,8 +17,9 @@ DEFAULT = "default"  # stands for the model's default score
 _FEWEST = 2  # scores that can be combined
 
 Fitted = Mapping[str, FittedScore]
-Columns = Mapping[str, Float[np.ndarray, " event"]]
-Embeddings = Mapping[str, Values]
+# of as many events as are known of each
+Columns = Mapping[str, Float[np.ndarray, " _"]]
+Embeddings = Mapping[str, Float[np.ndarray, "_ _"]]
 
 
 def check_fitted(model: AnomalyModel, fitted: Fitted) -> None:
