@@ -62,7 +62,9 @@ class FittedScore(ABC):
         """Restore the fitted parameters."""
 
 
-def counting(values: Values, weights: Weights, fewest: int) -> tuple[Values, Weights]:
+def counting(
+    values: Values, weights: Weights, fewest: int
+) -> tuple[Float[np.ndarray, "counting component"], Float[np.ndarray, " counting"]]:
     """Return the events whose weight is above 0; raises ConfigError for fewer than `fewest`."""
     counts = weights > 0
     if (found := int(counts.sum())) < fewest:

@@ -108,7 +108,7 @@ def _nodes(tree: Any) -> dict[str, np.ndarray]:
         "threshold": np.where(is_leaf, 0.0, tree.threshold),
         "left": np.where(is_leaf, number, tree.children_left),
         "right": np.where(is_leaf, number, tree.children_right),
-        "length": depth + _expected(tree.n_node_samples),
+        "length": depth + _expected(tree.n_node_samples.astype(np.int64)),
     }
 
 
