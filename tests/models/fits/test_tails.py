@@ -13,7 +13,7 @@ from anomaly_hep.models.fitted import ECOD
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from pyod.models.ecod import ECOD as PyodECOD
+    from pyod.models import ecod as pyod_ecod
 
 RNG = np.random.default_rng(0)
 # the last component has many ties
@@ -30,16 +30,16 @@ def score() -> ECOD:
 
 
 def test_each_event_alone_has_the_score_of_pyod(score: ECOD) -> None:
-    pyod = PyodECOD().fit(BACKGROUND)
+    pyod = pyod_ecod.ECOD().fit(BACKGROUND)
     alone = [pyod.decision_function(event[None])[0] for event in EVENTS]
     np.testing.assert_allclose(score.score(EVENTS), alone, rtol=1e-12)
 
 
 def test_a_batch_changes_the_score_of_pyod_a_little_and_ours_not_at_all(score: ECOD) -> None:
-    pyod = PyodECOD().fit(BACKGROUND)
+    pyod = pyod_ecod.ECOD().fit(BACKGROUND)
     events = np.vstack([EVENTS[:5], BACKGROUND[:15] + 0.01])
     together, alone = pyod.decision_function(events), score.score(events)
-    assert np.abs(pyod.decision_function(events[:5]) - together[:5]).max() > 0.1
+    assert np.abs(pyod.decision_function(events[:5]) - together[:5]).max() > 0.01
     np.testing.assert_array_equal(score.score(events[:5]), alone[:5])
     # the batch is a twentieth of the background
     assert np.median(np.abs(together - alone)) < 0.1
