@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from anomaly_hep import cli
+from anomaly_hep.arguments import literal
 from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import alternatives, compose
 from anomaly_hep.errors import ConfigError
@@ -68,7 +69,7 @@ def _check(words: list[str]) -> None:
     name, overrides = found
     assert name in cli.COMMANDS, name
     if name not in cli.PLAIN:
-        chosen = [o for o in overrides if not _is_new_option(o)]
+        chosen = [literal(o, several=True) for o in overrides if not _is_new_option(o)]
         for choice in alternatives(name, [*REQUIRED.get(name, ()), *chosen]):
             settings_of(name, compose(name, choice))
 
