@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from anomaly_hep.configuration import SEVERAL, UNREADABLE, directories, read_override
+from anomaly_hep.configuration import SEVERAL, UNREADABLE, directories, is_folder, read_override
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.paths import PATHS, exists
 from anomaly_hep.quoting import is_literal, quoted
@@ -153,6 +153,8 @@ def literal(override: str, several: bool = False) -> str:
         return override
     if key in PATHS:
         return _path(override, text, several or key not in _WRITTEN)
+    if is_folder(key) and not text.startswith("{"):  # the name of a file, not keys of the user's
+        return override
     # a key of the user's own is added where it is new: Hydra alone would refuse it
     added = _OPEN.match(override) and read_override(f"++{override}") is not UNREADABLE
     return f"++{override}" if added else override

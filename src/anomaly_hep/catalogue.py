@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import yaml
 
 from anomaly_hep.configuration import compose, directories
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.models import fitted
 from anomaly_hep.models.fitted import FittedScore
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.models.outputs import ScoreDescription
@@ -55,7 +57,7 @@ def experiments() -> list[Entry]:
 
 
 def scores() -> list[Entry]:
-    """Return the scores of every model, and those that can be fitted on a model's embeddings."""
+    """Return the scores of every model, and those that can be fitted beside them."""
     of_models = [_score(model, name) for model in models() for name in model.scores]
     return of_models + [_fitted(score_class) for score_class in FittedScore.__subclasses__()]
 
@@ -134,13 +136,16 @@ def _score(model: Entry, name: str) -> Entry:
 
 
 def _fitted(score_class: type[FittedScore]) -> Entry:
-    path = f"{score_class.__module__}.{score_class.__name__}"
+    name = score_class.__name__
+    is_ours = getattr(fitted, name, None) is score_class
+    path = f"{fitted.__name__ if is_ours else score_class.__module__}.{name}"
+    takes = "scores: [SCORE, SCORE]" if "scores" in signature(score_class).parameters else None
     return Entry(
         "fitted score",
-        score_class.__name__,
-        f"'+fitted_scores.NAME={{_target_: {path}, embedding: EMBEDDING}}'",
+        name,
+        f"'fitted_scores.NAME={{_target_: {path}, {takes or 'embedding: EMBEDDING'}}}'",
         _first_sentence(score_class),
-        {"model": "any with embeddings", "unit": ""},
+        {"model": "any", "unit": ""},
     )
 
 

@@ -14,7 +14,7 @@ from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError, RunDirectoryError
 from anomaly_hep.evaluate.paper import Paper
 from anomaly_hep.models.base import AnomalyModel
-from anomaly_hep.models.fitted import FittedScore
+from anomaly_hep.models.fits.base import FittedScore
 from anomaly_hep.models.phase import Phase
 from anomaly_hep.settings import TrainerSettings
 

@@ -22,7 +22,7 @@ from anomaly_hep.errors import ConfigError
 T = TypeVar("T")
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 _JSON_WORDS = {"an object": "a mapping", "a valid array": "a list", "a valid string": "a text",
-               "Tuple should have": "a list that has"}  # fmt: skip
+               "Tuple should": "List should", "List should have": "a list that has"}  # fmt: skip
 
 
 def built(

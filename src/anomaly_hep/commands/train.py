@@ -26,7 +26,7 @@ from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.collect import collect
 from anomaly_hep.evaluate.evaluation import evaluate
 from anomaly_hep.evaluate.figures import write_figures
-from anomaly_hep.evaluate.loading import check_fitted, load_model, write_fitted
+from anomaly_hep.evaluate.loading import load_model, write_fitted
 from anomaly_hep.evaluate.paper import Paper, load_paper
 from anomaly_hep.evaluate.remarks import loss_remarks
 from anomaly_hep.evaluate.report import write_report
@@ -38,6 +38,7 @@ from anomaly_hep.fitting import Training
 from anomaly_hep.lifeline import end_with_parent
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.execution import Execution
+from anomaly_hep.models.fits.sources import check_fitted
 from anomaly_hep.models.loading import fitted_scores, model_class
 from anomaly_hep.models.phase import scaled
 from anomaly_hep.provenance import moved

@@ -10,13 +10,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
+from torch import Tensor
 
 from anomaly_hep.bounds import Count
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
 from anomaly_hep.data.features import FeatureList
 from anomaly_hep.data.particles import truncated
 from anomaly_hep.data.reading import Counts, Reading
+from anomaly_hep.data.summaries import largest, summed
 from anomaly_hep.types import Events
 
 OBJECT_TYPES = (
@@ -24,6 +26,8 @@ OBJECT_TYPES = (
     "missing_momentum",
 )  # fmt: skip
 _MISSING = OBJECT_TYPES.index("missing_momentum")
+# objects whose momenta are looked at together
+_KINDS = {"jet": [0], "b_jet": [1], "lepton": [2, 3, 4, 5], "photon": [6]}
 _COLUMNS = ("obj_type", "obj_energy", "obj_pt", "obj_eta", "obj_phi", "met", "met_phi")
 
 
@@ -78,6 +82,40 @@ class ObjectReading(Reading):
         )
         rows = len(inputs.features)
         return batch, Counts(truncated=cut, rows=rows, clipped=inputs.clipped)
+
+    @property
+    def summary_names(self) -> Sequence[str]:
+        """Missing momentum, numbers of objects, and their summed and largest momenta, by kind."""
+        kinds = ("sum_pt", "max_pt")
+        numbers = [f"number_{name}" for name in OBJECT_TYPES[:_MISSING]]
+        return ["met", *numbers, *(f"{kind}_{name}" for kind in kinds for name in _KINDS)]
+
+    def summary(self, batch: ParticleBatch) -> Float64[Tensor, "event component"]:
+        """Return `summary_names` of each event: numbers, and log10 of 1 + momentum in GeV."""
+        pt = 10.0 ** self._column(batch, "log10_pt")
+        flags = torch.nn.functional.one_hot(batch.known_types, len(OBJECT_TYPES)).double()
+        by_type = flags * pt[:, None]
+        by_kind = torch.stack([by_type[:, types].sum(1) for types in _KINDS.values()], 1)
+        momenta = (
+            torch.cat(
+                [
+                    summed(by_type[:, _MISSING:], batch.lengths),
+                    summed(by_kind, batch.lengths),
+                    largest(by_kind, batch.lengths),
+                ],
+                1,
+            )
+            .add(1)
+            .log10()
+        )
+        numbers = summed(flags[:, :_MISSING], batch.lengths)
+        return torch.cat([momenta[:, :1], numbers, momenta[:, 1:]], 1)
+
+    def _column(self, batch: ParticleBatch, name: str) -> Float64[Tensor, " object"]:
+        """Return a feature as it was before its scaling."""
+        index = self.feature_list.names.index(name)
+        feature = self.feature_list.features[index]
+        return batch.features[:, index].double() / feature.scale + feature.center
 
     def count_names(self, counts: Counts) -> dict[str, Any]:
         """Return the counts as plain numbers; clipped values per feature."""

@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
 
 from anomaly_hep.bounds import Count
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
-from anomaly_hep.data.features import FeatureList
+from anomaly_hep.data.features import PARTICLE_TYPES, FeatureList
 from anomaly_hep.data.reading import Counts, Reading
+from anomaly_hep.data.summaries import largest, summed
 from anomaly_hep.types import Events
 
 _MOMENTUM = ("part_px", "part_py")
@@ -72,6 +74,31 @@ class ParticleReading(Reading):
         )
         rows = len(inputs.features)
         return batch, Counts(truncated=truncated, rows=rows, clipped=inputs.clipped)
+
+    @property
+    def summary_names(self) -> Sequence[str]:
+        """The number of particles, that of each type, and four quantities of each feature."""
+        types = [f"number_{name}" for name in PARTICLE_TYPES] if self.has_types else []
+        kinds = ("sum", "mean", "std", "max")
+        return ["particles", *types, *(f"{k}_{n}" for k in kinds for n in self.feature_names)]
+
+    def summary(self, batch: ParticleBatch) -> Float64[Tensor, "event component"]:
+        """Return `summary_names` of each event, of the features as a network sees them.
+
+        std is the standard deviation within the event.
+        """
+        lengths, features = batch.lengths, batch.features.double()
+        number = lengths.double()[:, None]
+        parts = [number]
+        if self.has_types:
+            flags = torch.nn.functional.one_hot(batch.known_types, len(PARTICLE_TYPES))
+            parts.append(summed(flags.double(), lengths))
+        total = summed(features, lengths)
+        mean = total / number.clamp_min(1)
+        residual = features - mean.repeat_interleave(lengths, 0)
+        variance = summed(residual.square(), lengths) / number.clamp_min(1)
+        parts += [total, mean, variance.sqrt(), largest(features, lengths)]
+        return torch.cat(parts, 1)
 
     def truncate(self, events: Events) -> tuple[Events, int]:
         """Return the events cut to `max_particles` particles, and the number of events cut.

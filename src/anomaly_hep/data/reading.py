@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
+from torch import Tensor
 
 from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.plan import Slice
@@ -118,6 +119,18 @@ class Reading(ABC):
         self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
     ) -> tuple[JaggedBatch, Counts]:
         """Return events as one batch, and the counts of what was cut; `path` is for errors."""
+
+    @property
+    def summary_names(self) -> Sequence[str]:
+        """Names of the components of `summary`."""
+        return ("rows",)
+
+    def summary(self, batch: Any) -> Float64[Tensor, "event component"]:
+        """Return a vector of each event of a jagged batch, made without a model.
+
+        Here it is the number of rows, the only one that all events have.
+        """
+        return batch.lengths.double()[:, None]
 
     @abstractmethod
     def count_names(self, counts: Counts) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import numpy as np
 from anomaly_hep import checksums
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.reading import Counts, Reading, reading_of
-from anomaly_hep.errors import CheckpointError, ConfigError, in_one_line
+from anomaly_hep.errors import CheckpointError, in_one_line
 from anomaly_hep.models.base import AnomalyModel
-from anomaly_hep.models.fitted import FittedScore
+from anomaly_hep.models.fits.base import FittedScore
 from anomaly_hep.models.loading import fitted_scores, model_class, read_checkpoint
 
 
@@ -58,21 +58,6 @@ def load_fitted(directory: Path) -> dict[str, FittedScore]:
                 f"{path} is damaged ({in_one_line(error)}). Cure: {checksums.cure(path)}"
             ) from error
     return scores
-
-
-def check_fitted(model: AnomalyModel, fitted: Mapping[str, FittedScore]) -> None:
-    """Refuse fitted scores whose embedding the model lacks, or whose name one of its scores has."""
-    for name, score in fitted.items():
-        if name in model.score_names:
-            raise ConfigError(
-                f"fitted_scores.{name} has the name of a score of {model.title}. Cure: give it "
-                "another name"
-            )
-        if score.embedding not in model.embedding_names:
-            raise ConfigError(
-                f"fitted_scores.{name}: {model.title} has no embedding '{score.embedding}'. Cure: "
-                f"choose one of {', '.join(model.embedding_names) or 'none: it has none'}"
-            )
 
 
 def write_fitted(

@@ -19,13 +19,14 @@ from anomaly_hep.data.plan import Slice, place_of
 from anomaly_hep.data.reading import Counts, Reading
 from anomaly_hep.data.samples import LeftOut, SampleFile
 from anomaly_hep.errors import BadFileError, NonFiniteError
-from anomaly_hep.evaluate.loading import check_fitted
+from anomaly_hep.evaluate.fits import Sources, fit_scores
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.formats.judging import bad_rows, findings, reasons
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.compiled import replayed_outputs
 from anomaly_hep.models.execution import Execution
-from anomaly_hep.models.fitted import FittedScore
+from anomaly_hep.models.fits.base import FittedScore
+from anomaly_hep.models.fits.sources import EVENT, add_fitted, check_fitted
 from anomaly_hep.models.loading import fitted_scores
 from anomaly_hep.models.outputs import EventOutputs
 from anomaly_hep.types import Events
@@ -48,9 +49,9 @@ class ScoredEvents:
 class Scorer:
     """A model and its reading; counts events and the seconds spent on scoring alone.
 
-    `fitted` are scores of the model's embeddings. `validated` counts what the model read in the
-    validation of its training. `precision` is that of the networks, as in
-    trainer.precision; scores are at least float32. `execution` says where they compute.
+    `fitted` are scores of embeddings, or of other scores. `validated` counts what the model read
+    in the validation of its training. `precision` is that of the networks, as in trainer.precision;
+    scores are at least float32. `execution` says where they compute.
     """
 
     model: AnomalyModel
@@ -191,12 +192,10 @@ class Scorer:
     def _score_batch(self, batch: JaggedBatch) -> dict[str, np.ndarray]:
         """Return every column of a batch's events in double precision."""
         outputs = self.outputs(batch)
-        scores = {f"score_{name}": values for name, values in outputs.scores.items()}
-        columns = {n: v.double().cpu().numpy() for n, v in {**scores, **outputs.columns}.items()}
-        for name, fitted in self.fitted.items():
-            values = outputs.embeddings[fitted.embedding].double().cpu().numpy()
-            columns[f"score_{name}"] = fitted.score(values)
-        return columns
+        embeddings, scores = self._embedded(batch, outputs)
+        scores |= add_fitted(self.model, self.fitted, embeddings, scores)
+        columns = {f"score_{name}": values for name, values in scores.items()}
+        return columns | _arrays(outputs.columns)
 
     def outputs(self, batch: JaggedBatch) -> EventOutputs:
         """Return the model's outputs of a batch, in tensors that the next call may overwrite."""
@@ -212,29 +211,28 @@ class Scorer:
         """Fit the `settings` of fitted_scores on the background events of `parts`."""
         self.fitted = fitted_scores(settings)
         check_fitted(self.model, self.fitted)
-        wanted = max((score.events for score in self.fitted.values()), default=0)
-        values: dict[str, list[np.ndarray]] = {s.embedding: [] for s in self.fitted.values()}
-        weights, events_read = [np.zeros(0)], 0
+        fit_scores(self.model, self.fitted, self._sources(parts))
+
+    def _sources(self, parts: Sequence[Slice]) -> Iterator[Sources]:
+        """Yield what scores are fitted on, batch by batch, of the events that are used."""
         for piece in parts:
             for start in range(piece.start, piece.stop, CHUNK):
-                if events_read >= wanted:
-                    break
                 chunk = Slice(piece.file, start, min(start + CHUNK, piece.stop), start)
                 events = self.reading.read(chunk)
                 events = events.take(np.flatnonzero(usable(self.reading, events)))
                 for batch in self._batches(events, piece.path, Counts()):
-                    self._embed(batch, values)
-                    weights.append(batch.weight.double().numpy())
-                events_read += len(events)
-        weight = np.concatenate(weights)
-        for score in self.fitted.values():
-            taken = np.concatenate(values[score.embedding])[: score.events]
-            score.fit(taken, weight[: score.events])
+                    weights = batch.weight.double().numpy()
+                    yield Sources(*self._embedded(batch, self.outputs(batch)), weights)
 
-    def _embed(self, batch: JaggedBatch, values: Mapping[str, list[np.ndarray]]) -> None:
-        embeddings = self.outputs(batch).embeddings
-        for name, parts in values.items():
-            parts.append(embeddings[name].double().cpu().numpy())
+    def _embedded(
+        self, batch: JaggedBatch, outputs: EventOutputs
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return the embeddings that fitted scores take, and the model's scores, of a batch."""
+        taken = {score.embedding for score in self.fitted.values()}
+        embeddings = {name: v for name, v in outputs.embeddings.items() if name in taken}
+        if EVENT in taken and EVENT not in embeddings:
+            embeddings[EVENT] = self.reading.summary(batch)
+        return _arrays(embeddings), _arrays(outputs.scores)
 
     def _batches(self, events: Events, path: Path, counted: Counts) -> Iterator[JaggedBatch]:
         for start in range(0, len(events), self.batch_size):
@@ -245,6 +243,10 @@ class Scorer:
                 raise error.at(path, start + (error.entry or 0)) from error
             counted.add(counts)
             yield batch
+
+
+def _arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.double().cpu().numpy() for name, value in tensors.items()}
 
 
 def _shares(counts: Counts, features: int) -> list[float]:

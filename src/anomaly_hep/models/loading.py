@@ -16,7 +16,7 @@ import torch
 from anomaly_hep import checksums
 from anomaly_hep.errors import CheckpointError, ConfigError, in_one_line
 from anomaly_hep.models.base import AnomalyModel
-from anomaly_hep.models.fitted import FittedScore
+from anomaly_hep.models.fits.base import FittedScore
 from anomaly_hep.models.outputs import ScoreDescription
 from anomaly_hep.plugins import named
 
