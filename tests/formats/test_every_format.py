@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anomaly_hep.formats import darkshowers, darkshowers_raw, jetclass, jetclass2
+from anomaly_hep.formats import darkmachines, darkshowers, darkshowers_raw, jetclass, jetclass2
 from anomaly_hep.formats.files import Format, formats
 from anomaly_hep.formats.layout import Column
 
@@ -13,14 +13,14 @@ EVERY = pytest.mark.parametrize("one", formats(), ids=lambda one: one.__name__.r
 
 
 def test_the_formats_of_the_package_are_found_without_a_list() -> None:
-    assert set(formats()) == {darkshowers, darkshowers_raw, jetclass, jetclass2}
+    assert set(formats()) == {darkmachines, darkshowers, darkshowers_raw, jetclass, jetclass2}
 
 
 @EVERY
 def test_a_format_says_what_it_is(one: Format) -> None:
     assert one.FORMAT
     assert one.SIGN
-    assert one.EVENT_NOUN in ("jets", "images")
+    assert one.EVENT_NOUN in ("jets", "images", "events")
     assert all(suffix.startswith(".") for suffix in one.SUFFIXES)
     assert all(len(sha256) == 64 for sha256 in one.PUBLISHED)
     assert {"recognises", "describe", "read", "write"} <= set(vars(one))

@@ -24,6 +24,14 @@ def settings_of(*overrides: str) -> dict[str, Any]:
     return settings
 
 
+def makes_choices(name: str) -> list[tuple[str, ...]]:
+    """Return overrides of a model of particles that choose between its networks."""
+    if "encoder" in settings_of(f"model={name}"):
+        encoders, types = ("deepset", "transformer", "trigger"), ("true", "false")
+        return [(f"model/encoder={e}", f"model.use_pid={t}") for e in encoders for t in types]
+    return [("model.beta=1",), ("model.beta=0.5",), ("model.beta=0.5", "model.legacy_slots=true")]
+
+
 def make_model(*overrides: str) -> Any:
     """Return the model that a command line would train."""
     settings = settings_of(*overrides)
@@ -44,6 +52,11 @@ def random_batch(lengths: list[int], *, seed: int = 0, features: int = 8) -> Par
         features=values,
         types=torch.randint(0, 8, (total,), generator=generator),
     )
+
+
+def batch_for(model: Any, lengths: list[int], seed: int = 0) -> ParticleBatch:
+    """Return a random batch with as many features as the model takes."""
+    return random_batch(lengths, seed=seed, features=len(model.features))
 
 
 def rows_of(lengths: list[int]) -> list[slice]:

@@ -16,7 +16,7 @@ import torch
 
 from anomaly_hep.models.compiled import TrainingStep, replayed_outputs
 from tests.models.images import random_images
-from tests.models.jets import make_model, random_batch
+from tests.models.jets import batch_for, make_model, random_batch
 from tests.models.test_layouts import VARIANTS, small_model
 
 IMAGES = ("codae", "codvae", "imageae", "dirichletvae")
@@ -81,9 +81,10 @@ if __name__ == "__main__":
     for variant in VARIANTS:
         torch._dynamo.reset()
         # without types there is less of the same
-        modes = (True, False) if variant[-1] == "true" else (True,)
-        check(small_model(*variant), random_batch([5, 0, 40, 3]).slotted(6), 1e-5, modes)
-        print("-".join(variant), flush=True)
+        modes = (True,) if variant[-1].endswith("use_pid=false") else (True, False)
+        made = small_model(*variant)
+        check(made, batch_for(made, [5, 0, 40, 3]).slotted(6), 1e-5, modes)
+        print(" ".join(variant), flush=True)
     for image_model in IMAGES:
         torch._dynamo.reset()
         made = make_model(f"model={image_model}", "data=darkshowers")
@@ -91,5 +92,5 @@ if __name__ == "__main__":
         print(image_model, flush=True)
     jets = [random_batch([5, 0, 40, 3], seed=seed).slotted(6) for seed in range(3)]
     torch._dynamo.reset()
-    check_steps(small_model("clipvae", "deepset", "true"), jets)
-    check_outputs(small_model("clipvae", "deepset", "true"), jets)
+    check_steps(small_model("clipvae", "model/encoder=deepset", "model.use_pid=true"), jets)
+    check_outputs(small_model("clipvae", "model/encoder=deepset", "model.use_pid=true"), jets)

@@ -112,21 +112,34 @@ def _improvements(
     weights = scaled(tail.weights[order])
     signals = [label for label in channel if label != background]
     best = {label: np.zeros(_REPLICAS + 1) for label in signals if usable}
-    cuts = np.empty((_REPLICAS + 1, len(usable)))
-    for replica, counts in enumerate(drawn[background]):
-        passing = np.cumsum(weights * counts[order])
-        # the loosest cut that lets no more than the rate pass
-        rates = np.array([passing[-1] / rejection for rejection in usable])
-        index = np.searchsorted(passing, rates * (1 + 1e-9), side="right")
-        cuts[replica] = values[np.minimum(index, len(values) - 1)]
+    cuts = [_cuts(values, weights * counts[order], usable) for counts in drawn[background]]
     for label, improved in best.items():
         events = channel[label]
         ascending = np.argsort(events.scores[name], kind="stable")
-        place = np.searchsorted(events.scores[name][ascending], cuts, side="right")
-        own = scaled(events.weights[ascending])
-        for replica, counts in enumerate(drawn[label]):
+        sorted_scores, own = events.scores[name][ascending], scaled(events.weights[ascending])
+        for replica, (counts, (cut, inside)) in enumerate(zip(drawn[label], cuts, strict=True)):
             below = np.concatenate([np.zeros(1), np.cumsum(own * counts[ascending])])
-            total = below[-1]
-            passed = 1 - below[place[replica]] / total if total > 0 else np.zeros(len(usable))
+            total = max(below[-1], np.finfo(np.float64).tiny)
+            above, reached = (
+                1 - below[np.searchsorted(sorted_scores, cut, side=side)] / total
+                for side in ("right", "left")
+            )
+            passed = above + inside * (reached - above)
             improved[replica] = max(p * r**0.5 for p, r in zip(passed, usable, strict=True))
     return best
+
+
+def _cuts(
+    values: Values, weights: Values, rejections: Sequence[float]
+) -> tuple[Float64[np.ndarray, " cut"], Float64[np.ndarray, " cut"]]:
+    """Return the cuts of these rejections on falling `values`, and the share that passes at each.
+
+    The background above a cut and this share of that at it make the rate 1 / rejection.
+    """
+    passing = np.cumsum(weights)
+    rates = np.array([passing[-1] / rejection for rejection in rejections])
+    index = np.searchsorted(passing, rates * (1 - 1e-9), side="left")
+    cut = values[np.minimum(index, len(values) - 1)]
+    edges = np.concatenate([np.zeros(1), passing])
+    above, reached = (edges[np.searchsorted(-values, -cut, side=s)] for s in ("left", "right"))
+    return cut, np.clip((rates - above) / np.maximum(reached - above, 1e-300), 0.0, 1.0)

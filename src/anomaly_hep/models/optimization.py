@@ -20,6 +20,8 @@ from anomaly_hep.models.phase import Phase
 _MODULES = {"torch.optim": torch.optim, "torch.optim.lr_scheduler": lr_scheduler}
 _INTERVALS = ("step", "epoch")
 _NEVER = sys.maxsize
+# arguments of ReduceLROnPlateau that torch does not bound
+_NOT_NEGATIVE = {"factor", "patience", "min_lr", "threshold", "cooldown", "eps"}
 _Class = TypeVar("_Class")
 
 
@@ -116,6 +118,9 @@ def _scheduler(
         arguments = {"max_lr": peaks, "total_steps": times} | arguments
     elif issubclass(schedule, lr_scheduler.ReduceLROnPlateau):
         arguments = {"mode": mode} | arguments
+        for name in _NOT_NEGATIVE & arguments.keys():
+            if not isinstance(arguments[name], list) and arguments[name] < 0:
+                raise ConfigError(f"{key}.{name}={arguments[name]} is negative. Cure: 0 or more")
     for name, value in arguments.items():
         if isinstance(value, list) and all(isinstance(part, Mapping) for part in value):
             arguments[name] = [_scheduler(part, optimizer, times, mode, key) for part in value]
