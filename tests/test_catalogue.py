@@ -27,7 +27,8 @@ def test_every_file_is_listed_with_what_it_is(tmp_path: Path, kind: str) -> None
 
 
 def _beside(choice: str) -> list[str]:
-    return ["model=codae"] if choice == "data=darkshowers" else []
+    models = {"data=darkshowers": "model=codae", "data=darkmachines": "model=deepset_bvae"}
+    return [models[choice]] if choice in models else []
 
 
 def test_every_score_of_a_model_is_listed_once_with_its_unit() -> None:
@@ -54,7 +55,8 @@ def test_an_experiment_says_what_it_sets() -> None:
 
 
 def test_a_score_is_found_under_each_model_that_has_it() -> None:
-    assert {entry.choice for entry in catalogue.find("kl")} == {"model=clipvae", "model=setvae"}
+    found = {entry.choice for entry in catalogue.find("kl")}
+    assert found == {"model=clipvae", "model=deepset_bvae", "model=setvae"}
 
 
 def test_a_name_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path) -> None:

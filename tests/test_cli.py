@@ -51,7 +51,10 @@ def check(name: str, *overrides: str) -> None:
         ("trainer=null", "trainer=null chooses no file. Cure: trainer=NAME, one of default"),
         ("logger=3", "logger=3 chooses no file. Cure: logger=NAME, one of none, wandb"),
         ("fitted_scores=1", "fitted_scores=1 chooses no file. Cure: fitted_scores=NAME, one of "),
-        ("data={a: 1}", "data={a: 1} chooses no file. Cure: data=NAME, one of darkshowers, jet"),
+        (
+            "data={a: 1}",
+            "data={a: 1} chooses no file. Cure: data=NAME, one of darkmachines, darkshowers, jet",
+        ),
         ("data=", "data= does not exist. Cure: one of "),
         ("hydra/launcher=nope", "hydra/launcher=nope does not exist. Cure: one of basic"),
         ("data.dir=", "data.dir=. Cure: it should be a text that is not empty"),

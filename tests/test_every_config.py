@@ -11,6 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+import anomaly_hep.configuration  # noqa: F401 (registers the resolvers of the yaml files)
 from anomaly_hep.checking import model_settings, settings_of
 from anomaly_hep.commands.train import make_data, make_model
 from anomaly_hep.errors import ConfigError
@@ -77,8 +78,10 @@ def test_a_negative_number_is_refused_wherever_a_model_takes_one(group: str, opt
 
 @pytest.mark.parametrize(("group", "option"), GROUPS)
 def test_every_option_composes_and_its_model_can_be_built(group: str, option: str) -> None:
-    # data of images need a model of images
-    beside = {"data=darkshowers": ["model=codae"]}.get(f"{group}={option}", [])
+    # data need a model that takes them
+    beside = {
+        "data=darkshowers": ["model=codae"], "data=darkmachines": ["model=deepset_bvae"],
+    }.get(f"{group}={option}", [])  # fmt: skip
     config = _compose("train", f"{group}={option}", *beside)
     settings = settings_of("train", config)
     model, data = make_model(settings.model), make_data(settings.data, settings.seed)

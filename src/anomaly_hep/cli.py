@@ -17,8 +17,9 @@ import hydra
 from omegaconf import DictConfig
 
 from anomaly_hep.arguments import check_completion, check_primary, split
+from anomaly_hep.channels import by_channel
 from anomaly_hep.checking import settings_of
-from anomaly_hep.configuration import DIRECTORY, alternatives, by_channel, explained, plain
+from anomaly_hep.configuration import DIRECTORY, alternatives, explained, plain
 from anomaly_hep.errors import AnomalyHepError, of_the_machine
 from anomaly_hep.ranks import check_variables
 

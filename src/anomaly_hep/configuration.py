@@ -6,7 +6,6 @@ The files are those of `conf/`, at the top of a clone or inside an installed pac
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,7 +38,6 @@ from anomaly_hep.signatures import unknown
 _HERE = Path(__file__).resolve().parent
 _INSTALLED, _CLONED = _HERE / "conf", _HERE.parents[1] / "conf"
 UNREADABLE, SEVERAL = object(), object()
-ALL = "all"  # as data.channel: every channel of the data
 DIRECTORY = _INSTALLED if _INSTALLED.is_dir() else _CLONED
 
 
@@ -115,32 +113,6 @@ def plain(config: DictConfig) -> Composed:
     expand(values)
     expand(shown)
     return Composed(values, shown)
-
-
-def by_channel(config: DictConfig) -> dict[str, DictConfig]:
-    """Return the configuration of each channel that data.channel=all stands for, by channel.
-
-    It is empty for one channel, and for data without channels. Runs stand below one directory.
-    """
-    if OmegaConf.select(config, "data.channel") != ALL:
-        return {}
-    parts: dict[str, DictConfig] = {}
-    for channel in config.data.channels:
-        part = copy.deepcopy(config)
-        OmegaConf.update(part, "data.channel", channel)
-        parts[str(channel)] = part
-    if "run_dir" in config:
-        place = config.run_dir or _place(next(iter(parts.values())))
-        for channel, part in parts.items():
-            part.run_dir = f"{place}/channel-{channel}"
-    return parts
-
-
-def _place(config: DictConfig) -> str:
-    """Return the default directory of the runs of all channels, given that of one."""
-    from anomaly_hep.run import OUTPUTS, default_path  # which loads torch
-
-    return f"{default_path(plain(config), OUTPUTS)}-{ALL}"
 
 
 def resolved(saved: Mapping[str, Any]) -> Composed:

@@ -121,7 +121,7 @@ def test_a_table_without_scores_or_background_is_refused():
 
 @pytest.mark.parametrize("weight", [-1.0, np.nan])
 def test_a_bad_weight_is_refused(weight):
-    with pytest.raises(ScoreTableError, match="no positive sum|are not finite"):
+    with pytest.raises(ScoreTableError, match=r"no positive sum|are not finite"):
         jet_results(gaussian_table(10).assign(weight=weight))
 
 

@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+import anomaly_hep.configuration  # noqa: F401 (registers the resolvers of the yaml files)
 from anomaly_hep.data.batch import ParticleBatch
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

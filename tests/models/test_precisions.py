@@ -18,7 +18,7 @@ from torch import Tensor
 from anomaly_hep.data.batch import JaggedBatch
 from tests.models.images import labelled, random_images
 from tests.models.jets import MODELS, make_model, random_batch
-from tests.models.test_every_model import SMALL, VARIANTS
+from tests.models.test_every_model import OBJECTS, SMALL, VARIANTS
 
 PRECISIONS = ["32-true", "bf16-mixed"]
 VERBS = ["score", "reconstruct", "train"]
@@ -76,9 +76,12 @@ def _tensors(shown: Any) -> dict[str, Tensor]:
 def test_what_was_done_before_does_not_matter(variant: tuple[str, ...]) -> None:
     torch.manual_seed(0)
     name, *of_jets = variant
-    if of_jets:
+    if name in OBJECTS:
+        choices: tuple[str, ...] = (f"model.beta={of_jets[0]}",)
+        batch: JaggedBatch = random_batch([6, 1, 14, 3], features=4)
+    elif of_jets:
         choices = (f"model/encoder={of_jets[0]}", f"model.use_pid={of_jets[1]}", *SMALL)
-        batch: JaggedBatch = random_batch([6, 1, 14, 3])
+        batch = random_batch([6, 1, 14, 3])
     else:
         choices = ("data=darkshowers",)
         batch = labelled(random_images(2))

@@ -17,9 +17,9 @@ from rich.console import Console
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.callbacks import Speed
+from anomaly_hep.channels import ALL
 from anomaly_hep.commands.describe import describe_data, describe_model
 from anomaly_hep.commands.simulate import ensure
-from anomaly_hep.configuration import ALL
 from anomaly_hep.dashboards import close_dashboards, open_dashboards
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import ConfigError

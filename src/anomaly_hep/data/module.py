@@ -147,9 +147,8 @@ class EventDataModule(lightning.LightningDataModule):
 
     def _sample(self, split: str, label: str) -> Sample:
         if label not in self.samples[split]:
-            raise MissingDataError(
-                f"data.samples.{split} has no {label}. Cure: list its files there"
-            )
+            problem = f"data.samples.{split} has no {label}. Cure: list its files there"
+            raise MissingDataError(problem)
         return self.samples[split][label]
 
     def _paths(self, split: str, label: str) -> list[Path]:

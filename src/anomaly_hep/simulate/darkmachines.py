@@ -89,7 +89,7 @@ class Veto:
 class Settings(SimulationSettings):
     """`data.simulation`: conf/simulation/darkmachines.yaml."""
 
-    channel: Literal["1", "2a", "2b", "3"]
+    channel: Literal["1", "2a", "2b", "3", "all"]
     sizes_by_channel: Mapping[str, Mapping[str, Mapping[str, Natural]]]
     events_per_file: Count
     luminosity: Positive
