@@ -83,7 +83,7 @@ def _masses(axes: np.ndarray, background: Events) -> None:
         _lines(axes[0], lepton_pair_masses(events), np.linspace(40, 140, 41), name, colour)
         _lines(axes[1], transverse_masses(events), np.linspace(0, 200, 41), name, colour)
     axes[0].axvline(91.2, color="#222222", linestyle=":", linewidth=1)
-    axes[0].set_xlabel("mass of e⁺e⁻ and µ⁺µ⁻ [GeV]")
+    axes[0].set_xlabel("mass of electron or muon pairs [GeV]")
     axes[1].axvline(80.4, color="#222222", linestyle=":", linewidth=1)
     axes[1].set_xlabel("transverse mass of lepton and MET [GeV]")
     if "ttbar" in processes:
@@ -105,6 +105,7 @@ def _coloured(names: Mapping[str, Events]) -> dict[str, str]:
 
 def _lines(axis: Axes, values: np.ndarray, edges: np.ndarray, name: str, colour: str) -> None:
     """Draw a normalised histogram, where there are enough entries for a shape."""
+    axis.set_xlim(edges[0], edges[-1])
     inside, _ = np.histogram(values, edges)
     if inside.sum() >= 20:
         height = inside / inside.sum()
@@ -182,3 +183,5 @@ def _legend(axis: Axes) -> None:
     axis.set_ylabel("normalised")
     if axis.get_legend_handles_labels()[0]:
         axis.legend(fontsize=9, loc="upper right")
+    else:
+        axis.text(0.5, 0.5, "too few events", ha="center", transform=axis.transAxes)

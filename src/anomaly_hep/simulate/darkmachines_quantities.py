@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -24,11 +25,9 @@ def momenta(events: Events) -> Float64[np.ndarray, "4 object"]:
     return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy])
 
 
-def mass(momentum: Float64[np.ndarray, "4 ..."]) -> np.ndarray:
-    """Return invariant masses."""
-    square = momentum[3] ** 2 - (momentum[:3] ** 2).sum(axis=0)
-    result: np.ndarray = np.sqrt(np.maximum(square, 0.0))
-    return result
+def mass(momentum: Float64[np.ndarray, " component"]) -> float:
+    """Return the invariant mass of one momentum (px, py, pz, E)."""
+    return math.sqrt(max(float(momentum[3] ** 2 - (momentum[:3] ** 2).sum()), 0.0))
 
 
 def lepton_pair_masses(events: Events) -> Float64[np.ndarray, " event"]:
@@ -38,7 +37,7 @@ def lepton_pair_masses(events: Events) -> Float64[np.ndarray, " event"]:
         for negative in (ELECTRON_CODE, MUON_CODE):
             one, other = (np.flatnonzero(code == negative + sign) for sign in (0, 1))
             if len(one) and len(other):
-                found.append(float(mass(momentum[:, one[0]] + momentum[:, other[0]])))
+                found.append(mass(momentum[:, one[0]] + momentum[:, other[0]]))
                 break
     return np.array(found)
 
@@ -58,7 +57,7 @@ def transverse_masses(events: Events) -> Float64[np.ndarray, " event"]:
 
 def dijet_masses(events: Events) -> Float64[np.ndarray, " event"]:
     """Return the mass of the nearest pair of light jets of each event that has a near one."""
-    return np.array([float(mass(pair)) for pair, _, _ in _pairs(events)])
+    return np.array([mass(pair) for pair, _, _ in _pairs(events)])
 
 
 def three_jet_masses(events: Events) -> Float64[np.ndarray, " event"]:
@@ -68,7 +67,7 @@ def three_jet_masses(events: Events) -> Float64[np.ndarray, " event"]:
         bottom = momentum[:, code == B_JET]
         if bottom.shape[1] and 60 < mass(pair) < 100:
             away = distance(direction(pair[:, None]), direction(bottom))
-            found.append(float(mass(pair + bottom[:, away.argmin()])))
+            found.append(mass(pair + bottom[:, away.argmin()]))
     return np.array(found)
 
 
