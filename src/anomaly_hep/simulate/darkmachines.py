@@ -77,6 +77,7 @@ class Veto:
 
     scale: Positive
     min_ht: NonNegative = 0.0
+    min_ht_mismeasured: NonNegative = 0.0
     min_met: NonNegative = 0.0
     min_jets: Natural = 0
     jet_pt: NonNegative = 0.0
@@ -150,7 +151,7 @@ def _part(process: processes.Process, share: float) -> dict[str, Any]:
         "settings": list(process.settings),
         "slha": None if process.spectrum is None else process.spectrum.slha(),
         "branching": process.branching,
-        "unseen": process.unseen,
+        "missing": process.missing,
     }
 
 

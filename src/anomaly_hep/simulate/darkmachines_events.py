@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from anomaly_hep.simulate.darkmachines_objects import Cuts, Objects, reconstruct
-from anomaly_hep.simulate.darkmachines_processes import CHANNELS
+from anomaly_hep.simulate.darkmachines_processes import CHANNELS, INVISIBLE, MISMEASURED
 from anomaly_hep.simulate.darkmachines_selection import Selection
 from anomaly_hep.simulate.darkmachines_veto import ChannelVeto
 from anomaly_hep.simulate.detector import Detector
@@ -176,7 +176,7 @@ def simulation(task: Mapping[str, Any]) -> Simulation:
             settings=(*part["settings"], *task["settings"]),
             slha=part["slha"],
             branching=part["branching"],
-            veto=_veto(task["veto"], part["unseen"]),
+            veto=_veto(task["veto"], part["missing"]),
         )
         for part in task["parts"]
     ]
@@ -191,8 +191,14 @@ def simulation(task: Mapping[str, Any]) -> Simulation:
     )
 
 
-def _veto(bounds: Mapping[str, Any] | None, unseen: bool) -> ChannelVeto | None:
+def _veto(bounds: Mapping[str, Any] | None, missing: str) -> ChannelVeto | None:
+    """Return the veto for events whose missing momentum is of this kind."""
     if bounds is None:
         return None
-    # mismeasured jets are not known early
-    return ChannelVeto(**(bounds if unseen else {**bounds, "min_met": 0.0}))
+    asked = {name: bound for name, bound in bounds.items() if name != "min_ht_mismeasured"}
+    if missing != INVISIBLE:
+        asked["min_met"] = 0.0
+    if missing == MISMEASURED:
+        # what is missing was in jets
+        asked["min_ht"] = bounds["min_ht_mismeasured"]
+    return ChannelVeto(**asked)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from anomaly_hep.simulate import jets
@@ -42,7 +42,7 @@ class Momentum(NamedTuple):
         return abs(self.pz) < math.sinh(_MAX_ABS_ETA) * self.pt
 
 
-@dataclass(frozen=True)
+@dataclass
 class ChannelVeto:
     """What an event must have when its shower reaches `scale`; all bounds below the channel's.
 
@@ -61,12 +61,14 @@ class ChannelVeto:
     lepton_pt: float = 0.0
 
     def wrong_process(self, process: Any) -> bool:
-        """Return whether the decays have too few leptons."""
-        if not self.min_leptons:
+        """Return whether the decays have too few leptons, or nothing that can be missing."""
+        if not self.min_leptons and not self.min_met:
             return False
         final = [process[i] for i in range(process.size())]
-        leptons = sum(p.status() > 0 and abs(p.id()) in _LEPTONS for p in final)
-        return leptons < self.min_leptons
+        codes = [abs(p.id()) for p in final if p.status() > 0]
+        leptons = sum(code in _LEPTONS for code in codes)
+        missing = any(code in INVISIBLE or code in _ESCAPING for code in codes)
+        return leptons < self.min_leptons or (self.min_met > 0 and not missing)
 
     def hopeless(self, process: Any, event: Any) -> bool:
         """Return whether the event is far from the channel's selection."""
@@ -139,7 +141,7 @@ class _Boost:
     """The boost between two momenta of one mass, computed as in Pythia."""
 
     beta: tuple[float, float, float]
-    gamma: float = field(default=1.0)
+    gamma: float
 
     @staticmethod
     def between(before: Any, after: Any) -> _Boost:

@@ -15,7 +15,7 @@ from anomaly_hep.simulate.simulator import Config, Simulator, simulator_of
 FILE = "production.json"
 # directories of files, and the place of each among the seeds; a data set that is split by the order
 # of its events has the last one alone
-SPLITS: Mapping[str, int] = {"train": 0, "val": 1, "test": 2, "events": 0}
+SPLITS: dict[str, int] = {"train": 0, "val": 1, "test": 2, "events": 0}
 FILES_PER_CLASS = 1000  # at most: one seed per (base seed, split, class, file)
 LARGEST_SEED = 900_000_000  # Pythia's own
 Sizes = Mapping[str, Mapping[str, int]]
