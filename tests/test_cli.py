@@ -53,7 +53,7 @@ def check(name: str, *overrides: str) -> None:
         ("fitted_scores=1", "fitted_scores=1 chooses no file. Cure: fitted_scores=NAME, one of "),
         (
             "data={a: 1}",
-            "data={a: 1} chooses no file. Cure: data=NAME, one of darkmachines, darkshowers, jet",
+            "data={a: 1} chooses no file. Cure: data=NAME, one of darkmachines, d",
         ),
         ("data=", "data= does not exist. Cure: one of "),
         ("hydra/launcher=nope", "hydra/launcher=nope does not exist. Cure: one of basic"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomaly_hep import checksums
-from anomaly_hep.data.mixture import uneven
+from anomaly_hep.data.mixture import mixtures, uneven
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError, RunDirectoryError
 from anomaly_hep.evaluate.paper import Paper
@@ -72,7 +72,7 @@ def check_files(plan: Planned) -> Iterator[str]:
         label for label in plan.module.samples["test"] if label not in plan.module.classes
     ]:
         yield f"not tested, as there are no files of them: {', '.join(absent)}"
-    yield from uneven(plan.module.mixtures())
+    yield from uneven(mixtures(plan.module))
     if late := _beyond(plan.milestones, seen):
         yield f"trainer.milestones: the training sees {seen:,} events, so {late} is not reached"
 

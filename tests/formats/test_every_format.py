@@ -30,11 +30,8 @@ def test_a_format_says_what_it_is(one: Format) -> None:
 def test_every_column_has_a_unit_that_fits_its_name(one: Format) -> None:
     for name in one.LAYOUT.names:
         unit = one.LAYOUT[name].unit
-        if (
-            name in ("met", "ht")
-            or name.endswith(("pt", "energy", "mass", "px", "py", "pz"))
-            or name.startswith("energy")
-        ):
+        momenta = ("pt", "energy", "mass", "px", "py", "pz", "met", "ht")
+        if name.endswith(momenta) or name.startswith("energy"):
             assert unit == "GeV", name
         elif "phi" in name and name != "hit_phi":
             assert unit == "rad", name

@@ -21,6 +21,7 @@ from anomaly_hep.channels import ALL
 from anomaly_hep.commands.describe import describe_data, describe_model
 from anomaly_hep.commands.simulate import ensure
 from anomaly_hep.dashboards import close_dashboards, open_dashboards
+from anomaly_hep.data.mixture import mixtures
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.collect import collect
@@ -261,8 +262,8 @@ def finish(
         **{name: count_names(counts) for name, counts in module.counts.items()},
         "test": count_names(scorer.counts),
     }
-    if mixtures := module.mixtures():
-        ledger["processes"] = mixtures
+    if processes := mixtures(module):
+        ledger["processes"] = processes
     data = describe_data(settings.data, module)
     ledger["event_noun"] = data.event_noun
     write_text(path / "ledger.json", json.dumps(ledger, indent=2) + "\n")

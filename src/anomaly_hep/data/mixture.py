@@ -9,12 +9,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from anomaly_hep.data.samples import SampleFile
+from anomaly_hep.data.module import EventDataModule
+from anomaly_hep.data.samples import SPLITS, SampleFile
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.formats import files as formats
 
 _BLOCK = 100_000  # events whose texts are in memory at once
 _DEVIATIONS = 5.0  # standard deviations that a share may be off
+
+
+def mixtures(module: EventDataModule) -> dict[str, dict[str, int]]:
+    """Return the number of background events of each process, by split; none without a column."""
+    if module.process is None:
+        return {}
+    label = module.background
+    present = [split for split in SPLITS if module.has_files(split, label)]
+    return {split: mixture(module.files(split, label), module.process) for split in present}
 
 
 def mixture(files: Sequence[SampleFile], column: str) -> dict[str, int]:

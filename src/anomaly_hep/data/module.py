@@ -15,10 +15,9 @@ from anomaly_hep.bounds import Count, Natural, Seed, Share
 from anomaly_hep.data.disjoint import check_plan, check_samples
 from anomaly_hep.data.feed import Feed
 from anomaly_hep.data.inspection import SeenEvents, check_columns, inspect, rule_columns
-from anomaly_hep.data.mixture import mixture
 from anomaly_hep.data.plan import Plan, Slice, portion
 from anomaly_hep.data.reading import Counts, Labels, reading_of
-from anomaly_hep.data.samples import SPLITS, SampleFile, sample_file, samples_of, share_of
+from anomaly_hep.data.samples import SampleFile, sample_file, samples_of, share_of
 from anomaly_hep.data.signal import (
     SignalGroups,
     check_share,
@@ -226,13 +225,6 @@ class EventDataModule(lightning.LightningDataModule):
         edge = total - round(total * held_out) if held_out else total
         begin, end = (edge, total) if held_out and split == "val" else (0, edge)
         return portion(files, begin, end), total
-
-    def mixtures(self) -> dict[str, dict[str, int]]:
-        """Return the number of background events of each process, by split."""
-        if self.process is None:
-            return {}
-        present = [split for split in SPLITS if self.has_files(split, self.background)]
-        return {s: mixture(self.files(s, self.background), self.process) for s in present}
 
     def has_files(self, split: str, label: str) -> bool:
         """Return whether there are files of a class; they are not opened."""
