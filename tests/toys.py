@@ -58,3 +58,29 @@ def toy_jets(n: int, *, label: str = "QCD", seed: int = 0, mean_particles: float
     dtypes |= dict.fromkeys(("Zqq", "Wqq", "Tbqq", "Tbl"), np.dtype(np.int32))
     columns |= {f"label_{c}": np.full(n, c == label, dtypes[c]) for c in CLASSES}
     return Events(lengths, particles, columns)
+
+
+def toy_objects(
+    n: int, *, seed: int = 0, processes: tuple[str, ...] = ("ttbar", "wjets"), harder: float = 1.0
+) -> Events:
+    """Return `n` events of 4 to 11 objects in the Dark Machines layout, of no physics."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(4, 12, n)
+    total, f32 = int(lengths.sum()), np.float32
+    pt = (20 + rng.exponential(80 * harder, total)).astype(f32)
+    eta = rng.normal(0, 1, total).clip(-2.5, 2.5).astype(f32)
+    particles = {
+        "obj_type": rng.choice(7, total, p=[0.6, 0.15, 0.05, 0.05, 0.05, 0.05, 0.05]) + 1,
+        "obj_energy": (1.02 * pt * np.cosh(eta)).astype(f32),
+        "obj_pt": pt,
+        "obj_eta": eta,
+        "obj_phi": rng.uniform(-3.1, 3.1, total).astype(f32),
+    }
+    events = {
+        "event": np.arange(n),
+        "process": rng.choice(processes, n),
+        "weight": rng.choice([0.5, 1.0, 2.0], n),
+        "met": (100 + rng.exponential(80 * harder, n)).astype(f32),
+        "met_phi": rng.uniform(-3.1, 3.1, n).astype(f32),
+    }
+    return Events(lengths, particles, events)

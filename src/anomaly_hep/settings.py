@@ -80,8 +80,8 @@ class DataSettings:
     dir: Name
     test_dir: Name | None
     if_missing: Literal["simulate", "error"]
-    channel: Name | None = None  # of a data set in parts; `all` stands for `channels`
-    channels: Sequence[Name] = ()
+    channel: str | int | None = None  # of a data set in parts; `all` stands for `channels`
+    channels: Sequence[str | int] = ()
     simulation: Section | None = None
     download: Section | None = None
     module: Mapping[str, Any] = field(default_factory=dict)

@@ -55,8 +55,8 @@ def run(settings: RunSettings) -> Path:
     """Make the requested run, or resume it after a kill; return its directory."""
     if settings.data.channel == ALL:
         raise ConfigError(
-            f"data.channel={ALL} is a training for each of {', '.join(settings.data.channels)}. "
-            "Cure: the command `anomaly_hep train` makes them all; train one at a time from Python"
+            f"data.channel={ALL} is a training for each of {list(settings.data.channels)}. Cure: "
+            "the command `anomaly_hep train` makes them all; train one at a time from Python"
         )
     termination = Termination()
     termination.install()

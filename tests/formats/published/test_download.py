@@ -304,3 +304,28 @@ def test_the_published_archives_cover_the_three_splits() -> None:
     hashes = {md5 for md5, _ in files.values()}
     assert len(hashes) == 12
     assert all(len(md5) == 32 for md5 in hashes)
+
+
+def test_checksums_may_come_from_the_records_own_description(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
+    unknown = replace(toy_set, files={n: (None, place) for n, (_, place) in toy_set.files.items()})
+    with pytest.raises(DownloadError, match="does not say the checksums of Zenodo 0"):
+        download.fetch(unknown, tmp_path, base_url=server.url)
+    listed = [{"key": n, "checksum": f"md5:{md5}"} for n, (md5, _) in toy_set.files.items()]
+    server.files["record.json"] = json.dumps({"files": listed[:1]}).encode()
+    with pytest.raises(DownloadError, match=f"has no {NAMES[1]}: it has {NAMES[0]}"):
+        download.fetch(unknown, tmp_path, base_url=server.url)
+    server.files["record.json"] = json.dumps({"files": listed}).encode()
+    download.fetch(unknown, tmp_path, base_url=server.url)
+    assert_complete(tmp_path, server)
+
+
+def test_a_wrong_checksum_of_the_description_is_refused(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
+    unknown = replace(toy_set, files={n: (None, place) for n, (_, place) in toy_set.files.items()})
+    listed = [{"key": n, "checksum": "md5:" + 32 * "0"} for n in toy_set.files]
+    server.files["record.json"] = json.dumps({"files": listed}).encode()
+    with pytest.raises(DownloadError, match="the MD5 is not 000"):
+        download.fetch(unknown, tmp_path, base_url=server.url)

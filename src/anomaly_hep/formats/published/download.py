@@ -6,7 +6,7 @@ import fcntl
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pooch
 import requests
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from anomaly_hep.errors import ConfigError, DownloadError
+from anomaly_hep.errors import ConfigError, DownloadError, in_one_line
 from anomaly_hep.formats.published.marks import marks, write_marks
 from anomaly_hep.formats.published.resume import ResumingDownloader, remote_size, said
 from anomaly_hep.formats.published.unpack import cure_of_disk, unpack
@@ -26,11 +26,16 @@ LOCK = "lock"
 
 @dataclass(frozen=True)
 class Archives:
-    """Where archives are published; `files` gives each one's MD5 and directory for its files."""
+    """Where archives are published; `files` gives each one's MD5 and directory for its files.
+
+    An MD5 that is None is the one that `listing` says: the address of Zenodo's description of the
+    record, or `record.json` beside the archives of a mirror.
+    """
 
     record: str
     url: str
-    files: Mapping[str, tuple[str, str]]
+    files: Mapping[str, tuple[str | None, str]]
+    listing: str | None = None
 
 
 def archives_of(name: str, listed: Mapping[str, Any] | None) -> Archives:
@@ -41,7 +46,7 @@ def archives_of(name: str, listed: Mapping[str, Any] | None) -> Archives:
             "give data.dir, or list archives in data.download"
         )
     files = {name: (md5, place) for name, (md5, place) in listed["archives"].items()}
-    return Archives(listed["record"], listed["url"], files)
+    return Archives(listed["record"], listed["url"], files, listed.get("listing"))
 
 
 def fetch(
@@ -65,14 +70,37 @@ def fetch(
                 f"no archive '{archive}' in {published.record}: choose from {known}"
             )
     url = (base_url or published.url).rstrip("/") + "/"
+    listing = f"{url}record.json" if base_url else published.listing
     with _working(directory, list(published.files)), _progress() as progress:
         missing = [archive for archive in wanted if not _complete(directory, archive)]
+        if missing and any(md5 is None for md5, _ in published.files.values()):
+            published = replace(published, files=_with_checksums(published, str(listing)))
         sizes = {archive: remote_size(url + archive) for archive in missing}
         _check_space(directory, sizes)
         for archive in missing:
             _fetch_one(published, archive, directory, url, progress)
         known_files = marks(directory)
         return sorted(directory / f for archive in wanted for f in known_files[archive]["files"])
+
+
+def _with_checksums(published: Archives, listing: str) -> dict[str, tuple[str | None, str]]:
+    """Return the files with the MD5 that the record's description lists for each."""
+    try:
+        answer = requests.get(listing, timeout=30)
+        answer.raise_for_status()
+        listed = {f["key"]: f["checksum"].removeprefix("md5:") for f in answer.json()["files"]}
+    except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DownloadError(
+            f"{listing} does not say the checksums of {published.record} ({in_one_line(error)}). "
+            "Cure: check the connection and run the same command again"
+        ) from error
+    for archive in published.files:
+        if archive not in listed:
+            raise DownloadError(
+                f"{published.record} has no {archive}: it has {', '.join(listed)}. Cure: name "
+                "these in data.download.archives"
+            )
+    return {a: (md5 or listed[a], place) for a, (md5, place) in published.files.items()}
 
 
 def _complete(directory: Path, archive: str) -> bool:
@@ -107,7 +135,7 @@ def _fetch_one(
     published: Archives, archive: str, directory: Path, url: str, progress: Progress
 ) -> None:
     md5, place = published.files[archive]
-    downloaded = _download(url, archive, md5, directory / WORK, progress)
+    downloaded = _download(url, archive, str(md5), directory / WORK, progress)
     known = marks(directory)
     taken = {
         Path(file).name: other
