@@ -74,6 +74,7 @@ class OfLeptons(ChannelVeto):
     """Looks at the decays alone, wherever their products fly."""
 
     def hopeless(self, process: Any, event: Any) -> bool:
+        del process, event
         return False
 
 
