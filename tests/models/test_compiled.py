@@ -15,7 +15,7 @@ from torch._dynamo.exc import TorchDynamoException
 from anomaly_hep.data.batch import ParticleBatch
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.compiled import Replayed
-from anomaly_hep.models.noise import Noise
+from anomaly_hep.models.noise import Noise, drawn
 from tests.models.jets import random_batch
 
 
@@ -41,7 +41,7 @@ def batch_of(seed: int, events: int = 4) -> ParticleBatch:
 
 
 def expected(batch: ParticleBatch, step: int) -> list[Tensor]:
-    noise = torch.randn(len(batch), generator=torch.Generator().manual_seed(step))
+    noise = drawn(torch.randn, (len(batch),), torch.Generator().manual_seed(step))
     return [batch.features.sum(), noise + batch.weight]
 
 

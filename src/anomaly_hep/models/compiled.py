@@ -15,6 +15,7 @@ from torch._dynamo.exc import TorchDynamoException
 
 from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.models.noise import drawn
 from anomaly_hep.models.outputs import EventOutputs
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Replayed(Generic[T]):
         shape = self._shapes[key]
         cuda = batch.lengths.is_cuda
         rng = self.model.noise.rng
-        numbers = [draw(size, generator=rng(), pin_memory=cuda) for draw, size in shape.asked]
+        numbers = [drawn(draw, size, rng(), pin_memory=cuda) for draw, size in shape.asked]
         if cuda:
             return self._on_cuda(shape, batch, numbers)
         return self._run(batch, numbers)

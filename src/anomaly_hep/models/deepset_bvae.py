@@ -166,6 +166,8 @@ class DeepSetBVAE(AnomalyModel):
         vectors, logits = decoder(latent, filled)
         classes = (batch.known_types + 1).to(batch.features.dtype)[:, None]
         padded = segments.pad(torch.cat([batch.features, classes], 1))
+        if not padded.shape[1]:  # there is no event with an object, and a minimum of none
+            padded = functional.pad(padded, (0, 0, 0, 1))
         slot = torch.arange(padded.shape[1], device=padded.device)
         truth = ObjectSet(
             padded[..., :-1], padded[..., -1].long(), slot < segments.lengths[:, None]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+_VECTOR = 16  # numbers
 
 
 class Noise:
@@ -35,7 +38,7 @@ class Noise:
             return draw(shape, device=device)
         if self.asked is not None:
             self.asked.append((draw, torch.Size(shape)))
-        return draw(tuple(shape), generator=self.rng()).to(device)
+        return drawn(draw, shape, self.rng()).to(device)
 
     @contextmanager
     def listening(self) -> Iterator[list[tuple[Callable[..., Tensor], torch.Size]]]:
@@ -54,3 +57,15 @@ class Noise:
             yield
         finally:
             self.given = None
+
+
+def drawn(
+    draw: Callable[..., Tensor], shape: Sequence[int], rng: torch.Generator, **options: bool
+) -> Float[Tensor, ...]:
+    """Return draw(shape), whose first numbers do not depend on how many follow.
+
+    torch.randn fills other than whole vectors of 16 in another way.
+    """
+    size = math.prod(shape)
+    flat = draw((-(-size // _VECTOR) * _VECTOR,), generator=rng, **options)
+    return flat[:size].view(tuple(shape))

@@ -21,13 +21,13 @@ class FSPool(nn.Module):
     own: the published network's pooling.
     """
 
-    ramp: Tensor
+    knots: Tensor
 
     def __init__(self, features: int, slots: int | None = None) -> None:
         super().__init__()
         self.slots = slots
         self.weight = nn.Parameter(torch.randn(features, _PIECES + 1))
-        self.register_buffer("ramp", torch.linspace(0, 1, _PIECES + 1), persistent=False)
+        self.register_buffer("knots", torch.arange(_PIECES + 1.0), persistent=False)
 
     def forward(
         self, flat: Float[Tensor, "row feature"], segments: Segments
@@ -49,9 +49,10 @@ class FSPool(nn.Module):
 
     def _weights(self, most: int) -> Float[Tensor, "size feature rank"]:
         """Return the weight of each rank in events of 0 to `most` members."""
-        rank = torch.arange(most, device=self.ramp.device, dtype=self.ramp.dtype)
-        size = torch.arange(most + 1, device=self.ramp.device, dtype=self.ramp.dtype)
-        place = (rank / (size[:, None] - 1).clamp(min=1)).clamp(max=1)  # (size, rank)
+        rank = torch.arange(most, device=self.knots.device, dtype=self.knots.dtype)
+        size = torch.arange(most + 1, device=self.knots.device, dtype=self.knots.dtype)
+        last = (size[:, None] - 1).clamp(min=1)
+        place = (_PIECES * rank / last).clamp(max=_PIECES)  # (size, rank)
         # linear between neighbouring knots: each knot's share falls with its distance
-        shares = (1 - (place[..., None] - self.ramp).abs() * _PIECES).clamp(min=0)
+        shares = (1 - (place[..., None] - self.knots).abs()).clamp(min=0)
         return torch.einsum("srk,fk->sfr", shares, self.weight)

@@ -84,7 +84,7 @@ def count_mismatch(
 
     A slot counts for its most probable class, so there is no gradient.
     """
-    number = logits.shape[2]
-    predicted = functional.one_hot(logits.argmax(2), number).sum(1)
-    true = functional.one_hot(truth.classes * truth.present, number).sum(1)
-    return (predicted - true)[:, 1:].square().sum(1).to(logits.dtype)
+    kinds = torch.arange(1, logits.shape[2], device=logits.device)
+    predicted = (logits.argmax(2)[..., None] == kinds).sum(1)
+    true = ((truth.classes * truth.present)[..., None] == kinds).sum(1)
+    return (predicted - true).square().sum(1).to(logits.dtype)
