@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, UInt8
 
 from anomaly_hep.evaluate.intervals import TAIL, Interval
 from anomaly_hep.evaluate.roc import ScoreDistribution, scaled, tail_events
@@ -89,7 +89,7 @@ def _common_scores(channels: Mapping[str, Channel]) -> list[str]:
     return [name for name in listed[0] if all(name in names for names in listed)]
 
 
-def _drawn(events: ClassScores, rng: np.random.Generator) -> Int64[np.ndarray, "replica event"]:
+def _drawn(events: ClassScores, rng: np.random.Generator) -> UInt8[np.ndarray, "replica event"]:
     """Return how often each replica holds each event; the first is the sample itself."""
     number = len(events.weights)
     counts = rng.poisson(1.0, (_REPLICAS, number)).astype(np.uint8)
@@ -98,7 +98,7 @@ def _drawn(events: ClassScores, rng: np.random.Generator) -> Int64[np.ndarray, "
 
 def _improvements(
     channel: Channel,
-    drawn: Mapping[str, Int64[np.ndarray, "replica event"]],
+    drawn: Mapping[str, UInt8[np.ndarray, "replica event"]],
     name: str,
     background: str,
     rejections: Sequence[float],
