@@ -144,10 +144,14 @@ def _rates(
     clock: Clock,
     products: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
-    """Return a model's rates in every precision, those of float32 on a CPU also when it is busy."""
+    """Return a model's rates in every precision, those of float32 on a CPU also when it is busy.
+
+    `name` may be followed by overrides of its configuration.
+    """
     clip, results = settings.trainer.gradient_clip_val, {}
     for precision, dtype in PRECISIONS.items():
-        config = compose("train", [f"model={name}", f"data={settings.data.name}"])
+        choices = [f"model={name.split()[0]}", f"data={settings.data.name}", *name.split()[1:]]
+        config = compose("train", choices)
         model = make_model(model_settings(config["model"]))
         rates = ModelRates(model, batches, execution, dtype, clip)
         results[precision] = rates.measure(clock, products[precision]["best"])
