@@ -6,7 +6,7 @@ import copy
 
 from omegaconf import DictConfig, OmegaConf
 
-from anomaly_hep.configuration import plain
+from anomaly_hep.errors import ConfigError
 
 ALL = "all"  # as data.channel: every one of data.channels
 
@@ -32,6 +32,18 @@ def by_channel(config: DictConfig) -> dict[str, DictConfig]:
 
 def _place(config: DictConfig) -> str:
     """Return the default directory of the runs of all channels, given that of one."""
+    from anomaly_hep.configuration import plain
     from anomaly_hep.run import OUTPUTS, default_path  # which loads torch
 
     return f"{default_path(plain(config), OUTPUTS)}-{ALL}"
+
+
+def check_channel(config: DictConfig) -> None:
+    """Refuse a channel that a data set does not list, before other keys are looked up by it."""
+    data = OmegaConf.to_container(config.get("data") or OmegaConf.create(), resolve=False)
+    assert isinstance(data, dict)
+    listed = [*map(str, data.get("channels") or ()), ALL]
+    if data.get("channels") and str(data.get("channel")) not in listed:
+        raise ConfigError(
+            f"data.channel={data.get('channel')} does not exist. Cure: one of {', '.join(listed)}"
+        )

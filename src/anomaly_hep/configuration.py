@@ -28,6 +28,7 @@ from omegaconf.errors import (
 )
 from omegaconf.resolvers import oc
 
+from anomaly_hep.channels import check_channel
 from anomaly_hep.errors import ConfigError, in_one_line
 from anomaly_hep.paths import expand
 from anomaly_hep.plugins import configuration_directories
@@ -108,6 +109,7 @@ def compose(
 
 def plain(config: DictConfig) -> Composed:
     """Return a composed configuration as plain values; a missing value raises OmegaConf's error."""
+    check_channel(config)
     values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     shown = _shown(config, values)
     expand(values)

@@ -227,7 +227,7 @@ def test_bad_weights_are_refused_before_any_batch(
 def test_a_file_with_bad_weights_may_be_skipped(tmp_path: Path) -> None:
     samples = {}
     for split in ("train", "val", "test"):
-        write_user(tmp_path / f"{split}_a.root", [1.0, -1.0])
+        write_user(tmp_path / f"{split}_a.root", [1.0, float("inf")])
         write_user(tmp_path / f"{split}_b.root", [1.0, 3.0])
         samples[split] = {"QCD": {"files": f"{split}_*.root", "weight": "w"}}
     data = module(tmp_path, samples, on_bad_file="skip", max_bad_fraction=0.5)

@@ -125,3 +125,15 @@ def test_the_largest_of_several_intervals_has_the_largest_bounds() -> None:
     assert found == pytest.approx([max(column) for column in zip(*bounds, strict=True)])
     assert metric.scale == 1.0
     assert metric.cell(found).value == f"{found.value:.1f}"
+
+
+def test_a_vertical_step_of_the_roc_counts_with_its_upper_end() -> None:
+    # 1000 background events: the cut at 1e-3 may lie anywhere below the highest of them
+    background = ClassScores(np.ones(1000), {"one": np.arange(1000.0)})
+    signal = ClassScores(np.ones(4), {"one": np.array([2000.0, 998.5, 10.0, 20.0])})
+    found = total_improvements({"a": {"SM": background, "s": signal}}, "SM", (1000,))["one"]
+    metric = significance_improvement((1000,))
+    tail, own = (ScoreDistribution.of(c.scores["one"], c.weights) for c in (background, signal))
+    measured = metric.of(tail, own)
+    assert measured is not None
+    assert found.of("s").value == pytest.approx(measured.value) == pytest.approx(0.5 * 1000**0.5)

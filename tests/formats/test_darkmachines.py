@@ -153,7 +153,7 @@ BAD = {
         "line 2: it has 4 of the fields event, process, weight, MET, METphi",
     ),
     "cut object": (LINE[:40], "'b,331927,14755' has 3 values instead of the five type, E, pt"),
-    "header": ("id;process;weight;MET;METphi;obj,E,pt,eta,phi", "it is a header"),
+    "header": ("id;process;weight;MET;METphi;obj,E,pt,eta,phi", "event is 'id': it is a header"),
     "swapped": (LINE.replace("331927,147558", "147558,331927"), "is below its momentum"),
     "nothing": ("94;ttbar;1;0;1.74766", "it has no object and no missing momentum"),
     "empty field": (LINE.replace("ttbar", ""), "line 1: it has 4 of the fields"),
@@ -278,3 +278,26 @@ def test_what_cannot_be_a_line_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be the name of a process"):
         darkmachines.write(tmp_path / "a.csv.gz", [events])
     assert not (tmp_path / "a.csv.gz").exists()
+
+
+def test_a_damaged_archive_is_named_whichever_format_is_asked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", f"{LINE}\n" * 200)
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[40:60] = bytes(20)
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(BadFileError, match=r"damaged"):
+        read(tmp_path / "a.zip")
+
+
+def test_derived_columns_are_given_as_stored_ones(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", LINE)
+    found = files.stored(path, 0, 1, ["n_objects", "ht", "process", "met"])
+    assert set(found) == {"n_objects", "ht", "process", "met"}
+    assert found["n_objects"].tolist() == [3]
+
+
+def test_a_header_with_names_of_objects_is_known_as_one(tmp_path: Path) -> None:
+    header = "event ID; process ID; event weight; MET; METphi; obj1, E1, pt1, eta1, phi1; obj2"
+    with pytest.raises(BadFileError, match="line 1: event is 'eventID': it is a header"):
+        read(put(tmp_path / "a.csv", header, LINE))

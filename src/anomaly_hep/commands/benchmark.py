@@ -150,8 +150,8 @@ def _rates(
     """
     clip, results = settings.trainer.gradient_clip_val, {}
     for precision, dtype in PRECISIONS.items():
-        choices = [f"model={name.split()[0]}", f"data={settings.data.name}", *name.split()[1:]]
-        config = compose("train", choices)
+        chosen, *choices = name.split()
+        config = compose("train", [f"model={chosen}", f"data={settings.data.name}", *choices])
         model = make_model(model_settings(config["model"]))
         rates = ModelRates(model, batches, execution, dtype, clip)
         results[precision] = rates.measure(clock, products[precision]["best"])

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from anomaly_hep.data.samples import samples_of
 from anomaly_hep.errors import ConfigError, MissingDataError, SimulationError
-from anomaly_hep.formats.files import find_files
+from anomaly_hep.formats.files import find_files, formats
 from anomaly_hep.settings import DataSettings, SimulateSettings
 
 
@@ -62,6 +62,12 @@ def ensure(data: DataSettings, console: Console) -> None:
                 f"there are no files of data={data.name} in {directory}, and they cannot be "
                 "simulated. Cure: give data.dir a directory with files"
             )
+        if other := _other_file(data):
+            raise MissingDataError(
+                f"{directory} holds {other.name} and no file of data.samples, and nothing is "
+                "simulated beside other files. Cure: another data.dir, or data.samples that name "
+                "its files"
+            )
         wanted = {**requested, "sizes": _needed(requested, data)}
     else:
         if requested and (different := plan.other_values(requested, planned)):
@@ -108,3 +114,14 @@ def _has_files(data: DataSettings) -> bool:
             except MissingDataError:
                 continue
     return False
+
+
+def _other_file(data: DataSettings) -> Path | None:
+    """Return a data file of another class that stands where those of the data set would be."""
+    suffixes = {suffix for known in formats() for suffix in known.SUFFIXES}
+    below = data.module.get("directories") or {}
+    for folder in dict.fromkeys(f for folders in below.values() for f in folders):
+        for path in sorted((Path(data.dir) / folder).glob("*")):
+            if path.is_file() and path.suffix in suffixes and not path.name.startswith("."):
+                return path
+    return None

@@ -73,6 +73,11 @@ def check_plan(plan: Plan, split: str, background: str, directory: Path, weighti
             "data.dir, or other bounds there"
         )
     negative = sum(part.file.negative for part in plan.files)
+    if negative and sum({p.file: p.file.total_weight for p in plan.files}.values()) <= 0:
+        raise ConfigError(
+            f"the weights of {background} in {split} have no positive sum, so that no mean exists. "
+            "Cure: more events, or another column of weights"
+        )
     if weighting == "resample" and negative:
         raise ConfigError(
             f"data.weighting=resample, but {negative:,} events of {background} have negative "

@@ -54,6 +54,7 @@ class SampleFile:
 
     entries: their positions in the file, ascending; None for all events. has_weight: whether any
     event of the file has a weight above 0. negative: the number of events with a weight below 0.
+    total_weight: the sum of all weights, where the sample has any.
     """
 
     description: FileDescription
@@ -62,6 +63,7 @@ class SampleFile:
     has_weight: bool = True
     left_out: LeftOut = field(default_factory=LeftOut)
     negative: int = 0
+    total_weight: float = 0.0
 
     def __len__(self) -> int:
         return self.description.entries if self.entries is None else len(self.entries)
@@ -169,7 +171,7 @@ def sample_file(
     if not own and judged is None:
         return SampleFile(described, sample)
     bounds, layout = Selection(sample.where), format_of(described.path).LAYOUT
-    entries, left_out, negative = [np.zeros(0, np.int64)], LeftOut(), 0
+    entries, left_out, negative, total = [np.zeros(0, np.int64)], LeftOut(), 0, 0.0
     has_weight = sample.weight is None
     for start, events in _blocks(described, [*dict.fromkeys([*own, *(judged or ())])], own):
         if judged is None:
@@ -182,10 +184,11 @@ def sample_file(
             weight = events.events[sample.weight]
             has_weight |= bool((passed & (weight > 0)).any())
             negative += int((passed & (weight < 0)).sum())
+            total += float(weight[passed].sum())
         entries.append(start + np.flatnonzero(passed))
     restricted = sample.where or left_out.events
     chosen = np.concatenate(entries) if restricted else None
-    return SampleFile(described, sample, chosen, has_weight, left_out, negative)
+    return SampleFile(described, sample, chosen, has_weight, left_out, negative, total)
 
 
 def share_of(

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from anomaly_hep.evaluate.ensembles import Ensemble
+from anomaly_hep.evaluate.ensembles import CHANNEL, Ensemble
 from anomaly_hep.evaluate.resulttable import ResultTable
 from anomaly_hep.evaluate.runfiles import RunFiles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-CHANNEL = "data.channel"
 
 
 @dataclass(frozen=True)

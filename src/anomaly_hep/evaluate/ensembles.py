@@ -16,6 +16,7 @@ from anomaly_hep.evaluate.runfiles import RunFiles
 _NOT_COMPARED = ("run_dir", "logger", "experiment", "threads")
 # An ensemble is named by the choices that distinguish it, if these are few and short.
 _FEW_CHOICES, _SHORT_NAME = 3, 60
+CHANNEL = "data.channel"
 
 
 @dataclass(frozen=True)
@@ -166,17 +167,12 @@ def _choices(runs: list[RunFiles]) -> list[dict[str, Any]]:
 
 
 def _independent(keys: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return those of the keys from which the others follow, in their order.
+    """Return the keys without those of the data that follow from the channel, such as names."""
+    if CHANNEL not in keys:
+        return list(keys)
 
-    A channel, for example, is part of names of files and of titles: the shortest value is kept.
-    """
+    def follows(key: str) -> bool:
+        pairs = {(str(config.get(CHANNEL)), str(config.get(key))) for config in configs}
+        return key.startswith("data.") and len(pairs) == len({channel for channel, _ in pairs})
 
-    def length(key: str) -> tuple[int, str]:
-        return max(len(str(config.get(key))) for config in configs), key
-
-    kept: list[str] = []
-    for key in sorted(keys, key=length):
-        values = {(tuple(str(c.get(k)) for k in kept), str(c.get(key))) for c in configs}
-        if len(values) > len({known for known, _ in values}):
-            kept.append(key)
-    return sorted(kept)
+    return [key for key in keys if key == CHANNEL or not follows(key)]

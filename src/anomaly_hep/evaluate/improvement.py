@@ -136,9 +136,10 @@ def _cuts(
 
     The background above a cut and this share of that at it make the rate 1 / rejection.
     """
-    passing = np.cumsum(weights)
+    # negative weights subtract; where the sum would fall, it stays
+    passing = np.maximum.accumulate(np.cumsum(weights))
     rates = np.array([passing[-1] / rejection for rejection in rejections])
-    index = np.searchsorted(passing, rates * (1 - 1e-9), side="left")
+    index = np.searchsorted(passing, rates * (1 + 1e-9), side="right")
     cut = values[np.minimum(index, len(values) - 1)]
     edges = np.concatenate([np.zeros(1), passing])
     above, reached = (edges[np.searchsorted(-values, -cut, side=s)] for s in ("left", "right"))

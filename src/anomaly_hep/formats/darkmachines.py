@@ -128,7 +128,8 @@ def recognises(path: Path, head: bytes) -> bool:
         try:
             with zipfile.ZipFile(path) as archive:
                 members = gziptext.texts(archive)
-                head = archive.open(members[0]).read(len(head)) if members else b""
+                with refusing(path, "the archive is damaged or encrypted", cure=FETCH_AGAIN):
+                    head = archive.open(members[0]).read(len(head)) if members else b""
         except zipfile.BadZipFile:
             return False  # other formats are zip archives, too, and say what is wrong
     first, _, rest = head.partition(b"\n")
@@ -183,7 +184,10 @@ def _sum_of_jets(events: Events) -> Float32[np.ndarray, " event"]:
 
 def stored(path: Path, start: int, stop: int, columns: Sequence[str]) -> dict[str, Any]:
     """Return those of the columns that have one number or text per event; momenta in GeV."""
-    return dict(_of_copy(path, lambda copy: parquetio.stored(copy, start, stop, columns)))
+    found = dict(_of_copy(path, lambda copy: parquetio.stored(copy, start, stop, columns)))
+    if derived := [name for name in columns if name in _DERIVED]:
+        found |= read(path, start, stop, derived).events
+    return found
 
 
 def _of_copy(path: Path, use: Callable[[Path], T]) -> T:

@@ -23,6 +23,7 @@ from anomaly_hep.formats import gziptext
 from anomaly_hep.formats.checks import FETCH_AGAIN
 
 OBJECT = re.compile(r"[^;,\s]+")  # a type or the name of a process
+_HEADER = re.compile(rb"([A-Za-z_]+);[A-Za-z_]")
 _BLOCK_BYTES = 2**22
 _LONGEST_LINE = 2**24  # bytes
 _FIELDS = ("event", "process", "weight", "MET", "METphi")
@@ -88,6 +89,9 @@ class _Block:
     first: int
 
     def table(self, types: Mapping[str, int], schema: pa.Schema, unit: float) -> pa.Table:
+        if self.first == 1 and (name := _HEADER.match(self.text)):
+            problem = f"event is {name[1].decode()!r}: it is a header"
+            raise self._error(0, problem, "remove that line")
         data = np.frombuffer(self.text, np.uint8)
         signs = np.flatnonzero((data == _COMMA) | (data == _SEMICOLON) | (data == _NEWLINE))
         sign = data[signs]
@@ -216,10 +220,6 @@ class _Block:
                 try:
                     _ = int(text) if name == _FIELDS[0] else float(text)
                 except ValueError:
-                    if number == 0 and self.first == 1 and named[0][1] == text:
-                        return self._error(
-                            0, f"{name} is {text!r}: it is a header", "remove that line"
-                        )
                     return self._error(number, f"{name} is {text!r}, which is no number")
         return None
 

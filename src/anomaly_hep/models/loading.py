@@ -7,7 +7,9 @@ installed packages that announce themselves (`anomaly_hep.plugins`).
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,4 +111,8 @@ def score_descriptions(
     described = dict(model_class(target).score_descriptions())
     for name, score in fitted_scores(fitted).items():
         described[name] = score.description
-    return described
+    titles = Counter(one.title for one in described.values())
+    return {
+        name: replace(one, title=f"{name}: {one.title}") if titles[one.title] > 1 else one
+        for name, one in described.items()
+    }

@@ -41,7 +41,7 @@ CASES = {
     "fifo": ([_member("x.root", type=tarfile.FIFOTYPE, size=0)], "x.root is a special file"),
     "taken": ([_member("old.root")], "old.root is there already, from part0.tar"),
     "outside": ([_member("../../x.root")], "cannot be unpacked"),
-    "nothing": ([_member("readme.txt")], "it holds no ROOT file"),
+    "nothing": ([_member("readme.txt")], "it holds no file .root or .csv"),
 }
 
 

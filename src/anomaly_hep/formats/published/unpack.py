@@ -1,4 +1,4 @@
-"""Unpack the ROOT files of an archive, once its list of members is seen to be harmless."""
+"""Unpack the data files of an archive, once its list of members is seen to be harmless."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from pathlib import Path, PurePosixPath
 
 from anomaly_hep.errors import DownloadError, in_one_line
 
-# ROOT files are compressed already: an archive that grows more than this is a bomb
+_SUFFIXES = (".root", ".csv")  # of published data; what else an archive holds is left out
+# ROOT files are compressed already, and texts shrink to a quarter: what grows more is a bomb
 _LARGEST_GROWTH = 10
 _MOST_MEMBERS = 100_000
 
 
 def unpack(archive: Path, target: Path, taken: Mapping[str, str]) -> list[Path]:
-    """Move the ROOT files from any folder of the archive to `target`.
+    """Move the data files from any folder of the archive to `target`.
 
     `taken` holds the archive of each file that is there already, by the file's name. Raises
     DownloadError before anything is written: for two files of one name, for links and folders with
-    the name of a ROOT file, and where the files are larger than the archive or the disk allows.
+    the name of a data file, and where the files are larger than the archive or the disk allows.
     """
     scratch = archive.with_suffix(".unpacked")
     try:
         with _explained(archive):
             with tarfile.open(archive) as tar:
-                members = _root_files(archive, tar, taken)
+                members = _data_files(archive, tar, taken)
             with tarfile.open(archive) as tar:
                 tar.extractall(scratch, members, filter="data")
             target.mkdir(parents=True, exist_ok=True)
@@ -39,10 +40,10 @@ def unpack(archive: Path, target: Path, taken: Mapping[str, str]) -> list[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _root_files(
+def _data_files(
     archive: Path, tar: tarfile.TarFile, taken: Mapping[str, str]
 ) -> list[tarfile.TarInfo]:
-    """Return the archive's ROOT files from its list of members; raises DownloadError."""
+    """Return the archive's data files from its list of members; raises DownloadError."""
     allowed = _LARGEST_GROWTH * archive.stat().st_size
     free = shutil.disk_usage(archive.parent).free
     members: dict[str, tarfile.TarInfo] = {}
@@ -58,18 +59,18 @@ def _root_files(
                 archive, f"its members have {total:,} bytes or more, too many for {limit}"
             )
         name = PurePosixPath(member.name).name
-        if not name.endswith(".root"):
+        if not name.endswith(_SUFFIXES):
             continue
         if not member.isreg():
             kind = "folder" if member.isdir() else "link" if _is_link(member) else "special file"
-            raise _refused(archive, f"{member.name} is a {kind}, not a ROOT file")
+            raise _refused(archive, f"{member.name} is a {kind}, not a file")
         if other := members.get(name):
             raise _refused(archive, f"it holds two files {name} ({other.name} and {member.name})")
         if name in taken:
             raise _refused(archive, f"its file {name} is there already, from {taken[name]}")
         members[name] = member
     if not members:
-        raise _refused(archive, "it holds no ROOT file")
+        raise _refused(archive, f"it holds no file {' or '.join(_SUFFIXES)}")
     return list(members.values())
 
 

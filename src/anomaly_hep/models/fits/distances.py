@@ -14,7 +14,7 @@ from sklearn.svm import OneClassSVM as LibSVM
 
 from anomaly_hep.bounds import Count, Positive
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.models.fits.base import Events, FittedScore, Values, Weights, in_blocks
+from anomaly_hep.models.fits.base import Events, FittedScore, Values, Weights, counting, in_blocks
 from anomaly_hep.models.outputs import ScoreDescription
 
 Nu = Annotated[float, Gt(0), Le(1)]
@@ -92,6 +92,7 @@ class Mahalanobis(FittedScore):
 
     def fit(self, values: Values, weights: Weights) -> None:
         """Compute the weighted mean and covariance."""
+        values, weights = counting(values, weights, self.fewest_events)
         mean = np.average(values, axis=0, weights=weights)
         covariance = np.atleast_2d(np.cov(values, rowvar=False, aweights=weights))
         # with the pseudo-inverse, a constant component, which has no scale, adds nothing
@@ -137,6 +138,7 @@ class OneClassSVM(FittedScore):
 
     def fit(self, values: Values, weights: Weights) -> None:
         """Find the support vectors."""
+        values, weights = counting(values, weights, self.fewest_events)
         variance = float(values.var())
         gamma = self.gamma or (1.0 / (values.shape[1] * variance) if variance > 0 else 1.0)
         machine = LibSVM(nu=self.nu, gamma=gamma).fit(values, sample_weight=weights)
