@@ -20,7 +20,12 @@ from anomaly_hep.types import Events
 from tests.modules import data_of
 from tests.toys import toy_objects
 
-FEATURES = {"log10_energy": {"clip": 4}, "log10_pt": {"clip": 4}, "eta": {"clip": 5}, "phi": {}}
+FEATURES = {
+    "object_log10_energy": {"clip": 4},
+    "object_log10_pt": {"clip": 4},
+    "object_eta": {"clip": 5},
+    "object_phi": {},
+}
 SPLITS = {"train": [0, 0.8], "val": [0.8, 0.9], "test": [0.9, 1]}
 
 
@@ -73,7 +78,7 @@ def test_values_beyond_all_physics_are_clipped_and_counted() -> None:
     events = toy_objects(10)
     events.particles["obj_energy"][0] = 4e4
     _, counts = reading().batch(events, np.arange(10), "x")
-    assert reading().count_names(counts)["values_clipped"]["log10_energy"] == 1
+    assert reading().count_names(counts)["values_clipped"]["object_log10_energy"] == 1
 
 
 def test_the_summary_has_the_momenta_and_numbers_of_the_event() -> None:

@@ -128,7 +128,7 @@ PUBLISHED, LAYOUT = frozenset(), Layout({}, {})
 
 
 def recognises(path, head):
-    return head.split(b"\\n")[0].count(b";") > 4
+    return head.split(b"\\n")[0].count(b"|") > 4
 
 
 def describe(path): ...
@@ -154,7 +154,7 @@ def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_a_format_without_magic_is_recognised_by_its_content(private: Path) -> None:
     path = private / "chan1"
-    path.write_text("94;ttbar;1;112288;1.74766;b,331927,147558,-1.44969,-1.76399\n")
+    path.write_text("94|ttbar|1|112288|1.74766|331927\n")
     assert format_of(path).FORMAT == "events in lines"
     jetclass.write(private / "jets.root", [toy_jets(2)])
     assert format_of(private / "jets.root") is jetclass

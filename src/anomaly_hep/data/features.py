@@ -114,10 +114,10 @@ DEFINITIONS: Mapping[str, Definition] = {
     "tanh_dz": Definition(("part_dzval",), lambda q: np.tanh(q.particle("part_dzval"))),
     "d0_error": Definition(("part_d0err",), lambda q: q.particle("part_d0err")),
     "dz_error": Definition(("part_dzerr",), lambda q: q.particle("part_dzerr")),
-    "log10_energy": Definition(("obj_energy",), lambda q: _log10(q.particle("obj_energy"))),
-    "log10_pt": Definition(("obj_pt",), lambda q: _log10(q.particle("obj_pt"))),
-    "eta": Definition(("obj_eta",), lambda q: q.particle("obj_eta")),
-    "phi": Definition(("obj_phi",), lambda q: q.particle("obj_phi")),
+    "object_log10_energy": Definition(("obj_energy",), lambda q: _log10(q.particle("obj_energy"))),
+    "object_log10_pt": Definition(("obj_pt",), lambda q: _log10(q.particle("obj_pt"))),
+    "object_eta": Definition(("obj_eta",), lambda q: q.particle("obj_eta")),
+    "object_phi": Definition(("obj_phi",), lambda q: q.particle("obj_phi")),
 }
 
 

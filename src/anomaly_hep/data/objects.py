@@ -92,7 +92,7 @@ class ObjectReading(Reading):
 
     def summary(self, batch: ParticleBatch) -> Float64[Tensor, "event component"]:
         """Return `summary_names` of each event: numbers, and log10 of 1 + momentum in GeV."""
-        pt = 10.0 ** self._column(batch, "log10_pt")
+        pt = 10.0 ** self._column(batch, "object_log10_pt")
         flags = torch.nn.functional.one_hot(batch.known_types, len(OBJECT_TYPES)).double()
         by_type = flags * pt[:, None]
         by_kind = torch.stack([by_type[:, types].sum(1) for types in _KINDS.values()], 1)

@@ -47,6 +47,8 @@ class ScoreDistribution:
         check_weights(weights, name)
         weights = scaled(weights)
         scores, weights = scores[weights != 0], weights[weights != 0]
+        if not len(weights):
+            raise ScoreTableError(f"{name}: there is no event; give at least one")
         order = np.argsort(scores)[::-1]
         scores, weights = scores[order], weights[order]
         first = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
@@ -189,6 +191,6 @@ def check_weights(weights: Float64[np.ndarray, " event"], name: str) -> None:
         )
     if len(weights) and not scaled(weights).sum() > 0:
         raise ScoreTableError(
-            f"{name}: the {len(weights)} weights have no positive sum. Cure: leave this class out, "
-            "or give it more events"
+            f"{name}: the {len(weights)} weights have no positive sum, so no event counts. Cure: leave "
+            "this class out, or give it more events"
         )

@@ -30,7 +30,7 @@ from anomaly_hep.models.layers.setdistance import ObjectSet, SetDistance, count_
 from anomaly_hep.models.losses import kl_divergence
 from anomaly_hep.models.outputs import EventOutputs, ScoreDescription, weighted_mean
 
-FEATURES = ("log10_energy", "log10_pt", "eta", "phi")  # of an object, besides its type
+FEATURES = ("object_log10_energy", "object_log10_pt", "object_eta", "object_phi")
 SLOTS = 20  # objects that the decoder gives, missing momentum included
 _CLASSES = len(OBJECT_TYPES) + 1  # the first one says that a slot is empty
 _HIDDEN = 256
