@@ -191,6 +191,6 @@ def check_weights(weights: Float64[np.ndarray, " event"], name: str) -> None:
         )
     if len(weights) and not scaled(weights).sum() > 0:
         raise ScoreTableError(
-            f"{name}: the {len(weights)} weights have no positive sum, so no event counts. Cure: leave "
-            "this class out, or give it more events"
+            f"{name}: the {len(weights)} weights have no positive sum, so no event counts. Cure: "
+            "leave this class out, or give it more events"
         )
