@@ -185,3 +185,10 @@ def test_the_command_adds_to_no_files_of_a_stranger(tmp_path: Path) -> None:
         printed.split()
     )
     assert sorted(files(tmp_path)) == ["train/ZJetsToNuNu_000.root"]
+
+
+def test_nothing_is_simulated_beside_files_of_another_name(tmp_path: Path) -> None:
+    jetclass.write(tmp_path / "train" / "Another_000.root", [toy_jets(5)])
+    with pytest.raises(MissingDataError, match=r"holds Another_000\.root and no file of data"):
+        ensure(settings(tmp_path), Console())
+    assert files(tmp_path) == {tmp_path / "train" / "Another_000.root"}
