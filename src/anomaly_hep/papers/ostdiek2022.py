@@ -171,6 +171,7 @@ def _table(
         for name in (n for n in results.names if n in found[model.name]):
             one = found[model.name][name]
             cells = {key: plain(*value) for key, value in one.summary().items()}
+            cells["ratio"] = plain(*one.ratio(found[model.name][results.default_score]))
             cells |= {signal: plain(*one.of(signal)) for signal in one.replicas}
             section = "baselines" if name in results.baselines else "scores"
             if section == "scores" or model is models[0]:
@@ -185,6 +186,7 @@ def _table(
                 )
     rows.sort(key=lambda row: row.section != "scores")
     columns = [Column(key, text, text) for key, text in SUMMARY.items()]
+    columns.append(Column("ratio", "median over that of the model's score", "over the\nmodel's"))
     columns += [Column(s, paper.text(s), paper.signal(s).heading) for s in signals]
     tested = " ".join(f"Channel {c}: {models[0].runs[c].results.data.counts}." for c in shared)
     measured = (
