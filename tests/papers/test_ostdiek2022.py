@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anomaly_hep.evaluate import combination
 from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.papers import ostdiek2022
 
@@ -86,3 +87,11 @@ def test_the_challenges_improvements_are_quoted_with_their_source() -> None:
     assert float(rows["DeepSVDD and flow (average)"]["median"]) == 10
     assert float(rows["DeepSVDD and flow (average)"]["minimum"]) == 0.8
     assert float(rows["Deep Set β-VAE, β = 1, w = 1"]["median"]) == 3.5
+
+
+def test_models_of_a_scan_stand_in_the_order_of_their_numbers() -> None:
+    values: list[dict[str, object]] = [
+        {"beta": b, "w": w} for b in (1e-6, 0.001, 1) for w in (1, 10)
+    ]
+    turned = sorted(values[::-1], key=combination._rank)
+    assert turned == values

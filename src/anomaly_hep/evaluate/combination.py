@@ -36,7 +36,7 @@ class Combination:
 
 
 def combined(ensembles: Iterable[Ensemble]) -> list[Combined]:
-    """Return the ensembles that differ in their channel alone as one, in the order of names.
+    """Return the ensembles that differ in their channel alone as one, by their choices.
 
     Ensembles of data without channels are left out.
     """
@@ -51,6 +51,11 @@ def combined(ensembles: Iterable[Ensemble]) -> list[Combined]:
         runs = found.get(name, Combined(name, choices, {})).runs
         run = ensemble.runs[0].files
         found[name] = Combined(name, choices, {str(channel): run, **runs})
-    return [
-        Combined(c.name, c.choices, dict(sorted(c.runs.items()))) for _, c in sorted(found.items())
-    ]
+    ordered = sorted(found.values(), key=lambda one: (_rank(one.choices), one.name))
+    return [Combined(one.name, one.choices, dict(sorted(one.runs.items()))) for one in ordered]
+
+
+def _rank(choices: Mapping[str, Any]) -> list[tuple[float, str]]:
+    """Return what orders choices by their values, numbers by size."""
+    numbers = [(v if isinstance(v, int | float) else 0.0, str(v)) for v in choices.values()]
+    return [(float(number), text) for number, text in numbers]
