@@ -119,14 +119,12 @@ class ObjectReading(Reading):
 
     def count_names(self, counts: Counts) -> dict[str, Any]:
         """Return the counts as plain numbers; clipped values per feature."""
-        names = self.feature_list.names
-        clipped = np.broadcast_to(np.asarray(counts.clipped), len(names)).tolist()
         return {
             "events": counts.events,
             "rejected_by_selection": counts.rejected,
             "events_truncated": counts.truncated,
             "objects": counts.rows,
-            "values_clipped": dict(zip(names, clipped, strict=True)),
+            "values_clipped": counts.clipped_by(self.feature_names),
         }
 
 

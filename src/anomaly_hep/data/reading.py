@@ -51,6 +51,11 @@ class Counts:
         self.rows += other.rows
         self.clipped = self.clipped + other.clipped
 
+    def clipped_by(self, features: Sequence[str]) -> dict[str, int]:
+        """Return the number of clipped values of each feature."""
+        clipped = np.broadcast_to(np.asarray(self.clipped), len(features)).tolist()
+        return dict(zip(features, clipped, strict=True))
+
     def state_dict(self) -> dict[str, Any]:
         """Return the counts as plain numbers and lists, for a checkpoint."""
         return vars(self) | {"clipped": np.asarray(self.clipped).tolist()}
