@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing import parent_process
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -171,6 +171,7 @@ class EventStream:
         self.epoch, self.batch, self._counted = state["epoch"], state["batch"], state["counted"]
 
 
+@runtime_checkable
 class Stream(Protocol):
     """Batches of one epoch per iteration; one that was left early is continued by the next."""
 
