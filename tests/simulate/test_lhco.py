@@ -208,8 +208,8 @@ def test_the_figure_and_its_table(made: tuple[Path, ProductionReport], tmp_path:
     lines = lhco.report(made[0], tmp_path / "physics.png", None)
     assert lines[0] == f"figure: {tmp_path / 'physics.png'}"
     assert [line.split("  ")[0] for line in lines[1:]] == [
-        "medians", "QCD", "two_prong", "three_prong", "BlackBox1", "BlackBox2", "BlackBox3 1",
-        "BlackBox3 2",
+        "medians", "QCD", "two_prong", "three_prong", "BlackBox1", "BlackBox2", "BlackBox3_dijet",
+        "BlackBox3_trijet",
     ]  # fmt: skip
     assert (tmp_path / "physics.png").stat().st_size > 10_000
 

@@ -14,16 +14,18 @@ from anomaly_hep.simulate.figurestyle import style
 from anomaly_hep.simulate.lhco_summary import Quantities, of_production, of_published, table
 
 # M. Petroff's colours, arXiv:2107.02270
-_COLOURS = ("#717581", "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59")
-_MARKERS = {"published QCD": ("o", "#222222"), "published two_prong": ("s", "#005f9e")}
+_COLOURS = ("#94a4a2", "#3f90da", "#ffa90e", "#bd1f01", "#222222", "#832db6", "#a96b59")
+_MARKERS = {"published QCD": ("o", "#555555"), "published two_prong": ("s", "#005f9e")}
+_PER_GEV = "share of events per GeV"
 _PANELS = (
-    ("mjj", np.linspace(1800, 5000, 65), "mass of the two leading jets [GeV]"),
-    ("light_mass", np.linspace(0, 600, 61), "mass of the lighter leading jet [GeV]"),
-    ("heavy_mass", np.linspace(0, 900, 61), "mass of the heavier leading jet [GeV]"),
-    ("tau21", np.linspace(0, 1, 41), "τ21 of the two leading jets"),
-    ("tau32", np.linspace(0, 1, 41), "τ32 of the two leading jets"),
-    ("particles", np.linspace(0, 500, 51), "particles"),
+    ("mjj", np.linspace(1800, 5000, 65), "mass of the two leading jets [GeV]", _PER_GEV),
+    ("light_mass", np.linspace(0, 600, 61), "mass of the lighter leading jet [GeV]", _PER_GEV),
+    ("heavy_mass", np.linspace(0, 900, 61), "mass of the heavier leading jet [GeV]", _PER_GEV),
+    ("tau21", np.linspace(0, 1, 41), "τ21 of the two leading jets", "density of jets"),
+    ("tau32", np.linspace(0, 1, 41), "τ32 of the two leading jets", "density of jets"),
+    ("particles", np.linspace(0, 500, 51), "particles", "share of events per particle"),
 )
+_FILLED = "QCD"
 _MERGED = 2  # bins, where published events are few
 
 
@@ -42,7 +44,7 @@ def draw(
     with style():
         figure = Figure(figsize=(16, 10), layout="constrained")
         axes = figure.subplots(2, 3).ravel()
-        for axis, (quantity, edges, title) in zip(axes, _PANELS, strict=True):
+        for axis, (quantity, edges, title, unit) in zip(axes, _PANELS, strict=True):
             for (name, values), colour in zip(simulated.items(), _COLOURS, strict=False):
                 _line(axis, getattr(values, quantity), edges, name, colour)
             for name, values in published.items():
@@ -50,7 +52,7 @@ def draw(
             axis.set_xlim(edges[0], edges[-1])
             axis.set_ylim(bottom=0)
             axis.set_xlabel(title)
-            axis.set_ylabel("share of events per unit")
+            axis.set_ylabel(unit)
         axes[0].legend(fontsize=9, loc="upper right")
         figure.suptitle("simulated (Pythia 8), in the layout of the LHC Olympics 2020")
         with atomic_path(path) as temporary:
@@ -60,7 +62,8 @@ def draw(
 def _line(axis: Axes, values: np.ndarray, edges: np.ndarray, name: str, colour: str) -> None:
     counts, _ = np.histogram(values, edges)
     height = counts / np.diff(edges) / max(len(values), 1)
-    axis.stairs(height, edges, baseline=None, color=colour, linewidth=1.5, label=name)
+    area = {"fill": True, "alpha": 0.6} if name == _FILLED else {"fill": False, "linewidth": 1.5}
+    axis.stairs(height, edges, color=colour, label=name, **area)
 
 
 def _points(axis: Axes, values: np.ndarray, edges: np.ndarray, name: str) -> None:

@@ -14,11 +14,12 @@ BACKGROUND_TRUTH = 0
 
 @dataclass(frozen=True)
 class Signal:
-    """A resonance: its truth in files and masterkeys, Pythia's settings, and the share of signal.
+    """A resonance: its name, its truth in files and masterkeys, Pythia's settings.
 
-    The share is relative to the other signals of its class.
+    `share` is relative to the other signals of its class.
     """
 
+    name: str
     truth: int
     settings: tuple[str, ...]
     share: float = 1.0
@@ -100,11 +101,19 @@ _TRIJET = (
 )
 CLASSES: Mapping[str, Composition] = {
     "QCD": Composition(),
-    "two_prong": Composition((Signal(1, _pair(3500, 500, 100, prongs=2)),)),
-    "three_prong": Composition((Signal(1, _pair(3500, 500, 100, prongs=3)),)),
-    "BlackBox1": Composition((Signal(1, _pair(3823, 732, 378, prongs=2)),), black_box=True),
+    "two_prong": Composition((Signal("two_prong", 1, _pair(3500, 500, 100, prongs=2)),)),
+    "three_prong": Composition((Signal("three_prong", 1, _pair(3500, 500, 100, prongs=3)),)),
+    "BlackBox1": Composition(
+        (Signal("BlackBox1", 1, _pair(3823, 732, 378, prongs=2)),), black_box=True
+    ),
     "BlackBox2": Composition(black_box=True),
     # as many events as published: 1200 of two jets, 2000 of three
-    "BlackBox3": Composition((Signal(1, _DIJET, 1200), Signal(2, _TRIJET, 2000)), black_box=True),
+    "BlackBox3": Composition(
+        (
+            Signal("BlackBox3_dijet", 1, _DIJET, 1200),
+            Signal("BlackBox3_trijet", 2, _TRIJET, 2000),
+        ),
+        black_box=True,
+    ),
 }
 PREFIXES: Mapping[str, str] = {label: label for label in CLASSES}

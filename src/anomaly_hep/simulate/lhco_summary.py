@@ -53,11 +53,10 @@ def of_production(directory: Path) -> dict[str, Quantities]:
         events = Events.concatenate([_with_lengths(path, columns) for path in paths])
         if not composition.signals:
             found[label] = quantities(events)
-        for number, signal in enumerate(composition.signals, start=1):
+        for signal in composition.signals:
             rows = np.flatnonzero(events.events["truth"] == signal.truth)
-            name = f"{label} {number}" if len(composition.signals) > 1 else label
             if len(rows):
-                found[name] = quantities(events.take(rows))
+                found[signal.name] = quantities(events.take(rows))
     if not found:
         raise MissingDataError(
             f"{directory} has no events. Cure: run `python -m anomaly_hep simulate` with this data"
