@@ -81,17 +81,15 @@ def _parts(config: Config, composition: processes.Composition) -> list[dict[str,
     share = 1.0 if signals else 0.0
     if signals and composition.black_box:
         share = float(config["black_box_signal"])
-    parts = [
-        {
-            "truth": signal.truth,
-            "share": share * signal.share / sum(each.share for each in signals),
-            "settings": list(signal.settings),
-        }
-        for signal in signals
+    multijets = (*processes.MULTIJETS, f"PhaseSpace:pTHatMin = {float(config['min_pt_hat']):g}")
+    background = (1 - share, processes.BACKGROUND_TRUTH, multijets)
+    whole = sum(signal.share for signal in signals)
+    others = [(share * each.share / whole, each.truth, each.settings) for each in signals]
+    return [
+        {"truth": truth, "share": part, "settings": list(settings)}
+        for part, truth, settings in (background, *others)
+        if part > 0
     ]
-    multijets = [*processes.MULTIJETS, f"PhaseSpace:pTHatMin = {float(config['min_pt_hat']):g}"]
-    background = {"truth": processes.BACKGROUND_TRUTH, "share": 1 - share, "settings": multijets}
-    return [part for part in (background, *parts) if part["share"] > 0]
 
 
 def _truth(composition: processes.Composition) -> str:

@@ -62,8 +62,10 @@ def draw(
 def _line(axis: Axes, values: np.ndarray, edges: np.ndarray, name: str, colour: str) -> None:
     counts, _ = np.histogram(values, edges)
     height = counts / np.diff(edges) / max(len(values), 1)
-    area = {"fill": True, "alpha": 0.6} if name == _FILLED else {"fill": False, "linewidth": 1.5}
-    axis.stairs(height, edges, color=colour, label=name, **area)
+    if name == _FILLED:
+        axis.stairs(height, edges, color=colour, label=name, fill=True, alpha=0.6)
+    else:
+        axis.stairs(height, edges, color=colour, label=name, baseline=None, linewidth=1.5)
 
 
 def _points(axis: Axes, values: np.ndarray, edges: np.ndarray, name: str) -> None:

@@ -5,7 +5,7 @@ Units: GeV.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from anomaly_hep.simulate.lhco_jets import features
 from anomaly_hep.simulate.lhco_processes import BACKGROUND_TRUTH, CLASSES
 from anomaly_hep.types import Events
 
-_JETS = ("mj1", "mj2", "tau1j1", "tau2j1", "tau3j1", "tau1j2", "tau2j2", "tau3j2")
+_FEATURES = ("px", "py", "pz", "m", "tau1", "tau2", "tau3")  # of the jets j1 and j2
 _AT_ONCE = 500  # events of a published file: their particles are 1 MB
 
 
@@ -49,8 +49,10 @@ def of_production(directory: Path) -> dict[str, Quantities]:
         paths = sorted((directory / "events").glob(f"{label}_???.h5"))
         if not paths:
             continue
-        columns = [*_JETS, "mjj"] + ["truth"] * bool(composition.signals)
-        events = Events.concatenate([_with_lengths(path, columns) for path in paths])
+        columns = [f"{name}j{jet}" for jet in (1, 2) for name in _FEATURES]
+        columns += ["truth"] * bool(composition.signals)
+        parts = [lhco.read(path, 0, lhco.describe(path).entries, columns) for path in paths]
+        events = Events.concatenate(parts)
         if not composition.signals:
             found[label] = quantities(events)
         for signal in composition.signals:
@@ -83,21 +85,25 @@ def of_published(directory: Path) -> dict[str, Quantities]:
     }
 
 
-def _with_lengths(path: Path, columns: Sequence[str]) -> Events:
-    return lhco.read(path, 0, lhco.describe(path).entries, columns)
-
-
 def quantities(events: Events) -> Quantities:
-    """Return the quantities of events with features and `mjj`."""
+    """Return the quantities of events that have the features of their two leading jets."""
     own = {name: values.astype(np.float64) for name, values in events.events.items()}
     return Quantities(
-        mjj=own["mjj"],
+        mjj=_pair_mass(own),
         light_mass=np.minimum(own["mj1"], own["mj2"]),
         heavy_mass=np.maximum(own["mj1"], own["mj2"]),
         tau21=_ratio(own, 2, 1),
         tau32=_ratio(own, 3, 2),
         particles=events.lengths.astype(np.float64),
     )
+
+
+def _pair_mass(own: Mapping[str, np.ndarray]) -> Float64[np.ndarray, " event"]:
+    momenta = [np.stack([own[f"{name}j{jet}"] for name in ("px", "py", "pz")]) for jet in (1, 2)]
+    squares = [(p**2).sum(axis=0) + own[f"mj{jet}"] ** 2 for jet, p in enumerate(momenta, start=1)]
+    energy, momentum = sum(np.sqrt(square) for square in squares), momenta[0] + momenta[1]
+    mass: np.ndarray = np.sqrt(np.maximum(energy**2 - (momentum**2).sum(axis=0), 0.0))
+    return mass
 
 
 def _ratio(own: Mapping[str, np.ndarray], over: int, under: int) -> Float64[np.ndarray, " jet"]:
