@@ -15,7 +15,7 @@ from anomaly_hep.formats import lhco as form
 from anomaly_hep.formats import lhco_features
 from anomaly_hep.simulate import jets, lhco, lhco_events, lhco_files
 from anomaly_hep.simulate.lhco_events import shared
-from anomaly_hep.simulate.plan import FILE, shards, task
+from anomaly_hep.simulate.plan import Shard, shards, task
 from anomaly_hep.simulate.production import ProductionReport, produce
 from anomaly_hep.simulate.vectors import direction, transverse
 from anomaly_hep.simulate.worker import make_file
@@ -48,6 +48,11 @@ def made(
 def events_of(path: Path) -> Events:
     description = form.describe(path)
     return form.read(path, 0, description.entries, list(description.columns))
+
+
+def make(config: dict[str, Any], shard: Shard) -> None:
+    """Make a file in this process."""
+    make_file(shard.path, lhco, task(config, shard), lambda _: None)
 
 
 def names(directory: Path) -> list[str]:
@@ -173,12 +178,10 @@ def test_a_file_is_whole_or_not_there(
     with monkeypatch.context() as broken:
         broken.setattr(lhco_files.lhco, "write", full)
         with pytest.raises(OSError, match="full"):
-            make_file(shard.path, lhco, task(config, shard), lambda _: None)
+            make(config, shard)
     assert not shard.path.exists()
-    report = produce(config, tmp_path, workers=1)
-    assert report.made == [shard.path]
-    # without the plan, what stands beside a planned file is no foreign file
-    (tmp_path / FILE).unlink()
+    make(config, shard)
+    # there is no plan, and what stands beside a planned file is no foreign file
     assert produce(config, tmp_path, workers=1).complete == [shard.path]
 
 
@@ -187,14 +190,14 @@ def test_what_was_lost_beside_a_file_is_noticed(
     suffix: str, quick: dict[str, Any], tmp_path: Path
 ) -> None:
     config = {**quick, "sizes": {"events": {"BlackBox1": 4}}}
-    produce(config, tmp_path, workers=1)
-    path = tmp_path / "events" / "BlackBox1_000.h5"
-    path.with_suffix(suffix).unlink()
+    (shard,) = shards(config, tmp_path)
+    make(config, shard)
+    shard.path.with_suffix(suffix).unlink()
     with pytest.raises(SimulationError, match=r"has lost BlackBox1_000.*Cure: remove"):
         produce(config, tmp_path, workers=1)
-    path.unlink()  # the cure
-    assert produce(config, tmp_path, workers=1).made == [path]
-    assert lhco_files.describe(path).entries == 4
+    shard.path.unlink()  # the cure
+    make(config, shard)
+    assert lhco_files.describe(shard.path).entries == 4
 
 
 def test_the_features_are_a_file_of_their_own(made: tuple[Path, ProductionReport]) -> None:
