@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats import darkshowers_raw as raw
-from anomaly_hep.formats import files
+from anomaly_hep.formats import files, hdf5
 from anomaly_hep.formats.pixels import LAYOUT, downscale
 from anomaly_hep.types import Events
 
@@ -255,8 +255,8 @@ FAULTS: list[tuple[Change, str]] = [
     (lambda f: f[raw.TRACKS].__setitem__(2, np.nan), "'NTrk_PUcorr', entry 2: the value is nan"),
     (lambda f: f.attrs.__setitem__("label", "QCD"), "branch 'label': the attribute is 'QCD'"),
     (lambda f: f.attrs.__setitem__("mass", np.nan), "branch 'mass': the attribute is"),
-    (lambda f: f.attrs.__setitem__(raw.PROVENANCE, "{"), "the provenance is no JSON"),
-    (lambda f: f.attrs.__setitem__(raw.PROVENANCE, "[]"), "the provenance is list, not an object"),
+    (lambda f: f.attrs.__setitem__(hdf5.PROVENANCE, "{"), "the provenance is no JSON"),
+    (lambda f: f.attrs.__setitem__(hdf5.PROVENANCE, "[]"), "the provenance is list, not an object"),
 ]  # fmt: skip
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anomaly_hep.formats import darkmachines, darkshowers, darkshowers_raw, jetclass, jetclass2
+from anomaly_hep.formats import (
+    darkmachines,
+    darkshowers,
+    darkshowers_raw,
+    jetclass,
+    jetclass2,
+    lhco,
+)
 from anomaly_hep.formats.files import Format, formats
 from anomaly_hep.formats.layout import Column
 
@@ -13,7 +20,14 @@ EVERY = pytest.mark.parametrize("one", formats(), ids=lambda one: one.__name__.r
 
 
 def test_the_formats_of_the_package_are_found_without_a_list() -> None:
-    assert set(formats()) == {darkmachines, darkshowers, darkshowers_raw, jetclass, jetclass2}
+    assert set(formats()) == {
+        darkmachines,
+        darkshowers,
+        darkshowers_raw,
+        jetclass,
+        jetclass2,
+        lhco,
+    }
 
 
 @EVERY

@@ -6,7 +6,6 @@ of eta, each the sum of 5 x 5 pixels. Units: GeV, transverse energy (tracker: tr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -46,7 +45,6 @@ SIGN = "keys such as 'ImageTrk_PUcorr'"
 EVENT_NOUN = "images"
 SUFFIXES = (".h5",)
 PUBLISHED: frozenset[str] = frozenset()
-PROVENANCE = "anomaly_hep_provenance"
 
 # one key per channel; published files also hold images with the pile-up's tracks, not read here
 KEYS = ("ImageTrk_PUcorr", "ImageECAL", "ImageHCAL")
@@ -94,7 +92,7 @@ def describe(path: Path) -> FileDescription:
         lacking = {name for name in ATTRIBUTES if name not in file.attrs}
         columns = [name for name in LAYOUT.names if name not in lacking]
         columns += hdf5.one_value_each(file, entries, tuple(SHAPES))
-        return FileDescription(path, FORMAT, entries, _provenance(path, file), tuple(columns))
+        return FileDescription(path, FORMAT, entries, hdf5.provenance(path, file), tuple(columns))
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
@@ -152,7 +150,7 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
             _write_images(images, part, entries)
             entries += len(part)
         if provenance is not None:
-            file.attrs[PROVENANCE] = json.dumps(provenance, sort_keys=True)
+            hdf5.keep_provenance(file, provenance)
     return entries
 
 
@@ -176,17 +174,6 @@ def _entries(path: Path, file: Any) -> int:
             problem = f"{number} entries here, {counts[first]} in '{first}'"
             raise BadFileError(path, problem, branch=key, cure=FETCH_AGAIN)
     return counts[first]
-
-
-def _provenance(path: Path, file: Any) -> dict[str, Any] | None:
-    if PROVENANCE not in file.attrs:
-        return None
-    with refusing(path, "the provenance is no JSON", branch=PROVENANCE, cure=FETCH_AGAIN):
-        parsed = json.loads(file.attrs[PROVENANCE])
-    if not isinstance(parsed, dict):
-        problem = f"the provenance is {type(parsed).__name__}, not an object"
-        raise BadFileError(path, problem, branch=PROVENANCE, cure=FETCH_AGAIN)
-    return parsed
 
 
 def _reduce(path: Path, start: int, stop: int) -> Events:

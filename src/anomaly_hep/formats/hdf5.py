@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from anomaly_hep.formats.checks import FETCH_AGAIN, check_file, missing_branch, 
 from anomaly_hep.formats.memory import check_fits
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
+PROVENANCE = "anomaly_hep_provenance"  # attribute of a file that a simulation wrote
 
 
 @contextmanager
@@ -90,6 +92,23 @@ def plain_values(path: Path, file: Any, key: str, start: int, stop: int) -> np.n
         return np.asarray(found[start:stop]).reshape(stop - start)
 
 
+def provenance(path: Path, file: Any) -> dict[str, Any] | None:
+    """Return the JSON object that `keep_provenance` wrote; None if there is none."""
+    if PROVENANCE not in file.attrs:
+        return None
+    with refusing(path, "the provenance is no JSON", branch=PROVENANCE, cure=FETCH_AGAIN):
+        parsed = json.loads(file.attrs[PROVENANCE])
+    if not isinstance(parsed, dict):
+        problem = f"the provenance is {type(parsed).__name__}, not an object"
+        raise BadFileError(path, problem, branch=PROVENANCE, cure=FETCH_AGAIN)
+    return parsed
+
+
+def keep_provenance(file: Any, about: Mapping[str, Any]) -> None:
+    """Write the provenance (JSON types) into an open file."""
+    file.attrs[PROVENANCE] = json.dumps(about, sort_keys=True)
+
+
 def _elsewhere(path: Path, key: str, what: str) -> BadFileError:
     cure = "copy the content into one file, for example with h5repack"
     return BadFileError(path, f"it is {what}", branch=key, cure=cure)
@@ -105,5 +124,5 @@ def _check_filters(path: Path, key: str, found: Any) -> None:
                 path,
                 f"it is compressed with filter {code} ({label}), which is not installed",
                 branch=key,
-                cure="install the filter, or store the file with gzip",
+                cure="install the filter (pip install hdf5plugin), or store the file with gzip",
             )
