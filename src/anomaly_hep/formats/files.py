@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -62,15 +62,6 @@ class StoringFormat(Format, Protocol):
 
         Each is a numpy or pyarrow array, in the type of the file.
         """
-
-
-class WritableFormat(Format, Protocol):
-    """A format in which a simulation writes."""
-
-    def write(
-        self, path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None
-    ) -> int:
-        """Write all parts, or no file at all; return the number of entries."""
 
 
 @cache

@@ -137,8 +137,8 @@ class Worker:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove half-written files of processes that were killed while they wrote `path`."""
-    for leftover in path.parent.glob(f".{path.name}.*.part"):
+    """Remove half-written files of killed processes: `path`, and what stands beside it."""
+    for leftover in path.parent.glob(f".{path.stem}.*.part"):
         owner = leftover.name.split(".")[-2]
         if not _runs(int(owner)):
             leftover.unlink(missing_ok=True)

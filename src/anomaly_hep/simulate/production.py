@@ -139,7 +139,11 @@ def _title(shard: Shard) -> str:
 def _check_empty(config: Config, directory: Path) -> None:
     """Refuse a directory without a plan if it has files that `config` would not make."""
     planned = {shard.path: shard for shard in shards(config, directory)}
+    # what stands beside a planned NAME.SUFFIX
+    beside = tuple(f"{p.name.removesuffix(simulator_of(config).SUFFIX)}." for p in planned)
     for path in _data_files(directory):
+        if path not in planned and path.name.startswith(beside):
+            continue
         if path not in planned or _differences(config, planned[path]):
             raise SimulationError(
                 f"{directory} holds {path.relative_to(directory)} and no {FILE}: it is no "

@@ -5,7 +5,7 @@ Nothing heavy is imported here or by such modules: only the workers load Pythia 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -13,8 +13,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from anomaly_hep import plugins
 from anomaly_hep.bounds import Count, Natural
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.formats.files import WritableFormat
-from anomaly_hep.types import Events
+from anomaly_hep.types import Events, FileDescription
 
 Config = Mapping[str, Any]
 
@@ -42,6 +41,22 @@ class Simulation(Protocol):
         """Yield `number` events in parts, from batches of at most `batch` generated ones."""
 
 
+class FileKind(Protocol):
+    """What writes and describes the files: a format's module, or one that adds files beside them.
+
+    Files beside NAME.SUFFIX are called NAME.ANYTHING and are written first: a file is complete when
+    it has its name.
+    """
+
+    def describe(self, path: Path) -> FileDescription:
+        """Return the file's description, with its provenance."""
+
+    def write(
+        self, path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None
+    ) -> int:
+        """Write all parts, or no file at all; return the number of entries."""
+
+
 @runtime_checkable
 class Simulator(Protocol):
     """A module that simulates a data set, such as anomaly_hep.simulate.jetclass.
@@ -54,7 +69,7 @@ class Simulator(Protocol):
 
     TITLE: str
     UNIT: str
-    FORMAT: WritableFormat
+    FORMAT: FileKind
     SUFFIX: str
     PREFIXES: Mapping[str, str]
     MAX_PER_FILE: int

@@ -1,0 +1,68 @@
+"""Files of LHC-Olympics-like events with what stands beside them: jet features, perhaps the key.
+
+NAME.features.h5 and NAME.masterkey are written before NAME.h5, so that a file that has its name has
+both. Units: GeV, radians.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anomaly_hep.errors import SimulationError
+from anomaly_hep.formats import lhco, lhco_features
+from anomaly_hep.types import Events, FileDescription
+
+SUFFIX = ".h5"
+FEATURES, MASTERKEY = ".features.h5", ".masterkey"
+# where the truth of a class's files stands: `truth` of a task
+IN_FILE, IN_MASTERKEY, NOWHERE = "file", "masterkey", "nowhere"
+# of the challenge's events with labels
+PUBLISHED_PATTERN = "events_anomalydetection*.h5"
+
+
+def describe(path: Path) -> FileDescription:
+    """Return the file's description; raises SimulationError if what belongs to it is missing."""
+    description = lhco.describe(path)
+    task = (description.provenance or {}).get("task", {})
+    for beside in _beside(path, task.get("truth", NOWHERE)):
+        if not beside.exists():
+            raise SimulationError(
+                f"{path} has lost {beside.name}, which was written with it. Cure: remove "
+                f"{path.name}, and the same command makes both again"
+            )
+    return description
+
+
+def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | None = None) -> int:
+    """Write events with `truth`, their features, and the masterkey of a black box.
+
+    Where the truth goes is said by the task in `provenance`; without one it goes into the file.
+    Returns the number of events.
+    """
+    # loads FastJet, which only the workers need
+    from anomaly_hep.simulate.lhco_jets import features
+
+    place = ((provenance or {}).get("task") or {}).get("truth", IN_FILE)
+    events = Events.concatenate(list(parts))
+    empty = np.zeros(len(events), np.int64)
+    found = Events(empty, {}, features(events))
+    lhco_features.write(path.with_suffix(FEATURES), [found], provenance)
+    if place == IN_MASTERKEY:
+        lhco.write_masterkey(path, events.events["truth"])
+    kept = events.events if place == IN_FILE else {}
+    return lhco.write(path, [Events(events.lengths, events.particles, kept)], provenance)
+
+
+def published_in(directory: Path) -> list[Path]:
+    """Return the published files with labels in a directory."""
+    found = sorted(directory.glob(PUBLISHED_PATTERN))
+    return [path for path in found if not path.name.endswith(FEATURES)]
+
+
+def _beside(path: Path, truth: str) -> list[Path]:
+    suffixes = (FEATURES, MASTERKEY) if truth == IN_MASTERKEY else (FEATURES,)
+    return [path.with_suffix(suffix) for suffix in suffixes]

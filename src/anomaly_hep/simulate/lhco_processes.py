@@ -1,0 +1,119 @@
+"""The classes of LHC-Olympics-like events as Pythia processes: multijets and five resonances.
+
+Masses are the challenge's (arXiv:2101.08320). Units: GeV. Nothing heavy is imported here, since
+productions need the names before workers start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+BACKGROUND_TRUTH = 0
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A resonance: its name, its truth in files and masterkeys, Pythia's settings.
+
+    `share` is relative to the other signals of its class.
+    """
+
+    name: str
+    truth: int
+    settings: tuple[str, ...]
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What the files of a class hold: background, signals, or both where it is a black box.
+
+    The truth of a black box is not in its files; it is in their masterkeys, if there is a signal.
+    """
+
+    signals: tuple[Signal, ...] = ()
+    black_box: bool = False
+
+
+MULTIJETS = ("HardQCD:all = on",)
+# Of what decays to particles that users define, Pythia computes the cross-section for W' alone: its
+# Z' sums over the fermions that it knows, and would vanish.
+_RESONANCE, _HEAVY, _LIGHT, _GRAVITON, _EXCITED_GLUON = 34, 9000001, 9000002, 5100039, 9000003
+_WIDTH = 0.01  # of the heavy resonances over their masses
+_PRODUCT_WIDTH = 0.001  # of their products; far below any resolution
+_RANGE = 0.05  # of the products' masses
+
+
+def _resonance(code: int, mass: float) -> tuple[str, ...]:
+    return (
+        f"{code}:m0 = {mass:g}",
+        f"{code}:mWidth = {_WIDTH * mass:g}",
+        f"{code}:mMin = {0.7 * mass:g}",
+        f"{code}:doForceWidth = on",
+    )
+
+
+def _product(
+    code: int, names: str, quantum_numbers: str, mass: float, *decays: str
+) -> tuple[str, ...]:
+    """Define a particle: its name and antiparticle, 2 spin + 1, 3 charge and colour, its decays."""
+    low, high = (1 - _RANGE) * mass, (1 + _RANGE) * mass
+    width = _PRODUCT_WIDTH * mass
+    return (
+        f"{code}:all = {names} {quantum_numbers} {mass:g} {width:g} {low:g} {high:g} 0.",
+        f"{code}:isResonance = on",
+        *(f"{code}:addChannel = 1 {1 / len(decays):g} 101 {quarks}" for quarks in decays),
+    )
+
+
+def _pair(mass: float, heavy: float, light: float, *, prongs: int) -> tuple[str, ...]:
+    """W' to two particles, of which each decays to two or, violating baryon number, three quarks.
+
+    The light one is charged, as a W' needs; nothing else depends on that.
+    """
+    if prongs == 2:
+        heavy_names, heavy_decay, light_decay = "X0 void", "1 -1", "2 -1"
+    else:
+        heavy_names, heavy_decay, light_decay = "X0 X0bar", "2 1 1", "2 2 1"
+    return (
+        "NewGaugeBoson:ffbar2Wprime = on",
+        *_resonance(_RESONANCE, mass),
+        *_product(_HEAVY, heavy_names, "1 0 0", heavy, heavy_decay),
+        *_product(_LIGHT, "Y+ Y-", "1 3 0", light, light_decay),
+        f"{_RESONANCE}:oneChannel = 1 1.0 100 {_HEAVY} {_LIGHT}",
+    )
+
+
+def _graviton(mass: float) -> tuple[str, ...]:
+    return (
+        "ExtraDimensionsG*:ffbar2G* = on",
+        "ExtraDimensionsG*:gg2G* = on",
+        *_resonance(_GRAVITON, mass),
+    )
+
+
+_DIJET = (*_graviton(4200), f"{_GRAVITON}:onMode = off", f"{_GRAVITON}:onIfAny = 1 2 3")
+_TRIJET = (
+    *_graviton(4200),
+    *_product(_EXCITED_GLUON, "gKK void", "3 0 2", 2217, "1 -1"),
+    f"{_GRAVITON}:oneChannel = 1 1.0 100 21 {_EXCITED_GLUON}",
+)
+CLASSES: Mapping[str, Composition] = {
+    "QCD": Composition(),
+    "two_prong": Composition((Signal("two_prong", 1, _pair(3500, 500, 100, prongs=2)),)),
+    "three_prong": Composition((Signal("three_prong", 1, _pair(3500, 500, 100, prongs=3)),)),
+    "BlackBox1": Composition(
+        (Signal("BlackBox1", 1, _pair(3823, 732, 378, prongs=2)),), black_box=True
+    ),
+    "BlackBox2": Composition(black_box=True),
+    # as many events as published: 1200 of two jets, 2000 of three
+    "BlackBox3": Composition(
+        (
+            Signal("BlackBox3_dijet", 1, _DIJET, 1200),
+            Signal("BlackBox3_trijet", 2, _TRIJET, 2000),
+        ),
+        black_box=True,
+    ),
+}
+PREFIXES: Mapping[str, str] = {label: label for label in CLASSES}
