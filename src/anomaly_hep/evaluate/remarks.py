@@ -28,8 +28,8 @@ def labels_in_training(results: Results) -> str | None:
         "every signal" if label == "*" else results.paper.text(label) for label in seen
     )
     return (
-        f"SEMI-SUPERVISED: a part of this model was trained with the labels of {names}. For these "
-        "signals a score says what can be reached, not what an anomaly search finds."
+        f"SEMI-SUPERVISED: a part of this model was trained with the labels of {', '.join(texts)}. For "
+        "these signals a score says what can be reached, not what an anomaly search finds."
     )
 
 
