@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from anomaly_hep.bounds import Count, NonNegative, Seed
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch, VectorBatch
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.embedding import ModelEmbedding, described
 from anomaly_hep.models.layers.particleflow import EMBEDDED, ParticleFlow, classifier
@@ -111,7 +112,34 @@ class Antelope(AnomalyModel):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
+        # components are sums of up to 160 particles, so exp(log-variance) could begin infinite
+        nn.init.zeros_(self.encoder.posterior[-1].weight[latent_dim:])
         self.phase = self.phases[0]
+        for phase in self.phases:
+            self._check_labels(phase)
+
+    def _check_labels(self, phase: Phase) -> None:
+        """Raise ConfigError unless a phase has labels where it trains the classifier, and no other.
+
+        A VAE that sees signal events would learn to reconstruct them.
+        """
+        classifies = any(phase.learns(name) for name in self._first)
+        key, labels = f"model.phases.{phase.name}.labels", list(phase.labels)
+        if classifies and labels != [self.signal]:
+            raise ConfigError(
+                f"{key}={labels}, but model.signal={self.signal} is what the first stage learns to "
+                f"tell from the background. Cure: {key}=[{self.signal}]"
+            )
+        if not classifies and labels:
+            raise ConfigError(
+                f"{key}={labels}, but the VAE learns background alone. Cure: {key}=[]"
+            )
+
+    @property
+    def _first(self) -> set[str]:
+        """The names of the parameters of the first stage."""
+        names = (name for name, _ in self.named_parameters())
+        return {name for name in names if name.startswith((_EMBEDDING, "classifier."))}
 
     @classmethod
     def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
@@ -130,11 +158,7 @@ class Antelope(AnomalyModel):
 
     def embeds(self, phase: Phase) -> bool:
         """Whether the phase trains the VAE alone."""
-        return not any(
-            phase.learns(name)
-            for name, _ in self.named_parameters()
-            if name.startswith((_EMBEDDING, "classifier"))
-        )
+        return not any(phase.learns(name) for name in self._first)
 
     def embed(self, batch: ParticleBatch) -> Float[Tensor, "event component"]:
         """Return the vector of each event: the sum over its particles of what Phi gives each."""
@@ -146,7 +170,7 @@ class Antelope(AnomalyModel):
 
         A batch with labels is one of the classifier's phase.
         """
-        del phase  # the labels say it
+        del phase  # the labels say it, as `_check_labels` makes sure
         vectors = batch.vectors if isinstance(batch, VectorBatch) else self.embed(batch)
         if batch.label is not None:
             entropy = functional.cross_entropy(self.logits(vectors), batch.label, reduction="none")
