@@ -20,7 +20,7 @@ from anomaly_hep.data.reading import Counts, Reading
 from anomaly_hep.data.summaries import largest, summed
 from anomaly_hep.types import Events
 
-_MOMENTUM = ("part_px", "part_py")
+_MOMENTUM, _PT = ("part_px", "part_py"), "part_pt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +105,8 @@ class ParticleReading(Reading):
 
         The particles of highest pT are kept, in their order; where no momenta are read, the first.
         """
-        momentum = None
-        if {*_MOMENTUM} <= {*events.particles}:
+        momentum = events.particles.get(_PT)
+        if momentum is None and {*_MOMENTUM} <= {*events.particles}:
             momentum = np.hypot(*(events.particles[name] for name in _MOMENTUM))
         return truncated(events, self.max_particles, momentum)
 

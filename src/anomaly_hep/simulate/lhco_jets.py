@@ -20,7 +20,7 @@ _TAUS = 3
 
 
 def features(events: Events) -> dict[str, Float32[np.ndarray, " event"]]:
-    """Return pxj1, pyj1, pzj1, mj1, tau1j1, tau2j1, tau3j1, the same of j2, and mjj; float32, GeV.
+    """Return pxj1, pyj1, pzj1, mj1, tau1j1, tau2j1, tau3j1 and the same of j2; GeV.
 
     All are zeros for a jet that an event does not have. Particles are massless.
     """
@@ -33,7 +33,7 @@ def features(events: Events) -> dict[str, Float32[np.ndarray, " event"]]:
             column = np.zeros(len(events), np.float32)
             column[jets.event[chosen]] = values
             found[f"{name}j{rank + 1}"] = column
-    return {**found, "mjj": lhco_features.dijet_mass(found)}
+    return found
 
 
 def _massless(events: Events) -> Float64[np.ndarray, "4 particle"]:

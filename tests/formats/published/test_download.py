@@ -120,7 +120,7 @@ def assert_complete(directory: Path, server: Server) -> None:
 def test_archives_are_fetched_verified_unpacked_and_marked(
     tmp_path: Path, toy_set: Archives, server: Server
 ) -> None:
-    files = download.fetch(toy_set, tmp_path)
+    files = download.fetch([toy_set], tmp_path)
     assert files == sorted(published_files(tmp_path))
     assert_complete(tmp_path, server)
     mark = json.loads((tmp_path / "published.json").read_text())
@@ -133,18 +133,18 @@ def test_archives_are_fetched_verified_unpacked_and_marked(
 def test_what_is_complete_is_not_fetched_again(
     tmp_path: Path, toy_set: Archives, server: Server
 ) -> None:
-    download.fetch(toy_set, tmp_path, archives=["test.tar"])
+    download.fetch([toy_set], tmp_path, archives=["test.tar"])
     server.served.clear()
-    download.fetch(toy_set, tmp_path)
+    download.fetch([toy_set], tmp_path)
     assert server.served == [("part0.tar", 0)]
     assert_complete(tmp_path, server)
 
 
 def test_a_lost_file_is_fetched_again(tmp_path: Path, toy_set: Archives, server: Server) -> None:
-    download.fetch(toy_set, tmp_path)
+    download.fetch([toy_set], tmp_path)
     (tmp_path / "test_20M" / "a.root").unlink()
     server.served.clear()
-    download.fetch(toy_set, tmp_path)
+    download.fetch([toy_set], tmp_path)
     assert server.served == [("test.tar", 0)]
     assert_complete(tmp_path, server)
 
@@ -153,7 +153,7 @@ def test_a_dropped_connection_is_continued(
     tmp_path: Path, toy_set: Archives, server: Server
 ) -> None:
     server.drop_after = 100_000
-    download.fetch(toy_set, tmp_path, base_url=server.url.rstrip("/"))
+    download.fetch([toy_set], tmp_path, base_url=server.url.rstrip("/"))
     starts = [first for name, first in server.served if name == "part0.tar"]
     assert len(starts) == -(-len(server.files["part0.tar"]) // 100_000)
     assert starts == sorted(set(starts)), "no byte may be fetched twice"
@@ -165,7 +165,7 @@ def test_a_killed_fetch_is_continued(tmp_path: Path, toy_set: Archives, server: 
     part.parent.mkdir()
     part.write_bytes(server.files["part0.tar"][:70_001])
     (part.parent / "tmp_of_a_killed_run").symlink_to(part)
-    download.fetch(toy_set, tmp_path)
+    download.fetch([toy_set], tmp_path)
     assert server.served == [("part0.tar", 70_001), ("test.tar", 0)]
     assert_complete(tmp_path, server)
 
@@ -182,7 +182,7 @@ def test_a_fetch_killed_before_unpacking_fetches_nothing_more(
         (work / "part0.tar").symlink_to(held)
     (work / "part0.unpacked").mkdir()
     (work / "part0.unpacked" / "half.root").touch()
-    download.fetch(toy_set, tmp_path)
+    download.fetch([toy_set], tmp_path)
     assert server.served == [("test.tar", 0)]
     assert_complete(tmp_path, server)
 
@@ -194,7 +194,7 @@ def test_a_server_without_ranges_starts_again(
     part = tmp_path / ".fetching" / "part0.tar.part"
     part.parent.mkdir()
     part.write_bytes(b"?" * 70_001)
-    download.fetch(toy_set, tmp_path)
+    download.fetch([toy_set], tmp_path)
     assert_complete(tmp_path, server)
 
 
@@ -203,7 +203,7 @@ def test_a_server_that_never_gets_further_is_given_up(
 ) -> None:
     server.drop_after = 0
     with pytest.raises(DownloadError, match="run the same command again"):
-        download.fetch(toy_set, tmp_path)
+        download.fetch([toy_set], tmp_path)
     assert len(server.served) == resume.FRUITLESS_ATTEMPTS
 
 
@@ -213,7 +213,7 @@ def test_another_md5_is_refused_and_the_file_removed(
 ) -> None:
     server.files["part0.tar"] = server.files["part0.tar"][:-5] + b"wrong" + extra
     with pytest.raises(DownloadError, match=r"the MD5 is not [0-9a-f]{32}, the file was removed"):
-        download.fetch(toy_set, tmp_path)
+        download.fetch([toy_set], tmp_path)
     assert published_files(tmp_path) == set()
     assert not list(tmp_path.rglob("*.tar*"))
 
@@ -224,7 +224,7 @@ def test_a_part_longer_than_the_archive_is_dropped(
     part = tmp_path / ".fetching" / "part0.tar.part"
     part.parent.mkdir()
     part.write_bytes(server.files["part0.tar"] + b"more")
-    download.fetch(toy_set, tmp_path)
+    download.fetch([toy_set], tmp_path)
     assert_complete(tmp_path, server)
 
 
@@ -236,10 +236,10 @@ def test_too_little_space_is_said_before_anything_is_fetched(
     for free, enough in ((needed - 1, False), (needed, True)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage(0, 0, free))
         if enough:
-            download.fetch(toy_set, tmp_path)
+            download.fetch([toy_set], tmp_path)
             continue
         with pytest.raises(DownloadError, match=r"GB are needed .* GB are free"):
-            download.fetch(toy_set, tmp_path)
+            download.fetch([toy_set], tmp_path)
         assert server.served == []
 
 
@@ -252,7 +252,7 @@ def test_what_is_already_there_counts_as_space(
     part = tmp_path / ".fetching" / "test.tar.part"
     part.parent.mkdir()
     part.write_bytes(server.files["test.tar"][:1000])
-    download.fetch(toy_set, tmp_path, archives=["test.tar"])
+    download.fetch([toy_set], tmp_path, archives=["test.tar"])
 
 
 def test_an_archive_that_reaches_outside_is_refused(
@@ -265,13 +265,13 @@ def test_an_archive_that_reaches_outside_is_refused(
         files={**toy_set.files, "part0.tar": (hashlib.md5(evil).hexdigest(), "train_100M")},
     )
     with pytest.raises(DownloadError, match="cannot be unpacked"):
-        download.fetch(toy_set, tmp_path / "data")
+        download.fetch([toy_set], tmp_path / "data")
     assert not list(tmp_path.rglob("evil.root"))
 
 
 def test_unknown_archives_are_refused(tmp_path: Path, toy_set: Archives) -> None:
     with pytest.raises(DownloadError, match=r"Zenodo 0: choose from part0.tar, test.tar"):
-        download.fetch(toy_set, tmp_path, archives=["val"])
+        download.fetch([toy_set], tmp_path, archives=["val"])
 
 
 def test_data_without_published_archives_are_refused() -> None:
@@ -284,7 +284,7 @@ def test_a_missing_file_on_the_server_is_said(
 ) -> None:
     del server.files["test.tar"]
     with pytest.raises(DownloadError, match="404"):
-        download.fetch(toy_set, tmp_path)
+        download.fetch([toy_set], tmp_path)
 
 
 def test_two_fetches_into_one_directory_are_refused(
@@ -294,12 +294,13 @@ def test_two_fetches_into_one_directory_are_refused(
         download._working(tmp_path, NAMES),
         pytest.raises(DownloadError, match="another process is fetching"),
     ):
-        download.fetch(toy_set, tmp_path)
+        download.fetch([toy_set], tmp_path)
 
 
 def test_the_published_archives_cover_the_three_splits() -> None:
     """Zenodo record 6619768: ten training parts, one archive each to validate and test."""
-    files = archives_of("jetclass", yaml.safe_load(JETCLASS.read_text())["download"]).files
+    (record,) = archives_of("jetclass", yaml.safe_load(JETCLASS.read_text())["download"])
+    files = record.files
     assert [place for _, place in files.values()] == ["train_100M"] * 10 + ["val_5M", "test_20M"]
     hashes = {md5 for md5, _ in files.values()}
     assert len(hashes) == 12
@@ -311,13 +312,13 @@ def test_checksums_may_come_from_the_records_own_description(
 ) -> None:
     unknown = replace(toy_set, files={n: (None, place) for n, (_, place) in toy_set.files.items()})
     with pytest.raises(DownloadError, match="does not say the checksums of Zenodo 0"):
-        download.fetch(unknown, tmp_path, base_url=server.url)
+        download.fetch([unknown], tmp_path, base_url=server.url)
     listed = [{"key": n, "checksum": f"md5:{md5}"} for n, (md5, _) in toy_set.files.items()]
     server.files["record.json"] = json.dumps({"files": listed[:1]}).encode()
     with pytest.raises(DownloadError, match=f"has no {NAMES[1]}: it has {NAMES[0]}"):
-        download.fetch(unknown, tmp_path, base_url=server.url)
+        download.fetch([unknown], tmp_path, base_url=server.url)
     server.files["record.json"] = json.dumps({"files": listed}).encode()
-    download.fetch(unknown, tmp_path, base_url=server.url)
+    download.fetch([unknown], tmp_path, base_url=server.url)
     assert_complete(tmp_path, server)
 
 
@@ -328,4 +329,47 @@ def test_a_wrong_checksum_of_the_description_is_refused(
     listed = [{"key": n, "checksum": "md5:" + 32 * "0"} for n in toy_set.files]
     server.files["record.json"] = json.dumps({"files": listed}).encode()
     with pytest.raises(DownloadError, match="the MD5 is not 000"):
-        download.fetch(unknown, tmp_path, base_url=server.url)
+        download.fetch([unknown], tmp_path, base_url=server.url)
+
+
+def test_files_of_two_records_are_stored_as_they_are(
+    tmp_path: Path, toy_set: Archives, server: Server
+) -> None:
+    server.files |= {"events.h5": b"\x89HDF" * 1000, "box.masterkey": b"0\n1\n"}
+    records = archives_of(
+        "toys",
+        {"records": [
+            {"record": f"Zenodo {i}", "url": server.url,
+             "archives": {name: [hashlib.md5(server.files[name]).hexdigest(), "."]}}
+            for i, name in enumerate(("events.h5", "box.masterkey"))
+        ]},
+    )  # fmt: skip
+    for _ in range(2):
+        download.fetch(records, tmp_path)
+    assert published_files(tmp_path) == {tmp_path / "events.h5", tmp_path / "box.masterkey"}
+    assert (tmp_path / "events.h5").read_bytes() == server.files["events.h5"]
+    assert [name for name, _ in server.served] == ["events.h5", "box.masterkey"]
+    mark = json.loads((tmp_path / "published.json").read_text())
+    assert mark["record"] == "Zenodo 0, Zenodo 1"
+    assert mark["archives"]["box.masterkey"]["record"] == "Zenodo 1"
+    assert not (tmp_path / ".fetching").exists()
+
+
+def test_a_fetch_killed_before_a_file_has_its_place_fetches_nothing_more(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["events.h5"] = b"\x89HDF" * 1000
+    md5 = hashlib.md5(server.files["events.h5"]).hexdigest()
+    toy = Archives("Zenodo 0", server.url, {"events.h5": (md5, "below")})
+
+    def killed(path: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "_placed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            download.fetch([toy], tmp_path)
+    server.served.clear()
+    download.fetch([toy], tmp_path)
+    assert server.served == []
+    assert (tmp_path / "below" / "events.h5").read_bytes() == server.files["events.h5"]

@@ -22,6 +22,7 @@ from anomaly_hep.formats.published.unpack import cure_of_disk, unpack
 
 WORK = ".fetching"
 LOCK = "lock"
+PLAIN = (".h5", ".masterkey")  # files that are published without an archive around them
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,29 @@ class Archives:
     listing: str | None = None
 
 
-def archives_of(name: str, listed: Mapping[str, Any] | None) -> Archives:
-    """Return the archives listed in `data.download` of a data set; raises ConfigError for none."""
+def archives_of(name: str, listed: Mapping[str, Any] | None) -> list[Archives]:
+    """Return the archives of each record in `data.download` of a data set.
+
+    Raises ConfigError for none.
+    """
     if not listed:
         raise ConfigError(
             f"data={name} names no published archives. Cure: get the files by hand and "
             "give data.dir, or list archives in data.download"
         )
-    files = {name: (md5, place) for name, (md5, place) in listed["archives"].items()}
-    return Archives(listed["record"], listed["url"], files, listed.get("listing"))
+    return [
+        Archives(
+            one["record"],
+            one["url"],
+            {archive: (md5, place) for archive, (md5, place) in one["archives"].items()},
+            one.get("listing"),
+        )
+        for one in listed.get("records", [listed])
+    ]
 
 
 def fetch(
-    published: Archives,
+    records: Sequence[Archives],
     directory: Path,
     *,
     base_url: str | None = None,
@@ -59,28 +70,43 @@ def fetch(
     """Fetch the archives of a data set (all, or those named) and return the files they hold.
 
     Complete archives are skipped, interrupted downloads continued. Archives are verified by their
-    MD5, unpacked and removed; published.json in `directory` records their files. Raises
-    DownloadError: unknown name, no space, no connection, wrong MD5, unsafe archive.
+    MD5, unpacked and removed; published.json in `directory` records their files. A file that is no
+    archive is stored as it is. Raises DownloadError: unknown name, no space, no connection, wrong
+    MD5, unsafe archive.
     """
-    wanted = list(published.files) if archives is None else list(archives)
+    known = [archive for record in records for archive in record.files]
+    wanted = known if archives is None else list(archives)
     for archive in wanted:
-        if archive not in published.files:
-            known = ", ".join(published.files)
+        if archive not in known:
             raise DownloadError(
-                f"no archive '{archive}' in {published.record}: choose from {known}"
+                f"no archive '{archive}' in {_names(records)}: choose from {', '.join(known)}"
             )
-    url = (base_url or published.url).rstrip("/") + "/"
-    listing = f"{url}record.json" if base_url else published.listing
-    with _working(directory, list(published.files)), _progress() as progress:
+    with _working(directory, known), _progress() as progress:
         missing = [archive for archive in wanted if not _complete(directory, archive)]
-        if missing and any(md5 is None for md5, _ in published.files.values()):
-            published = replace(published, files=_with_checksums(published, str(listing)))
-        sizes = {archive: remote_size(url + archive) for archive in missing}
-        _check_space(directory, sizes)
+        records = [_located(record, missing, base_url) for record in records]
+        sources = {archive: record for record in records for archive in record.files}
+        _check_space(directory, {a: remote_size(sources[a].url + a) for a in missing})
         for archive in missing:
-            _fetch_one(published, archive, directory, url, progress)
+            _fetch_one(sources[archive], archive, directory, progress)
         known_files = marks(directory)
         return sorted(directory / f for archive in wanted for f in known_files[archive]["files"])
+
+
+def _names(records: Sequence[Archives]) -> str:
+    return ", ".join(record.record for record in records)
+
+
+def _located(record: Archives, missing: Sequence[str], base_url: str | None) -> Archives:
+    """Return a record with the address to fetch from and the MD5s of its missing archives."""
+    url = (base_url or record.url).rstrip("/") + "/"
+    files = {archive: file for archive, file in record.files.items() if archive in missing}
+    located = replace(record, url=url, files=files)
+    if all(md5 is not None for md5, _ in files.values()):
+        return located
+    return replace(
+        located,
+        files=_with_checksums(located, f"{url}record.json" if base_url else str(record.listing)),
+    )
 
 
 def _with_checksums(published: Archives, listing: str) -> dict[str, tuple[str | None, str]]:
@@ -131,11 +157,21 @@ def _check_space(directory: Path, sizes: dict[str, int]) -> None:
         )
 
 
-def _fetch_one(
-    published: Archives, archive: str, directory: Path, url: str, progress: Progress
-) -> None:
+def _fetch_one(published: Archives, archive: str, directory: Path, progress: Progress) -> None:
     md5, place = published.files[archive]
-    downloaded = _download(url, archive, str(md5), directory / WORK, progress)
+    downloaded = _download(published.url, archive, str(md5), directory / WORK, progress)
+    mark = {
+        "record": published.record,
+        "md5": md5,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if archive.endswith(PLAIN):
+        # marked first: a fetch killed in between finds the file downloaded
+        target = directory / place / archive
+        files = {str(target.relative_to(directory)): downloaded.stat().st_size}
+        write_marks(directory, {**marks(directory), archive: {**mark, "files": files}})
+        _placed(downloaded, target)
+        return
     known = marks(directory)
     taken = {
         Path(file).name: other
@@ -144,14 +180,15 @@ def _fetch_one(
         for file in mark["files"]
         if Path(file).parent == Path(place)
     }
-    files = unpack(downloaded, directory / place, taken)
-    mark = {
-        "md5": md5,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": {str(file.relative_to(directory)): file.stat().st_size for file in files},
-    }
-    write_marks(directory, published.record, {**known, archive: mark})
+    unpacked = unpack(downloaded, directory / place, taken)
+    sizes = {str(path.relative_to(directory)): path.stat().st_size for path in unpacked}
+    write_marks(directory, {**known, archive: {**mark, "files": sizes}})
     downloaded.unlink()
+
+
+def _placed(downloaded: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    downloaded.replace(target)
 
 
 def _download(url: str, archive: str, md5: str, work: Path, progress: Progress) -> Path:

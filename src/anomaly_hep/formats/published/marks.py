@@ -19,7 +19,7 @@ def published_files(directory: Path) -> set[Path]:
 
 
 def marks(directory: Path) -> dict[str, Any]:
-    """Return the record of each archive by name: {md5, date, files: {file: size in bytes}}."""
+    """Return the record of each archive by name: {record, md5, date, files: {file: size}}."""
     path = directory / MARK
     if not path.exists():
         return {}
@@ -31,7 +31,9 @@ def marks(directory: Path) -> dict[str, Any]:
         ) from error
 
 
-def write_marks(directory: Path, record: str, archives: Mapping[str, Any]) -> None:
-    """Write the records of the archives of a publication."""
-    content = {"record": record, "archives": archives}
+def write_marks(directory: Path, archives: Mapping[str, Any]) -> None:
+    """Write the records of the archives of one or more publications."""
+    # files of an earlier version have the publication's name at the top alone
+    named = [mark["record"] for mark in archives.values() if "record" in mark]
+    content = {"record": ", ".join(dict.fromkeys(named)), "archives": archives}
     write_text(directory / MARK, json.dumps(content, indent=2, sort_keys=True) + "\n")
