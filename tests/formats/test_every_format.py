@@ -12,6 +12,7 @@ from anomaly_hep.formats import (
     jetclass,
     jetclass2,
     lhco,
+    lhco_features,
 )
 from anomaly_hep.formats.files import Format, formats
 from anomaly_hep.formats.layout import Column
@@ -27,6 +28,7 @@ def test_the_formats_of_the_package_are_found_without_a_list() -> None:
         jetclass,
         jetclass2,
         lhco,
+        lhco_features,
     }
 
 
@@ -45,7 +47,8 @@ def test_every_column_has_a_unit_that_fits_its_name(one: Format) -> None:
     for name in one.LAYOUT.names:
         unit = one.LAYOUT[name].unit
         momenta = ("pt", "energy", "mass", "px", "py", "pz")
-        if name.endswith(momenta) or name.startswith("energy") or name in ("met", "ht"):
+        of_jets = name in ("met", "ht", "mjj") or name.endswith(("j1", "j2"))
+        if name.endswith(momenta) or name.startswith("energy") or of_jets:
             assert unit == "GeV", name
         elif "phi" in name and name != "hit_phi":
             assert unit == "rad", name

@@ -17,11 +17,11 @@ from typing import Any
 
 import h5py
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import BadFileError
-from anomaly_hep.formats import hdf5, lhco_masterkey, pandasio
+from anomaly_hep.formats import hdf5, lhco_features, lhco_masterkey, pandasio
 from anomaly_hep.formats.checks import check_range, missing_branch
 from anomaly_hep.formats.chunks import cut, nbytes
 from anomaly_hep.formats.jetrules import BEAM_GEV
@@ -41,6 +41,7 @@ MOST_PARTICLES = 700
 _PADDED = 3 * MOST_PARTICLES
 _AT_ONCE = 128  # events, 2 MB: what is decompressed stays in the cache of the processor
 _BLOCK = 4096  # events whose number of particles and label are kept together
+_LEAST_HT = 10.0  # GeV; events of the challenge have a jet above 1200
 _F32 = np.dtype(np.float32)
 
 
@@ -52,23 +53,42 @@ def _too_many(events: Events) -> Bool[np.ndarray, " event"]:
     return events.lengths > MOST_PARTICLES
 
 
+def _too_light(events: Events) -> Bool[np.ndarray, " event"]:
+    return (events.events["ht"] < _LEAST_HT) & (events.lengths > 0)
+
+
 _HINT = "divide by 1000 if these are MeV"
-_LABELS = "store 0 for background and 1 for signal"
-LAYOUT = Layout(
+WRITTEN = Layout(
     particles={
         "part_pt": Column(_F32, "GeV", above=0, most=BEAM_GEV, hint=_HINT),
         "part_eta": Column(_F32, least=-10, most=10),
         "part_phi": Column(_F32, "rad", least=-math.pi, most=math.pi, slack=1e-5),
     },
-    events={"truth": Column(np.dtype(np.int64), least=0, most=2, truth=True)},
+    events={"truth": lhco_features.TRUTH},
     rules=(
         Rule(("part_pt",), _nothing_in_it, "it has no particle"),
         Rule(("part_pt",), _too_many, f"it has more than {MOST_PARTICLES} particles"),
     ),
 )
+# what follows from the particles: their number, and the scalar sum of their pT
+_DERIVED = {
+    "n_particles": Column(np.dtype(np.int64)),
+    "ht": Column(_F32, "GeV", least=0, most=2 * BEAM_GEV, hint=_HINT),
+}
+_IN_TEV = Rule(
+    ("ht", "n_particles"),
+    _too_light,
+    f"the pT of its particles sums to less than {_LEAST_HT:g} GeV",
+    "multiply by 1000 if these are TeV",
+)
+LAYOUT = replace(
+    WRITTEN,
+    events={**_DERIVED, **lhco_features.COLUMNS, **WRITTEN.events},
+    rules=(*WRITTEN.rules, _IN_TEV),
+)
 
 write_masterkey = lhco_masterkey.write
-# the numbers of particles and the labels of blocks of events: 16 bytes each
+# what blocks of events have besides their particles: 28 bytes each
 _known = Kept[Events](64 * 2**20, size=nbytes)
 
 
@@ -108,8 +128,10 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
         else:
             found = _without_particles(path, frame, start, stop)
         own = dict(found.events)
-        if "truth" in columns and "truth" not in own:
+        if "truth" in available and "truth" not in own:
             own["truth"] = lhco_masterkey.read(path, frame.rows)[start:stop].copy()
+    if of_jets := [name for name in columns if name in lhco_features.COLUMNS]:
+        own |= lhco_features.read_beside(path, start, stop, of_jets, own.get("truth"))
     return Events(
         found.lengths,
         {name: found.particles[name] for name in columns if name in found.particles},
@@ -126,7 +148,7 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
     parts = iter(parts)
     first = list(islice(parts, 1))
     labelled = bool(first) and "truth" in first[0].events
-    layout = LAYOUT if labelled else replace(LAYOUT, events={})
+    layout = WRITTEN if labelled else replace(WRITTEN, events={})
     count = 0
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         writer = pandasio.Writer(file, KEY, tuple(range(_PADDED + labelled)))
@@ -155,49 +177,49 @@ def _columns(path: Path, frame: Frame) -> tuple[str, ...]:
         raise BadFileError(path, problem, branch=KEY, cure="remove one of them")
     if key:
         lhco_masterkey.read(path, frame.rows)
-    return (*LAYOUT.particles, *(["truth"] if labelled or key else []))
+    features = lhco_features.beside(path)
+    if features:
+        lhco_features.check_beside(path, frame.rows, features)
+    return (
+        *LAYOUT.particles,
+        *_DERIVED,
+        *(lhco_features.COLUMNS if features else ()),
+        *(("truth",) if labelled or key else ()),
+    )
 
 
 def _jagged(path: Path, frame: Frame, start: int, stop: int) -> Events:
-    """Return particles and, where the file has it, `truth`."""
+    """Return all that follows from the rows: particles, `n_particles`, `ht`, perhaps `truth`."""
     parts = [_unpadded(np.zeros((0, len(frame.names))))]
     for first, last in frame.slices(start, stop, _AT_ONCE):
         parts.append(_unpadded(frame.read(first, last)))
     found = Events.concatenate(parts)
     particles = {n: LAYOUT.convert(path, n, values) for n, values in found.particles.items()}
-    events = {n: _whole(path, values, start) for n, values in found.events.items()}
+    events = {**found.events, "n_particles": found.lengths.copy()}
+    if "truth" in events:
+        events["truth"] = lhco_features.whole_labels(path, events["truth"], start)
     return Events(found.lengths, particles, events)
 
 
 def _unpadded(rows: Float64[np.ndarray, "event column"]) -> Events:
     """Return the particles that are not three zeros, in float32, and the label as it is."""
     triples = rows[:, :_PADDED].reshape(len(rows), MOST_PARTICLES, 3)
-    filled = (triples[:, :, 0] != 0) | (triples[:, :, 1] != 0) | (triples[:, :, 2] != 0)
-    with np.errstate(over="ignore"):  # what is infinite then is out of bounds
+    pt, eta, phi = triples[:, :, 0], triples[:, :, 1], triples[:, :, 2]
+    filled = (pt != 0) | (eta != 0) | (phi != 0)
+    with np.errstate(all="ignore"):  # what is infinite then is out of bounds
         particles = triples[filled].astype(np.float32).T
+        ht = pt.sum(1).astype(np.float32)
     return Events(
         filled.sum(1, dtype=np.int64),
-        dict(zip(LAYOUT.particles, particles, strict=True)),
-        {"truth": rows[:, _PADDED]} if rows.shape[1] > _PADDED else {},
+        dict(zip(WRITTEN.particles, particles, strict=True)),
+        {"ht": ht, **({"truth": rows[:, _PADDED]} if rows.shape[1] > _PADDED else {})},
     )
 
 
-def _whole(
-    path: Path, labels: Float64[np.ndarray, " event"], start: int
-) -> Int64[np.ndarray, " event"]:
-    with np.errstate(invalid="ignore"):
-        whole = labels.astype(np.int64)
-    if (bad := whole != labels).any():
-        row = int(np.argmax(bad))
-        problem = f"the label {labels[row]} is no whole number"
-        raise BadFileError(path, problem, branch="truth", entry=start + row, cure=_LABELS)
-    return whole
-
-
 def _without_particles(path: Path, frame: Frame, start: int, stop: int) -> Events:
-    """Return numbers of particles and labels; a block's are kept, since all of it is decompressed.
+    """Return what is known of events without their particles, from blocks that are kept.
 
-    Each class and split of a file selects its events by the label.
+    Every class and split selects events by the label, and a label costs a whole row.
     """
     parts = [_heads(path, frame, start, start)]
     for first in range(start - start % _BLOCK, stop, _BLOCK):

@@ -54,7 +54,7 @@ class Frame:
     blocks: tuple[Block, ...]
 
     def read(
-        self, start: int, stop: int, columns: range | Sequence[int] | None = None
+        self, start: int, stop: int, columns: Sequence[int] | None = None
     ) -> Float64[np.ndarray, "row column"]:
         """Return rows `start` to `stop` (exclusive) of the columns at these positions, or of all.
 
@@ -100,21 +100,41 @@ def frames(file: Any) -> dict[str, str]:
 
 def names_are_numbers(file: Any, key: str) -> bool:
     """Return whether the columns of a frame have numbers as names, as far as the file says."""
+    axis = _axis(file, key)
+    return axis is not None and axis.dtype.kind in "iu"
+
+
+def names_a_column(file: Any, key: str, *names: str) -> bool:
+    """Return whether a frame has a column with one of the names, as far as the file says."""
+    axis = _axis(file, key)
+    if axis is None or axis.dtype.kind != "S":
+        return False
+    return any(name.encode() in axis[:].tolist() for name in names)
+
+
+def _axis(file: Any, key: str) -> Any:
     axis = file[key].get("axis0") if isinstance(file[key], h5py.Group) else None
-    return isinstance(axis, h5py.Dataset) and axis.dtype.kind in "iu"
+    # sizes of names that a frame may have
+    known = isinstance(axis, h5py.Dataset) and axis.ndim == 1 and axis.nbytes < 2**20
+    return axis if known else None
 
 
 @contextmanager
 def opened(path: Path, key: str) -> Iterator[tuple[Any, Frame]]:
     """Open a file and its frame `key`; raises BadFileError for anything else."""
     with hdf5.opened(path) as file:
-        there = frames(file)
-        if key not in there:
-            raise _other_keys(path, key, [str(name) for name in file])
-        if there[key] not in FIXED:
-            problem = f"the frame is stored as {there[key]}, not in pandas' fixed format"
-            raise BadFileError(path, problem, branch=key, cure=_AS_FIXED.format(key))
-        yield file, _frame(path, file, key)
+        yield file, frame(path, file, key)
+
+
+def frame(path: Path, file: Any, key: str) -> Frame:
+    """Return a frame of an open file; raises BadFileError for anything else."""
+    there = frames(file)
+    if key not in there:
+        raise _other_keys(path, key, [str(name) for name in file])
+    if there[key] not in FIXED:
+        problem = f"the frame is stored as {there[key]}, not in pandas' fixed format"
+        raise BadFileError(path, problem, branch=key, cure=_AS_FIXED.format(key))
+    return _frame(path, file, key)
 
 
 def _other_keys(path: Path, key: str, there: Sequence[str]) -> BadFileError:

@@ -75,20 +75,38 @@ def substructure(
     z_cut 0.1 on the jet reclustered with Cambridge/Aachen. tau_N is 0 with at most N constituents.
     """
     definition = fastjet.JetDefinition(fastjet.cambridge_algorithm, _RECLUSTERING * radius)
-    tau = _sequence(momentum, lengths, definition).njettiness(
-        measure_definition="NormalizedMeasure",
-        axes_definition="OnePass_KT_Axes",
-        njets=[1, 2, 3, 4],
-        beta=1.0,
-        R0=radius,
-    )
+    tau = subjettiness(momentum, lengths, radius=radius, number=4)
     ends = np.cumsum(lengths)
     rows = momentum.T.tolist()
     mass = [
         _soft_drop_mass(rows[first:last], definition)
         for first, last in zip(ends - lengths, ends, strict=True)
     ]
-    return np.asarray(ak.to_numpy(tau)).astype(np.float64), np.array(mass, np.float64)
+    return tau, np.array(mass, np.float64)
+
+
+def subjettiness(
+    momentum: Float64[np.ndarray, "4 constituent"],
+    lengths: Int64[np.ndarray, " jet"],
+    *,
+    radius: float,
+    number: int,
+    normalized: bool = True,
+) -> Float64[np.ndarray, "jet tau"]:
+    """Return tau1 to tau_`number` of jets given by their constituents: one-pass kT axes, beta 1.
+
+    Not normalised, tau is the sum of pT times the distance to the nearest axis, in GeV; normalised,
+    it is divided by the jet's sum of pT times `radius`. tau_N is 0 with at most N constituents.
+    """
+    definition = fastjet.JetDefinition(fastjet.cambridge_algorithm, _RECLUSTERING * radius)
+    tau = _sequence(momentum, lengths, definition).njettiness(
+        measure_definition="NormalizedMeasure" if normalized else "UnnormalizedMeasure",
+        axes_definition="OnePass_KT_Axes",
+        njets=list(range(1, number + 1)),
+        beta=1.0,
+        R0=radius,
+    )
+    return np.asarray(ak.to_numpy(tau)).astype(np.float64)
 
 
 def _soft_drop_mass(constituents: Sequence[Sequence[float]], definition: Any) -> float:

@@ -1,6 +1,6 @@
-"""Features of the two leading jets of LHC-Olympics-like events, as in the challenge's own files.
+"""The two leading jets of LHC Olympics events: their momenta, masses and N-subjettiness.
 
-Units: GeV, radians.
+Anti-kT, R = 1.0, as in the published files of features; momenta, masses and tau in GeV.
 """
 
 from __future__ import annotations
@@ -8,56 +8,64 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from anomaly_hep.simulate import jets
-from anomaly_hep.simulate.vectors import transverse
+from anomaly_hep.formats import lhco_features
+from anomaly_hep.simulate.jets import Jets, cluster, subjettiness
 from anomaly_hep.types import Events, members
 
-RADIUS = 1.0  # of anti-kT
-MIN_PT = 20.0  # of a jet, GeV
+COLUMNS = ("part_pt", "part_eta", "part_phi")  # that `features` needs
+FORMAT = lhco_features  # what keeps them
+RADIUS = 1.0
+MIN_PT = 20.0  # GeV; the leading jet of the challenge's events has above 1200
+_TAUS = 3
 
 
 def features(events: Events) -> dict[str, Float32[np.ndarray, " event"]]:
-    """Return momentum, mass and N-subjettiness (tau1 to tau3) of the two jets of highest pT.
+    """Return pxj1, pyj1, pzj1, mj1, tau1j1, tau2j1, tau3j1, the same of j2, and mjj; float32, GeV.
 
-    Named as in the published files, pxj1 to tau3j2. N-subjettiness has R0 = 1 and beta = 1. All
-    features of a jet that an event lacks are 0.
+    All are zeros for a jet that an event does not have. Particles are massless.
     """
-    momentum = momenta(events)
-    found = jets.cluster(momentum, events.lengths, radius=RADIUS, min_pt=MIN_PT)
-    columns: dict[str, np.ndarray] = {}
-    for rank, (event, jet) in enumerate(leading(found, len(events), 2), start=1):
-        size, rows = members(found.lengths, jet)
-        tau, _ = jets.substructure(momentum[:, found.constituents[rows]], size, radius=RADIUS)
-        own = found.momentum[:, jet]
-        mass = np.sqrt(np.maximum(own[3] ** 2 - (own[:3] ** 2).sum(axis=0), 0.0))
-        for name, values in zip(
-            ("px", "py", "pz", "m", "tau1", "tau2", "tau3"),
-            (*own[:3], mass, *tau.T[:3]),
-            strict=True,
-        ):
+    momentum = _massless(events)
+    jets = cluster(momentum, events.lengths, radius=RADIUS, min_pt=MIN_PT)
+    found = {}
+    for rank in (0, 1):
+        chosen = _of_rank(jets, rank)
+        for name, values in _quantities(momentum, jets, chosen).items():
             column = np.zeros(len(events), np.float32)
-            column[event] = values
-            columns[f"{name}j{rank}"] = column
-    return columns
+            column[jets.event[chosen]] = values
+            found[f"{name}j{rank + 1}"] = column
+    return {**found, "mjj": lhco_features.dijet_mass(found)}
 
 
-def momenta(events: Events) -> Float64[np.ndarray, "4 particle"]:
-    """Return (px, py, pz, E) of all particles, without mass."""
-    pt, eta, phi = (
-        events.particles[f"part_{name}"].astype(np.float64) for name in ("pt", "eta", "phi")
-    )
+def _massless(events: Events) -> Float64[np.ndarray, "4 particle"]:
+    pt, eta, phi = (events.particles[name].astype(np.float64) for name in COLUMNS)
     return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta)])
 
 
-def leading(
-    found: jets.Jets, number: int, most: int
-) -> list[tuple[Int64[np.ndarray, " event"], Int64[np.ndarray, " event"]]]:
-    """Return, for each rank by pT, the events that have so many jets, and that jet of each."""
-    order = np.lexsort((-transverse(found.momentum), found.event))
-    lengths = np.bincount(found.event, minlength=number)
-    first = np.cumsum(lengths) - lengths
-    ranks = []
-    for rank in range(most):
-        event = np.flatnonzero(lengths > rank)
-        ranks.append((event, order[first[event] + rank]))
-    return ranks
+def _of_rank(jets: Jets, rank: int) -> Int64[np.ndarray, " chosen"]:
+    """Return the jet of each event that has exactly `rank` jets of higher pT, where there is one.
+
+    The jets of an event follow each other, and so do those of all events.
+    """
+    pt = np.hypot(jets.momentum[0], jets.momentum[1])
+    order = np.lexsort((-pt, jets.event))
+    first = np.searchsorted(jets.event, jets.event)
+    return order[np.arange(len(order)) - first == rank]
+
+
+def _quantities(
+    momentum: Float64[np.ndarray, "4 particle"], jets: Jets, chosen: Int64[np.ndarray, " chosen"]
+) -> dict[str, Float64[np.ndarray, " chosen"]]:
+    lengths, flat = members(jets.lengths, chosen)
+    px, py, pz, energy = jets.momentum[:, chosen]
+    squared = energy**2 - px**2 - py**2 - pz**2
+    tau = np.zeros((0, _TAUS))
+    if len(chosen):
+        inside = momentum[:, jets.constituents[flat]]
+        tau = subjettiness(inside, lengths, radius=RADIUS, number=_TAUS, normalized=False)
+    return {
+        "px": px,
+        "py": py,
+        "pz": pz,
+        "m": np.sqrt(np.maximum(squared, 0)),
+        **{f"tau{n + 1}": tau[:, n] for n in range(_TAUS)},
+    }
