@@ -13,11 +13,13 @@ from lightning.pytorch.loggers.logger import Logger
 from rich.console import Console
 
 from anomaly_hep.callbacks import Checkpoints, LossRows, Milestones, Speed
+from anomaly_hep.data.embedded import Stage
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import CheckpointError, ConfigError, MissingDataError, in_one_line
 from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.metrics_csv import MetricsCSV
 from anomaly_hep.models.base import AnomalyModel
+from anomaly_hep.models.execution import autocast
 from anomaly_hep.models.loading import read_checkpoint
 from anomaly_hep.models.phase import Phase, scaled
 from anomaly_hep.resuming import CheckpointFiles, Position, newest
@@ -70,11 +72,13 @@ class Training:
         elif start_from:
             take_weights(self.model, start_from)
             console.print(f"starting with the weights of {start_from}")
+        else:
+            self._begin(0)
+            self.model.fit_inputs(self.module.events_once())
         self.rows.keep(position.rows)
         reached = [phase.name for phase in self.phases].index(position.phase)
         for number, phase in enumerate(self.phases):
-            self.module.begin(phase.labels, number)
-            self.model.begin(phase)
+            self._begin(number)
             if number < reached or (number == reached and position.over):
                 self.module.setup("fit")  # the ledger lists the files of finished phases too
                 continue
@@ -84,6 +88,23 @@ class Training:
                 position = Position(phase.name, earlier_steps=position.steps, rows=position.rows)
             resumed = checkpoint.path if checkpoint and number == reached else None
             position = self._fit_phase(phase, position, resumed)
+
+    def _begin(self, number: int) -> None:
+        """Enter a phase: its data, and what of the model it trains."""
+        phase = self.phases[number]
+        self.model.begin(phase)
+        stage = None
+        if self.model.embeds(phase):
+            stage = Stage(
+                self.model.embed, lambda: autocast(self.model.device, self.settings.precision)
+            )
+        self.module.begin(
+            phase.labels,
+            number,
+            background=phase.background,
+            batch_size=phase.batch_size,
+            stage=stage,
+        )
 
     def best(self, phase: Phase) -> Path:
         """Return the path of a phase's best weights; those of the last phase are scored."""

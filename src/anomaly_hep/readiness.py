@@ -98,7 +98,7 @@ def _open_training_files(plan: Planned) -> int:
     """
     module, seen = plan.module, 0
     for number, phase in enumerate(plan.phases):
-        module.begin(phase.labels, number)
+        module.begin(phase.labels, number, background=phase.background)
         seen += phase.epochs * sum(map(len, module.parts("train")))
         module.parts("val")
     found = {file["path"]: file["sha256"] for file in module.ledger.to_json()["files"]}

@@ -82,6 +82,7 @@ class DataSettings:
     if_missing: Literal["simulate", "error"]
     channel: str | int | None = None  # of a data set in parts; `all` stands for `channels`
     channels: Sequence[str | int] = ()
+    mass: Name | None = None  # the column with each event's invariant mass, in GeV
     simulation: Section | None = None
     download: Section | None = None
     module: Mapping[str, Any] = field(default_factory=dict)

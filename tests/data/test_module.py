@@ -68,7 +68,7 @@ def test_without_signal_only_background_files_are_opened(images: Path) -> None:
     module.setup("fit")
     assert _events_by_class(module, "train") == {"QCD": TRAIN}
     assert _events_by_class(module, "val") == {"QCD": 20}
-    assert {label for _, label in module._files} == {"QCD"}
+    assert {label for _, label in module._opened._opened} == {"QCD"}
 
 
 def test_a_share_is_of_the_background_for_each_group_in_equal_parts(images: Path) -> None:
@@ -172,7 +172,7 @@ def test_labels_of_some_classes_are_seen_and_no_others(images: Path) -> None:
     module.setup("fit")
     labels = torch.cat([batch.label for batch in module.train_dataloader()])
     assert Counter(labels.tolist()) == {0: TRAIN, 1: 9, 2: 9}
-    assert {label for _, label in module._files} == {"QCD", "SUEP400", "SVJ2100"}
+    assert {label for _, label in module._opened._opened} == {"QCD", "SUEP400", "SVJ2100"}
 
 
 def test_the_next_phase_sees_labels_no_more_and_shuffles_otherwise(images: Path) -> None:

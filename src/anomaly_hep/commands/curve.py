@@ -12,7 +12,7 @@ from rich.console import Console
 from anomaly_hep import checksums
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.checking import settings_of
-from anomaly_hep.commands.train import execution_of, make_data, score_table
+from anomaly_hep.commands.train import execution_of, make_data
 from anomaly_hep.configuration import resolved
 from anomaly_hep.errors import ConfigError, MissingDataError
 from anomaly_hep.evaluate.evaluation import evaluate, gain_key
@@ -23,6 +23,7 @@ from anomaly_hep.evaluate.paper import Paper, load_paper
 from anomaly_hep.evaluate.results import DataDescription, EventRates, ModelDescription
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.scores import Scorer
+from anomaly_hep.evaluate.scoretable import score_table
 from anomaly_hep.run import training
 from anomaly_hep.runtime import keep_freed_memory
 from anomaly_hep.settings import CurveSettings

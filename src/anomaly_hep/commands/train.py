@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import lightning
-import pandas as pd
 from rich.console import Console
 
 from anomaly_hep.atomic import write_text
@@ -28,12 +27,13 @@ from anomaly_hep.evaluate.collect import collect
 from anomaly_hep.evaluate.evaluation import evaluate
 from anomaly_hep.evaluate.figures import write_figures
 from anomaly_hep.evaluate.loading import load_model, write_fitted
-from anomaly_hep.evaluate.paper import Paper, load_paper
+from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.evaluate.remarks import loss_remarks
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.results import EventRates, Results, write_results
 from anomaly_hep.evaluate.runfiles import RunFiles, read_scores, write_scores
 from anomaly_hep.evaluate.scores import Scorer, write_reconstructions
+from anomaly_hep.evaluate.scoretable import score_table
 from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.fitting import Training
 from anomaly_hep.lifeline import end_with_parent
@@ -220,32 +220,12 @@ def score(settings: RunSettings, path: Path, module: EventDataModule, console: C
     if fitted := settings.fitted_scores:
         scorer.fit(fitted, module.background_parts())
         write_fitted(scorer.fitted, fitted, path / "checkpoints")
-    table = score_table(load_paper(settings.data.paper), module, scorer, console)
+    paper = load_paper(settings.data.paper)
+    table = score_table(paper, module, scorer, console, settings.data.mass)
     write_scores(path / "scores.parquet", table)
     files = [(label, module.files("test", label)[0]) for label in module.classes]
     write_reconstructions(scorer, files, path / "reconstructions.npz", events=2)
     return scorer
-
-
-def score_table(
-    paper: Paper,
-    module: EventDataModule,
-    scorer: Scorer,
-    console: Console | None = None,
-) -> pd.DataFrame:
-    """Return the scores of the test files of every class, with label and weight of each event."""
-    tables: list[pd.DataFrame] = []
-    for label in module.classes:
-        for file in module.files("test", label):
-            weight = file.sample.weight
-            columns = dict.fromkeys([*paper.event_columns, *([weight] if weight else [])])
-            table = scorer.score_file(file, list(columns))
-            table.insert(1, "label", label)
-            table["weight"] = table[weight] if weight else 1.0
-            tables.append(table)
-        if console:
-            console.print(f"scored {label}: {sum(len(t) for t in tables):,} events so far")
-    return pd.concat(tables, ignore_index=True)
 
 
 def finish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -191,3 +191,28 @@ class ImageBatch(JaggedBatch):
     def mask(self) -> Float32[Tensor, "event 1 row column"]:
         """Return 1 where the first channel, the tracker, has energy: arXiv:2306.12955 sec. 4.1."""
         return (self.energies()[:, :1] > 0).float()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class VectorBatch(JaggedBatch):
+    """Events as one vector each, which a frozen part of a network computed; they have no rows."""
+
+    event_fields: ClassVar[tuple[str, ...]] = (*JaggedBatch.event_fields, "vectors")
+    vectors: Float32[Tensor, "event component"]
+
+    def slots_needed(self) -> int:
+        """Return 1: all batches have the same shape."""
+        return 1
+
+    def _slots(self, events: int, slots: int) -> tuple[int, Int64[Tensor, " row"]]:
+        del events, slots
+        return 0, self.lengths[:0]
+
+    def take(self, index: Int64[Tensor, " chosen"]) -> VectorBatch:
+        """Return the events `index`, in that order."""
+        return self._mapped(lambda _, value: value[index])
+
+    @staticmethod
+    def joined(parts: Sequence[VectorBatch]) -> VectorBatch:
+        """Return the events of all parts, in order."""
+        return parts[0]._mapped(lambda name, _: torch.cat([getattr(part, name) for part in parts]))

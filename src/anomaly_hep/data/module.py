@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning
-import numpy as np
 import torch
 
 from anomaly_hep.bounds import Count, Natural, Seed, Share
+from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.disjoint import check_plan, check_samples
+from anomaly_hep.data.embedded import EmbeddedStream, Stage
 from anomaly_hep.data.feed import Feed
-from anomaly_hep.data.inspection import SeenEvents, check_columns, inspect, rule_columns
+from anomaly_hep.data.opening import SampleFiles
 from anomaly_hep.data.plan import Plan, Slice, portion
 from anomaly_hep.data.reading import Counts, Labels, reading_of
-from anomaly_hep.data.samples import SampleFile, sample_file, samples_of, share_of
+from anomaly_hep.data.samples import SampleFile, samples_of
 from anomaly_hep.data.signal import (
     SignalGroups,
     check_share,
@@ -26,10 +27,7 @@ from anomaly_hep.data.signal import (
     labelled_classes,
 )
 from anomaly_hep.data.stream import EventStream, WholeEpochs
-from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError
-from anomaly_hep.formats.files import find_files, format_of
-from anomaly_hep.formats.ledger import Ledger, file_sha256
-from anomaly_hep.types import Sample
+from anomaly_hep.errors import ConfigError
 
 _SEED_STEP = 1_000_003  # between phases, so that a later phase's seed is no other run's seed
 
@@ -94,24 +92,32 @@ class EventDataModule(lightning.LightningDataModule):
             )
         self.validation_fraction = validation_fraction
         self.directory, self.background = Path(directory), background
-        self.directories = dict(directories or {})
+        self.test_directory = Path(test_directory) if test_directory else self.directory
         self.batch_size, self.chunk_events, self.pool_batches = (
             batch_size,
             chunk_events,
             pool_batches,
         )
-        self.test_directory = Path(test_directory) if test_directory else self.directory
         self.num_workers, self.seed = num_workers, seed
-        self.on_bad_file, self.max_bad_fraction = on_bad_file, max_bad_fraction
-        self.on_bad_event, self.order = on_bad_event, order
         self.weighting, self.process = weighting, process
         self.signal_share, self.groups = check_share(signal_in_training), groups
         self.reading = reading_of(reading, inputs)
-        self.ledger, self._seen = Ledger(), SeenEvents()
-        self.streams: dict[str, EventStream] = {}
+        self._opened = SampleFiles(
+            self.samples,
+            self.reading,
+            self.directory,
+            self.test_directory,
+            dict(directories or {}),
+            order,
+            on_bad_file,
+            on_bad_event,
+            max_bad_fraction,
+            chunk_events,
+        )
+        self.ledger = self._opened.ledger
+        self.streams: dict[str, EventStream | EmbeddedStream] = {}
         self.counts: dict[str, Counts] = {}
         self.slotted = False  # whether batches come in the layout that accelerators take
-        self._files: dict[tuple[str, str], list[SampleFile]] = {}
         self.begin((), 0)
 
     @property
@@ -120,63 +126,33 @@ class EventDataModule(lightning.LightningDataModule):
         listed = self.samples["test"].items()
         return [name for name, s in listed if not s.optional or self.has_files("test", name)]
 
-    def begin(self, labels: Sequence[str], number: int) -> None:
+    def begin(
+        self,
+        labels: Sequence[str],
+        number: int,
+        *,
+        background: tuple[float, float] = (0.0, 1.0),
+        batch_size: int | None = None,
+        stage: Stage | None = None,
+    ) -> None:
         """Enter phase `number` of the training, which sees the classes `labels` with their labels.
 
-        Validation includes these classes too. Each phase shuffles in an order of its own.
+        Validation includes these classes too. background: the part of the background that the phase
+        uses, as fractions. batch_size: events per step where it is not the data's. stage: what
+        embeds the events once for all epochs. Each phase shuffles in an order of its own.
         """
         self._labelled = labelled_classes(labels, list(self.samples["train"]), self.background)
-        self._phase = number
+        self._phase, self._share, self._stage = number, background, stage
+        self._events_per_step = batch_size or self.batch_size
         self.streams = {}
 
     def files(self, split: str, label: str) -> list[SampleFile]:
         """Return the files of one class in 'train', 'val' or 'test', in order."""
-        key = (split, label)
-        if key not in self._files:
-            sample = self._sample(split, label)
-            usable = [self._open(path, sample) for path in self._paths(split, label)]
-            files = share_of(
-                [file for file in usable if file is not None], sample.entries, self.order
-            )
-            for file in files:
-                self.ledger.accept(file.description, events=len(file))
-            self.ledger.check(self.max_bad_fraction)
-            self._files[key] = files
-        return self._files[key]
+        return self._opened.files(split, label)
 
-    def _sample(self, split: str, label: str) -> Sample:
-        if label not in self.samples[split]:
-            problem = f"data.samples.{split} has no {label}. Cure: list its files there"
-            raise MissingDataError(problem)
-        return self.samples[split][label]
-
-    def _paths(self, split: str, label: str) -> list[Path]:
-        directory = self.test_directory if split == "test" else self.directory
-        places = [directory / place for place in self.directories.get(split, ["."])]
-        return find_files(places, self._sample(split, label).files)
-
-    def _open(self, path: Path, sample: Sample) -> SampleFile | None:
-        try:
-            described = format_of(path).describe(path)
-            check_columns(described, self.reading.columns)
-            skip = self.on_bad_event == "skip"
-            identities = inspect(described, refuse=not skip)
-            judged = [*self.reading.columns, *rule_columns(described)] if skip else None
-            file = sample_file(described, sample, judged)
-            if self.on_bad_file == "skip":
-                # the plan of the batches needs to know which files are good, so all are read first
-                for start in range(0, len(file), self.chunk_events):
-                    piece = Slice(file, start, min(start + self.chunk_events, len(file)), start)
-                    events = self.reading.read(piece)
-                    self.reading.batch(events, np.arange(len(events)), path)
-        except BadFileError as error:
-            if self.on_bad_file == "refuse":
-                raise
-            self.ledger.refuse(error)
-            return None
-        self._seen.check(sample.label, path, [file_sha256(path), *identities])
-        self.ledger.leave_out(described, file.left_out.events, file.left_out.reasons)
-        return file
+    def has_files(self, split: str, label: str) -> bool:
+        """Return whether there are files of a class; they are not opened."""
+        return self._opened.present(split, label)
 
     def setup(self, stage: str) -> None:
         """Open the files for training and validation."""
@@ -190,7 +166,7 @@ class EventDataModule(lightning.LightningDataModule):
         used += [("train", label) for label in self._labelled]
         used += [("test", label) for label in self.classes]
         listed = {key: self.samples[key[0]][key[1]] for key in used if self.has_files(*key)}
-        check_samples(listed, self._paths, self.files)
+        check_samples(listed, self._opened.paths, self.files)
 
     def parts(self, split: str) -> list[Slice]:
         """Return the events of 'train' or 'val' as parts of files: background, then signals."""
@@ -213,6 +189,10 @@ class EventDataModule(lightning.LightningDataModule):
         """Return the background of the training events, without any signal."""
         return self._parts("train", self.background)[0]
 
+    def events_once(self) -> Iterator[JaggedBatch]:
+        """Yield all training events of the phase once, in file order, on the CPU."""
+        yield from self._source("train", shuffle=False)
+
     def _parts(self, split: str, label: str) -> tuple[list[Slice], int]:
         """Return one class's events of 'train' or 'val', and how many its files hold.
 
@@ -224,14 +204,10 @@ class EventDataModule(lightning.LightningDataModule):
         total = sum(map(len, files))
         edge = total - round(total * held_out) if held_out else total
         begin, end = (edge, total) if held_out and split == "val" else (0, edge)
+        if label == self.background:
+            events, (first, last) = end - begin, self._share
+            begin, end = begin + round(events * first), begin + round(events * last)
         return portion(files, begin, end), total
-
-    def has_files(self, split: str, label: str) -> bool:
-        """Return whether there are files of a class; they are not opened."""
-        try:
-            return bool(self._paths(split, label))
-        except MissingDataError:
-            return False
 
     def _labels(self) -> Labels | None:
         """Return the class numbers in a phase that sees labels, None in any other."""
@@ -240,39 +216,49 @@ class EventDataModule(lightning.LightningDataModule):
         classes = list(self.samples["train"])
         return class_numbers(self._labelled, classes, self.background, self.groups)
 
-    def _stream(self, split: str) -> EventStream:
+    def _stream(self, split: str) -> EventStream | EmbeddedStream:
+        training = split == "train"
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        feed = Feed(device, self.slotted, self._events_per_step)
+        if self._stage is None:
+            return self._source(split, shuffle=training, feed=feed)
+        source = self._source(split, shuffle=False, feed=feed)
+        return EmbeddedStream(source, self._stage, shuffle=training, resampled=self._drawn(split))
+
+    def _source(self, split: str, *, shuffle: bool, feed: Feed | None = None) -> EventStream:
         plan = Plan(
             files=self.parts(split),
-            batch_size=self.batch_size,
+            batch_size=self._events_per_step,
             chunk_events=self.chunk_events,
             pool_batches=self.pool_batches,
             seed=self.seed + self._phase * _SEED_STEP,
-            shuffle=split == "train",
-            rank=self.trainer.global_rank if self.trainer else 0,
-            ranks=self.trainer.world_size if self.trainer else 1,
+            shuffle=shuffle,
+            rank=self.trainer.global_rank if self.trainer and feed else 0,
+            ranks=self.trainer.world_size if self.trainer and feed else 1,
         )
         check_plan(plan, split, self.background, self.directory, self.weighting)
-        training = split == "train"
         # validation is short: its workers would idle through the training
-        workers = self.num_workers if training else 0
         name = f"{split}, phase {self._phase + 1}" if self._phase else split
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return EventStream(
             plan,
             self.reading,
-            workers=workers,
-            restart=not training,
+            workers=self.num_workers if shuffle else 0,
+            restart=not shuffle,
             labels=self._labels(),
-            resampled=training and self.weighting == "resample",
-            counts=self.counts.setdefault(name, Counts()),
-            feed=Feed(device, self.slotted, self.batch_size),
+            resampled=shuffle and self._drawn(split),
+            counts=self.counts.setdefault(name, Counts()) if feed else None,
+            feed=feed,
         )
+
+    def _drawn(self, split: str) -> bool:
+        """Return whether the weights choose the events."""
+        return split == "train" and self.weighting == "resample"
 
     def train_dataloader(self) -> WholeEpochs:
         """Return the shuffled, resumable stream of training events."""
         return WholeEpochs(self.streams["train"])
 
-    def val_dataloader(self) -> EventStream:
+    def val_dataloader(self) -> EventStream | EmbeddedStream:
         """Return the stream of validation events, in file order."""
         return self.streams["val"]
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from anomaly_hep.data.batch import JaggedBatch
@@ -181,10 +181,7 @@ class Reading(ABC):
         weight = events.events.get(_WEIGHT)
         if weight is None or not len(weight) or not weight.sum() > 0:
             return events, np.arange(len(events))
-        edges = np.cumsum(weight, dtype=np.float64)
-        marks = (np.arange(len(events)) + rng.random()) / len(events) * edges[-1]
-        chosen = rng.permutation(np.searchsorted(edges, marks, side="right"))
-        chosen = np.minimum(chosen, len(events) - 1)
+        chosen = drawn_by_weight(weight, rng)
         drawn = events.take(chosen)
         mean = np.full(len(events), weight.mean(), np.float32)
         return replace(drawn, events={**drawn.events, _WEIGHT: mean}), chosen
@@ -198,6 +195,19 @@ class Reading(ABC):
             "weight": torch.ones(len(events)) if weight is None else torch.from_numpy(weight),
             "label": None if label is None else torch.from_numpy(label),
         }
+
+
+def drawn_by_weight(
+    weight: Float[np.ndarray, " event"], rng: np.random.Generator
+) -> Int64[np.ndarray, " event"]:
+    """Return as many events as there are, drawn by their weights, in a random order.
+
+    An event of n times the mean weight is drawn n times, rounded up or down at random.
+    """
+    edges = np.cumsum(weight, dtype=np.float64)
+    marks = (np.arange(len(weight)) + rng.random()) / len(weight) * edges[-1]
+    chosen = rng.permutation(np.searchsorted(edges, marks, side="right"))
+    return np.minimum(chosen, len(weight) - 1)
 
 
 def reading_class(path: str) -> type[Reading]:

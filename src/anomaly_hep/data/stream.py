@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing import parent_process
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -170,6 +171,21 @@ class EventStream:
         self.epoch, self.batch, self._counted = state["epoch"], state["batch"], state["counted"]
 
 
+@runtime_checkable
+class Stream(Protocol):
+    """Batches of one epoch per iteration; one that was left early is continued by the next."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[JaggedBatch]: ...
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position."""
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Continue after the batch at which `state` was taken."""
+
+
 class WholeEpochs:
     """A stream for Lightning's Trainer: every iteration has as many batches as an epoch.
 
@@ -177,7 +193,7 @@ class WholeEpochs:
     into the next: a Trainer whose epoch ends early does not validate.
     """
 
-    def __init__(self, stream: EventStream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.state_dict, self.load_state_dict = stream.state_dict, stream.load_state_dict
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from anomaly_hep.evaluate.cells import percent
 from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.evaluate.metrics import AREA, Metric
-from anomaly_hep.evaluate.remarks import SUPERVISED, signal_in_training
+from anomaly_hep.evaluate.remarks import labels_in_training, signal_in_training
 from anomaly_hep.evaluate.results import Results
 
 
 def banners(results: Results) -> list[tuple[str, str]]:
     """Return title and text of notes that nobody should miss: simulated data, supervised model."""
     notes = []
-    for remark in (SUPERVISED if results.model.supervised else None, signal_in_training(results)):
+    for remark in (labels_in_training(results), signal_in_training(results)):
         if remark:
             first, _, rest = remark.partition(": ")
             notes.append((first, rest[0].upper() + rest[1:]))

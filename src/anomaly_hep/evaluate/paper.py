@@ -68,7 +68,8 @@ class Signal:
 class Baseline:
     """A score without a model, computed from `columns` of the files; by default the column itself.
 
-    High values count as anomalous.
+    High values count as anomalous. optional: whether it is left out where some file lacks a
+    column; otherwise such a file is refused.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Baseline:
     unit: str
     columns: tuple[str, ...]
     score: Callable[..., Values] = np.asarray
+    optional: bool = False
 
     def __call__(self, table: pd.DataFrame) -> Values:
         """Return the score of every event of a table that has the columns."""
@@ -177,8 +179,17 @@ class Paper:
     @property
     def event_columns(self) -> tuple[str, ...]:
         """Columns of the files that the table of scores is to hold."""
-        needed = (column for baseline in self.baselines for column in baseline.columns)
-        return tuple(dict.fromkeys((*self.columns, *needed)))
+        return tuple(dict.fromkeys((*self.columns, *self._of_baselines(optional=False))))
+
+    @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """Columns that the table of scores is to hold where all files have them."""
+        return tuple(dict.fromkeys(self._of_baselines(optional=True)))
+
+    def _of_baselines(self, *, optional: bool) -> Iterator[str]:
+        for baseline in self.baselines:
+            if baseline.optional == optional:
+                yield from baseline.columns
 
     def signal(self, label: str) -> Signal:
         """Return the description of a class; one unknown to the paper is shown by its label."""

@@ -16,6 +16,23 @@ SUPERVISED = (
 _FEW, _SHARE = 10, 0.1  # effective events below which a remark is made, and their share of all
 
 
+def labels_in_training(results: Results) -> str | None:
+    """Return the remark on classes whose labels the training saw; None if it saw none."""
+    model = results.model
+    if not model.supervised:
+        return None
+    if model.supervision == "supervised":
+        return SUPERVISED
+    seen = dict.fromkeys(label for phase in model.labels.values() for label in phase)
+    names = ", ".join(
+        "every signal" if label == "*" else results.paper.text(label) for label in seen
+    )
+    return (
+        f"SEMI-SUPERVISED: a part of this model was trained with the labels of {names}. For these "
+        "signals a score says what can be reached, not what an anomaly search finds."
+    )
+
+
 def signal_in_training(results: Results) -> str | None:
     """Return the remark that training events included unlabelled signal; None if they did not."""
     share = results.data.signal_in_training
@@ -63,8 +80,8 @@ def few_events(results: Results) -> str | None:
 
 def reading_remarks(results: Results) -> Iterator[str]:
     """Yield how to read the rows of a run: supervised ones, areas below 50 %, means."""
-    if results.model.supervised:
-        yield SUPERVISED
+    if remark := labels_in_training(results):
+        yield remark
     if remark := signal_in_training(results):
         yield remark
     if remark := few_events(results):

@@ -83,7 +83,7 @@ class ModelDescription:
     """A model: its size, its operations per event, and the titles of its scores in their order.
 
     Operations are counted at the mean multiplicity of the test events, and at the paper's reference
-    multiplicity. `labels` are the classes whose labels a phase of the training used.
+    multiplicity. `labels` are the classes whose labels the phases of a training used, if any did.
     """
 
     name: str
@@ -103,7 +103,13 @@ class ModelDescription:
     @property
     def full_title(self) -> str:
         """Name of the model as its paper writes it, and whether it has seen labels of signals."""
-        return f"{self.title or self.name}{' (supervised)' if self.supervised else ''}"
+        return f"{self.title or self.name}{f' ({self.supervision})' if self.supervised else ''}"
+
+    @property
+    def supervision(self) -> str:
+        """In words, whether all phases of the training saw labels or only some."""
+        partly = self.labels and not all(self.labels.values())
+        return "semi-supervised" if partly else "supervised"
 
 
 @dataclass(frozen=True)

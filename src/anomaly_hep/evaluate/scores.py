@@ -24,7 +24,7 @@ from anomaly_hep.formats.files import format_of
 from anomaly_hep.formats.judging import bad_rows, findings, reasons
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.compiled import replayed_outputs
-from anomaly_hep.models.execution import Execution
+from anomaly_hep.models.execution import Execution, autocast
 from anomaly_hep.models.fits.base import FittedScore
 from anomaly_hep.models.fits.sources import EVENT, add_fitted, check_fitted
 from anomaly_hep.models.loading import fitted_scores
@@ -204,8 +204,7 @@ class Scorer:
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the networks compute in the scorer's precision."""
-        enabled = self.precision == "bf16-mixed"
-        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=enabled)
+        return autocast(self.model.device, self.precision)
 
     def fit(self, settings: Mapping[str, Mapping[str, Any]], parts: Sequence[Slice]) -> None:
         """Fit the `settings` of fitted_scores on the background events of `parts`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -74,6 +74,22 @@ class AnomalyModel(SteppedModule):
         for name, module in self.named_modules():
             if not phase.is_active(name):
                 module.eval()
+
+    def fit_inputs(self, batches: Iterable[Any]) -> None:
+        """Fit what scales the inputs on the training events, before the first step.
+
+        `batches` are those of the first phase, each event once.
+        """
+        del batches  # most models leave the scales to the data
+
+    def embeds(self, phase: Phase) -> bool:
+        """Whether a phase trains nothing but what follows `embed`, so that it computes it once."""
+        del phase
+        return False
+
+    def embed(self, batch: Any) -> Float[Tensor, "event component"]:
+        """Return the vector of each event that the phases of `embeds` take, as a VectorBatch."""
+        raise NotImplementedError(f"{type(self).__name__} embeds no events")
 
     @classmethod
     @abstractmethod

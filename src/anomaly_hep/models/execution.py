@@ -53,6 +53,11 @@ class Execution:
         return Feed(self.device, self.slotted, events)
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which networks compute in a precision, as in trainer.precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
+
+
 def _device(accelerator: str, number: int) -> torch.device:
     """Return the device of an accelerator: auto, cpu, gpu or cuda; raises ConfigError."""
     wanted = {"auto": ("cuda", "cpu"), "gpu": ("cuda",)}.get(accelerator, (accelerator,))

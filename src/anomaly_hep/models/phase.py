@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
 
-from anomaly_hep.bounds import Count, Positive
+from anomaly_hep.bounds import Count, Positive, Share
 from anomaly_hep.errors import ConfigError
 
 
@@ -20,10 +20,12 @@ class Phase:
     `anomaly_hep.models.optimization`. trains: name prefixes of the trained parameters; the others
     are frozen, their modules in eval mode, but gradients pass through them. learning_rates:
     {prefix: rate} where it differs from the optimiser's. labels: the classes, besides the
-    background, that the phase sees with their labels; ("*",) for all. checkpoint: the validation
-    term that chooses the weights, and whether 'min' or 'max' is best. patience: number of
-    validations without improvement after which the phase ends. clip_each_tensor: bound on the norm
-    of each parameter's gradient (Keras' clipnorm).
+    background, that the phase sees with their labels; ("*",) for all. background: first and last
+    edge of the part of the background that the phase uses, as fractions of the events of training
+    and of validation. batch_size: events per step, None for that of the data. checkpoint: the
+    validation term that chooses the weights, and whether 'min' or 'max' is best. patience: number
+    of validations without improvement after which the phase ends. clip_each_tensor: bound on the
+    norm of each parameter's gradient (Keras' clipnorm).
     """
 
     name: str
@@ -33,9 +35,19 @@ class Phase:
     trains: Annotated[tuple[str, ...], MinLen(1)] = ("",)
     learning_rates: Mapping[str, Positive] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    background: tuple[Share, Share] = (0.0, 1.0)
+    batch_size: Count | None = None
     checkpoint: tuple[str, Literal["min", "max"]] = ("loss", "min")
     patience: Count | None = None
     clip_each_tensor: Positive | None = None
+
+    def __post_init__(self) -> None:
+        first, last = self.background
+        if not first < last:
+            raise ConfigError(
+                f"model.phases.{self.name}.background={list(self.background)} holds no event. "
+                "Cure: two shares that rise, such as [0, 0.5]"
+            )
 
     def learns(self, parameter: str) -> bool:
         """Whether the parameter of this name is trained."""

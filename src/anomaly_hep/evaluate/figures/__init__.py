@@ -15,6 +15,7 @@ from anomaly_hep.evaluate.figures.reconstructions import (
     reconstructed_particles,
 )
 from anomaly_hep.evaluate.figures.roccurves import roc_by_signal, roc_of_score, rocs_by_group
+from anomaly_hep.evaluate.figures.significance import FEWEST, improvement_of_score
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.figures.training import loss_curves, loss_terms
 from anomaly_hep.evaluate.paper import Plot
@@ -67,6 +68,11 @@ def _roc_of_scores(run: RunFiles) -> Figures:
     return {name: roc_of_score(name, run.distributions[name], run.results) for name in names}
 
 
+def _improvements(run: RunFiles) -> Figures:
+    names = run.results.scores if run.results.signals else ()
+    return {n: improvement_of_score(n, run.distributions[n], run.results) for n in names}
+
+
 def _rocs_by_group(run: RunFiles) -> Figures:
     name = run.results.default_score
     if not run.results.data.measured_groups:
@@ -107,6 +113,12 @@ ROC = Plot(
     _roc,
 )
 ROC_OF_SCORES = Plot("roc_", "ROC curves of one score for all signals.", _roc_of_scores)
+IMPROVEMENTS = Plot(
+    "improvement_",
+    "Significance improvement of a cut on one score for all signals, with 68 % intervals. Curves "
+    f"end where fewer than {FEWEST} background events pass.",
+    _improvements,
+)
 ROCS_BY_GROUP = Plot(
     "groups", "ROC curves of the default score for every signal of a group.", _rocs_by_group
 )

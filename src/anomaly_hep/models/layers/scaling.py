@@ -1,0 +1,39 @@
+"""Scales of a network's inputs that are fitted on its training events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class MinMax(nn.Module):
+    """Map the range of each feature in the events of `fit` to 0 to 1.
+
+    Before `fit` values stay as they are; a feature that is constant there only moves to 0. Values
+    outside of the range are not clipped.
+    """
+
+    least: Tensor
+    most: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("least", torch.zeros(features))
+        self.register_buffer("most", torch.ones(features))
+
+    @torch.no_grad()
+    def fit(self, parts: Iterable[Float[Tensor, "particle feature"]]) -> None:
+        """Take the range of the features in all parts; without any particle it stays."""
+        found = [torch.stack(part.aminmax(dim=0)) for part in parts if len(part)]
+        if found:
+            ranges = torch.stack(found).to(self.least.device)
+            self.least.copy_(ranges[:, 0].amin(0))
+            self.most.copy_(ranges[:, 1].amax(0))
+
+    def forward(self, flat: Float[Tensor, "row feature"]) -> Float[Tensor, "row feature"]:
+        """Return the scaled features."""
+        span = self.most - self.least
+        return (flat - self.least) / torch.where(span > 0, span, 1.0)
