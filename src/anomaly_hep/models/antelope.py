@@ -27,7 +27,7 @@ from anomaly_hep.models.losses import kl_divergence
 from anomaly_hep.models.outputs import EventOutputs, ScoreDescription, weighted_mean
 from anomaly_hep.models.phase import Phase
 
-_EMBEDDING = "encoder.embedding"  # the parameters of the first stage
+_EMBEDDING = "encoder.embedding."  # the parameters of the first stage
 _HIDDEN, _NARROW = 32, 16
 _DROPOUT, _SLOPE = 0.1, 0.3
 
