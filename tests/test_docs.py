@@ -32,6 +32,7 @@ REQUIRED = {
     "evaluate": ("run_dir=a",),
     "dashboard": ("run_dir=a", "entity=b"),
     "fetch": ("to=a",),
+    "cluster": ("files=a.h5",),
     "curve": ("run_dir=a",),
 }
 

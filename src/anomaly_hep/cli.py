@@ -27,6 +27,7 @@ COMMANDS = {
     "train": "train, score and evaluate a model",
     "simulate": "simulate events in a published format",
     "fetch": "download published data",
+    "cluster": "find the jets of events, and keep their masses beside them",
     "score": "score files with a trained model",
     "evaluate": "redo the metrics, figures and report of a run",
     "fpga": "turn a trained encoder into firmware, and prove that both agree",

@@ -155,6 +155,15 @@ class FetchSettings:
 
 
 @dataclass(frozen=True)
+class ClusterSettings:
+    """`cluster`: conf/cluster.yaml."""
+
+    files: Name | Sequence[Name]
+    clustering: Name
+    workers: Count | None
+
+
+@dataclass(frozen=True)
 class ScoreSettings:
     """`score`: conf/score.yaml."""
 
@@ -228,6 +237,7 @@ COMMANDS: Mapping[str, type[Any]] = {
     "train": RunSettings,
     "simulate": SimulateSettings,
     "fetch": FetchSettings,
+    "cluster": ClusterSettings,
     "score": ScoreSettings,
     "evaluate": EvaluateSettings,
     "curve": CurveSettings,

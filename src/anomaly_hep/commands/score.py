@@ -57,10 +57,13 @@ def open_scorer(
     return Scorer(model, reading, batch_size, precision, fitted, execution, validated)
 
 
-def input_files(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Return the files that match paths and patterns, each once; raises MissingDataError."""
+def input_files(patterns: str | Path | Sequence[str | Path], key: str = "input") -> list[Path]:
+    """Return the files that match paths and patterns, each once; raises MissingDataError.
+
+    `key` is what a user has set, for messages.
+    """
     listed = patterns if isinstance(patterns, list | tuple) else [patterns]
-    paths = dict.fromkeys(path for pattern in listed for path in _matches(pattern))
+    paths = dict.fromkeys(path for pattern in listed for path in _matches(pattern, key))
     if not paths:
         raise MissingDataError(
             "no input is given. Cure: name files, or a pattern that matches some"
@@ -68,7 +71,7 @@ def input_files(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
     return list(paths)
 
 
-def _matches(pattern: Any) -> list[Path]:
+def _matches(pattern: Any, key: str) -> list[Path]:
     """Return the files of one path or pattern; raises ConfigError for anything else.
 
     A path that exists is taken as it is, whatever characters of patterns are in it.
@@ -82,11 +85,11 @@ def _matches(pattern: Any) -> list[Path]:
         matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise ConfigError(
-            f"input={pattern} is neither a file nor a pattern ({in_one_line(error)}). Cure: "
+            f"{key}={pattern} is neither a file nor a pattern ({in_one_line(error)}). Cure: "
             "name files, or a pattern such as data/*.root"
         ) from error
     if not matches:
-        raise MissingDataError(f"input={pattern} matches no file. Cure: check the path")
+        raise MissingDataError(f"{key}={pattern} matches no file. Cure: check the path")
     return matches
 
 
