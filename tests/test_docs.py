@@ -33,6 +33,7 @@ REQUIRED = {
     "dashboard": ("run_dir=a", "entity=b"),
     "fetch": ("to=a",),
     "curve": ("run_dir=a",),
+    "search": ("run=a",),
 }
 
 

@@ -36,6 +36,7 @@ REQUIRED = {
     "dashboard": ["run_dir=a", "entity=b"],
     "fetch": ["to=a"],
     "curve": ["run_dir=a"],
+    "search": ["run=a"],
 }
 
 

@@ -1,4 +1,4 @@
-"""The scan of one cut: the observed spectrum, its smooth fit, the excesses, the toys behind them."""
+"""The scan of one cut: the observed spectrum, its smooth fit, the excesses, and their toys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from anomaly_hep.search.events import Cut, Sample, within
 from anomaly_hep.search.likelihood import Fits, fit_smooth
 from anomaly_hep.search.results import Deviations, Excess, SmoothFit
 from anomaly_hep.search.scan import Scan, gaussian_templates, measured_templates, scan, toys
-from anomaly_hep.search.shape import Shape
+from anomaly_hep.search.shape import PARAMETERS, Shape
 from anomaly_hep.search.significance import ENOUGH, ToyNull, in_deviations, local_p
 from anomaly_hep.search.smooth import LEAST_EVENTS, Groups, chosen_parameters
 from anomaly_hep.search.spectrum import Spectrum
@@ -28,20 +28,28 @@ Masses = Float64[np.ndarray, " mass"]
 class CutScan:
     """One cut with its spectra and the scan of the observed one.
 
-    `background` is the smooth fit of the background's own spectrum, `smooth` that of the observed
-    one. Templates are in effective counts per signal event. `toys` are scans of background alone,
-    thrown from `smooth`.
+    `background` is the background's own spectrum, `background_fit` its smooth fit by
+    `background_shape`; `smooth` fits the observed one by `shape`. Both shapes differ in the scale
+    of weights alone. `shares` are the parts of a signal in each bin, by mass. `toys` are scans of
+    background alone, thrown from `smooth`.
     """
 
     cut: Cut
     observed: Spectrum
-    background: Fits
     smooth: Fits
     shape: Shape
+    background: Spectrum
+    background_fit: Fits
+    background_shape: Shape
     masses: Masses
-    templates: Float64[np.ndarray, "mass bin"]
+    shares: Float64[np.ndarray, "mass bin"]
     scan: Scan
     toys: Scan
+
+    @property
+    def templates(self) -> Float64[np.ndarray, "mass bin"]:
+        """The effective counts per signal event in each bin, by mass."""
+        return self.shares * self.observed.scale
 
     @property
     def best(self) -> int:
@@ -57,20 +65,6 @@ class CutScan:
     def null(self) -> ToyNull:
         """The largest excesses of the toys."""
         return ToyNull.of(self.toys.q0)
-
-    def smooth_fit(self) -> SmoothFit:
-        """Return the smooth fit of the observed spectrum, and how well it describes it."""
-        groups = Groups.of(self.smooth.expected[0])
-        chi2 = float(groups.chi2(self.observed.counts[None], self.smooth.expected)[0])
-        thrown = groups.chi2(self.toys.counts, self.toys.smooth.expected)
-        number = self.shape.parameters
-        return SmoothFit(
-            number,
-            tuple(self.shape.coefficients(self.smooth.parameters[0]).tolist()),
-            chi2,
-            groups.degrees(number),
-            binomial(int((thrown >= chi2).sum()), len(thrown)),
-        )
 
     def excess(self) -> Excess:
         """Return the most significant mass, with its p-values."""
@@ -89,6 +83,20 @@ class CutScan:
         )
 
 
+def described(spectrum: Spectrum, fits: Fits, shape: Shape, thrown: Scan) -> SmoothFit:
+    """Return the smooth fit of a spectrum, and how well it describes it, by toys thrown from it."""
+    groups = Groups.of(fits.expected[0])
+    chi2 = float(groups.chi2(spectrum.counts[None], fits.expected)[0])
+    chance = groups.chi2(thrown.counts, thrown.smooth.expected)
+    return SmoothFit(
+        shape.parameters,
+        tuple(shape.coefficients(fits.parameters[0]).tolist()),
+        chi2,
+        groups.degrees(shape.parameters),
+        binomial(int((chance >= chi2).sum()), len(chance)),
+    )
+
+
 def scan_cut(
     cut: Cut,
     background: Sample,
@@ -104,24 +112,23 @@ def scan_cut(
     passed, seen = cut.passed(background), cut.passed(observed)
     own = _spectrum(passed, edges, "background", cut)
     spectrum = _spectrum(seen, edges, "observed", cut)
-    shape = Shape(edges, choices.energy, 3, own.scale)
-    shape = shape.with_parameters(chosen_parameters(own, shape))
-    alone = _converged(fit_smooth(own.counts[None], shape), cut)
-    masses = tried_masses(own, alone.expected[0], choices.width)
+    own_shape = Shape(edges, choices.energy, PARAMETERS[0], own.scale)
+    own_shape = own_shape.with_parameters(chosen_parameters(own, own_shape))
+    own_fit = _converged(fit_smooth(own.counts[None], own_shape), cut)
+    masses = tried_masses(own, own_fit.expected[0], choices.width)
     if not len(masses):
         raise SearchError(
             f"efficiency={cut.efficiency:g} leaves no mass with {LEAST_IN_WINDOW:.0f} background "
             f"events within {_REACH} widths of the signal and inside the range. Cure: a higher "
             "efficiency, a larger width, a wider mass_range, or more test events"
         )
-    shape = Shape(edges, choices.energy, shape.parameters, spectrum.scale)
+    shares = signal_shares(masses, template and cut.passed(template), edges, choices.width)
+    shape = Shape(edges, choices.energy, own_shape.parameters, spectrum.scale)
     smooth = _converged(fit_smooth(spectrum.counts[None], shape), cut)
-    templates = signal_templates(masses, template and cut.passed(template), edges, choices.width)
-    templates = templates * spectrum.scale
-    start = smooth.parameters[0]
+    templates, start = shares * spectrum.scale, smooth.parameters[0]
     thrown = toys(smooth.expected[0], choices.toys, _seed(choices, cut))
     return CutScan(
-        cut, spectrum, alone, smooth, shape, masses, templates,
+        cut, spectrum, smooth, shape, own, own_fit, own_shape, masses, shares,
         scan(spectrum.counts[None], shape, start, templates),
         scan(thrown, shape, start, templates),
     )  # fmt: skip
@@ -131,7 +138,7 @@ def _seed(choices: Choices, cut: Cut) -> list[int]:
     return [choices.seed, 1, round(1e6 * cut.efficiency)]
 
 
-def signal_templates(
+def signal_shares(
     masses: Masses, events: Sample | None, edges: Float64[np.ndarray, " edge"], width: float
 ) -> Float64[np.ndarray, "mass bin"]:
     """Return the share of a signal in each bin: Gaussians, or the events' spectrum moved."""
@@ -145,9 +152,7 @@ def signal_templates(
     return measured_templates(masses, events.mass, events.weight, edges)
 
 
-def tried_masses(
-    spectrum: Spectrum, expected: Float64[np.ndarray, " bin"], width: float
-) -> Masses:
+def tried_masses(spectrum: Spectrum, expected: Float64[np.ndarray, " bin"], width: float) -> Masses:
     """Return the centres of those bins whose window is inside the range and not too empty."""
     centres = spectrum.centres
     low, high = centres * (1 - _REACH * width), centres * (1 + _REACH * width)

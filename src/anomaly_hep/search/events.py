@@ -112,8 +112,8 @@ def read_events(files: RunFiles, score: str | None) -> RunEvents:
         raise ConfigError(f"score={name} is none of {where}. Cure: one of {', '.join(scores)}")
     if MASS not in table.columns:
         raise SearchError(
-            f"{where} has no column '{MASS}'. Cure: name the column of the events' mass in GeV when "
-            "the run is made, as data.mass=COLUMN, or search a run on data that name one"
+            f"{where} has no column '{MASS}'. Cure: make the run again with data.mass=COLUMN, "
+            "which names the column of the events' mass in GeV"
         )
     background = results.data.background
     masses = table[MASS].to_numpy(np.float64)

@@ -30,7 +30,7 @@ class Experiments:
 
     def __init__(self, found: CutScan, background: Sample, choices: Choices) -> None:
         self.found, self.background, self.choices = found, background, choices
-        self.expected = found.background.expected[0]
+        self.expected = found.background_fit.expected[0]
         self.fits, self.failed = 0, 0
         # what the significances are read from is thrown independently of what is measured
         self.null = self._thrown(self.expected, choices.toys, 2)
@@ -52,8 +52,7 @@ class Experiments:
         added = self.added(signal, fraction)
         scans = self._thrown(self.expected + added, self.choices.experiments, stream)
         at = self.at(signal)
-        local = standard_deviations(ToyNull.of(self.null.q0[:, [at]]).p(scans.q0[:, at]))
-        anywhere = standard_deviations(ToyNull.of(self.null.q0).p(scans.q0.max(axis=1)))
+        local, anywhere = self._significances(scans, at)
         return Injection(fraction, float(added.sum()), _band(local), _band(anywhere))
 
     def added(self, signal: Sample, fraction: float) -> Float64[np.ndarray, " bin"]:
@@ -62,7 +61,7 @@ class Experiments:
         content = np.histogram(passed.mass, self.found.observed.edges, weights=passed.weight)[0]
         total = injected(float(self.background.weight.sum()), fraction)
         scaled: Float64[np.ndarray, " bin"] = (
-            content / signal.weight.sum() * total * self.found.observed.scale
+            content / signal.weight.sum() * total * self.found.background.scale
         )
         return scaled
 
@@ -98,18 +97,28 @@ class Experiments:
             Spectrum.of(part.mass, np.ones(len(part)), edges).counts
             for part in (passed.take(rows) for rows in np.array_split(order, number))
         ]
-        shift = self.found.shape.basis.T @ np.full(len(counts[0]), -np.log(number))
-        start = self.found.background.parameters[0] + shift
+        shift = self.found.background_shape.basis.T @ np.full(len(counts[0]), -np.log(number))
+        start = self.found.background_fit.parameters[0] + shift
         return self._scanned(np.array(counts), start, slice(at, at + 1)).q0[:, 0]
+
+    def _significances(
+        self, scans: Scan, at: int
+    ) -> tuple[Float64[np.ndarray, " experiment"], Float64[np.ndarray, " experiment"]]:
+        """Return Z of each experiment at one mass and anywhere; a deficit has 0 at its mass."""
+        local = ToyNull.of(self.null.q0[:, [at]]).p(scans.q0[:, at])
+        anywhere = ToyNull.of(self.null.q0).p(scans.q0.max(axis=1))
+        return np.maximum(standard_deviations(local), 0.0), standard_deviations(anywhere)
 
     def _thrown(self, expected: Float64[np.ndarray, " bin"], number: int, stream: int) -> Scan:
         """Scan pseudo-experiments of these expectations."""
         seed = [self.choices.seed, stream, round(1e6 * self.found.cut.efficiency)]
-        start = self.found.background.parameters[0]
+        start = self.found.background_fit.parameters[0]
         return self._scanned(toys(expected, number, seed), start, slice(None))
 
     def _scanned(self, counts: np.ndarray, start: np.ndarray, masses: slice) -> Scan:
-        scans = scan(counts, self.found.shape, start, self.found.templates[masses])
+        found = self.found
+        templates = found.shares[masses] * found.background.scale
+        scans = scan(counts, found.background_shape, start, templates)
         self.fits += scans.fits
         self.failed += scans.failed
         return scans

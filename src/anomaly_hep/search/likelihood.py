@@ -52,7 +52,7 @@ def fit(
     yields = np.zeros((len(counts), len(problem.template)))
     point = np.concatenate([np.asarray(start, np.float64), yields], axis=1)
     converged = problem.climb(point)
-    expected = problem.expected(point, np.arange(len(counts)))[1]
+    expected = problem.expected(point)[1]
     size = shape.basis.shape[1]
     return Fits(
         parameters=point[:, :size],
@@ -95,9 +95,7 @@ class _Problem:
         self.size = shape.basis.shape[1]
         self.template = np.zeros((0, len(shape.offset))) if template is None else template[None]
 
-    def expected(
-        self, point: Float64[np.ndarray, "some number"], rows: Int64[np.ndarray, " some"]
-    ) -> tuple[Counts, Counts]:
+    def expected(self, point: Float64[np.ndarray, "some number"]) -> tuple[Counts, Counts]:
         """Return the smooth part and the sum of both."""
         with np.errstate(over="ignore", under="ignore"):
             exponent = self.shape.offset + point[:, : self.size] @ self.shape.basis.T
@@ -112,15 +110,13 @@ class _Problem:
             total = (self.counts[rows] * np.log(expected) - expected).sum(axis=1)
         return np.where(np.isfinite(total), total, -np.inf)
 
-    def climb(
-        self, point: Float64[np.ndarray, "spectrum number"]
-    ) -> Bool[np.ndarray, " spectrum"]:
+    def climb(self, point: Float64[np.ndarray, "spectrum number"]) -> Bool[np.ndarray, " spectrum"]:
         """Move every row of `point` to its maximum; return where that was reached."""
         number = len(point)
         converged = np.zeros(number, bool)
         damping = np.full(number, _FIRST_DAMPING)
         rows = np.arange(number)
-        height = self.log_likelihood(self.expected(point, rows)[1], rows)
+        height = self.log_likelihood(self.expected(point)[1], rows)
         for _ in range(_STEPS):
             step, gain = self._step(point[rows], rows, damping[rows])
             there = gain < _GAIN
@@ -130,7 +126,7 @@ class _Problem:
                 break
             trial = point[rows] + step
             trial[:, self.size :] = np.maximum(trial[:, self.size :], 0.0)
-            reached = self.log_likelihood(self.expected(trial, rows)[1], rows)
+            reached = self.log_likelihood(self.expected(trial)[1], rows)
             better = reached > height[rows]
             point[rows[better]], height[rows[better]] = trial[better], reached[better]
             damping[rows] *= np.where(better, 0.1, 30.0)
@@ -147,7 +143,7 @@ class _Problem:
         damping: Float64[np.ndarray, " some"],
     ) -> tuple[Float64[np.ndarray, "some number"], Float64[np.ndarray, " some"]]:
         """Return a step towards the maximum, and what it should gain in the log-likelihood."""
-        smooth, expected = self.expected(point, rows)
+        smooth, expected = self.expected(point)
         slopes = np.concatenate(
             [
                 smooth[:, :, None] * self.shape.basis,

@@ -97,15 +97,17 @@ class FalsePositives:
 class CutResult:
     """One cut on the score: the scan of the observed events, and pseudo-experiments.
 
-    Masses are in GeV. `failed_fits` of `fits` did not converge, toys included.
+    Masses are in GeV. Both smooth fits are without a signal: of the background's own spectrum, and
+    of the observed one, which a signal makes worse. `failed_fits` of `fits` did not converge, toys included.
     """
 
     efficiency: float
     reached: float
     threshold: float | None
     background_mass: MassDistribution
+    background_fit: SmoothFit
     observed_events: int
-    smooth: SmoothFit
+    observed_fit: SmoothFit
     masses: Sequence[float]
     local_p: Sequence[float]
     excess: Excess

@@ -58,7 +58,8 @@ def median(values: Values, weights: Values, share: float = 0.5) -> float:
     """Return the weighted quantile that `share` of the weight lies below."""
     order = np.argsort(values)
     reached = np.cumsum(weights[order]) / weights.sum()
-    return float(values[order][min(np.searchsorted(reached, share), len(values) - 1)])
+    place = int(np.searchsorted(reached, share))
+    return float(values[order][min(place, len(values) - 1)])
 
 
 def scan(counts: Counts, shape: Shape, start: np.ndarray, templates: Templates) -> Scan:
@@ -108,4 +109,3 @@ def joined(scans: list[Scan]) -> Scan:
 def toys(expected: Float64[np.ndarray, " bin"], number: int, seed: list[int]) -> Counts:
     """Return Poisson spectra of these expectations."""
     return np.random.default_rng(seed).poisson(expected, (number, len(expected))).astype(float)
-

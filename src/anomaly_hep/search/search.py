@@ -1,4 +1,4 @@
-"""The search in the events of a run: cuts, spectra, scans, pseudo-experiments, all that is written."""
+"""The search in the events of a run: cuts, spectra, scans, pseudo-experiments, what is written."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from anomaly_hep.errors import ConfigError, SearchError
 from anomaly_hep.evaluate.intervals import TAIL, Interval
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.search.choices import Choices
-from anomaly_hep.search.cutscan import CutScan, scan_cut
+from anomaly_hep.search.cutscan import CutScan, described, scan_cut
 from anomaly_hep.search.events import Cut, RunEvents, Sample, mixture, read_events, within
 from anomaly_hep.search.experiments import Experiments
-from anomaly_hep.search.results import CutResult, MassDistribution, SearchResults
+from anomaly_hep.search.results import CutResult, MassDistribution, SearchResults, SmoothFit
 from anomaly_hep.search.scan import median
 from anomaly_hep.search.smooth import fit_edges
 from anomaly_hep.search.workspace import pyhf_p, workspace
+
+_WORST = 0.05  # p-value of chi² below which a reader is warned
+_EXPLAINS = 3.0  # standard deviations of an excess that may be why a fit without signal is bad
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +59,8 @@ def search(files: RunFiles, choices: Choices) -> Search:
     background = events.samples[events.background]
     notes = list(_notes_on_events(events, len(files.table)))
     data = _data(files, events, choices, notes)
-    asked = choices.mass_range and (choices.mass_range[0], choices.mass_range[1])
     # two bins for each width of the signal
-    edges = fit_edges(background, choices.width / 2, choices.energy, asked)
+    edges = fit_edges(background, choices.width / 2, choices.energy, choices.mass_range)
     scans = _scans(background, data, edges, choices, notes)
     cuts = [_cut_result(one, background, data, choices) for one in scans]
     content = _workspace(scans[-1])
@@ -131,9 +133,7 @@ def _scans(
     return scans
 
 
-def _cut_result(
-    found: CutScan, background: Sample, data: _Data, choices: Choices
-) -> CutResult:
+def _cut_result(found: CutScan, background: Sample, data: _Data, choices: Choices) -> CutResult:
     edges = found.observed.edges
     seen = found.cut.passed(data.observed)
     tried = Experiments(found, background, choices)
@@ -142,8 +142,11 @@ def _cut_result(
         reached=found.cut.reached,
         threshold=found.cut.threshold,
         background_mass=_distribution(found.cut.passed(background), edges),
+        background_fit=described(
+            found.background, found.background_fit, found.background_shape, tried.null
+        ),
         observed_events=int(within(seen, edges[0], edges[-1]).sum()),
-        smooth=found.smooth_fit(),
+        observed_fit=described(found.observed, found.smooth, found.shape, found.toys),
         masses=found.masses.tolist(),
         local_p=found.local_p.tolist(),
         excess=found.excess(),
@@ -181,15 +184,20 @@ def _notes_on_cuts(cuts: Sequence[CutResult]) -> list[str]:
     notes = []
     for cut in cuts:
         where = f"efficiency {cut.efficiency:g}"
-        if cut.smooth.p.value < 0.05:
-            notes.append(
-                f"At {where} the smooth shape does not describe the spectrum (chi² "
-                f"{cut.smooth.chi2:.1f} for {cut.smooth.degrees} degrees of freedom, p "
-                f"{cut.smooth.p.value:.2g} by toys): its p-values cannot be relied on."
-            )
+        if cut.background_fit.p.value < _WORST:
+            notes.append(_misfit(cut.background_fit, f"the background at {where}"))
+        elif cut.observed_fit.p.value < _WORST and cut.excess.global_z.value < _EXPLAINS:
+            notes.append(_misfit(cut.observed_fit, f"the observed events at {where}"))
         if cut.failed_fits:
             notes.append(
                 f"At {where} {cut.failed_fits:,} of {cut.fits:,} fits, toys included, did not "
                 "converge; their q0 are lower limits."
             )
     return notes
+
+
+def _misfit(smooth: SmoothFit, what: str) -> str:
+    return (
+        f"The smooth shape does not describe {what} (chi² {smooth.chi2:.1f} for {smooth.degrees} "
+        f"degrees of freedom, p {smooth.p.value:.2g} by toys): p-values there cannot be relied on."
+    )

@@ -17,8 +17,11 @@ LEVEL = 0.5  # of q0, at which up-crossings are counted
 
 
 def standard_deviations(p: float | np.ndarray) -> np.ndarray:
-    """Return Z of a one-sided p-value: the normal distribution exceeds Z with probability p."""
-    return np.asarray(norm.isf(p))
+    """Return Z of a one-sided p-value: the normal distribution exceeds Z with probability p.
+
+    The finite number of toys can make p 0 or 1, and rounding 0: Z stays between -4.8 and 37.
+    """
+    return np.asarray(norm.isf(np.clip(p, 1e-300, 1 - 1e-6)))
 
 
 def local_p(q0: float | np.ndarray) -> np.ndarray:
@@ -57,7 +60,7 @@ class ToyNull:
         return np.minimum(local_p(maximum) + self.crossings * decay, 1.0)
 
     def p(self, maximum: float | np.ndarray) -> np.ndarray:
-        """Return the global p-value: the toys' share, or the bound where it is below ten of them."""
+        """Return the p-value: the share of toys, or the bound where fewer than ten are beyond."""
         reached = len(self.maxima) - np.searchsorted(self.maxima, maximum, side="left")
         few = np.minimum(self.bound(maximum), ENOUGH / len(self.maxima))
         return np.where(reached >= ENOUGH, reached / len(self.maxima), few)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +37,8 @@ class Groups:
             if total >= _EXPECTED:
                 first.append(index)
                 total = 0.0
-        # what is left at the lower end joins the first group
-        return Groups(np.array([*reversed(first)] or [0]) * (np.arange(max(len(first), 1)) > 0))
+        # what is left at the lower end belongs to the last group
+        return Groups(np.array([0, *reversed(first[:-1])]))
 
     def chi2(self, counts: Counts, expected: Counts) -> Float64[np.ndarray, " spectrum"]:
         """Return 2 sum(mu - n + n ln(n / mu)) over the groups (Baker and Cousins 1984)."""
@@ -54,8 +55,8 @@ class Groups:
 def chosen_parameters(spectrum: Spectrum, shape: Shape) -> int:
     """Return how many parameters the spectrum needs, by likelihood-ratio tests.
 
-    One more is taken where it gains more than chance does in 95 % of cases: the Poisson likelihood's
-    form of the F-test.
+    One more is taken where it gains more than chance does in 95 % of cases: the F-test of the
+    Poisson likelihood.
     """
     heights = []
     for number in PARAMETERS:
@@ -70,7 +71,7 @@ def chosen_parameters(spectrum: Spectrum, shape: Shape) -> int:
 
 
 def fit_edges(
-    background: Sample, step: float, energy: float, asked: tuple[float, float] | None
+    background: Sample, step: float, energy: float, asked: Sequence[float] | None
 ) -> Float64[np.ndarray, " edge"]:
     """Return the edges of the bins of a search; raises SearchError where too few events lie there.
 
@@ -79,10 +80,11 @@ def fit_edges(
     no longer shapes it, and end beyond its heaviest event.
     """
     if asked is not None:
-        edges = logarithmic_edges(*asked, step)
+        edges = logarithmic_edges(asked[0], asked[1], step)
         _check_events(background, edges)
         return edges
-    edges = logarithmic_edges(background.mass.min(), np.nextafter(background.mass.max(), np.inf), step)
+    beyond = float(np.nextafter(background.mass.max(), np.inf))
+    edges = logarithmic_edges(float(background.mass.min()), beyond, step)
     peak = int(np.argmax(Spectrum.of(background.mass, background.weight, edges).content))
     edges = edges[peak + 1 :]
     _check_events(background, edges)

@@ -37,7 +37,7 @@ class Spectrum:
             if content < 0 or (content == 0 < square):
                 raise SearchError(
                     f"the weights of the events at masses from {low:,.0f} GeV on have the sum "
-                    f"{content:g}, which no Poisson distribution has. Cure: wider bins (width=...), "
+                    f"{content:g}, which no Poisson distribution has. Cure: a larger width, "
                     "another mass_range, or a higher efficiency"
                 )
         return filled
