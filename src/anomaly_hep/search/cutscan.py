@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64
@@ -11,7 +12,7 @@ from anomaly_hep.errors import SearchError
 from anomaly_hep.evaluate.intervals import binomial
 from anomaly_hep.search.choices import Choices
 from anomaly_hep.search.events import Cut, Sample, within
-from anomaly_hep.search.likelihood import Fits, fit_smooth
+from anomaly_hep.search.likelihood import Fits, fit, fit_smooth
 from anomaly_hep.search.results import Deviations, Excess, SmoothFit
 from anomaly_hep.search.scan import Scan, gaussian_templates, measured_templates, scan, toys
 from anomaly_hep.search.shape import PARAMETERS, Shape
@@ -55,6 +56,12 @@ class CutScan:
     def best(self) -> int:
         """Number of the most significant mass."""
         return int(np.argmax(self.scan.q0[0]))
+
+    @cached_property
+    def best_fit(self) -> Fits:
+        """The fit of the observed spectrum with a signal at the most significant mass."""
+        counts, start = self.observed.counts[None], self.smooth.parameters
+        return fit(counts, self.shape, start, self.templates[self.best])
 
     @property
     def local_p(self) -> Masses:

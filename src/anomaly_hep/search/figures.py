@@ -23,6 +23,7 @@ from anomaly_hep.search.search import Search
 from anomaly_hep.search.significance import local_p
 
 _TEV = 1000.0  # GeV
+_LOWEST_P = 1e-16  # of the axis of p-values
 _LINES = (1, 2, 3, 4, 5, 6, 7)  # standard deviations that are marked
 
 
@@ -51,7 +52,7 @@ def spectra(found: Search) -> Figure:
             _draw_pulls(grid[1, column], scan)
             smooth = found.results.cuts[column].background_fit
             grid[0, column].set_title(
-                f"{_name(scan.cut.efficiency)}; fit of background alone: $p$ = {smooth.p.value:.2g}",
+                f"{_name(scan.cut.efficiency)}; background alone: fit $p$ = {smooth.p.value:.2g}",
                 loc="left",
                 fontsize=9.5,
             )
@@ -67,15 +68,15 @@ def _draw_spectrum(axes: Axes, scan: CutScan, uncut: CutScan) -> None:
     edges, centres = observed.edges / _TEV, observed.centres / _TEV
     scale = observed.scale * widths
     smooth = scan.smooth.expected[0] / scale
-    signal = scan.scan.signal[0, scan.best] * scan.shares[scan.best] / widths
+    both = scan.best_fit.expected[0] / scale
     before = uncut.background_fit.expected[0] / uncut.background.scale
     before = before * (smooth * widths).sum() / before.sum() / widths
     errors = np.sqrt(observed.variance) / widths
     seen = observed.content > 0
     axes.stairs(before, edges, color=PALETTE["grey"], linestyle=":", label="background, no cut")
-    axes.stairs(smooth, edges, color=PALETTE["blue"], label="smooth fit", baseline=None)
-    label = "fit + best signal"
-    axes.stairs(smooth + signal, edges, color=PALETTE["red"], label=label, baseline=None)
+    axes.stairs(smooth, edges, color=PALETTE["blue"], label="smooth fit alone", baseline=None)
+    label = "fit with the best signal"
+    axes.stairs(both, edges, color=PALETTE["red"], label=label, baseline=None)
     axes.errorbar(
         centres[seen], (observed.content / widths)[seen], errors[seen],
         fmt="o", markersize=2.5, linewidth=0.8, color="black", label="observed",
@@ -98,24 +99,29 @@ def _draw_pulls(axes: Axes, scan: CutScan) -> None:
 
 
 def p_values(results: SearchResults) -> Figure:
-    """Return the local p-value of each cut by mass; a star marks each global one at its mass."""
+    """Return the local p-value of each cut by mass; a star marks each global one at its mass.
+
+    Curves may leave the axis at the bottom; the legend says how far they go.
+    """
     with house_style():
         figure = Figure(figsize=(6.8, 5.2))
         axes = figure.subplots()
-        lowest = 0.1
         for colour, cut in zip(model_colours(), results.cuts, strict=False):
             masses = np.array(cut.masses) / _TEV
-            axes.plot(masses, cut.local_p, color=colour, label=_name(cut.efficiency))
-            overall = float(local_p(max(cut.excess.global_z.value, 0.0) ** 2))
-            axes.plot(cut.excess.mass / _TEV, overall, "*", color=colour, markersize=9)
-            lowest = min(lowest, *cut.local_p)
+            excess = cut.excess
+            found = f"{excess.local_z:.1f}$\\sigma$ at {excess.mass / _TEV:.2f} TeV"
+            label = f"{_name(cut.efficiency)}: {found}"
+            axes.plot(masses, cut.local_p, color=colour, label=label)
+            overall = float(local_p(max(excess.global_z.value, 0.0) ** 2))
+            axes.plot(excess.mass / _TEV, overall, "*", color=colour, markersize=9)
         axes.plot([], [], "*", color="0.3", markersize=9, label="global p-value")
         axes.set_yscale("log")
-        axes.set_ylim(lowest / 10, 1.0)
+        lowest = min(min(cut.local_p) for cut in results.cuts)
+        axes.set_ylim(max(min(lowest / 10, 1e-4), _LOWEST_P), 1.0)
         _mark_deviations(axes)
         axes.set_xlabel("signal mass (TeV)")
         axes.set_ylabel("local p-value of the background alone")
-        axes.legend(loc="lower left")
+        legend_below(figure, axes.get_legend_handles_labels()[0], columns=2)
         stamp_name(figure, _title(results))
     return figure
 
@@ -127,8 +133,8 @@ def _mark_deviations(axes: Axes) -> None:
         if p > low:
             axes.axhline(p, color="0.6", linewidth=0.8, linestyle="--")
             axes.annotate(
-                f"{z}$\\sigma$", (1.0, p), xycoords=("axes fraction", "data"),
-                ha="right", va="bottom", fontsize=8.5, color="0.35",
+                f"{z}$\\sigma$", (1.005, p), xycoords=("axes fraction", "data"),
+                ha="left", va="center", fontsize=8.5, color="0.35",
             )  # fmt: skip
 
 
@@ -145,7 +151,7 @@ def injections(results: SearchResults) -> Figure:
             axes.axhline(0, color="0.6", linewidth=0.8)
         panels[0].set_ylabel("significance (standard deviations)")
         panels[0].legend(loc="upper left")
-        stamp_name(figure, _title(results))
+        stamp_name(figure, f"{results.data}: {results.score}")
     return figure
 
 

@@ -98,7 +98,8 @@ class CutResult:
     """One cut on the score: the scan of the observed events, and pseudo-experiments.
 
     Masses are in GeV. Both smooth fits are without a signal: of the background's own spectrum, and
-    of the observed one, which a signal makes worse. `failed_fits` of `fits` did not converge, toys included.
+    of the observed one, which a signal makes worse. `failed_fits` of `fits` did not converge, toys
+    included.
     """
 
     efficiency: float

@@ -22,8 +22,8 @@ def scan_table(results: SearchResults) -> ResultTable:
         f"Masses from {low:.2f} to {high:.2f} TeV, {len(results.edges) - 1} bins; signal: "
         f"{results.template}. The cut keeps that share of {results.background}. Mass: of "
         f"{results.background} after the cut, from "
-        f"{before.low / 1000:.2f} to {before.high / 1000:.2f} TeV before; its rank correlation with "
-        f"the score is {results.correlation:+.2f}. Fit p: how well the smooth shape describes "
+        f"{before.low / 1000:.2f} to {before.high / 1000:.2f} TeV before; rank correlation with "
+        f"the score {results.correlation:+.2f}. Fit p: how well the smooth shape describes "
         f"{results.background} alone. Global: {results.toys:,} toys"
         + (
             "; where fewer than 10 toys are beyond, the bound of Gross and Vitells (~)."
@@ -87,11 +87,11 @@ def _scan_cells(cut: CutResult) -> list[Cell]:
 
 def _deviations(z: Deviations, mark: str) -> Cell:
     high = "" if z.high is None else f"{z.high:.1f}"
-    return Cell(f"{mark}{z.value:.1f}", f"{z.low:.1f}-{high}")
+    return Cell(f"{mark}{z.value:z.1f}", f"{z.low:.1f}-{high}")
 
 
 def _band(z: Interval) -> Cell:
-    return Cell(f"{z.value:.1f}", f"{z.low:.1f} to {z.high:.1f}")
+    return Cell(f"{z.value:z.1f}", f"{z.low:z.1f} to {z.high:z.1f}")
 
 
 def _rate(rate: Interval | None) -> Cell:
