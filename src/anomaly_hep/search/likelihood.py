@@ -154,8 +154,9 @@ class _Problem:
         excess = self.counts[rows] / expected - 1.0
         gradient = np.matmul(excess[:, None, :], slopes)[:, 0]
         curvature = np.matmul(slopes.transpose(0, 2, 1), slopes / expected[:, :, None])
-        diagonal = np.einsum("kpp->kp", curvature)
-        floor = 1e-12 * diagonal.max(axis=1, keepdims=True) + 1e-300
-        diagonal += diagonal * damping[:, None] + floor  # writes into `curvature`
-        step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
+        # in units of each number's own error: a yield and a logarithm differ by orders of magnitude
+        units = np.sqrt(np.einsum("kpp->kp", curvature)) + 1e-300
+        curvature = curvature / (units[:, :, None] * units[:, None, :])
+        np.einsum("kpp->kp", curvature)[:] += damping[:, None] + 1e-12
+        step = np.linalg.solve(curvature, (gradient / units)[:, :, None])[:, :, 0] / units
         return step, 0.5 * np.einsum("kp,kp->k", step, gradient)

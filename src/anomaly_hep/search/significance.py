@@ -29,7 +29,7 @@ def local_p(q0: float | np.ndarray) -> np.ndarray:
 
     One half of the experiments without a signal have q0 = 0.
     """
-    return np.exp(log_ndtr(-np.sqrt(q0)))
+    return np.asarray(np.exp(log_ndtr(-np.sqrt(q0))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class ToyNull:
     def bound(self, maximum: float | np.ndarray) -> np.ndarray:
         """Return the upper bound of Gross and Vitells (arXiv:1005.1891 eq. (3)) on the p-value."""
         decay = np.exp(-(np.asarray(maximum) - LEVEL) / 2)
-        return np.minimum(local_p(maximum) + self.crossings * decay, 1.0)
+        return np.asarray(np.minimum(local_p(maximum) + self.crossings * decay, 1.0))
 
     def p(self, maximum: float | np.ndarray) -> np.ndarray:
         """Return the p-value: the share of toys, or the bound where fewer than ten are beyond."""
