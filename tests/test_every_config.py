@@ -99,7 +99,7 @@ def test_every_option_composes_and_its_model_can_be_built(group: str, option: st
 @pytest.mark.parametrize("option", FIRMWARE)
 def test_every_kind_of_firmware_composes_and_its_encoder_can_be_built(option: str) -> None:
     settings = built(DesignSettings, _compose("fpga", f"fpga={option}")["fpga"], "fpga")
-    ranges = [*settings.inputs.values(), *[FLAG_RANGE] * (8 * settings.types)]
+    ranges = [8.0, 1.0, 1.0, 4.0, *[FLAG_RANGE] * (8 * settings.types)]
     encoder = TriggerEncoder(
         ranges=ranges,
         outputs=settings.latent_dim,

@@ -11,12 +11,14 @@ import torch
 import yaml
 from rich.console import Console
 from torch import Tensor, nn
+from torch.nn import functional
 
 from anomaly_hep.checking import trainer_settings
-from anomaly_hep.data.batch import ParticleBatch
+from anomaly_hep.data.batch import ParticleBatch, VectorBatch
 from anomaly_hep.fitting import Training
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.outputs import EventOutputs, ScoreDescription, weighted_mean
+from anomaly_hep.models.phase import Phase
 from anomaly_hep.runtime import Termination
 from tests.data.files import write_toys
 from tests.modules import CONF, module_of
@@ -77,6 +79,28 @@ class ToyModel(AnomalyModel):
         return {"encoder": 0.0, "total": multiplicity}
 
 
+class TwoStageToy(ToyModel):
+    """The same, whose second phase trains what follows the vectors that `embed` gives."""
+
+    def embeds(self, phase: Phase) -> bool:
+        return phase.name == "second"
+
+    def embed(self, batch: ParticleBatch) -> Tensor:
+        event = torch.repeat_interleave(torch.arange(len(batch)), batch.lengths)
+        sums = torch.zeros(len(batch), 8).index_add(0, event, batch.features)
+        mean = sums / batch.lengths[:, None]
+        return torch.cat([self.encoder(mean), mean], 1)
+
+    def loss(self, batch: ParticleBatch | VectorBatch, phase: str) -> dict[str, Tensor]:
+        if not isinstance(batch, VectorBatch):
+            assert phase == "first"
+            return super().loss(batch, phase)
+        latent, mean = batch.vectors.split([4, 8], 1)
+        latent = functional.dropout(latent, 0.2, self.training)
+        distance = (self.decoder(latent + 0.1 * self.noise_like(latent)) - mean).square().mean(1)
+        return {"loss": weighted_mean(distance, batch.weight)}
+
+
 def two_phases(schedule: str = "constant", **second: Any) -> dict[str, Any]:
     """Return the phases `first` and `second`, which trains the decoder alone."""
     of_both = {"epochs": 2, "optimizer": ADAM, "scheduler": SCHEDULES[schedule]}
@@ -96,6 +120,7 @@ def training(
     seed: int = 1,
     kind: type[Training] = Training,
     workers: int = 0,
+    toy: type[ToyModel] = ToyModel,
     **trainer: Any,
 ) -> Training:
     """Return a training as a process begins it, whatever another one left in `run`."""
@@ -104,7 +129,7 @@ def training(
     module = module_of("jetclass", data, seed=seed, **reading, num_workers=workers)
     defaults = yaml.safe_load((CONF / "trainer" / "default.yaml").read_text())
     chosen = {"enable_progress_bar": False, "log_every_n_steps": 1, "checkpoint_every_seconds": 0}
-    model = ToyModel(phases=phases, seed=seed)
+    model = toy(phases=phases, seed=seed)
     settings = trainer_settings({**defaults, **chosen, **trainer})
     return kind(model, module, settings, run, Termination())
 

@@ -30,7 +30,7 @@ from anomaly_hep.errors import CheckpointError
 from anomaly_hep.fitting import Training
 from anomaly_hep.models.loading import read_checkpoint
 from anomaly_hep.runtime import endings_restored
-from tests.trainings import BATCHES, SCHEDULES, fit, toy_data, training, two_phases
+from tests.trainings import BATCHES, SCHEDULES, TwoStageToy, fit, toy_data, training, two_phases
 
 STEPS = 2 * 2 * BATCHES  # of two phases of two epochs
 
@@ -108,6 +108,9 @@ CASES = {
         two_phases(), {"val_check_interval": 1, "check_val_every_n_epoch": 1}
     ),
     "accumulated": (two_phases("one-cycle"), {"accumulate_grad_batches": 2}),
+    "embedded once": (
+        two_phases(background=[0.25, 1], batch_size=6, labels=[]), {"toy": TwoStageToy}
+    ),
     "milestones": (two_phases(), {"milestones": [20, 70], "limit_train_batches": 2}),
 }  # fmt: skip
 

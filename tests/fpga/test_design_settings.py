@@ -16,7 +16,7 @@ def test_every_export_has_its_settings() -> None:
     assert found.hls4ml is not None
     assert found.finn is not None
     assert found.phi == (16, 8)
-    assert found.inputs == {"pt_rel": 8, "delta_eta": 1, "delta_phi": 1, "log_pt": 4}
+    assert found.inputs is None  # those that the data name
     assert found.precision == {
         "weight_bits": 6, "activation_bits": 8, "input_bits": 8, "output_bits": 10,
     }  # fmt: skip

@@ -150,12 +150,14 @@ class Scaling:
     """How a quantity is scaled for a network: (value - center) * scale, clipped to +-clip.
 
     column: the particle column that holds the quantity, for a name that is not in DEFINITIONS.
+    chip: the power of two that the scaled value stays below, of a feature for firmware.
     """
 
     center: float = 0.0
     scale: float = 1.0
     clip: Positive | None = None
     column: str | None = None
+    chip: Positive | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +194,7 @@ class FeatureList:
             self.features = [Feature(name=name, **(keys or {})) for name, keys in settings.items()]
         except TypeError as error:
             raise ConfigError(
-                f"data.features: {error}. Cure: a feature takes center, scale, clip and column"
+                f"data.features: {error}. Cure: a feature takes center, scale, clip, column and chip"
             ) from error
         for feature in self.features:
             if feature.column is not None and feature.name in DEFINITIONS:

@@ -70,7 +70,7 @@ class ChipSettings:
 class DesignSettings(ChipSettings):
     """`fpga`: conf/fpga/design.yaml, and each requested export."""
 
-    inputs: Mapping[str, Positive]
+    inputs: Mapping[str, Positive] | None
     types: bool
     float_starts: Count
     float_steps: Count

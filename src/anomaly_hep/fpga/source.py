@@ -22,7 +22,13 @@ from anomaly_hep.formats.origin import origin_of
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.fpga.summary import ModelSummary
-from anomaly_hep.fpga.trigger_inputs import FirmwareModel, Jets, input_ports, read_jets
+from anomaly_hep.fpga.trigger_inputs import (
+    FirmwareModel,
+    Jets,
+    chip_inputs,
+    input_ports,
+    read_jets,
+)
 from anomaly_hep.models.layers.trigger import TriggerEncoder, TriggerPosterior
 
 # times a step of the command and prints its duration
@@ -74,8 +80,13 @@ class Source:
         return encoder.network if isinstance(encoder, TriggerPosterior) else None
 
     def settings(self, requested: DesignSettings) -> DesignSettings:
-        """Return the requested settings; a model's own trigger encoder decides its shape."""
+        """Return the requested settings; a model's own trigger encoder decides its shape.
+
+        Raises ConfigError where nothing says which features are inputs.
+        """
         encoder = self.model.encoder
+        if requested.inputs is None:
+            requested = replace(requested, inputs=chip_inputs(self.reading))
         if not isinstance(encoder, TriggerPosterior):
             return requested
         network = encoder.network
@@ -92,6 +103,7 @@ class Source:
 
     def ports(self, settings: DesignSettings) -> tuple[Port, ...]:
         """Return the inputs of a constituent on the chip."""
+        assert settings.inputs is not None
         types = settings.types and self.model.use_pid
         return input_ports(self.reading, settings.inputs, types=types)
 

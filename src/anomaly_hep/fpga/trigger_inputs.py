@@ -63,6 +63,18 @@ class Jets:
         return Jets(**{f.name: getattr(self, f.name)[order] for f in fields(Jets)})
 
 
+def chip_inputs(reading: Reading) -> dict[str, float]:
+    """Return the features that data.features has for firmware, by the limits of their values."""
+    assert isinstance(reading, ParticleReading)
+    features = reading.feature_list.features
+    if found := {f.name: float(f.chip) for f in features if f.chip is not None}:
+        return found
+    raise ConfigError(
+        "no feature of these data says what its values stay below on a chip. Cure: "
+        f"fpga.inputs={{{features[0].name}: 8, ...}}, powers of two"
+    )
+
+
 def input_ports(reading: Reading, ranges: Mapping[str, float], *, types: bool) -> tuple[Port, ...]:
     """Return the inputs of a constituent: features by their ranges, then a flag for each type.
 

@@ -29,10 +29,13 @@ class ParticleFlow(nn.Module):
     def forward(self, batch: ParticleBatch) -> Float[Tensor, "event component"]:
         """Return the vector of each event, 0 for one without particles."""
         segments = segments_of(batch)
-        x = segments.lengthened(self.scaling(batch.features))
-        for layer in self.layers:
-            weight, bias = layer.parameters()
-            x = torch.relu_(product(x, weight, bias))
+        first, *others = self.layers
+        # angles in bfloat16 would be rounded to 0.01 rad, a tenth of the distance of two prongs
+        with torch.autocast(batch.features.device.type, enabled=False):
+            x = segments.lengthened(self.scaling(batch.features))
+            x = torch.relu_(product(x, *first.parameters()))
+        for layer in others:
+            x = torch.relu_(product(x, *layer.parameters()))
         return segments.sum(x[: segments.rows].float())
 
     def flops(self, multiplicity: float) -> float:
