@@ -48,9 +48,7 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
     place = ((provenance or {}).get("task") or {}).get("truth", IN_FILE)
     events = Events.concatenate(list(parts))
     kept = events.events if place == IN_FILE else {}
-    found = features(events)
-    stored = {name: found[name] for name in lhco_features.STORED}
-    beside = Events(np.zeros(len(events), np.int64), {}, {**stored, **kept})
+    beside = Events(np.zeros(len(events), np.int64), {}, {**features(events), **kept})
     lhco_features.write(lhco_features.features_path(path), [beside], provenance)
     if place == IN_MASTERKEY:
         lhco.write_masterkey(path, events.events["truth"])

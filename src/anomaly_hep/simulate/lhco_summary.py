@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from anomaly_hep.errors import MissingDataError
-from anomaly_hep.formats import lhco
+from anomaly_hep.formats import lhco, lhco_features
 from anomaly_hep.simulate.lhco_files import published_in
 from anomaly_hep.simulate.lhco_jets import features
 from anomaly_hep.simulate.lhco_processes import BACKGROUND_TRUTH, CLASSES
@@ -75,8 +75,9 @@ def of_published(directory: Path) -> dict[str, Quantities]:
         for start in range(0, entries, _AT_ONCE):
             stop = min(start + _AT_ONCE, entries)
             part = lhco.read(path, start, stop, [*particles, "truth"])
-            own = {**features(part), "truth": part.events["truth"]}
-            parts.append(Events(part.lengths, {}, own))
+            found = features(part)
+            own = {"mjj": lhco_features.dijet_mass(found), "truth": part.events["truth"]}
+            parts.append(Events(part.lengths, {}, {**found, **own}))
     events = Events.concatenate(parts)
     background = events.events["truth"] == BACKGROUND_TRUTH
     return {
