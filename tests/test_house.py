@@ -104,7 +104,7 @@ def test_every_import_between_rooms_is_seen() -> None:
         ("da4ml", {"fpga/rtl.py"}),
         ("hls4ml", {"fpga/hls4ml_project.py", "fpga/vitis.py"}),
         ("hist", {"search/spectrum.py"}),
-        ("pyhf", {"search/workspace.py"}),
+        ("pyhf", {"search/histfactory.py"}),
         ("hydra", {"cli.py", "configuration.py"}),
         ("pydantic", {"settings.py", "signatures.py", "fpga/summary.py"}),
     ],

@@ -67,21 +67,16 @@ class Experiments:
 
     def false_positives(self, signal: Sample | None) -> FalsePositives:
         """Return how often background alone exceeds two standard deviations."""
-        scans = self._thrown(self.expected, self.choices.experiments, 3)
-        at, number = self.at(signal), len(scans.q0)
-        q0, limit = scans.q0[:, at], _DEVIATIONS
-        local = standard_deviations(ToyNull.of(self.null.q0[:, [at]]).p(q0))
-        anywhere = standard_deviations(ToyNull.of(self.null.q0).p(scans.q0.max(axis=1)))
+        scans, at = self._thrown(self.expected, self.choices.experiments, 3), self.at(signal)
+        local, anywhere = self._significances(scans, at)
         parts = self._parts(at)
         return FalsePositives(
             mass=float(self.found.masses[at]),
-            local_asymptotic=binomial(int((np.sqrt(q0) > limit).sum()), number),
-            local_toys=binomial(int((local > limit).sum()), number),
-            anywhere=binomial(int((anywhere > limit).sum()), number),
+            local_asymptotic=_rate(np.sqrt(scans.q0[:, at])),
+            local_toys=_rate(local, len(self.null.q0)),
+            anywhere=_rate(anywhere, len(self.null.q0)),
             parts=len(parts),
-            in_parts=binomial(int((np.sqrt(parts) > limit).sum()), len(parts))
-            if len(parts)
-            else None,
+            in_parts=_rate(np.sqrt(parts)) if len(parts) else None,
         )
 
     def _parts(self, at: int) -> Float64[np.ndarray, " part"]:
@@ -128,3 +123,10 @@ def _band(values: Float64[np.ndarray, " experiment"]) -> Interval:
     """Return the median and the central 68 % of the experiments."""
     low, middle, high = np.quantile(values, [TAIL, 0.5, 1 - TAIL])
     return Interval(float(middle), float(low), float(high))
+
+
+def _rate(deviations: Float64[np.ndarray, " experiment"], toys: int | None = None) -> Interval:
+    """Return the share beyond two; toys that p-values are read from fluctuate like experiments."""
+    number = len(deviations)
+    trials = number if toys is None else number * toys / (number + toys)
+    return binomial(float((deviations > _DEVIATIONS).mean()) * trials, trials)

@@ -83,6 +83,7 @@ class FalsePositives:
 
     At `mass` (GeV): with asymptotic local p-values and with those of toys; anywhere, globally; and
     in `parts` disjoint parts of the run's own background events, each used once (asymptotic).
+    Where toys give the p-values, their own fluctuation is in the interval.
     """
 
     mass: float

@@ -19,10 +19,10 @@ from anomaly_hep.search.choices import Choices
 from anomaly_hep.search.cutscan import CutScan, described, scan_cut
 from anomaly_hep.search.events import Cut, RunEvents, Sample, mixture, read_events, within
 from anomaly_hep.search.experiments import Experiments
+from anomaly_hep.search.histfactory import pyhf_p, workspace
 from anomaly_hep.search.results import CutResult, MassDistribution, SearchResults, SmoothFit
 from anomaly_hep.search.scan import median
 from anomaly_hep.search.smooth import fit_edges
-from anomaly_hep.search.workspace import pyhf_p, workspace
 
 _WORST = 0.05  # p-value of chi² below which a reader is warned
 _EXPLAINS = 3.0  # standard deviations of an excess that may be why a fit without signal is bad

@@ -69,7 +69,9 @@ def _effects(expected: Bins, shape: Shape) -> Float64[np.ndarray, "bin direction
     """Return how one unit of each independent direction moves the logarithm of each bin."""
     information = shape.basis.T @ (expected[:, None] * shape.basis)
     values, vectors = np.linalg.eigh(information)
-    deviations = np.asarray(shape.basis @ (vectors / np.sqrt(values)))
+    # rounding can make what hardly any event knows negative
+    errors = 1 / np.sqrt(np.maximum(values, 1e-12 * values.max()))
+    deviations = np.asarray(shape.basis @ (vectors * errors))
     return deviations * np.minimum(_LOOSE, _LARGEST / np.abs(deviations).max(axis=0))
 
 

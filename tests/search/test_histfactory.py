@@ -4,10 +4,10 @@ import numpy as np
 import pyhf
 import pytest
 
+from anomaly_hep.search.histfactory import pyhf_p, workspace
 from anomaly_hep.search.likelihood import fit_smooth
 from anomaly_hep.search.scan import gaussian_templates, scan, toys
 from anomaly_hep.search.significance import local_p, standard_deviations
-from anomaly_hep.search.workspace import pyhf_p, workspace
 from tests.search.test_likelihood import EDGES, shape, smooth_counts
 
 
