@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from rich.console import Console
@@ -27,6 +27,7 @@ from anomaly_hep.types import Events
 _EVENTS = 1000  # of a worker's task: half a second
 
 
+@runtime_checkable
 class _BesideFormat(Format, Protocol):
     """A format of files that lie beside files of events, with a row for each."""
 
@@ -40,6 +41,7 @@ class _BesideFormat(Format, Protocol):
         """Raise BadFileError unless the features are of as many events."""
 
 
+@runtime_checkable
 class _Clustering(Protocol):
     """A module of the simulation that makes features of jets from the COLUMNS of events."""
 
@@ -84,12 +86,12 @@ def _clustering(path: str) -> _Clustering:
             f"clustering={path} needs {error.name}, which is not installed. Cure: pip install "
             f"{error.name}"
         ) from error
-    if module is None or not hasattr(module, "features") or not hasattr(module, "FORMAT"):
+    if not isinstance(module, _Clustering):
         raise ConfigError(
             f"clustering={path} makes no features of jets. Cure: name a module of "
             "anomaly_hep.simulate that does, as conf/cluster.yaml does"
         )
-    return cast(_Clustering, module)
+    return module
 
 
 def _complete(made_by: _Clustering, path: Path) -> bool:
@@ -106,7 +108,7 @@ def _make(
     clustering: str,
     path: Path,
     number: int,
-    pool: ProcessPoolExecutor,
+    pool: Executor,
     progress: Progress,
 ) -> int:
     """Write the features of one file, all or nothing; return how many events are impossible."""
@@ -153,7 +155,7 @@ def _said(impossible: int) -> str:
 
 
 @contextmanager
-def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
+def _processes(workers: int) -> Iterator[Executor]:
     """Yield worker processes, which end with this one and leave no task behind an error."""
     pool = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)

@@ -104,12 +104,10 @@ def names_are_numbers(file: Any, key: str) -> bool:
     return axis is not None and axis.dtype.kind in "iu"
 
 
-def names_a_column(file: Any, key: str, *names: str) -> bool:
-    """Return whether a frame has a column with one of the names, as far as the file says."""
+def names(file: Any, key: str) -> set[str]:
+    """Return the names of the columns of a frame that are texts, as far as the file says."""
     axis = _axis(file, key)
-    if axis is None or axis.dtype.kind != "S":
-        return False
-    return any(name.encode() in axis[:].tolist() for name in names)
+    return {*map(_text, axis[:].tolist())} if axis is not None and axis.dtype.kind == "S" else set()
 
 
 def _axis(file: Any, key: str) -> Any:
@@ -172,7 +170,7 @@ def _frame(path: Path, file: Any, key: str) -> Frame:
         rows.add(values.shape[0])
         blocks.append(Block(values, tuple(place[item] for item in items)))
     held = sorted(column for block in blocks for column in block.columns)
-    if len(rows) != 1 or rows == {0} or held != list(range(len(names))):
+    if len(rows) != 1 or held != list(range(len(names))):
         counts = " and ".join(map(str, sorted(rows))) or "no"
         problem = f"its blocks hold {len(held)} of {len(names)} columns and {counts} rows"
         raise BadFileError(path, problem, branch=key, cure=FETCH_AGAIN)
