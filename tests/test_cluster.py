@@ -106,6 +106,7 @@ def test_a_damaged_file_leaves_no_features(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
+@pytest.mark.usefixtures("threads")
 def test_features_of_other_events_are_not_replaced(tmp_path: Path) -> None:
     lhco.write(tmp_path / "a.h5", [toys(5)])
     run(str(tmp_path / "a.h5"))
@@ -114,6 +115,7 @@ def test_features_of_other_events_are_not_replaced(tmp_path: Path) -> None:
         run(str(tmp_path / "a.h5"))
 
 
+@pytest.mark.usefixtures("threads")
 def test_what_cannot_be_clustered_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"files=.*matches no file. Cure"):
         run(str(tmp_path / "*.h5"))
