@@ -34,6 +34,7 @@ REQUIRED = {
     "fetch": ("to=a",),
     "cluster": ("files=a.h5",),
     "curve": ("run_dir=a",),
+    "search": ("run=a",),
 }
 
 

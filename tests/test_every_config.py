@@ -37,6 +37,7 @@ REQUIRED = {
     "fetch": ["to=a"],
     "cluster": ["files=a.h5"],
     "curve": ["run_dir=a"],
+    "search": ["run=a"],
 }
 
 
@@ -82,6 +83,9 @@ def test_every_option_composes_and_its_model_can_be_built(group: str, option: st
     # data need a model that takes them
     beside = {
         "data=darkshowers": ["model=codae"], "data=darkmachines": ["model=deepset_bvae"],
+        "data=lhco": ["model=antelope"],
+        "data/features=absolute": ["model=antelope"],
+        "data/features=relative": ["model=antelope"],
     }.get(f"{group}={option}", [])  # fmt: skip
     config = _compose("train", f"{group}={option}", *beside)
     settings = settings_of("train", config)

@@ -84,3 +84,20 @@ def toy_objects(
         "met_phi": rng.uniform(-3.1, 3.1, n).astype(f32),
     }
     return Events(lengths, particles, events)
+
+
+def toy_collisions(n: int, *, seed: int = 0, signal: bool = False) -> Events:
+    """Return `n` events of 3 to 40 massless particles in two jets, unsorted; signal has harder."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(3, 41, n)
+    total, f32 = int(lengths.sum()), np.float32
+    event, side = np.repeat(np.arange(n), lengths), rng.integers(0, 2, total)
+    axis = rng.uniform(-np.pi, np.pi, n)[event] + np.pi * side
+    spread = 0.1 if signal else 0.3
+    phi = (axis + rng.normal(0, spread, total) + np.pi) % (2 * np.pi) - np.pi
+    particles = {
+        "part_pt": (0.5 + rng.exponential(60.0 if signal else 40.0, total)).astype(f32),
+        "part_eta": rng.normal(0, spread, total).astype(f32),
+        "part_phi": phi.astype(f32),
+    }
+    return Events(lengths, particles, {"truth": np.full(n, int(signal))})

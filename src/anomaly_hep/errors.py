@@ -125,6 +125,10 @@ class ScoreTableError(AnomalyHepError):
     """A table of scores that cannot be evaluated: a column is missing, or a class is empty."""
 
 
+class SearchError(AnomalyHepError):
+    """A spectrum that cannot be searched: too few events, or no smooth shape that describes it."""
+
+
 class ExportError(AnomalyHepError):
     """A model that cannot become firmware, or firmware that computes something else than it."""
 

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, PlainValidator
 
 from anomaly_hep.bounds import Count, Natural, NonNegative, Positive, Seed, Share
 from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.search.choices import Choices
 
 
 def _text(value: Any) -> Any:
@@ -205,6 +206,14 @@ class CurveSettings:
 
 
 @dataclass(frozen=True)
+class SearchSettings(Choices):
+    """`search`: conf/search.yaml."""
+
+    run: Name
+    name: Name | None
+
+
+@dataclass(frozen=True)
 class FirmwareSettings:
     """`fpga`: conf/fpga.yaml; `config` is the whole composed configuration."""
 
@@ -242,6 +251,7 @@ COMMANDS: Mapping[str, type[Any]] = {
     "evaluate": EvaluateSettings,
     "curve": CurveSettings,
     "dashboard": DashboardSettings,
+    "search": SearchSettings,
     "fpga": FirmwareSettings,
     "benchmark": BenchmarkSettings,
 }

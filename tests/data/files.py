@@ -9,11 +9,11 @@ import numpy as np
 
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.samples import SampleFile
-from anomaly_hep.formats import darkshowers, jetclass
+from anomaly_hep.formats import darkshowers, jetclass, lhco
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.simulate.jetclass import PREFIXES
 from anomaly_hep.types import Events, FileDescription
-from tests.toys import CLASSES, toy_jets
+from tests.toys import CLASSES, toy_collisions, toy_jets
 
 
 def write_toys(
@@ -97,3 +97,12 @@ def numbered(directory: Path, sizes: list[int]) -> list[Slice]:
         made.append(Slice(whole(path), 0, size, first))
         first += size
     return made
+
+
+def write_toy_collisions(directory: Path, *, background: int = 120, signal: int = 60) -> Path:
+    """Write events of the LHC Olympics' layout as simulated: two classes, split by share."""
+    for label, number, seed in (("QCD", background, 0), ("two_prong", signal, 1)):
+        path = directory / "events" / f"{label}_000.h5"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lhco.write(path, [toy_collisions(number, seed=seed, signal=label != "QCD")])
+    return directory

@@ -71,6 +71,20 @@ class Quantities:
         """Natural logarithm of the energy in GeV."""
         return _log(self.particle("part_energy"))
 
+    @cached_property
+    def hardest(self) -> Int64[np.ndarray, " particle"]:
+        """For each particle, the row of the particle of highest pT of its event."""
+        pt, lengths = self.particle("part_pt"), self.events.lengths
+        event = np.repeat(np.arange(len(lengths)), lengths)
+        # the last row of each event in the order of events, then of momenta
+        last = np.lexsort((pt, event))[np.cumsum(lengths[lengths > 0]) - 1]
+        return np.repeat(last, lengths[lengths > 0])
+
+    def from_hardest(self, name: str) -> Shaped[np.ndarray, " particle"]:
+        """Return the difference of a particle branch to the event's hardest particle."""
+        values = self.particle(name)
+        return values - values[self.hardest]
+
     def log_of_jet(self, name: str) -> Shaped[np.ndarray, " particle"]:
         """Return the logarithm of a jet branch at each particle, computed once per jet."""
         return np.repeat(_log(self.events.events[name]), self.events.lengths)
@@ -80,6 +94,11 @@ def _log(values: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
     # the logarithm of zero is minus infinity, which `compute` refuses for a feature without clip
     with np.errstate(divide="ignore"):
         return np.log(values)
+
+
+def _wrapped(angle: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
+    """Return angles in radians between -pi and pi."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
 def _log10(values: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
@@ -114,6 +133,11 @@ DEFINITIONS: Mapping[str, Definition] = {
     "tanh_dz": Definition(("part_dzval",), lambda q: np.tanh(q.particle("part_dzval"))),
     "d0_error": Definition(("part_d0err",), lambda q: q.particle("part_d0err")),
     "dz_error": Definition(("part_dzerr",), lambda q: q.particle("part_dzerr")),
+    "log_part_pt": Definition(("part_pt",), lambda q: _log(q.particle("part_pt"))),
+    "eta_from_hardest": Definition(("part_pt", "part_eta"), lambda q: q.from_hardest("part_eta")),
+    "phi_from_hardest": Definition(
+        ("part_pt", "part_phi"), lambda q: _wrapped(q.from_hardest("part_phi"))
+    ),
     "object_log10_energy": Definition(("obj_energy",), lambda q: _log10(q.particle("obj_energy"))),
     "object_log10_pt": Definition(("obj_pt",), lambda q: _log10(q.particle("obj_pt"))),
     "object_eta": Definition(("obj_eta",), lambda q: q.particle("obj_eta")),

@@ -24,12 +24,10 @@ def labels_in_training(results: Results) -> str | None:
     if model.supervision == "supervised":
         return SUPERVISED
     seen = dict.fromkeys(label for phase in model.labels.values() for label in phase)
-    names = ", ".join(
-        "every signal" if label == "*" else results.paper.text(label) for label in seen
-    )
+    names = ["every signal" if name == "*" else results.paper.text(name) for name in seen]
     return (
-        f"SEMI-SUPERVISED: a part of this model was trained with the labels of {names}. For these "
-        "signals a score says what can be reached, not what an anomaly search finds."
+        f"SEMI-SUPERVISED: a part of this model was trained with the labels of {', '.join(names)}. "
+        "For these a score says what can be reached, not what an anomaly search finds."
     )
 
 

@@ -27,7 +27,7 @@ from anomaly_hep.models.losses import kl_divergence
 from anomaly_hep.models.outputs import EventOutputs, ScoreDescription, weighted_mean
 from anomaly_hep.models.phase import Phase
 
-_EMBEDDING = "encoder.embedding"  # the parameters of the first stage
+_EMBEDDING = "encoder.embedding."  # the parameters of the first stage
 _HIDDEN, _NARROW = 32, 16
 _DROPOUT, _SLOPE = 0.1, 0.3
 
@@ -43,9 +43,12 @@ class TwoStageEncoder(nn.Module):
             for before, after in ((size, _HIDDEN), (_HIDDEN, _HIDDEN), (_HIDDEN, _NARROW))
             for part in (nn.Linear(before, after), nn.Dropout(_DROPOUT), nn.LeakyReLU(_SLOPE))
         ]
-        self.posterior = nn.Sequential(
-            nn.Dropout(_DROPOUT), *hidden, nn.Linear(_NARROW, 2 * latent_dim)
-        )
+        last = nn.Linear(_NARROW, 2 * latent_dim)
+        self.posterior = nn.Sequential(nn.Dropout(_DROPOUT), *hidden, last)
+        for layer in self.posterior:
+            _initialize(layer)
+        # components are sums of up to 160 particles, so exp(log-variance) could begin infinite
+        nn.init.zeros_(last.weight[latent_dim:])
 
     def forward(
         self, vectors: Float[Tensor, "event component"]
@@ -108,12 +111,8 @@ class Antelope(AnomalyModel):
             nn.Linear(latent_dim, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 2 * _HIDDEN), nn.ReLU(),
             nn.Linear(2 * _HIDDEN, size), last,
         )  # fmt: skip
-        for module in (*self.encoder.posterior, *self.decoder):
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
-        # components are sums of up to 160 particles, so exp(log-variance) could begin infinite
-        nn.init.zeros_(self.encoder.posterior[-1].weight[latent_dim:])
+        for layer in self.decoder:
+            _initialize(layer)
         self.phase = self.phases[0]
         for phase in self.phases:
             self._check_labels(phase)
@@ -223,6 +222,13 @@ class Antelope(AnomalyModel):
         first: Any = self.encoder.embedding
         encoder = first.flops(multiplicity) + _flops(self.encoder.posterior)
         return {"encoder": encoder, "total": encoder + _flops(self.decoder)}
+
+
+def _initialize(layer: nn.Module) -> None:
+    """Let a linear map begin with Glorot's uniform distribution and without a shift."""
+    if isinstance(layer, nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
 
 
 def _flops(module: nn.Module) -> float:

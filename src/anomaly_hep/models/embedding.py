@@ -26,8 +26,10 @@ class ModelEmbedding(nn.Module):
                 f"model.embedding holds {model.title}, which embeds no sets of particles. Cure: "
                 "the checkpoint of a model of particles with a latent vector"
             )
-        self.model = model
-        self.size = int(self(_one_particle(model)).shape[1])
+        # in training mode, statistics of layers would move with the particle below
+        self.model = model.eval()
+        with torch.no_grad():
+            self.size = int(self(_one_particle(model)).shape[1])
 
     @staticmethod
     def of(source: str | Mapping[str, Any]) -> ModelEmbedding:

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from anomaly_hep.errors import SimulationError
-from anomaly_hep.formats import lhco, lhco_features
+from anomaly_hep.formats import lhco, lhco_features, lhco_masterkey
 from anomaly_hep.types import Events, FileDescription
 
 SUFFIX = ".h5"
-FEATURES, MASTERKEY = ".features.h5", ".masterkey"
 # where the truth of a class's files stands: `truth` of a task
 IN_FILE, IN_MASTERKEY, NOWHERE = "file", "masterkey", "nowhere"
 # of the challenge's events with labels
@@ -48,21 +47,23 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
 
     place = ((provenance or {}).get("task") or {}).get("truth", IN_FILE)
     events = Events.concatenate(list(parts))
-    empty = np.zeros(len(events), np.int64)
-    found = Events(empty, {}, features(events))
-    lhco_features.write(path.with_suffix(FEATURES), [found], provenance)
+    kept = events.events if place == IN_FILE else {}
+    found = features(events)
+    stored = {name: found[name] for name in lhco_features.STORED}
+    beside = Events(np.zeros(len(events), np.int64), {}, {**stored, **kept})
+    lhco_features.write(lhco_features.features_path(path), [beside], provenance)
     if place == IN_MASTERKEY:
         lhco.write_masterkey(path, events.events["truth"])
-    kept = events.events if place == IN_FILE else {}
     return lhco.write(path, [Events(events.lengths, events.particles, kept)], provenance)
 
 
 def published_in(directory: Path) -> list[Path]:
     """Return the published files with labels in a directory."""
     found = sorted(directory.glob(PUBLISHED_PATTERN))
-    return [path for path in found if not path.name.endswith(FEATURES)]
+    beside = {lhco_features.features_path(path) for path in found}
+    return [path for path in found if path not in beside]
 
 
 def _beside(path: Path, truth: str) -> list[Path]:
-    suffixes = (FEATURES, MASTERKEY) if truth == IN_MASTERKEY else (FEATURES,)
-    return [path.with_suffix(suffix) for suffix in suffixes]
+    key = [path.with_suffix(lhco_masterkey.SUFFIX)] if truth == IN_MASTERKEY else []
+    return [lhco_features.features_path(path), *key]

@@ -19,7 +19,7 @@ from anomaly_hep.simulate.lhco_jets import features
 from anomaly_hep.simulate.lhco_processes import BACKGROUND_TRUTH, CLASSES
 from anomaly_hep.types import Events
 
-_FEATURES = ("px", "py", "pz", "m", "tau1", "tau2", "tau3")  # of the jets j1 and j2
+_FEATURES = ("m", "tau1", "tau2", "tau3")  # of the jets j1 and j2
 _AT_ONCE = 500  # events of a published file: their particles are 1 MB
 
 
@@ -50,7 +50,7 @@ def of_production(directory: Path) -> dict[str, Quantities]:
         if not paths:
             continue
         columns = [f"{name}j{jet}" for jet in (1, 2) for name in _FEATURES]
-        columns += ["truth"] * bool(composition.signals)
+        columns += ["mjj"] + ["truth"] * bool(composition.signals)
         parts = [lhco.read(path, 0, lhco.describe(path).entries, columns) for path in paths]
         events = Events.concatenate(parts)
         if not composition.signals:
@@ -68,7 +68,7 @@ def of_production(directory: Path) -> dict[str, Quantities]:
 
 def of_published(directory: Path) -> dict[str, Quantities]:
     """Return the quantities of published background and signal, clustered here."""
-    particles = list(lhco.LAYOUT.particles)
+    particles = list(lhco.WRITTEN.particles)
     parts = []
     for path in published_in(directory):
         entries = lhco.describe(path).entries
@@ -89,21 +89,13 @@ def quantities(events: Events) -> Quantities:
     """Return the quantities of events that have the features of their two leading jets."""
     own = {name: values.astype(np.float64) for name, values in events.events.items()}
     return Quantities(
-        mjj=_pair_mass(own),
+        mjj=own["mjj"],
         light_mass=np.minimum(own["mj1"], own["mj2"]),
         heavy_mass=np.maximum(own["mj1"], own["mj2"]),
         tau21=_ratio(own, 2, 1),
         tau32=_ratio(own, 3, 2),
         particles=events.lengths.astype(np.float64),
     )
-
-
-def _pair_mass(own: Mapping[str, np.ndarray]) -> Float64[np.ndarray, " event"]:
-    momenta = [np.stack([own[f"{name}j{jet}"] for name in ("px", "py", "pz")]) for jet in (1, 2)]
-    squares = [(p**2).sum(axis=0) + own[f"mj{jet}"] ** 2 for jet, p in enumerate(momenta, start=1)]
-    energy, momentum = sum(np.sqrt(square) for square in squares), momenta[0] + momenta[1]
-    mass: np.ndarray = np.sqrt(np.maximum(energy**2 - (momentum**2).sum(axis=0), 0.0))
-    return mass
 
 
 def _ratio(own: Mapping[str, np.ndarray], over: int, under: int) -> Float64[np.ndarray, " jet"]:
