@@ -13,6 +13,7 @@ import numpy as np
 
 from anomaly_hep import plugins
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError
+from anomaly_hep.formats import hdf5
 from anomaly_hep.formats.checks import check_file, refusing
 from anomaly_hep.formats.judging import check
 from anomaly_hep.formats.kept import Kept
@@ -108,6 +109,8 @@ def _recognise(path: Path) -> Format:
         raise BadFileError(path, f"it is taken for {names}", cure=cure)
     known = ", ".join(f"{each.FORMAT} ({each.SIGN})" for each in formats())
     problem = f"the format is unknown: the file begins with {head[:4]!r}"
+    if head.startswith(hdf5.MAGIC):
+        problem = f"the format is unknown: HDF5 with the keys {hdf5.keys(path)}"
     raise BadFileError(path, problem, cure=f"give one of {known}")
 
 

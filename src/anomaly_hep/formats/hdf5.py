@@ -29,6 +29,12 @@ def opened(path: Path) -> Iterator[Any]:
         yield file
 
 
+def keys(path: Path) -> str:
+    """Return the names at the top of a file, to quote in a message."""
+    with opened(path) as file:
+        return ", ".join(file) or "none"
+
+
 def dataset(path: Path, file: Any, key: str) -> Any:
     """Return a data set of numbers; raises BadFileError unless all its content is in this file.
 

@@ -98,8 +98,8 @@ def recognises(path: Path, head: bytes) -> bool:
         return False
     with hdf5.opened(path) as file:
         kinds = pandasio.frames(file)
-        if kinds.get(KEY, "frame") not in pandasio.FIXED:
-            return True  # `describe` says how to store it
+        if KEY in kinds and not pandasio.names(file, KEY):
+            return True  # of a table, and of pickled names, `describe` says the cure
         return any(pandasio.names_are_numbers(file, key) for key in kinds)
 
 
@@ -121,7 +121,7 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
         available = _columns(path, frame)
         for name in columns:
             if name not in available:
-                raise missing_branch(path, name, available)
+                raise _missing(path, name, available)
         check_range(path, start, stop, frame.rows)
         if any(name in LAYOUT.particles for name in columns):
             found = _jagged(path, frame, start, stop)
@@ -186,6 +186,19 @@ def _columns(path: Path, frame: Frame) -> tuple[str, ...]:
         *(lhco_features.COLUMNS if features else ()),
         *(("truth",) if labelled or key else ()),
     )
+
+
+def _missing(path: Path, name: str, available: Sequence[str]) -> BadFileError:
+    if name == "truth":
+        key = path.with_suffix(lhco_masterkey.SUFFIX).name
+        problem = f"it has neither a label in column {_PADDED} nor {key} beside it"
+        cure = "fetch the masterkey, if it has been published; scores need none"
+    elif name in lhco_features.COLUMNS:
+        problem = f"{lhco_features.features_path(path).name} does not lie beside it"
+        cure = f"python -m anomaly_hep cluster files={path}"
+    else:
+        return missing_branch(path, name, available)
+    return BadFileError(path, problem, branch=name, cure=cure)
 
 
 def _jagged(path: Path, frame: Frame, start: int, stop: int) -> Events:

@@ -200,8 +200,8 @@ _CLUSTER = "remove it and make it anew (python -m anomaly_hep cluster), or fetch
 
 def _key(file: Any) -> str | None:
     """Return the key of the frame that has such columns."""
-    kinds = pandasio.frames(file)
-    return next((key for key in kinds if pandasio.names_a_column(file, key, "pxj1", "mj1")), None)
+    found = (key for key in pandasio.frames(file) if {"pxj1", "mj1"} & pandasio.names(file, key))
+    return next(found, None)
 
 
 @contextmanager

@@ -104,12 +104,10 @@ def names_are_numbers(file: Any, key: str) -> bool:
     return axis is not None and axis.dtype.kind in "iu"
 
 
-def names_a_column(file: Any, key: str, *names: str) -> bool:
-    """Return whether a frame has a column with one of the names, as far as the file says."""
+def names(file: Any, key: str) -> set[str]:
+    """Return the names of the columns of a frame that are texts, as far as the file says."""
     axis = _axis(file, key)
-    if axis is None or axis.dtype.kind != "S":
-        return False
-    return any(name.encode() in axis[:].tolist() for name in names)
+    return {*map(_text, axis[:].tolist())} if axis is not None and axis.dtype.kind == "S" else set()
 
 
 def _axis(file: Any, key: str) -> Any:
@@ -166,15 +164,15 @@ def _frame(path: Path, file: Any, key: str) -> Frame:
             raise BadFileError(
                 path, problem, branch=f"{key}/block{number}_values", cure="store a frame of numbers"
             )
-        if unknown := [item for item in items if item not in place]:
-            raise missing_branch(path, str(unknown[0]), map(str, names))
+        if unknown := {*items} - place.keys():
+            raise missing_branch(path, str(unknown.pop()), map(str, names))
         hdf5.check_whole(path, f"{key}/block{number}_values", values)
         rows.add(values.shape[0])
-        blocks.append(Block(values, tuple(place[item] for item in items)))
-    held = sorted(column for block in blocks for column in block.columns)
-    if len(rows) != 1 or rows == {0} or held != list(range(len(names))):
+        blocks.append(Block(values, tuple(map(place.__getitem__, items))))
+    held = [column for block in blocks for column in block.columns]
+    if len(rows) != 1 or len(held) != len(names) or len({*held}) != len(names):
         counts = " and ".join(map(str, sorted(rows))) or "no"
-        problem = f"its blocks hold {len(held)} of {len(names)} columns and {counts} rows"
+        problem = f"its blocks hold {len({*held})} of {len(names)} columns and {counts} rows"
         raise BadFileError(path, problem, branch=key, cure=FETCH_AGAIN)
     return Frame(path, key, rows.pop(), names, tuple(blocks))
 
@@ -198,11 +196,13 @@ def _names(path: Path, file: Any, key: str) -> Names:
             branch=key,
             cure="name columns by numbers or by texts alone, and store the frame again",
         )
-    names = [_text(name) if isinstance(name, bytes) else int(name) for name in axis[:].tolist()]
+    names = axis[:].tolist()
+    if axis.dtype.kind == "S":
+        names = [_text(name) for name in names]
     if len({*names}) != len(names):
         problem = "several columns have one name"
         raise BadFileError(path, problem, branch=key, cure="name each column otherwise")
-    return tuple(names)  # type: ignore[return-value]
+    return tuple(names)
 
 
 def _text(value: Any) -> str:
