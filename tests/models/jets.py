@@ -30,7 +30,10 @@ def makes_choices(name: str) -> list[tuple[str, ...]]:
     if "encoder" in settings_of(f"model={name}"):
         encoders, types = ("deepset", "transformer", "trigger"), ("true", "false")
         return [(f"model/encoder={e}", f"model.use_pid={t}") for e in encoders for t in types]
-    return [("model.beta=1",), ("model.beta=0.5",), ("model.beta=0.5", "model.legacy_slots=true")]
+    choices = [("model.beta=1",), ("model.beta=0.5",)]
+    if "legacy_slots" in settings_of(f"model={name}"):
+        choices.append(("model.beta=0.5", "model.legacy_slots=true"))
+    return choices
 
 
 def make_model(*overrides: str) -> Any:

@@ -70,7 +70,7 @@ def test_scores_are_those_of_a_slow_reference(model: Any) -> None:
             logits = _layer(logits, model.classifier[place].weight, model.classifier[place].bias)
             logits = logits if place == 6 else np.maximum(logits, 0)
         hidden = vector
-        for place in (1, 4, 7):
+        for place in (0, 1, 2):
             layer = model.encoder.posterior[place]
             hidden = _layer(hidden, layer.weight, layer.bias)
             hidden = np.where(hidden > 0, hidden, 0.3 * hidden)
@@ -226,3 +226,19 @@ def test_an_event_without_particles_has_the_vector_zero(model: Any) -> None:
         features=torch.zeros(0, 3),
     )  # fmt: skip
     assert model.outputs(empty).embeddings["embedding"].tolist() == [[0.0] * 64]
+
+
+def test_a_tenth_of_the_inputs_of_each_layer_is_dropped_and_the_rest_scaled() -> None:
+    model = make_model("model=antelope")
+    batch = batch_for(model, [5] * 400)
+    seen: list[Tensor] = []
+    first = model.encoder.posterior[0]
+    first.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    model.noise.rng = lambda: torch.Generator().manual_seed(0)
+    vectors = model.embed(batch)
+    model.loss(VectorBatch(lengths=batch.lengths, index=batch.index, weight=batch.weight,
+                           vectors=vectors), "vae")  # fmt: skip
+    ratio = (seen[0] / vectors)[vectors > 0].detach()
+    assert ((ratio == 0) | (ratio - 1 / 0.9).abs().lt(1e-5)).all()
+    # 4 standard deviations of a binomial share
+    assert abs(float((ratio == 0).float().mean()) - 0.1) < 4 * (0.09 / len(ratio)) ** 0.5

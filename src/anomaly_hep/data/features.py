@@ -194,7 +194,7 @@ class FeatureList:
             self.features = [Feature(name=name, **(keys or {})) for name, keys in settings.items()]
         except TypeError as error:
             raise ConfigError(
-                f"data.features: {error}. Cure: a feature takes center, scale, clip, column and chip"
+                f"data.features: {error}. Cure: the keys are center, scale, clip, column and chip"
             ) from error
         for feature in self.features:
             if feature.column is not None and feature.name in DEFINITIONS:

@@ -11,6 +11,8 @@ has reconstruction_weight=32); the posterior is sampled in training alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from statistics import NormalDist
 from typing import Any, ClassVar
 
 from jaxtyping import Float
@@ -30,6 +32,7 @@ from anomaly_hep.models.phase import Phase
 _EMBEDDING = "encoder.embedding."  # the parameters of the first stage
 _HIDDEN, _NARROW = 32, 16
 _DROPOUT, _SLOPE = 0.1, 0.3
+_LOWEST = NormalDist().inv_cdf(_DROPOUT)  # that a normal number is below this has _DROPOUT's chance
 
 
 class TwoStageEncoder(nn.Module):
@@ -38,23 +41,32 @@ class TwoStageEncoder(nn.Module):
     def __init__(self, embedding: nn.Module, size: int, latent_dim: int) -> None:
         super().__init__()
         self.embedding = embedding
-        hidden = [
-            part
-            for before, after in ((size, _HIDDEN), (_HIDDEN, _HIDDEN), (_HIDDEN, _NARROW))
-            for part in (nn.Linear(before, after), nn.Dropout(_DROPOUT), nn.LeakyReLU(_SLOPE))
-        ]
+        self.widths = [size, _HIDDEN, _HIDDEN, _NARROW]
         last = nn.Linear(_NARROW, 2 * latent_dim)
-        self.posterior = nn.Sequential(nn.Dropout(_DROPOUT), *hidden, last)
-        for layer in self.posterior:
-            _initialize(layer)
+        self.posterior = nn.ModuleList([*(nn.Linear(a, b) for a, b in pairwise(self.widths)), last])
+        _initialize(self.posterior)
         # components are sums of up to 160 particles, so exp(log-variance) could begin infinite
         nn.init.zeros_(last.weight[latent_dim:])
 
     def forward(
-        self, vectors: Float[Tensor, "event component"]
+        self,
+        vectors: Float[Tensor, "event component"],
+        noise: Float[Tensor, "event value"] | None = None,
     ) -> tuple[Float[Tensor, "event latent"], Float[Tensor, "event latent"]]:
-        """Return mean and log-variance for embedded events."""
-        mean, log_variance = self.posterior(vectors).float().chunk(2, dim=1)
+        """Return mean and log-variance for embedded events.
+
+        noise: normal numbers, of which one drops each input of a layer if it is low; None for no
+        dropout. As in the published code, values are dropped before the activation.
+        """
+        kept: list[Tensor] | list[float] = [1.0] * len(self.widths)
+        if noise is not None:
+            scale = (noise > _LOWEST).to(noise.dtype) / (1 - _DROPOUT)
+            kept = list(scale.split(self.widths, 1))
+        *hidden, last = self.posterior
+        x = vectors * kept[0]
+        for layer, factor in zip(hidden, kept[1:], strict=True):
+            x = functional.leaky_relu(layer(x) * factor, _SLOPE)
+        mean, log_variance = last(x).float().chunk(2, dim=1)
         return mean, log_variance
 
 
@@ -93,6 +105,7 @@ class Antelope(AnomalyModel):
         self.reconstruction_weight, self.beta = reconstruction_weight, beta
         self.features = tuple(features)
         self.signal, self.use_pid = signal, False
+        self.latent_dim = latent_dim
         self.classifier: nn.Module | None = None
         if embedding is None:
             first: nn.Module = ParticleFlow(len(features))
@@ -111,8 +124,7 @@ class Antelope(AnomalyModel):
             nn.Linear(latent_dim, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 2 * _HIDDEN), nn.ReLU(),
             nn.Linear(2 * _HIDDEN, size), last,
         )  # fmt: skip
-        for layer in self.decoder:
-            _initialize(layer)
+        _initialize(self.decoder)
         self.phase = self.phases[0]
         for phase in self.phases:
             self._check_labels(phase)
@@ -174,10 +186,16 @@ class Antelope(AnomalyModel):
         if batch.label is not None:
             entropy = functional.cross_entropy(self.logits(vectors), batch.label, reduction="none")
             return {"loss": weighted_mean(entropy, batch.weight)}
-        mean, log_variance = self.encoder(vectors)
-        latent = mean
         if self.training:
-            latent = mean + (0.5 * log_variance).exp() * self.noise_like(mean)
+            # one draw: two of a step would have the same numbers
+            widths = [sum(self.encoder.widths), self.latent_dim]
+            drawn = self.noise_like(vectors.new_empty(len(vectors), sum(widths)))
+            dropped, shift = drawn.split(widths, 1)
+            mean, log_variance = self.encoder(vectors, dropped)
+            latent = mean + (0.5 * log_variance).exp() * shift
+        else:
+            mean, log_variance = self.encoder(vectors)
+            latent = mean
         error = weighted_mean(self._error(vectors, latent), batch.weight)
         kl = weighted_mean(self._divergence(mean, log_variance), batch.weight)
         loss = self.reconstruction_weight * error + self.beta * kl
@@ -224,11 +242,12 @@ class Antelope(AnomalyModel):
         return {"encoder": encoder, "total": encoder + _flops(self.decoder)}
 
 
-def _initialize(layer: nn.Module) -> None:
-    """Let a linear map begin with Glorot's uniform distribution and without a shift."""
-    if isinstance(layer, nn.Linear):
-        nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
+def _initialize(module: nn.Module) -> None:
+    """Let linear maps begin with Glorot's uniform distribution and without a shift."""
+    for layer in module.children():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
 
 def _flops(module: nn.Module) -> float:
