@@ -1,22 +1,26 @@
-"""Fused steps of convolutional networks: kernels.cpp on the CPU, plain torch elsewhere.
+"""Fused steps of networks: kernels.cpp and particles.cpp on the CPU, plain torch elsewhere.
 
-Both give the same values up to rounding, and derivatives of every order; plain.py defines each
-step. Images are in channels-last memory.
+Both give the same values up to rounding, and derivatives of every order; plain.py defines each step
+of images, which are in channels-last memory, and particles.py that of particles.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
-from anomaly_hep.models.layers import operators, plain
+from anomaly_hep.models.layers import operators, particles, plain
+from anomaly_hep.models.layers.jagged import Jagged
+from anomaly_hep.models.layers.segments import Segments
 
 TYPES = (torch.bfloat16, torch.float32, torch.float64)
 
 
 def compiled(x: Tensor) -> bool:
-    """Return whether the operators of kernels.cpp are used for this device and type."""
+    """Return whether the operators in C++ are used for this device and type."""
     return x.device.type == "cpu" and x.dtype in TYPES and operators.ready()
 
 
@@ -75,6 +79,32 @@ def gather_pool(
     if not compiled(table):
         return plain.pool(plain.gather(table, index))
     return _pooled(table, index, index.shape[1], index.shape[2])
+
+
+def particle_sum(
+    flat: Float[Tensor, "row feature"],
+    segments: Segments,
+    weights: Sequence[Float[Tensor, "_ _"]],
+    biases: Sequence[Float[Tensor, " _"]],
+) -> Float[Tensor, "event component"]:
+    """Return the sum over the particles of each event of linear layers with ReLU on each.
+
+    With autocast to bfloat16, all layers but the first multiply in bfloat16 where the processor
+    does (AVX512-BF16), else in float32; sums are in float32.
+    """
+    parameters = (flat, *weights, *biases)
+    autocast = torch.is_autocast_enabled("cpu")
+    brief = autocast and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    known = flat.dtype in (torch.float32, torch.float64) and brief == autocast
+    same = all(value.dtype == flat.dtype for value in parameters)
+    if not (isinstance(segments, Jagged) and known and same and compiled(flat)):
+        return particles.plain(flat, segments, weights, biases)
+    brief = brief and flat.dtype == torch.float32 and torch.ops.anomaly_hep.bfloat16_products()
+    keep = torch.is_grad_enabled() and any(value.requires_grad for value in parameters)
+    total: Tensor = torch.ops.anomaly_hep.particle_sum(
+        flat, segments.lengths, weights, biases, brief, keep
+    )[0]
+    return total
 
 
 def _pooled(table: Tensor, index: Tensor | None, height: int, width: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Compiles kernels.cpp on this machine at its first use, and loads it into torch."""
+"""Compiles the C++ sources of the layers on this machine at their first use, and loads them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from anomaly_hep.errors import ConfigError
 from anomaly_hep.processor import processor
 
 NAME = "anomaly_hep_kernels"
-SOURCE = Path(__file__).with_name("kernels.cpp")
+_HERE = Path(__file__).parent
+SOURCES = sorted(_HERE.glob("*.cpp"))
+_HEADERS = sorted(_HERE.glob("*.h"))
 # not -ffast-math: its start-up code would make the whole process flush denormals to zero
 FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp"]
 SWITCH = "ANOMALY_HEP_KERNELS"
@@ -29,10 +31,10 @@ CHOICES = ("auto", "off")
 
 @cache
 def load() -> bool:
-    """Return whether torch has the operators of kernels.cpp; warns once if they do not compile.
+    """Return whether torch has the operators in C++; warns once if they do not compile.
 
     The library is cached in the user's cache directory for all processes, under a name that depends
-    on the source, the flags, the compiler, torch and the processor.
+    on the sources, the flags, the compiler, torch and the processor.
     """
     choice = os.environ.get(SWITCH, "auto")
     if choice not in CHOICES:
@@ -49,9 +51,10 @@ def load() -> bool:
     # torch raises the compiler's message as a RuntimeError
     except (OSError, ImportError, subprocess.SubprocessError, RuntimeError) as error:
         warnings.warn(
-            f"kernels.cpp could not be compiled ({_reason(error)}): convolutional models run "
-            "several times slower. Cure: g++ 10 or newer, and a cache directory (XDG_CACHE_HOME) "
-            f"that can be written; {SWITCH}=off runs without it and without this warning",
+            f"the operators in C++ could not be compiled ({_reason(error)}): networks of images, "
+            "and those summed over particles, run several times slower. Cure: g++ 10 or newer, "
+            "and a cache directory (XDG_CACHE_HOME) that can be written; "
+            f"{SWITCH}=off runs without them and without this warning",
             stacklevel=2,
         )
         return False
@@ -66,7 +69,7 @@ def library() -> Path:
 
 
 def _build(path: Path) -> None:
-    """Compile kernels.cpp into the file `path`, atomically."""
+    """Compile the sources into the file `path`, atomically."""
     from torch.utils import cpp_extension  # slow to import (0.5 s), and needs setuptools
 
     if shutil.which(_compiler()) is None:
@@ -77,7 +80,11 @@ def _build(path: Path) -> None:
     try:
         with _programs_on_path():
             cpp_extension.load(
-                NAME, str(SOURCE), FLAGS, build_directory=str(build), is_python_module=False
+                NAME,
+                [str(source) for source in SOURCES],
+                FLAGS,
+                build_directory=str(build),
+                is_python_module=False,
             )
         (build / f"{NAME}.so").replace(path)
     finally:
@@ -115,9 +122,9 @@ def _programs_on_path() -> Iterator[None]:
 
 
 def _fingerprint() -> str:
-    """Return a hash of source, flags, compiler, torch and processor."""
+    """Return a hash of sources, flags, compiler, torch and processor."""
     text = "|".join([
-        SOURCE.read_text(encoding="utf-8"), *FLAGS, _compiler(), torch.__version__,
-        processor().instructions,
+        *(path.read_text(encoding="utf-8") for path in (*SOURCES, *_HEADERS)),
+        *FLAGS, _compiler(), torch.__version__, processor().instructions,
     ])  # fmt: skip
     return hashlib.sha256(text.encode()).hexdigest()[:16]

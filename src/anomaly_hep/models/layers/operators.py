@@ -1,7 +1,8 @@
-"""Register the operators of kernels.cpp with torch: gradients, and shapes for torch.compile.
+"""Register the operators in C++ with torch: gradients, and shapes for torch.compile.
 
-Gradients can be differentiated again. All operators except the norm are linear, so each one is the
-gradient of its own gradient; second derivatives of the norm use torch's own functions.
+Gradients can be differentiated again. All operators of images except the norm are linear, so
+each one is the gradient of its own gradient; second derivatives of others use torch's own
+functions.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anomaly_hep.models.layers import native, plain
+from anomaly_hep.models.layers import native, particles, plain
 
 _Size = int | torch.SymInt  # symbolic in a graph for all sizes
 
@@ -42,6 +43,8 @@ def _registered() -> bool:
     _register("pool_backward", _table_shapes, _pool_backward_gradient, _places_keep)
     _register("gather", _gather_shapes, _gather_gradient, _gather_keep)
     _register("gather_backward", _table_shapes, _gather_backward_gradient, _places_keep)
+    _register("particle_sum", particles.shapes, particles.gradient, particles.keep)
+    _register("particle_sum_backward", particles.backward_shapes)
     return True
 
 

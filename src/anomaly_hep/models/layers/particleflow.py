@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from anomaly_hep.data.batch import ParticleBatch
+from anomaly_hep.models.layers.kernels import particle_sum
 from anomaly_hep.models.layers.layouts import segments_of
-from anomaly_hep.models.layers.product import product
 from anomaly_hep.models.layers.scaling import MinMax
 
 EMBEDDED = 64  # components of an event's vector
@@ -29,14 +28,8 @@ class ParticleFlow(nn.Module):
     def forward(self, batch: ParticleBatch) -> Float[Tensor, "event component"]:
         """Return the vector of each event, 0 for one without particles."""
         segments = segments_of(batch)
-        first, *others = self.layers
-        # angles in bfloat16 would be rounded to 0.01 rad, a tenth of the distance of two prongs
-        with torch.autocast(batch.features.device.type, enabled=False):
-            x = segments.lengthened(self.scaling(batch.features))
-            x = torch.relu_(product(x, *first.parameters()))
-        for layer in others:
-            x = torch.relu_(product(x, *layer.parameters()))
-        return segments.sum(x[: segments.rows].float())
+        weights, biases = zip(*(layer.parameters() for layer in self.layers), strict=True)
+        return particle_sum(self.scaling(batch.features), segments, weights, biases)
 
     def flops(self, multiplicity: float) -> float:
         """Return twice the multiply-adds for an event of `multiplicity` particles."""
