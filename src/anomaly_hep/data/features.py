@@ -75,10 +75,17 @@ class Quantities:
     def hardest(self) -> Int64[np.ndarray, " particle"]:
         """For each particle, the row of the particle of highest pT of its event."""
         pt, lengths = self.particle("part_pt"), self.events.lengths
-        event = np.repeat(np.arange(len(lengths)), lengths)
-        # the last row of each event in the order of events, then of momenta
-        last = np.lexsort((pt, event))[np.cumsum(lengths[lengths > 0]) - 1]
-        return np.repeat(last, lengths[lengths > 0])
+        filled = lengths[lengths > 0]
+        if not len(filled):
+            return np.zeros(0, np.int64)
+        first = np.cumsum(filled) - filled
+        at_most = pt == np.repeat(np.maximum.reduceat(pt, first), filled)
+        # the first of each event; a NaN equals nothing, and then any row will do
+        rows = np.flatnonzero(at_most)
+        found = (
+            rows[np.minimum(np.searchsorted(rows, first), len(rows) - 1)] if len(rows) else first
+        )
+        return np.repeat(found, filled)
 
     def from_hardest(self, name: str) -> Shaped[np.ndarray, " particle"]:
         """Return the difference of a particle branch to the event's hardest particle."""

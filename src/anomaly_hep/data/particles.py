@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from anomaly_hep.bounds import Count
@@ -133,12 +133,25 @@ def truncated(
     if excess == 0:
         return events, 0
     event = np.repeat(np.arange(len(events)), events.lengths)
-    rank = np.arange(events.offsets[-1]) - events.offsets[event]
+    kept = np.arange(events.offsets[-1]) - events.offsets[event] < most
     if momentum is not None:
-        among = np.flatnonzero(long[event])
-        # stable: particles of equal pT rank in their order
-        hardest = among[np.lexsort((-momentum[among], event[among]))]
-        rank[hardest] = rank[among]
-    kept = rank < most
+        kept[long[event]] = _hardest(momentum[long[event]], events.lengths[long], most)
     particles = {name: column[kept] for name, column in events.particles.items()}
     return Events(np.minimum(events.lengths, most), particles, events.events), excess
+
+
+def _hardest(
+    momentum: Float[np.ndarray, " particle"], lengths: Int64[np.ndarray, " event"], most: int
+) -> Bool[np.ndarray, " particle"]:
+    """Return which particles are among the `most` of highest momentum of their events.
+
+    Every event has more than that; of equal momenta the first are kept.
+    """
+    slot = np.arange(int(lengths.max())) < lengths[:, None]
+    padded = np.full(slot.shape, -np.inf, momentum.dtype)
+    padded[slot] = momentum
+    lowest = np.partition(padded, -most, axis=1)[:, -most, None]
+    above, equal = padded > lowest, padded == lowest
+    wanted = most - above.sum(1, keepdims=True)
+    kept: np.ndarray = above | (equal & (np.cumsum(equal, axis=1) <= wanted))
+    return kept[slot]
