@@ -14,7 +14,7 @@ def arithmetic() -> dict[str, Any]:
     """Return processor, instruction sets, threads, and the implementation of each fast step.
 
     Two runs of the same code and versions for which these agree give bitwise equal numbers;
-    `kernels` is None as long as no network of images was used on the CPU.
+    `kernels` is None as long as no network of images or summed over particles was used on the CPU.
     """
     return {
         "processor": processor().name,
