@@ -47,6 +47,9 @@ bench: $(STAMP)   ## rates of reading, training and scoring, into outputs/bench*
 		data.simulation.sizes.train.QCD=512 stream_gigabytes=0 output=outputs/bench-images.json $(ARGS)
 	$(BIN)/python -m anomaly_hep benchmark data=darkmachines data.channel=3 data.dir=data/darkmachines-bench \
 		'data.simulation.sizes={events: {SM: 1000}}' stream_gigabytes=0 output=outputs/bench-objects.json $(ARGS)
+	$(BIN)/python -m anomaly_hep benchmark data=lhco data.dir=data/lhco-bench \
+		'data.simulation.sizes={events: {QCD: 8000, two_prong: 1000}}' stream_gigabytes=0 \
+		output=outputs/bench-collisions.json $(ARGS)
 
 sweep: $(STAMP)   ## an example: three values of beta, two runs at a time
 	$(BIN)/python train.py -m model.beta=0.01,0.08,0.3 hydra/launcher=joblib hydra.launcher.n_jobs=2 threads=1 trainer.enable_progress_bar=false $(ARGS)

@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from anomaly_hep.data.inspection import inspect
+from anomaly_hep.data.inspection import SeenEvents, inspect
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.errors import AnomalyHepError, BadFileError, ConfigError, TooManyBadFilesError
 from anomaly_hep.formats import jetclass, jetclass2
@@ -176,3 +176,12 @@ def test_a_file_that_was_added_to_itself_is_refused(tmp_path: Path, jets: int) -
 def test_a_column_that_no_file_has_is_named_before_any_step(toys: Path) -> None:
     with pytest.raises(BadFileError, match="branch 'jet_nosuch': the branch is missing"):
         opened(toys, selection={"jet_nosuch": {"min": 1}})
+
+
+def test_single_events_of_the_same_numbers_are_no_copy() -> None:
+    seen, one, other, third = SeenEvents(), Path("a.h5"), Path("b.h5"), Path("c.h5")
+    assert seen.add("QCD", one, ["sha", *range(1000)]) is None
+    assert seen.add("QCD", other, ["sha2", *range(996, 2000)]) is None
+    assert seen.add("QCD", third, ["sha3", *range(995, 1000), *range(3000, 4000)]) == one
+    assert seen.add("two_prong", third, ["sha", *range(1000)]) is None
+    assert seen.add("QCD", third, ["sha2"]) == other

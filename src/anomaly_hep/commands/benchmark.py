@@ -252,10 +252,11 @@ def _tables(result: Mapping[str, Any]) -> list[Table]:
 def _cells(rate: Mapping[str, Any]) -> list[str]:
     """Return a measurement as the cells of its row, empty where nothing was measured."""
     one, busy = rate.get("one_event_milliseconds"), rate.get("beside_one_busy_process")
+    share = rate.get("fraction_of_products")
     launches = [rate.get(name) for name in ("kernels", "host_waits")]
     return [
         f"{rate['best']:,.0f}",
-        f"{rate['fraction_of_products']:.0%}",
+        "" if share is None else f"{share:.0%}",
         f"{one['best']:.3f}" if one else "",
         f"{busy['best']:,.0f}" if busy else "",
         *("" if value is None else f"{value:.1f}" for value in launches),

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
@@ -14,12 +15,14 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from anomaly_hep.data.batch import JaggedBatch
+from anomaly_hep.data.batch import JaggedBatch, VectorBatch
+from anomaly_hep.data.embedded import Stage
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.compiled import Replayed, TrainingStep
 from anomaly_hep.models.execution import Execution
 from anomaly_hep.models.layers.product import product
 from anomaly_hep.models.optimization import configured
+from anomaly_hep.models.phase import Phase
 
 PASSES = 3  # a training step has about three times the operations of a forward pass
 _PROFILED = 5  # steps
@@ -111,37 +114,65 @@ class ModelRates:
     def measure(self, clock: Clock, products: float) -> dict[str, Any]:
         """Return events per second, ms for one event, and fractions of the rate `products`.
 
-        Scoring is measured for all scores, and for the score that needs the encoder alone.
+        Scoring is measured for all scores, and for the score that needs the encoder alone. A phase
+        among several trains a part of the network, whose operations are not counted.
         """
-        step = self._step()
-        rates: dict[str, Any] = {
-            "train": clock.rate(partial(_each, step, self.batches), self.events)
-        }
-        rates["train"]["flops_per_event"] = PASSES * self.flops["total"]
-        if clock.device.type == "cuda":
-            rates["train"] |= _launches(partial(step, self.batches[0]))
+        rates: dict[str, Any] = {}
+        for phase in self.model.phases:
+            name, step, batches = self._training(phase)
+            rates[name] = clock.rate(partial(_each, step, batches), _number(batches))
+            if len(self.model.phases) == 1:
+                rates[name]["flops_per_event"] = PASSES * self.flops["total"]
+            if clock.device.type == "cuda":
+                rates[name] |= _launches(partial(step, batches[0]))
         for name, (score, operations) in self._scores().items():
             single_event = partial(score, self.execution.feed(1)(self.one))
             rates[name] = clock.rate(partial(_each, score, self.batches), self.events)
             rates[name]["flops_per_event"] = operations
             rates[name]["one_event_milliseconds"] = _milliseconds(clock, single_event)
         for rate in rates.values():
-            rate["fraction_of_products"] = rate["best"] * rate["flops_per_event"] / products
+            if "flops_per_event" in rate:
+                rate["fraction_of_products"] = rate["best"] * rate["flops_per_event"] / products
         return rates
 
     def beside(self, clock: Clock) -> dict[str, dict[str, float]]:
         """Return only the events per second of training and scoring, for a busy machine."""
-        step = self._step()
-        rates = {"train": clock.rate(partial(_each, step, self.batches), self.events)}
+        rates = {}
+        for phase in self.model.phases:
+            name, step, batches = self._training(phase)
+            rates[name] = clock.rate(partial(_each, step, batches), _number(batches))
         for name, (score, _) in self._scores().items():
             rates[name] = clock.rate(partial(_each, score, self.batches), self.events)
         return rates
 
-    def _step(self) -> Callable[[JaggedBatch], None]:
+    def _training(
+        self, phase: Phase
+    ) -> tuple[str, Callable[[JaggedBatch], None], Sequence[JaggedBatch]]:
+        """Return what a phase is called, a function that makes one step of it, and its batches.
+
+        A phase that sees labels gets those of two classes in turn, one whose first stage is frozen
+        the vectors of the events.
+        """
+        model, batches = self.model, self.batches
+        model.begin(phase)
+        name = "train" if len(model.phases) == 1 else f"train {phase.name}"
+        if phase.labels:
+            batches = [replace(batch, label=batch.index % 2) for batch in batches]
+        if model.embeds(phase):
+            stage = Stage(model.embed, self._autocast)
+            events = VectorBatch.joined([stage(batch) for batch in batches])
+            size = phase.batch_size or len(batches[0])
+            starts = range(0, len(events) - size + 1, size)
+            batches = [events.part(start, start + size, 0, 0) for start in starts]
+            if self.execution.slotted:
+                batches = [batch.slotted(size, 1) for batch in batches]
+        return name, self._step(phase), batches
+
+    def _step(self, phase: Phase) -> Callable[[JaggedBatch], None]:
         """Return a function that makes one training step, as in a run."""
-        model, phase = self.model.train(), self.model.phase
+        model = self.model
         optimizer: torch.optim.Optimizer = configured(phase, model, 10**9)["optimizer"]
-        parameters = list(model.parameters())
+        parameters = [p for p in model.parameters() if p.requires_grad]
 
         def clip() -> None:
             if phase.clip_each_tensor is not None:
@@ -190,6 +221,11 @@ class ModelRates:
     def _autocast(self) -> torch.autocast:
         low = self.dtype != torch.float32
         return torch.autocast(self.execution.device.type, torch.bfloat16, enabled=low)
+
+
+def _number(batches: Sequence[JaggedBatch]) -> float:
+    """Return the number of events of some batches."""
+    return float(sum(batch.events for batch in batches))
 
 
 def _each(call: Callable[[Any], Any], batches: Sequence[JaggedBatch]) -> None:

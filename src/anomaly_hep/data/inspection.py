@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from anomaly_hep.formats.layout import Layout, Rule
 from anomaly_hep.types import Events, FileDescription
 
 FIRST_EVENTS = 500
+_COMMON = 5  # events that two files share, at least, if one repeats the other
 _DISTINCT = 0.99  # share of events that no other event equals, at least
 
 
@@ -135,12 +137,18 @@ class SeenEvents:
         """Note a file of a class; return another one of the class that has some of its events.
 
         A copy, a link, and the same events in another format are found, also among other events.
+        Single events may agree by accident in the few numbers that they are known by.
         """
-        for identity in identities:
+        shared: Counter[Path] = Counter()
+        numbers = list(identities)
+        for identity in numbers:
             owner = self._owners.setdefault((label, identity), path)
             if owner.absolute() != path.absolute():
-                return owner
-        return None
+                if isinstance(identity, str):  # a checksum of the whole file
+                    return owner
+                shared[owner] += 1
+        fewest = min(_COMMON, sum(isinstance(number, int) for number in numbers))
+        return next((owner for owner, events in shared.items() if events >= fewest), None)
 
     def check(self, label: str, path: Path, identities: Iterable[int | str]) -> None:
         """Note a file of a class; raises ConfigError if another one has some of its events."""
