@@ -95,8 +95,9 @@ def test_the_encoder_of_another_run_can_be_the_first_stage(
         "trainer.max_epochs=2",
     )  # fmt: skip
     model = json.loads((collisions / "again" / "metrics.json").read_text())["model"]
-    assert "labels" not in model
-    assert "SUPERVISED" not in printed
+    # the labels that the first run saw are in its encoder
+    assert model["labels"] == {"embedding: pfn": ["two_prong"], "embedding: vae": [], "vae": []}
+    assert "SEMI-SUPERVISED" in printed
     table = pd.read_parquet(collisions / "again" / "scores.parquet")
     assert "score_pfn" not in table
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import yaml
 from anomaly_hep.data.features import DEFINITIONS, PARTICLE_TYPES, FeatureList, particle_types
 from anomaly_hep.errors import BadFileError, ConfigError
 from anomaly_hep.types import Events
-from tests.toys import toy_jets
+from tests.toys import toy_collisions, toy_jets
 
 DATA = Path(__file__).resolve().parents[2] / "conf" / "data" / "jetclass.yaml"
 
@@ -91,7 +92,7 @@ def test_a_particle_of_no_type_or_of_two_is_refused(value: int) -> None:
 def test_an_unknown_feature_is_refused_with_the_list_of_those_that_exist() -> None:
     with pytest.raises(ConfigError, match=r"part_size.*log_energy_rel"):
         FeatureList({"part_size": {}})
-    with pytest.raises(ConfigError, match="center, scale, clip and column"):
+    with pytest.raises(ConfigError, match="center, scale, clip, column and chip"):
         FeatureList({"log_pt": {"centre": 1.0}})
 
 
@@ -117,13 +118,36 @@ def test_an_infinite_feature_without_clip_is_refused() -> None:
 
 
 def test_every_feature_reads_only_what_it_says_it_needs() -> None:
-    events = toy_jets(5)
     for name, definition in DEFINITIONS.items():
         if any(column.startswith("obj_") for column in definition.needs):
             continue  # of the objects of events, tests/data/test_objects.py
-        features = FeatureList({name: {}})
+        of_collisions = {*definition.needs} <= {"part_pt", "part_eta", "part_phi"}
+        events = toy_collisions(5) if of_collisions else toy_jets(5)
+        features = FeatureList({name: {}}, types=not of_collisions)
         particles = {n: v for n, v in events.particles.items() if n in features.columns}
         columns = {n: v for n, v in events.events.items() if n in features.columns}
         made = features.compute(Events(events.lengths, particles, columns))
         assert np.isfinite(made.features).all()
         assert not any(column.startswith("label") for column in features.columns)
+
+
+def test_angles_from_the_hardest_particle_are_those_of_a_loop() -> None:
+    events = toy_collisions(40, seed=3)
+    made = FeatureList({"eta_from_hardest": {}, "phi_from_hardest": {}}, types=False)
+    found = made.compute(events).features
+    for first, last in pairwise(events.offsets.tolist()):
+        columns = [events.particles[n][first:last] for n in ("part_pt", "part_eta", "part_phi")]
+        hardest = int(np.argmax(columns[0]))
+        eta = columns[1] - columns[1][hardest]
+        phi = columns[2] - columns[2][hardest]
+        np.testing.assert_allclose(found[first:last, 0], eta, atol=1e-6)
+        np.testing.assert_allclose(
+            found[first:last, 1], np.arctan2(np.sin(phi), np.cos(phi)), atol=1e-5
+        )
+
+
+def test_events_without_particles_have_no_hardest() -> None:
+    events = toy_collisions(3)
+    empty = Events(np.zeros(3, np.int64), {n: v[:0] for n, v in events.particles.items()}, {})
+    made = FeatureList({"eta_from_hardest": {}}, types=False).compute(empty)
+    assert made.features.shape == (0, 1)

@@ -78,7 +78,8 @@ def test_what_was_done_before_does_not_matter(variant: tuple[str, ...]) -> None:
     name, *of_jets = variant
     if name in OBJECTS:
         choices: tuple[str, ...] = (f"model.beta={of_jets[0]}",)
-        batch: JaggedBatch = random_batch([6, 1, 14, 3], features=4)
+        features = len(make_model(f"model={name}", *choices).features)
+        batch: JaggedBatch = random_batch([6, 1, 14, 3], features=features)
     elif of_jets:
         choices = (f"model/encoder={of_jets[0]}", f"model.use_pid={of_jets[1]}", *SMALL)
         batch = random_batch([6, 1, 14, 3])

@@ -55,7 +55,7 @@ def describe_model(
         flops_per_event=at_mean["total"],
         encoder_flops_per_event=at_mean["encoder"],
         supervised=model.supervised,
-        labels={p.name: p.labels for p in model.phases} if model.supervised else {},
+        labels=model.labels_seen if model.supervised else {},
         mean_multiplicity=multiplicity,
         reference_multiplicity=reference,
         flops_at_reference=at_reference.get("total"),

@@ -162,6 +162,13 @@ class Antelope(AnomalyModel):
             "pfn": ScoreDescription("particle flow classifier", "log odds"),
         }
 
+    @property
+    def labels_seen(self) -> dict[str, tuple[str, ...]]:
+        """The classes whose labels each phase sees, and those of the model that is embedded."""
+        source = self.encoder.embedding
+        before = source.model.labels_seen if isinstance(source, ModelEmbedding) else {}
+        return {f"embedding: {n}": labels for n, labels in before.items()} | super().labels_seen
+
     def fit_inputs(self, batches: Iterable[ParticleBatch]) -> None:
         """Fit the ranges of the particles' features."""
         if isinstance(self.encoder.embedding, ParticleFlow):

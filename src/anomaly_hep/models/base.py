@@ -58,7 +58,12 @@ class AnomalyModel(SteppedModule):
     @property
     def supervised(self) -> bool:
         """Whether the training uses signal labels."""
-        return any(phase.labels for phase in self.phases)
+        return any(self.labels_seen.values())
+
+    @property
+    def labels_seen(self) -> dict[str, tuple[str, ...]]:
+        """The classes whose labels each phase sees."""
+        return {phase.name: phase.labels for phase in self.phases}
 
     def begin(self, phase: Phase) -> None:
         """Enter a phase: what it trains is in training mode, the rest is frozen in eval mode."""

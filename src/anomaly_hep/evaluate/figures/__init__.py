@@ -149,7 +149,11 @@ IMAGES = Plot(
     "pixel, and where it exceeds one half.",
     _images,
 )
-LOSSES = Plot("losses", "Loss terms while training, on background alone.", _losses)
+LOSSES = Plot(
+    "losses",
+    "Loss terms while training and in validation, without labels unless the page says so.",
+    _losses,
+)
 
 GENERAL_PLOTS = (
     EFFICIENCIES,

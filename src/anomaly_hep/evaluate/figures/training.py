@@ -36,7 +36,7 @@ def loss_terms(losses: pd.DataFrame) -> list[str]:
 
 
 def loss_curves(losses: pd.DataFrame, results: Results) -> Figure:
-    """Return each loss term by optimiser step, in training and validation on background alone.
+    """Return each loss term by optimiser step, in training and validation.
 
     `losses` is metrics.csv: columns step, train/TERM and val/TERM with gaps.
     """
@@ -53,7 +53,11 @@ def loss_curves(losses: pd.DataFrame, results: Results) -> Figure:
             axes.set_xlabel("optimiser step")
         grid[0].set_ylabel(f"loss per {results.data.event_noun.removesuffix('s')} (dimensionless)")
         grid[0].legend()
-        stamp_figure(figure, results, right=f"{results.data.background} only")
+        stamp_figure(
+            figure,
+            results,
+            right="" if results.model.supervised else f"{results.data.background} only",
+        )
     return figure
 
 
