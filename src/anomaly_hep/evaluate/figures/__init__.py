@@ -151,7 +151,7 @@ IMAGES = Plot(
 )
 LOSSES = Plot(
     "losses",
-    "Loss terms while training and in validation, without labels unless the page says so.",
+    "Loss terms while training and in validation, phase after phase.",
     _losses,
 )
 
