@@ -35,7 +35,7 @@ def check(name: str, *overrides: str) -> None:
             "~data.samples.test.Foo",
             r"data.samples.test.Foo does not exist. Keys of data.samples.test: H4q",
         ),
-        ("model=gan", r"model=gan does not exist. Cure: one of cct, clipvae, "),
+        ("model=gan", r"model=gan does not exist. Cure: one of antelope, cct, clipvae, "),
         ("experiment=table9", r"setvae_table1"),
         ("model.beta", r"write overrides as key=value"),
         ("data.title=a=b", r"Cure: type 'data.title=\"a=b\"'$"),

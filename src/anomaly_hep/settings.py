@@ -83,7 +83,7 @@ class DataSettings:
     if_missing: Literal["simulate", "error"]
     channel: str | int | None = None  # of a data set in parts; `all` stands for `channels`
     channels: Sequence[str | int] = ()
-    mass: Name | None = None  # the column with each event's invariant mass, in GeV
+    mass: str | None = None  # the column with each event's invariant mass, in GeV
     simulation: Section | None = None
     download: Section | None = None
     module: Mapping[str, Any] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class ClusterSettings:
     """`cluster`: conf/cluster.yaml."""
 
     files: Name | Sequence[Name]
-    clustering: Name
+    clustering: str
     workers: Count | None
 
 
@@ -210,7 +210,7 @@ class SearchSettings(Choices):
     """`search`: conf/search.yaml."""
 
     run: Name
-    name: Name | None
+    name: str | None
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,8 @@ def test_an_unknown_paper_is_refused_with_those_there_are(name):
 
 def test_a_configuration_without_a_paper_is_refused_with_a_cure():
     with pytest.raises(
-        ConfigError, match=r"data\.paper.*Cure: add it to data.*liu2023, ostdiek2022 or null"
+        ConfigError,
+        match=r"data\.paper.*Cure: add it to data.*matos2024, ostdiek2022 or null",
     ):
         paper_of({"data": {"name": "jetclass"}})
     assert paper_of({"data": {"name": "my-jetclass", "paper": None}}) is load_paper(None)

@@ -36,6 +36,8 @@ NEEDED: Mapping[str, list[str]] = {
     "curve": ["run_dir=a"],
     "fetch": ["to=a"],
     "dashboard": ["run_dir=a", "entity=b"],
+    "cluster": ["files=a"],
+    "search": ["run=a"],
 }
 
 

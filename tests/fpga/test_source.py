@@ -26,7 +26,7 @@ BITS = "{weight_bits:5,activation_bits:6,input_bits:7,output_bits:8}"
 TRIGGER = ("model/encoder=trigger", "model.encoder.constituents=5", "model.encoder.phi=[6,4]",
            "model.encoder.rho=[3]", "model.latent_dim=2")  # fmt: skip
 SETTINGS = read_fpga_settings(
-    "fpga.constituents=4", "~fpga.inputs", "+fpga.inputs={pt_rel: 8, log_pt: 4}", "fpga.phi=[8]",
+    "fpga.constituents=4", "fpga.inputs={pt_rel: 8, log_pt: 4}", "fpga.phi=[8]",
     "fpga.rho=[]", "fpga.latent_dim=3", "fpga.training_events=70", "fpga.test_events=7",
     "fpga.weight_bits=8", "fpga.score=kl",
 )  # fmt: skip

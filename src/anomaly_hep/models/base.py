@@ -67,7 +67,7 @@ class AnomalyModel(SteppedModule):
 
     def begin(self, phase: Phase) -> None:
         """Enter a phase: what it trains is in training mode, the rest is frozen in eval mode."""
-        self.phase = phase
+        self.phase, self.validation_means = phase, {}  # phases may have other terms
         for parameter in self._frozen:
             parameter.requires_grad_(True)
         self._frozen = [
