@@ -21,6 +21,7 @@ from anomaly_hep.simulate.darkmachines_selection import Selection
 from anomaly_hep.simulate.darkmachines_veto import ChannelVeto
 from anomaly_hep.simulate.detector import Detector
 from anomaly_hep.simulate.generator import MAX_SEED, Generator
+from anomaly_hep.simulate.simulator import PythiaTime
 from anomaly_hep.simulate.vectors import direction, transverse
 from anomaly_hep.types import Events
 
@@ -34,13 +35,6 @@ class Counts:
     events_skipped: int = 0
     events_selected: int = 0
     events_cut: int = 0
-
-
-@dataclass
-class Time:
-    """CPU seconds inside Pythia."""
-
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,7 @@ class Simulation:
         self._parts, self._luminosity = parts, luminosity
         self._detector, self._selection, self._cuts = detector, selection, cuts
         self._seeds = np.random.SeedSequence(list(seed))
-        self.counts, self.generator = Counts(), Time()
+        self.counts, self.generator = Counts(), PythiaTime()
 
     def parts(self, number: int, batch: int) -> Iterator[Events]:
         """Yield all `number` events at once, shuffled: weights need the whole file."""

@@ -15,6 +15,7 @@ from jaxtyping import Bool
 from anomaly_hep.simulate import jets
 from anomaly_hep.simulate.detector import Candidates, Detector
 from anomaly_hep.simulate.generator import MAX_SEED, Generator
+from anomaly_hep.simulate.simulator import PythiaTime
 from anomaly_hep.simulate.vectors import direction, transverse
 from anomaly_hep.types import Events
 
@@ -26,13 +27,6 @@ class Counts:
     events_generated: int = 0
     events_skipped: int = 0
     events_selected: int = 0
-
-
-@dataclass
-class Time:
-    """CPU seconds inside Pythia."""
-
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class Simulation:
     ) -> None:
         self._parts, self._detector, self._selection = parts, detector, selection
         self._seeds = np.random.SeedSequence(seed)
-        self.counts, self.generator = Counts(), Time()
+        self.counts, self.generator = Counts(), PythiaTime()
 
     def parts(self, number: int, batch: int) -> Iterator[Events]:
         """Yield all `number` events at once, shuffled."""

@@ -30,6 +30,13 @@ class SimulationSettings:
     batch: Count
 
 
+@dataclass
+class PythiaTime:
+    """CPU seconds inside Pythia, of a file that several generators make."""
+
+    seconds: float = 0.0
+
+
 @runtime_checkable
 class Simulation(Protocol):
     """Makes the events of one file, in a worker; `generator.seconds` is its CPU time so far."""
