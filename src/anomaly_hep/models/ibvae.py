@@ -151,7 +151,9 @@ class IBVAE(AnomalyModel):
         padded = segments_of(batch).pad(batch.features)
         missing = max(self.max_particles - padded.shape[1], 0)
         padded = functional.pad(padded, (0, 0, 0, missing))
-        order = padded[..., -1].argsort(dim=1, descending=True, stable=True)
+        slot = torch.arange(padded.shape[1], device=padded.device)
+        energy = padded[..., -1].where(slot < batch.lengths[:, None], -torch.inf)
+        order = energy.argsort(dim=1, descending=True, stable=True)
         chosen = order[:, : self.max_particles, None].expand(-1, -1, padded.shape[2])
         return padded.gather(1, chosen).flatten(1)
 

@@ -32,8 +32,8 @@ def remarks(results: Results, rows: Sequence[PublishedRow]) -> Iterator[str]:
     del rows  # there are none
     if results.data.origin == "simulated":
         yield (
-            "Bosons of 400 GeV are contained in a jet of R = 1.0 above a pT of about 850 GeV alone, "
-            "and theirs is twice that of QCD: QCD (boosted) has their pT spectrum."
+            "A boson of 400 GeV is contained in a jet of R = 1.0 only above a pT of about 850 GeV, "
+            "and its pT is twice that of QCD: QCD (boosted) has its pT spectrum."
         )
 
 

@@ -56,7 +56,7 @@ def average_jets(events: Mapping[str, np.ndarray], results: Results) -> Figure:
                 axes.set_aspect("equal")
             difference = image_difference(*images[label])
             column[0].set_title(results.paper.text(label), fontsize=11)
-            column[1].set_xlabel(rf"$\eta$" + f"\ndifference {difference:.3f}")
+            column[1].set_xlabel(r"$\eta$" + f"\ndifference {difference:.3f}")
         for axes, word in zip(grid[:, 0], _WORDS, strict=True):
             axes.set_ylabel(rf"{word}   $\phi$ (rad)")
         figure.colorbar(mesh, ax=grid.ravel().tolist(), label="mean share of jet $p_T$ per pixel",
@@ -73,9 +73,7 @@ def image_difference(before: Image, after: Image) -> float:
     return float(0.5 * np.abs(parts[0] - parts[1]).sum())
 
 
-def _before_and_after(
-    events: Mapping[str, np.ndarray], chosen: np.ndarray
-) -> tuple[Image, Image]:
+def _before_and_after(events: Mapping[str, np.ndarray], chosen: np.ndarray) -> tuple[Image, Image]:
     return average_image(events["truth"][chosen]), average_image(events["reconstructed"][chosen])
 
 

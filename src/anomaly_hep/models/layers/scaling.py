@@ -66,10 +66,12 @@ class Robust(nn.Module):
         self.median.copy_(middle)
         self.spread.copy_(torch.where(high > low, high - low, 1.0))
 
-    def forward(self, vectors: Float[Tensor, "event component"]) -> Float[Tensor, "event component"]:
+    def forward(
+        self, vectors: Float[Tensor, "event component"]
+    ) -> Float[Tensor, "event component"]:
         """Return the scaled vectors."""
         return (vectors - self.median) / self.spread
 
-    def inverse(self, scaled: Float[Tensor, "event component"]) -> Float[Tensor, "event component"]:
+    def inverse(self, scaled: Float[Tensor, "event number"]) -> Float[Tensor, "event number"]:
         """Return the vectors of scaled ones."""
         return scaled * self.spread + self.median
