@@ -44,8 +44,11 @@ def dataset(path: Path, file: Any, key: str) -> Any:
     with refusing(path, "the file is damaged", branch=key, cure=FETCH_AGAIN):
         if key not in file and file.get(key, getlink=True) is None:
             raise missing_branch(path, key, file)
-        if isinstance(file.get(key, getlink=True), h5py.ExternalLink):
-            raise _elsewhere(path, key, "a link to another file")
+        parts = key.split("/")
+        for depth in range(len(parts)):
+            link = file.get("/".join(parts[: depth + 1]), getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise _elsewhere(path, key, "a link to another file")
         found = file[key]
         if not isinstance(found, h5py.Dataset):
             raise BadFileError(path, "it is a group", branch=key, cure="store an array there")
