@@ -1,4 +1,4 @@
-"""Simulated boosted jets of multijets, top quarks and stealth bosons: settings, tasks of the files."""
+"""Simulated jets of multijets, tops and stealth bosons: settings, tasks of each class's files."""
 
 from __future__ import annotations
 

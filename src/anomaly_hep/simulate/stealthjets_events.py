@@ -89,9 +89,7 @@ class Simulation:
         chosen = self._shaped(particles, jets, chosen)
         self.counts.jets_selected += len(chosen)
         chosen = chosen[:most]
-        self.counts.jets_cut += int(
-            (jets.lengths[chosen] > self.selection.max_constituents).sum()
-        )
+        self.counts.jets_cut += int((jets.lengths[chosen] > self.selection.max_constituents).sum())
         return as_events(candidates, jets, chosen, self.selection.max_constituents)
 
     def _shaped(
@@ -150,7 +148,7 @@ def simulation(task: Mapping[str, Any]) -> Simulation:
     if shape is not None:
         spectrum = Spectrum(**{**shape, "pt": tuple(shape["pt"]), "keep": tuple(shape["keep"])})
     return Simulation(
-        [*task["process"], *task["settings"]],
+        [*task["process"], *(spectrum.settings if spectrum else ()), *task["settings"]],
         task["seed"],
         Detector(**task["detector"]),
         Selection(**task["selection"]),

@@ -21,9 +21,9 @@ _TURNS = 1e6
 
 @dataclass(frozen=True)
 class Spectrum:
-    """`keep` at the jets' `pt`, interpolated in its logarithm and zero outside; `power` of the bias.
+    """`keep` at the jets' `pt`, interpolated in its logarithm and zero outside it.
 
-    `min_pt_hat` and `max_pt_hat` bound the pT of the scattering.
+    `power` is that of the bias, `min_pt_hat` and `max_pt_hat` bound the pT of the scattering.
     """
 
     power: float
