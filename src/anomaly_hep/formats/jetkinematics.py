@@ -159,7 +159,7 @@ def of_momenta(
     lengths: Int64[np.ndarray, " event"],
     momenta: Float64[np.ndarray, "4 particle"],
 ) -> tuple[dict[str, Float32[np.ndarray, " particle"]], dict[str, Float32[np.ndarray, " event"]]]:
-    """Return the columns PARTICLES of particles (E, px, py, pz), and the columns JETS of their sums.
+    """Return PARTICLES of particles given by E, px, py, pz (GeV), and JETS of their sums.
 
     Events without particles have jets of zeros.
     """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from anomaly_hep.atomic import atomic_path
-from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats import hdf5, jetkinematics
 from anomaly_hep.formats.checks import FETCH_AGAIN, check_range, missing_branch, refusing
+from anomaly_hep.formats.chunks import whole_chunks
 from anomaly_hep.formats.judging import checked
 from anomaly_hep.formats.layout import Layout, Rule
 from anomaly_hep.types import Events, FileDescription
@@ -58,23 +57,6 @@ WRITTEN = Layout(
 )
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """The two data sets of an open file."""
-
-    jets: Any
-    constituents: Any
-
-    def slices(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """Yield pieces of `start` to `stop`, whole chunks of the file."""
-        chunk = int(self.constituents.chunks[0]) if self.constituents.chunks else 1
-        step = max(_AT_ONCE // chunk, 1) * chunk
-        while start < stop:
-            end = min(start - start % chunk + step, stop)
-            yield start, end
-            start = end
-
-
 def recognises(path: Path, head: bytes) -> bool:
     """Return whether this is HDF5 with one of the two data sets."""
     if not head.startswith(hdf5.MAGIC):
@@ -85,11 +67,11 @@ def recognises(path: Path, head: bytes) -> bool:
 
 def describe(path: Path) -> FileDescription:
     """Return the file's description; raises BadFileError if it is not of this format."""
-    with _opened(path) as (file, tables):
+    with _opened(path) as (file, jets, _):
         for key in (JETS, CONSTITUENTS):
             hdf5.check_whole(path, key, file[key])
         about = hdf5.provenance(path, file)
-        return FileDescription(path, FORMAT, len(tables.jets), about, LAYOUT.names)
+        return FileDescription(path, FORMAT, len(jets), about, LAYOUT.names)
 
 
 def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
@@ -101,14 +83,14 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     for name in columns:
         if name not in LAYOUT.names:
             raise missing_branch(path, name, LAYOUT.names)
-    with _opened(path) as (_, tables):
-        check_range(path, start, stop, len(tables.jets))
+    with _opened(path) as (_, jets, constituents):
+        check_range(path, start, stop, len(jets))
         parts = [_unpadded(np.zeros((0, 4), np.float32), np.zeros((0, 0, 3), np.float32))]
-        for first, last in tables.slices(start, stop):
+        chunk = hdf5.rows_per_chunk(constituents)
+        for first, last in whole_chunks(start, stop, _AT_ONCE, chunk):
             problem = f"entries {first} to {last} are damaged"
             with refusing(path, problem, branch=GROUP, cure=FETCH_AGAIN):
-                jets, constituents = tables.jets[first:last], tables.constituents[first:last]
-            parts.append(_unpadded(jets, constituents))
+                parts.append(_unpadded(jets[first:last], constituents[first:last]))
     return jetkinematics.with_derived(Events.concatenate(parts), columns)
 
 
@@ -138,37 +120,14 @@ def write(path: Path, parts: Iterable[Events], provenance: Mapping[str, Any] | N
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, _Tables]]:
+def _opened(path: Path) -> Iterator[tuple[Any, Any, Any]]:
+    """Open a file and its jets and constituents; raises BadFileError for anything else."""
     with hdf5.opened(path) as file:
-        jets = _table(path, file, JETS, (len(jetkinematics.JETS),))
-        constituents = _table(path, file, CONSTITUENTS, (1, len(WRITTEN.particles)))
-        if len(jets) != len(constituents):
-            problem = f"it has {len(constituents):,} rows for the {len(jets):,} jets of jet1_obs"
-            raise BadFileError(path, problem, branch=CONSTITUENTS, cure=FETCH_AGAIN)
-        yield file, _Tables(jets, constituents)
-
-
-def _table(path: Path, file: Any, key: str, least: tuple[int, ...]) -> Any:
-    """Return a data set of numbers of at least this shape per jet."""
-    if key not in file and file.get(key, getlink=True) is None:
-        there = ", ".join(sorted(file[GROUP]))
-        problem = f"it has no key '{key}'; its keys in {GROUP} are {there}"
-        raise BadFileError(path, problem, cure=f"give a file that has both {JETS} and {_CNSTS}")
-    found = hdf5.dataset(path, file, key)
-    shape = found.shape or ()
-    fits = len(shape) == 1 + len(least) and all(
-        here >= wanted for here, wanted in zip(shape[1:], least, strict=True)
-    )
-    if not fits or found.dtype.kind not in "fiu":
-        columns = ", ".join(_COLUMNS[key])
-        problem = f"the shape is {shape}, type {found.dtype}"
-        cure = f"store numbers: {'jets' if len(least) == 1 else 'jets by slots'} by {columns}"
-        raise BadFileError(path, problem, branch=key, cure=cure)
-    return found
-
-
-_CNSTS = CONSTITUENTS.rpartition("/")[2]
-_COLUMNS = {JETS: ("pt", "eta", "phi", "mass"), CONSTITUENTS: ("pt", "eta", "phi")}
+        jets = hdf5.rows(path, file, JETS, (4,), "jets by pt, eta, phi, mass")
+        of_slots = "jets by slots by pt, eta, phi"
+        constituents = hdf5.rows(path, file, CONSTITUENTS, (1, 3), of_slots)
+        hdf5.check_as_long(path, CONSTITUENTS, constituents, JETS, len(jets))
+        yield file, jets, constituents
 
 
 def _unpadded(jets: np.ndarray, constituents: np.ndarray) -> Events:
