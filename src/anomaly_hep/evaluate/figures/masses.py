@@ -34,7 +34,7 @@ _DRAWN = {10: PALETTE["blue"], 100: PALETTE["red"]}
 _BINS = 40
 _OUTSIDE = 0.002  # share of the events beyond either end of the axis; they go to the edge bins
 _POINTS = 25  # of a curve over background rejection
-_EFFICIENCIES = np.linspace(0.1, 0.9, 9)
+_EFFICIENCIES = np.linspace(0.1, 0.9, 5)
 
 
 def mass_of_background(
@@ -69,7 +69,8 @@ def mass_of_background(
         above.set_ylabel(f"share of {results.data.background} per bin")
         above.legend(title=f"cut on {results.title(name)}", title_fontsize=9)
         below.set_ylabel("after / before")
-        below.set_ylim(bottom=0.0)
+        below.set_yscale("log")
+        below.set_ylim(0.05, 20.0)
         below.set_xlim(edges[0], edges[-1])
         below.set_xlabel(f"{background.bins.title} (GeV)")
         stamp(above, results, right=_counted(results))
@@ -132,15 +133,15 @@ def sculpting_by_efficiency(
             cuts = [Cut(e, samples[name][signal]) for signal in signals for e in _EFFICIENCIES]
             found, n = iter(sculpted_by(background, columns[name], cuts)), len(_EFFICIENCIES)
             for axes in grid.flat[: len(signals)]:
-                points = {
-                    e: one for e, one in zip(_EFFICIENCIES, islice(found, n), strict=True) if one
-                }
+                measured = zip(_EFFICIENCIES, islice(found, n), strict=True)
+                points = {e: one for e, one in measured if one is not None}
                 _curve(axes, points, lines[name], marked=True)
         for signal, axes in zip(signals, grid.flat, strict=False):
             axes.set_title(results.paper.math(signal), loc="left", fontsize=10)
             axes.set_xlim(0.0, 1.0)
             axes.set_yscale("log")
-        figure.supxlabel("signal efficiency", fontsize=12)
+        for axes in grid[-1]:
+            axes.set_xlabel("signal efficiency")
         figure.supylabel(f"relative entropy of the {background.bins.title} (nats)", fontsize=12)
         legend_below(figure, grid[0, 0].get_legend_handles_labels()[0])
         stamp_figure(figure, results, right=_counted(results))
