@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, PlainValidator
 
 from anomaly_hep.bounds import Count, Natural, NonNegative, Positive, Seed, Share
 from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.models.fits.companions import Method
 from anomaly_hep.search.choices import Choices
 
 
@@ -99,6 +100,14 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
+class DecorrelationSettings:
+    """`score`: which companions the scores of a run get."""
+
+    decorrelate: Literal["mass"] | None
+    method: Method
+
+
+@dataclass(frozen=True)
 class NoDashboard:
     """`logger=none`."""
 
@@ -125,6 +134,7 @@ class RunSettings:
     run_dir: Name | None
     score_batch_size: Count
     fitted_scores: Mapping[str, Section]
+    score: Checked[DecorrelationSettings]
     threads: Count | None
     start_from: Name | None
     trainer: Checked[TrainerSettings]
