@@ -141,3 +141,4 @@ def _summary(scores: FileScores, output: Path) -> Iterator[str]:
         )
     yield from scores.remarks
     yield from scorer.clipping_remarks()
+    yield from scorer.ranges.remarks()

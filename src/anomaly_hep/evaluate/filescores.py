@@ -19,6 +19,7 @@ from anomaly_hep.errors import BadFileError, ConfigError, TooManyBadFilesError
 from anomaly_hep.evaluate.scores import CHUNK, Scorer
 from anomaly_hep.formats.checks import check_file, missing_branch
 from anomaly_hep.formats.files import format_of, stored
+from anomaly_hep.models.fits.sources import columns_of
 from anomaly_hep.types import FileDescription
 
 OWN = ("event_id", "file", "entry")
@@ -93,6 +94,7 @@ class FileScores:
                 check_file(path)
                 return None
             described = format_of(path).describe(path)
+            self._check_columns(described)
             identities = inspect(described, refuse=self.on_bad_event == "refuse")
         except BadFileError as error:
             if self.on_bad_file == "refuse":
@@ -102,6 +104,14 @@ class FileScores:
         if other := self._seen.add("", path, identities):
             self._twins[path] = other
         return described
+
+    def _check_columns(self, described: FileDescription) -> None:
+        """Refuse a file without a column that fitted scores take."""
+        for name in columns_of(self.scorer.fitted):
+            if name not in described.columns:
+                problem = "the branch is missing, from which scores are decorrelated"
+                cure = "give files that have it, or a run with score.decorrelate=null"
+                raise BadFileError(described.path, problem, branch=name, cure=cure)
 
     def _table(self, pieces: list[Slice]) -> Iterator[pa.Table]:
         """Yield the scores of slices; each by itself if one of them turns out to be bad."""
