@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, PlainValidator
 
 from anomaly_hep.bounds import Count, Natural, NonNegative, Positive, Seed, Share
 from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.models.fits.companions import Method
 from anomaly_hep.search.choices import Choices
 
 
@@ -100,6 +101,14 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
+class DecorrelationSettings:
+    """`score`: which companions the scores of a run get."""
+
+    decorrelate: Literal["mass"] | None
+    method: Method
+
+
+@dataclass(frozen=True)
 class NoDashboard:
     """`logger=none`."""
 
@@ -126,6 +135,7 @@ class RunSettings:
     run_dir: Name | None
     score_batch_size: Count
     fitted_scores: Mapping[str, Section]
+    score: Checked[DecorrelationSettings]
     threads: Count | None
     start_from: Name | None
     trainer: Checked[TrainerSettings]
@@ -180,6 +190,7 @@ class ScoreSettings:
     batch_size: Count
     precision: Precision
     accelerator: str
+    threshold: Name | None
 
 
 @dataclass(frozen=True)
@@ -212,6 +223,16 @@ class SearchSettings(Choices):
 
     run: Name
     name: str | None
+
+
+@dataclass(frozen=True)
+class RateSettings:
+    """`rate`: conf/rate.yaml."""
+
+    run: Name
+    rate_hz: Positive
+    input_rate_hz: Positive
+    score: str | Sequence[str] | None
 
 
 @dataclass(frozen=True)
@@ -253,6 +274,7 @@ COMMANDS: Mapping[str, type[Any]] = {
     "curve": CurveSettings,
     "dashboard": DashboardSettings,
     "search": SearchSettings,
+    "rate": RateSettings,
     "fpga": FirmwareSettings,
     "benchmark": BenchmarkSettings,
 }

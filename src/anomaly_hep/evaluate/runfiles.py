@@ -27,6 +27,7 @@ from anomaly_hep.evaluate.paper import Paper, PublishedRow, paper_of
 from anomaly_hep.evaluate.results import EventRates, Results
 from anomaly_hep.evaluate.roc import ScoreDistribution
 from anomaly_hep.evaluate.sculptings import background_masses
+from anomaly_hep.models.fits.companions import decorrelation_of
 from anomaly_hep.models.loading import model_class, score_descriptions
 from anomaly_hep.models.outputs import Reconstruction, ScoreDescription
 
@@ -77,7 +78,9 @@ class RunFiles:
     def descriptions(self) -> dict[str, ScoreDescription]:
         """Title and unit of every score of the model, in the order to show them."""
         return self._from_config(
-            lambda: score_descriptions(self._target, self.config.get("fitted_scores"))
+            lambda: score_descriptions(
+                self._target, self.config.get("fitted_scores"), decorrelation_of(self.config)
+            )
         )
 
     @property
