@@ -54,7 +54,7 @@ def plain(
     other_points: Float64[Tensor, "event second 2"],
     radius: float,
 ) -> Float64[Tensor, " event"]:
-    """Return what transport.cpp does, a thousand times slower, to a millionth of the weights."""
+    """Return what transport.cpp does, hundreds of times slower, to a millionth of the weights."""
     w, p, v, q = (value.numpy() for value in (weights, points, other_weights, other_points))
     distances = [_distance(w[e], p[e], v[e], q[e], radius) for e in range(len(w))]
     return torch.tensor(distances, dtype=torch.float64)
