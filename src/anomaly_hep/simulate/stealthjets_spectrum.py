@@ -66,5 +66,5 @@ def uniform(
     The azimuth is uniform and nothing depends on it, so its last digits are random; whoever looks
     at the event, while it is made or later, finds the same.
     """
-    number: np.ndarray = np.mod(np.arctan2(py, px) / (2 * math.pi) * _TURNS, 1.0)
+    number: np.ndarray = np.mod(np.abs(np.arctan2(py, px)) / math.pi * _TURNS, 1.0)
     return number
