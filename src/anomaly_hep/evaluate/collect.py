@@ -247,12 +247,16 @@ def _state(run: Run) -> dict[str, Any]:
 def _figures(directory: Path, ensembles: Sequence[Ensemble]) -> list[str]:
     """Draw the figures that compare the paper's models; return remarks on what was drawn."""
     paper = ensembles[0].results.paper
-    chosen = {e.results.model.title: e.runs[0].files for e in reversed(ensembles)}
+    chosen = {}
+    for ensemble in reversed(ensembles):
+        title, run = ensemble.results.model.title, ensemble.runs[0].files
+        chosen |= {title: run, f"{title} trained on {ensemble.results.data.background}": run}
     runs = {title: chosen[title] for title in paper.compared if title in chosen}
     if not runs or len(runs) < len(paper.compared):
         return []
     titles, (data, *others) = " against ".join(runs), [r.results.data for r in runs.values()]
-    if any(other != data for other in others):
+    # each may have its own class as background
+    if any(replace(other, background=data.background) != data for other in others):
         return [f"no figure of {titles}: their runs were tested on different {data.event_noun}"]
     for name, figure in paper.comparison(runs).items():
         save(figure, directory / f"collected_{name}.png")

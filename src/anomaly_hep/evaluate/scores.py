@@ -66,7 +66,7 @@ class Scorer:
         self.model.to(self.execution.device)
         self.feed = self.execution.feed(self.batch_size)
         self._compute: Callable[[Any], EventOutputs] = self.model.outputs
-        if self.execution.compiled is not False:
+        if self.execution.compiled is not False and not self.model.waits_for_host:
             required = bool(self.execution.compiled)
             self._compute = replayed_outputs(self.model, required=required)
         self.counts = Counts()
@@ -264,9 +264,9 @@ def usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:
 
 
 def write_reconstructions(
-    scorer: Scorer, files: Sequence[tuple[str, SampleFile]], path: Path, *, events: int
+    scorer: Scorer, files: Sequence[tuple[str, SampleFile]], path: Path
 ) -> None:
-    """Write the first `events` of each (label, file), true and reconstructed.
+    """Write the first events of each (label, file), as many as the model says, before and after.
 
     The npz has the fields of the model's `reconstruction`, the name of its class as `form`, and the
     label of each event; no file is written for a model that reconstructs nothing.
@@ -274,7 +274,7 @@ def write_reconstructions(
     parts: dict[str, list[np.ndarray]] = {}
     form = ""
     for label, file in files:
-        piece = Slice(file, 0, min(events, len(file)), 0)
+        piece = Slice(file, 0, min(scorer.model.reconstructed_events, len(file)), 0)
         chosen = scorer.reading.read(piece)
         chosen = chosen.take(np.flatnonzero(usable(scorer.reading, chosen)))
         batch, _ = scorer.reading.batch(chosen, np.arange(len(chosen)), file.path)
