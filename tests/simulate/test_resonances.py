@@ -7,7 +7,6 @@ import pytest
 from anomaly_hep.simulate.generator import Generator
 from anomaly_hep.simulate.resonances import GRAVITON, graviton, product, resonance
 
-
 FAST = ("PartonLevel:ISR = off", "PartonLevel:FSR = off", "PartonLevel:MPI = off",
         "HadronLevel:all = off")  # fmt: skip
 
