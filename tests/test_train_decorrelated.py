@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import uproot
 
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.runfiles import RunFiles
