@@ -15,6 +15,7 @@ from anomaly_hep.names import ALLOWED, is_name
 from anomaly_hep.settings import (
     COMMANDS,
     DataSettings,
+    DecorrelationSettings,
     ModelSettings,
     NoDashboard,
     Section,
@@ -32,7 +33,12 @@ def settings_of(command: str, config: Mapping[str, Any]) -> Any:
     values = checked([target], config, "", without=("config",))
     # the check goes through JSON, whose keys are texts: keep mappings as they were given
     values |= {name: value for name, value in config.items() if isinstance(value, Mapping)}
-    values |= {name: make(config[name]) for name, make in _SECTIONS.items() if name in config}
+    # a section of one command may be a single value of another, as `score` is
+    values |= {
+        name: make(config[name])
+        for name, make in _SECTIONS.items()
+        if isinstance(config.get(name), Mapping)
+    }
     if "config" in signature(target).parameters:
         values["config"] = config
     return target(**values)
@@ -175,6 +181,10 @@ def _check_fitted(values: Section) -> Section:
     return values
 
 
+def _score(values: Section) -> DecorrelationSettings:
+    return built(DecorrelationSettings, values, "score")
+
+
 def _logger(values: Section) -> NoDashboard | WandbSettings:
     if values.get("kind") == "none":
         return built(NoDashboard, values, "logger")
@@ -191,6 +201,7 @@ _SECTIONS: Mapping[str, Callable[[Section], Any]] = {
     "model": model_settings,
     "logger": _logger,
     "fitted_scores": _check_fitted,
+    "score": _score,
     "fpga": _firmware,
 }
 

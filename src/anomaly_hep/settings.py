@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, PlainValidator
 
 from anomaly_hep.bounds import Count, Natural, NonNegative, Positive, Seed, Share
 from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.models.fits.companions import Method
 from anomaly_hep.search.choices import Choices
 
 
@@ -84,6 +85,7 @@ class DataSettings:
     channel: str | int | None = None  # of a data set in parts; `all` stands for `channels`
     channels: Sequence[str | int] = ()
     mass: str | None = None  # the column with each event's invariant mass, in GeV
+    mass_title: str | None = None  # what figures and tables call it
     simulation: Section | None = None
     download: Section | None = None
     module: Mapping[str, Any] = field(default_factory=dict)
@@ -96,6 +98,14 @@ class ModelSettings:
     name: str
     target: str
     arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DecorrelationSettings:
+    """`score`: which companions the scores of a run get."""
+
+    decorrelate: Literal["mass"] | None
+    method: Method
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,7 @@ class RunSettings:
     run_dir: Name | None
     score_batch_size: Count
     fitted_scores: Mapping[str, Section]
+    score: Checked[DecorrelationSettings]
     threads: Count | None
     start_from: Name | None
     trainer: Checked[TrainerSettings]
@@ -179,6 +190,7 @@ class ScoreSettings:
     batch_size: Count
     precision: Precision
     accelerator: str
+    threshold: Name | None
 
 
 @dataclass(frozen=True)
@@ -211,6 +223,16 @@ class SearchSettings(Choices):
 
     run: Name
     name: str | None
+
+
+@dataclass(frozen=True)
+class RateSettings:
+    """`rate`: conf/rate.yaml."""
+
+    run: Name
+    rate_hz: Positive
+    input_rate_hz: Positive
+    score: str | Sequence[str] | None
 
 
 @dataclass(frozen=True)
@@ -252,6 +274,7 @@ COMMANDS: Mapping[str, type[Any]] = {
     "curve": CurveSettings,
     "dashboard": DashboardSettings,
     "search": SearchSettings,
+    "rate": RateSettings,
     "fpga": FirmwareSettings,
     "benchmark": BenchmarkSettings,
 }

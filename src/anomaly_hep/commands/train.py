@@ -26,19 +26,22 @@ from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.collect import collect
 from anomaly_hep.evaluate.evaluation import evaluate
 from anomaly_hep.evaluate.figures import write_figures
+from anomaly_hep.evaluate.fits import fit_notes
 from anomaly_hep.evaluate.loading import load_model, write_fitted
 from anomaly_hep.evaluate.paper import load_paper
-from anomaly_hep.evaluate.remarks import loss_remarks
+from anomaly_hep.evaluate.reconstructions import write_reconstructions
+from anomaly_hep.evaluate.remarks import run_remarks
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.results import EventRates, Results, write_results
 from anomaly_hep.evaluate.runfiles import RunFiles, read_scores, write_scores
-from anomaly_hep.evaluate.scores import Scorer, write_reconstructions
+from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.evaluate.scoretable import score_table
 from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.fitting import Training
 from anomaly_hep.lifeline import end_with_parent
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.execution import Execution
+from anomaly_hep.models.fits.companions import decorrelation_of
 from anomaly_hep.models.fits.sources import check_fitted
 from anomaly_hep.models.loading import fitted_scores, model_class
 from anomaly_hep.models.phase import scaled
@@ -71,6 +74,9 @@ def run(settings: RunSettings) -> Path:
     module.slotted, model.compile_steps = execution.slotted, execution.compiled
     module.reading.check(model)
     model.check_phases()
+    if decorrelation := decorrelation_of(settings.config):
+        fitted = decorrelation.added(settings.fitted_scores, model.score_names)
+        settings = replace(settings, fitted_scores=fitted)
     check_fitted(model, fitted_scores(settings.fitted_scores))
     nodes = int(settings.trainer.lightning.get("num_nodes", 1))
     companions = Companions(path, rank_of(settings.trainer.devices, nodes, os.environ), termination)
@@ -242,6 +248,8 @@ def finish(
         **{name: count_names(counts) for name, counts in module.counts.items()},
         "test": count_names(scorer.counts),
     }
+    ledger["fits"] = fit_notes(scorer.fitted)
+    ledger["outside_of_fits"] = scorer.ranges.to_json()
     if processes := mixtures(module):
         ledger["processes"] = processes
     data = describe_data(settings.data, module)
@@ -267,6 +275,6 @@ def _show(path: Path, console: Console) -> None:
     run = RunFiles(path)
     console.print(result_table(run.results, published=run.published))
     milestones = run.config["trainer"]["milestones"] or ()
-    for remark in (*loss_remarks(run.ledger), *missed_milestones(path, milestones)):
+    for remark in (*run_remarks(run.ledger), *missed_milestones(path, milestones)):
         console.print(remark, markup=False, highlight=False)
     console.print(f"report: {path / 'report.html'}")

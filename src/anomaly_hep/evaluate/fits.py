@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,10 +16,14 @@ from anomaly_hep.models.fits.sources import Columns, Embeddings, combines, in_or
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """What scores are fitted on, of some events: embeddings, the model's scores, and weights."""
+    """What scores are fitted on, of some events.
+
+    These are embeddings, the model's scores, event columns of the files, and weights.
+    """
 
     embeddings: Embeddings
     scores: Columns
+    columns: Columns
     weights: Float[np.ndarray, " event"]
 
     @classmethod
@@ -30,8 +35,14 @@ class Sources:
             found += len(part.weights)
         embeddings = _joined([part.embeddings for part in taken], events)
         scores = _joined([part.scores for part in taken], events)
+        columns = _joined([part.columns for part in taken], events)
         weights = np.concatenate([np.zeros(0), *(part.weights for part in taken)])
-        return cls(embeddings, scores, weights[:events])
+        return cls(embeddings, scores, columns, weights[:events])
+
+
+def fit_notes(fitted: Mapping[str, FittedScore]) -> dict[str, Mapping[str, Any]]:
+    """Return what there is to say of each fit, in plain values."""
+    return {name: dict(notes) for name, score in fitted.items() if (notes := score.notes())}
 
 
 def _joined(parts: list[Mapping[str, np.ndarray]], events: int) -> dict[str, np.ndarray]:
@@ -46,10 +57,13 @@ def fit_scores(
     known = Sources.first(parts, max((score.events for score in fitted.values()), default=0))
     needed = {name for score in fitted.values() for name in combines(model, score)}
     ranked = max((score.events for score in fitted.values() if score.scores), default=0)
-    scores = {name: values[:ranked] for name, values in known.scores.items()}
+    scores, columns = (
+        {name: values[:ranked] for name, values in part.items()}
+        for part in (known.scores, known.columns)
+    )
     for name in in_order(model, fitted):
         score = fitted[name]
-        values = values_of(model, score, known.embeddings, scores)
+        values = values_of(model, score, known.embeddings, scores, columns)
         score.fit(values[: score.events], known.weights[: score.events])
         if name in needed:
             scores[name] = score.score_fitted(values[:ranked])

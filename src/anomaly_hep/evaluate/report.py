@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from anomaly_hep.atomic import write_text
+from anomaly_hep.evaluate.figures import plots_of
 from anomaly_hep.evaluate.headline import banners
 from anomaly_hep.evaluate.paper import Plot
-from anomaly_hep.evaluate.remarks import loss_remarks
+from anomaly_hep.evaluate.remarks import run_remarks
 from anomaly_hep.evaluate.render import page
 from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.runfiles import RunFiles
@@ -45,7 +46,7 @@ def write_report(run_directory: Path) -> Path:
             result_table(results, published=run.published),
             *([quality] if quality else []),
         ],
-        figures=list(_figures(run.directory / "figures", paper.plots)),
+        figures=list(_figures(run.directory / "figures", plots_of(paper))),
         other=[
             result_table(results, metric=metric)
             for metric in paper.metrics
@@ -58,7 +59,7 @@ def write_report(run_directory: Path) -> Path:
         data=results.data.title,
         events={n: results.data.events[n] for n in (results.data.background, *results.signals)},
         ledger=run.ledger,
-        losses=list(loss_remarks(run.ledger)),
+        losses=list(run_remarks(run.ledger)),
         config=run.config_text,
         provenance=run.provenance or {},
     )

@@ -19,6 +19,7 @@ from anomaly_hep import checksums
 from anomaly_hep.errors import CheckpointError, ConfigError, in_one_line
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.fits.base import FittedScore
+from anomaly_hep.models.fits.companions import Decorrelation
 from anomaly_hep.models.outputs import ScoreDescription
 from anomaly_hep.plugins import named
 
@@ -105,10 +106,14 @@ def fitted_scores(settings: Mapping[str, Mapping[str, Any]] | None) -> dict[str,
 
 
 def score_descriptions(
-    target: str, fitted: Mapping[str, Mapping[str, Any]] | None
+    target: str,
+    fitted: Mapping[str, Mapping[str, Any]] | None,
+    decorrelation: Decorrelation | None = None,
 ) -> dict[str, ScoreDescription]:
     """Return title and unit of every score of a model and fitted on it, in the order of tables."""
     described = dict(model_class(target).score_descriptions())
+    if decorrelation:
+        fitted = decorrelation.added(fitted or {}, list(described))
     for name, score in fitted_scores(fitted).items():
         described[name] = score.description
     titles = Counter(one.title for one in described.values())

@@ -74,7 +74,7 @@ def test_every_score_is_fitted_on_the_first_of_its_events() -> None:
             some = slice(start, start + 30)
             asked.append(start)
             yield Sources(
-                {"latent": latent[some], "event": event[some]}, {"kl": kl[some]}, np.ones(30)
+                {"latent": latent[some], "event": event[some]}, {"kl": kl[some]}, {}, np.ones(30)
             )
 
     fit_scores(MODEL, fitted, parts())
@@ -83,7 +83,7 @@ def test_every_score_is_fitted_on_the_first_of_its_events() -> None:
     tails.fit(event[:70], np.ones(70))
     both = rank("kl", "far")
     both.fit(np.column_stack([kl, alone.score(latent)])[:40], np.ones(40))
-    found = add_fitted(MODEL, fitted, {"latent": latent, "event": event}, {"kl": kl})
+    found = add_fitted(MODEL, fitted, {"latent": latent, "event": event}, {"kl": kl}, {})
     assert list(found) == list(fitted)
     np.testing.assert_array_equal(found["far"], alone.score(latent))
     np.testing.assert_array_equal(found["tails"], tails.score(event))

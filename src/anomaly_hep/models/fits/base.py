@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge
@@ -22,19 +22,36 @@ _BLOCK = 4096  # events whose intermediate values are in memory at once
 class FittedScore(ABC):
     """A score that is fitted on background, larger for more anomalous events.
 
-    Its values are those of an `embedding`, or, where that is None, of other `scores`, one component
-    each. events: the fit uses at most the first so many.
+    Its values are those of an `embedding`, or, where that is None, of other `scores` and of event
+    `columns` of the files, one component each. events: the fit uses at most the first so many.
     """
 
+    fewest_scores: ClassVar[int] = 2  # that can be combined
+
     def __init__(
-        self, *, events: Events, embedding: str | None = None, scores: Sequence[str] = ()
+        self,
+        *,
+        events: Events,
+        embedding: str | None = None,
+        scores: Sequence[str] = (),
+        columns: Sequence[str] = (),
     ) -> None:
-        self.events, self.embedding, self.scores = events, embedding, tuple(scores)
+        self.events, self.embedding = events, embedding
+        self.scores, self.columns = tuple(scores), tuple(columns)
 
     @property
     def fewest_events(self) -> int:
         """The fewest background events that the fit takes."""
         return 2
+
+    @property
+    def ranges(self) -> Mapping[str, tuple[float, float]]:
+        """The range of each event column that the fit saw: what lies outside counts as its edge."""
+        return {}
+
+    def notes(self) -> Mapping[str, Any]:
+        """Return what ledger.json says of the fit, in plain values."""
+        return {}
 
     @property
     @abstractmethod

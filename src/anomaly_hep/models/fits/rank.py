@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from anomaly_hep.models.fits.base import Events, FittedScore, Values, Weights, counting
+from anomaly_hep.models.fits.shares import ShareAbove
 from anomaly_hep.models.outputs import ScoreDescription
-
-_TAIL = 0.01  # share of background whose excess sets how fast the tail falls
 
 
 class Rank(FittedScore):
@@ -44,12 +43,12 @@ class Rank(FittedScore):
     def fit(self, values: Values, weights: Weights) -> None:
         """Compute the share of background above each value of each score."""
         values, weights = counting(values, weights, self.fewest_events)
-        self._tables = [_table(column, weights) for column in values.T]
+        self._tables = [ShareAbove.of(column, weights) for column in values.T]
 
     def score(self, values: Values) -> Float[np.ndarray, " event"]:
         """Return the combination, in nats."""
         columns = zip(values.T, self._tables, strict=True)
-        logs = np.stack([_log_share_above(column, table) for column, table in columns])
+        logs = np.stack([table.log(column) for column, table in columns])
         if self.how == "product":
             return -logs.sum(0)
         return np.log(len(logs)) - np.logaddexp.reduce(logs, axis=0)
@@ -59,35 +58,13 @@ class Rank(FittedScore):
         return {
             f"{number}.{name}": array
             for number, table in enumerate(self._tables)
-            for name, array in table.items()
+            for name, array in table.state().items()
         }
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
         """Restore what `state` returned."""
         names = ("value", "above", "scale")
         self._tables = [
-            {name: state[f"{number}.{name}"] for name in names}
+            ShareAbove.load({name: state[f"{number}.{name}"] for name in names})
             for number in range(len(self.scores))
         ]
-
-
-def _table(scores: Float[np.ndarray, " event"], weights: Weights) -> dict[str, np.ndarray]:
-    """Return the values that occur, the share of background above each, and the tail's scale."""
-    value, index = np.unique(scores, return_inverse=True)
-    weight = np.bincount(index, weights)
-    # summed from the top, where the shares are small and must be exact
-    from_here = np.cumsum(weight[::-1])[::-1]
-    above = (from_here - weight / 2) / from_here[0]
-    tail = from_here <= max(_TAIL * from_here[0], from_here[-1])
-    threshold = value[~tail][-1] if (~tail).any() else value[0]
-    excess = float(np.average(value[tail] - threshold, weights=weight[tail]))
-    # without any spread every scale orders the tail
-    return {"value": value, "above": above, "scale": np.asarray(excess if excess > 0 else 1.0)}
-
-
-def _log_share_above(
-    scores: Float[np.ndarray, " event"], table: Mapping[str, np.ndarray]
-) -> Float[np.ndarray, " event"]:
-    value, above = table["value"], table["above"]
-    beyond = np.maximum(scores - value[-1], 0) / table["scale"]
-    return np.log(np.interp(scores, value, above)) - beyond

@@ -14,7 +14,6 @@ from anomaly_hep.models.fits.base import FittedScore, Values
 
 EVENT = "event"  # the embedding that a reading makes of every event, without a model
 DEFAULT = "default"  # stands for the model's default score
-_FEWEST = 2  # scores that can be combined
 
 Fitted = Mapping[str, FittedScore]
 # of as many events as are known of each
@@ -47,11 +46,16 @@ def _check_scores(model: AnomalyModel, fitted: Fitted, name: str) -> None:
             f"fitted_scores.{name}: there is no score '{unknown[0]}' of {model.title}, nor a "
             f"fitted one. Cure: choose from {', '.join(n for n in known if n != name)}"
         )
-    if len(set(combined)) < max(len(combined), _FEWEST):
+    if len(set(combined)) < max(len(combined), fitted[name].fewest_scores):
         raise ConfigError(
             f"fitted_scores.{name} combines {', '.join(combined) or 'nothing'}. Cure: name two "
             "different scores, or more"
         )
+
+
+def columns_of(fitted: Fitted) -> list[str]:
+    """Return the event columns that fitted scores take from the files, each once."""
+    return list(dict.fromkeys(name for score in fitted.values() for name in score.columns))
 
 
 def combines(model: AnomalyModel, score: FittedScore) -> tuple[str, ...]:
@@ -79,19 +83,32 @@ def in_order(model: AnomalyModel, fitted: Fitted) -> list[str]:
 
 
 def values_of(
-    model: AnomalyModel, score: FittedScore, embeddings: Embeddings, scores: Columns
+    model: AnomalyModel,
+    score: FittedScore,
+    embeddings: Embeddings,
+    scores: Columns,
+    columns: Columns,
 ) -> Values:
-    """Return what a score is computed from: its embedding, or its scores side by side."""
+    """Return what a score is computed from: its embedding, or its scores and columns, in a row."""
     if score.embedding is not None:
         return embeddings[score.embedding]
-    return np.stack([scores[name] for name in combines(model, score)], axis=1)
+    named = [scores[name] for name in combines(model, score)]
+    return np.stack([*named, *(columns[name] for name in score.columns)], axis=1)
 
 
 def add_fitted(
-    model: AnomalyModel, fitted: Fitted, embeddings: Embeddings, scores: Columns
+    model: AnomalyModel,
+    fitted: Fitted,
+    embeddings: Embeddings,
+    scores: Columns,
+    columns: Columns,
 ) -> dict[str, Float[np.ndarray, " event"]]:
-    """Return the fitted scores of some events, from their embeddings and the model's scores."""
+    """Return the fitted scores of some events.
+
+    They follow from the events' embeddings, the model's scores and columns of the files.
+    """
     found = dict(scores)
     for name in in_order(model, fitted):
-        found[name] = fitted[name].score(values_of(model, fitted[name], embeddings, found))
+        values = values_of(model, fitted[name], embeddings, found, columns)
+        found[name] = fitted[name].score(values)
     return {name: found[name] for name in fitted}
