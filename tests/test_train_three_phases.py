@@ -66,7 +66,9 @@ def test_the_last_optimiser_knows_nothing_of_the_adversary(made: Path) -> None:
 def test_every_phase_has_its_terms_in_the_record(made: Path) -> None:
     rows = pd.read_csv(made / "metrics.csv")
     terms = {
-        phase: {c.removeprefix("val/") for c in part.dropna(axis=1, how="all") if c.startswith("val/")}
+        phase: {
+            c.removeprefix("val/") for c in part.dropna(axis=1, how="all") if c.startswith("val/")
+        }
         for phase, part in rows.groupby("phase")
     }
     both = {"loss", "mse", "kl", "adversary", "objective"}
