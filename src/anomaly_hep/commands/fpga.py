@@ -18,7 +18,7 @@ from anomaly_hep.commands import train
 from anomaly_hep.configuration import compose
 from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.ensembles import find_runs
-from anomaly_hep.fpga.proof_tables import proof, resources
+from anomaly_hep.fpga.proof_tables import decorrelation, proof, resources
 from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import OUTPUTS, digest, hold
@@ -57,6 +57,8 @@ def run(settings: FirmwareSettings) -> None:
             directory.finish({})
         summary = FirmwareSummary.read(path / "fpga.json")
         console.print(proof(summary))
+        if summary.decorrelation is not None:
+            console.print(decorrelation(summary.decorrelation))
         console.print(resources(summary))
         console.print(f"report: {path / 'report.html'}", soft_wrap=True)
 

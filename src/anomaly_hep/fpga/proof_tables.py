@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from anomaly_hep.evaluate.cells import NOTHING, Cell, percent
 from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.evaluate.resulttable import Column, ResultTable, Row
+from anomaly_hep.fpga.decorrelation import Decorrelation
 from anomaly_hep.fpga.summary import FirmwareSummary
 
 
@@ -44,6 +45,34 @@ def efficiencies(summary: FirmwareSummary) -> ResultTable:
                 rows[stage.implementation.split(": ")[0]] = cells
     title = f"Signal efficiency in % at rejection {summary.design.rejection:g}"
     return _table(title, [paper.text(signal) for signal in signals], rows.items())
+
+
+def decorrelation(found: Decorrelation) -> ResultTable:
+    """Return what thresholds by mass do to the background that fires, beside one threshold."""
+    rows = {"one threshold": found.single, "thresholds by mass": found.by_mass}
+    return _table(
+        f"Background that fires, by {found.column}",
+        ("fires [%]", "least in a bin [%]", "most in a bin [%]", "relative entropy [nats]",
+         "mean efficiency [%]"),
+        (
+            (
+                name,
+                [
+                    percent(*row.share),
+                    percent(*min(row.in_bins)),
+                    percent(*max(row.in_bins)),
+                    Cell(f"{row.relative_entropy:.3g}", ""),
+                    percent(*row.efficiency) if row.efficiency else NOTHING,
+                ],
+            )
+            for name, row in rows.items()
+        ),
+        f"{len(found.edges) - 1} bins of {found.edges[0]:.4g} to {found.edges[-1]:.4g} GeV, equally "
+        "full of test background. Relative entropy of its mass after the cut against before; a "
+        f"random cut would give {found.chance:.2g}. The thresholds by mass come from "
+        f"{found.training_events:,} events of training background, the single one from validation "
+        "background.",
+    )  # fmt: skip
 
 
 def resources(summary: FirmwareSummary) -> ResultTable:

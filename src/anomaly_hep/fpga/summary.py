@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from anomaly_hep import checksums
 from anomaly_hep.errors import ScoreTableError
 from anomaly_hep.evaluate.intervals import Interval
+from anomaly_hep.fpga.decorrelation import Decorrelation
 from anomaly_hep.fpga.design_settings import ChipSettings
 from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.verify import Comparison
@@ -97,6 +98,7 @@ class FirmwareSummary:
     background_firing: Interval
     inputs_beyond_range: ClippedSummary
     remarks: tuple[str, ...]
+    decorrelation: Decorrelation | None = None
 
     @property
     def measured_on(self) -> str:
