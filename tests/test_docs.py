@@ -35,6 +35,7 @@ REQUIRED = {
     "cluster": ("files=a.h5",),
     "curve": ("run_dir=a",),
     "search": ("run=a",),
+    "rate": ("run=a", "rate_hz=1", "input_rate_hz=2"),
 }
 
 

@@ -6,11 +6,11 @@ private modules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
-from inspect import signature
+from inspect import isabstract, signature
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from anomaly_hep.models import fitted
 from anomaly_hep.models.fitted import FittedScore
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.models.outputs import ScoreDescription
+
+# what stands for an argument of a fitted score, where it is not the argument's name
+_PLACEHOLDERS = {"scores": "[SCORE, SCORE]", "mass": "COLUMN"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def experiments() -> list[Entry]:
 def scores() -> list[Entry]:
     """Return the scores of every model, and those that can be fitted beside them."""
     of_models = [_score(model, name) for model in models() for name in model.scores]
-    return of_models + [_fitted(score_class) for score_class in FittedScore.__subclasses__()]
+    return of_models + [_fitted(score_class) for score_class in _fitted_classes()]
 
 
 KINDS: Mapping[str, Callable[[], list[Entry]]] = {
@@ -135,15 +138,26 @@ def _score(model: Entry, name: str) -> Entry:
     )
 
 
+def _fitted_classes() -> Iterator[type[FittedScore]]:
+    """Yield the classes of scores that can be fitted, private ones too."""
+    waiting = FittedScore.__subclasses__()
+    while waiting:
+        score_class = waiting.pop(0)
+        if not isabstract(score_class):
+            yield score_class
+        waiting += score_class.__subclasses__()
+
+
 def _fitted(score_class: type[FittedScore]) -> Entry:
     name = score_class.__name__
     is_ours = getattr(fitted, name, None) is score_class
     path = f"{fitted.__name__ if is_ours else score_class.__module__}.{name}"
-    takes = "scores: [SCORE, SCORE]" if "scores" in signature(score_class).parameters else None
+    needed = [n for n, p in signature(score_class).parameters.items() if p.default is p.empty]
+    takes = "".join(f", {name}: {_PLACEHOLDERS.get(name, name.upper())}" for name in needed)
     return Entry(
         "fitted score",
         name,
-        f"'fitted_scores.NAME={{_target_: {path}, {takes or 'embedding: EMBEDDING'}}}'",
+        f"'fitted_scores.NAME={{_target_: {path}{takes}}}'",
         _first_sentence(score_class),
         {"model": "any", "unit": ""},
     )

@@ -26,6 +26,7 @@ _CURES = {
     "provenance.json": "take it from a copy, or remove it: then earlier starts are unknown",
     "metrics.csv": "take it from a copy, or remove it: then the losses so far are not drawn",
     "curve.csv": "remove it and give the command curve again",
+    "threshold.json": "remove it and give the command rate again",
     FILE: "take it from a copy, or remove it: then the files of the run are read unchecked",
 }
 
@@ -44,7 +45,7 @@ def verify(path: Path) -> None:
     """Raise RunDirectoryError if a file of a run is not the one that was written there."""
     run, name = _place(path)
     expected = _read(run)[0].get(name)
-    if expected is not None and path.is_file() and _sha256(path) != expected:
+    if expected is not None and path.is_file() and sha256(path) != expected:
         raise RunDirectoryError(
             f"{path} was changed or damaged since it was written: its SHA-256 is not the one in "
             f"{FILE}. Cure: {cure(path)}"
@@ -75,7 +76,7 @@ def note_data_files(run: Path, digests: Mapping[str, str]) -> None:
 def note(run: Path, names: Iterable[str]) -> None:
     """Write the checksums of these files, as they are now."""
     files, data = _read(run)
-    _write(run, files | {name: _sha256(run / name) for name in names}, data)
+    _write(run, files | {name: sha256(run / name) for name in names}, data)
 
 
 def begin(run: Path) -> None:
@@ -109,7 +110,8 @@ def _existing(run: Path, patterns: Iterable[str]) -> list[Path]:
     return [path for pattern in patterns for path in sorted(run.glob(pattern)) if path.is_file()]
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "score": "score files with a trained model",
     "evaluate": "redo the metrics, figures and report of a run",
     "search": "look for a bump in the mass after a cut on the score",
+    "rate": "the threshold on a score for a wanted trigger rate",
     "fpga": "turn a trained encoder into firmware, and prove that both agree",
     "curve": "results of a run's milestones against training size",
     "dashboard": "save a workspace for such runs in Weights & Biases",

@@ -8,7 +8,7 @@ from typing import Any
 # keys that hold a path: what Hydra's grammar would take apart is the name of a file here
 PATHS = frozenset({
     "input", "output", "checkpoint", "run_dir", "start_from", "to", "compare", "test_dir",
-    "data_dir", "data.dir", "data.test_dir", "files", "run",
+    "data_dir", "data.dir", "data.test_dir", "files", "run", "threshold",
 })  # fmt: skip
 
 

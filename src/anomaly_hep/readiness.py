@@ -11,10 +11,12 @@ from pathlib import Path
 from anomaly_hep import checksums
 from anomaly_hep.data.mixture import mixtures, uneven
 from anomaly_hep.data.module import EventDataModule
+from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError, RunDirectoryError
 from anomaly_hep.evaluate.paper import Paper
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.fits.base import FittedScore
+from anomaly_hep.models.fits.sources import columns_of
 from anomaly_hep.models.phase import Phase
 from anomaly_hep.settings import TrainerSettings
 
@@ -59,6 +61,8 @@ def check_files(plan: Planned) -> Iterator[str]:
     seen = _open_training_files(plan)
     for label in plan.module.classes:
         _check_test(plan, label)
+        _check_columns(plan, plan.module.files("test", label))
+    _check_columns(plan, [part.file for part in plan.module.background_parts()])
     background = sum(map(len, plan.module.background_parts()))
     for name, score in plan.fitted.items():
         if min(background, score.events) < score.fewest_events:
@@ -142,6 +146,19 @@ def _check_test(plan: Planned, label: str) -> None:
                     "the branch is missing, which data.paper evaluates",
                     branch=column,
                     cure="data.paper=null evaluates without it; or give files that have it",
+                )
+
+
+def _check_columns(plan: Planned, files: Sequence[SampleFile]) -> None:
+    """Raise BadFileError for a file without a column that fitted scores take."""
+    for file in files:
+        for column in columns_of(plan.fitted):
+            if column not in file.description.columns:
+                raise BadFileError(
+                    file.path,
+                    "the branch is missing, from which scores are decorrelated",
+                    branch=column,
+                    cure="score.decorrelate=null, or give files that have it",
                 )
 
 

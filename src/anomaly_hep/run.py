@@ -30,8 +30,8 @@ _NOT_IDENTITY_BELOW = {
     "data": ("num_workers",),
 }
 # choices that decide how a trained network is tested, but not the training
-_EVALUATION = ("fitted_scores", "score", "data.title", "data.paper", "data.test_dir", "data.samples.test",
-               "data.directories.test", "data.groups")  # fmt: skip
+_EVALUATION = ("fitted_scores", "score", "data.title", "data.paper", "data.test_dir",
+               "data.samples.test", "data.directories.test", "data.groups")  # fmt: skip
 # files that a run has before its training begins
 _BEFORE_TRAINING = {".lock", "config.yaml", "provenance.json", checksums.FILE, "error.txt"}
 

@@ -189,6 +189,7 @@ class ScoreSettings:
     batch_size: Count
     precision: Precision
     accelerator: str
+    threshold: Name | None
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,16 @@ class SearchSettings(Choices):
 
     run: Name
     name: str | None
+
+
+@dataclass(frozen=True)
+class RateSettings:
+    """`rate`: conf/rate.yaml."""
+
+    run: Name
+    rate_hz: Positive
+    input_rate_hz: Positive
+    score: str | Sequence[str] | None
 
 
 @dataclass(frozen=True)
@@ -262,6 +273,7 @@ COMMANDS: Mapping[str, type[Any]] = {
     "curve": CurveSettings,
     "dashboard": DashboardSettings,
     "search": SearchSettings,
+    "rate": RateSettings,
     "fpga": FirmwareSettings,
     "benchmark": BenchmarkSettings,
 }

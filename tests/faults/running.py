@@ -38,6 +38,7 @@ NEEDED: Mapping[str, list[str]] = {
     "dashboard": ["run_dir=a", "entity=b"],
     "cluster": ["files=a"],
     "search": ["run=a"],
+    "rate": ["run=a", "rate_hz=1", "input_rate_hz=2"],
 }
 
 

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from anomaly_hep.atomic import check_output, write_text
 from anomaly_hep.checking import model_settings
-from anomaly_hep.commands.rates import Clock, ModelRates, one_busy_process, product_rate
 from anomaly_hep.commands.simulate import ensure
+from anomaly_hep.commands.speeds import Clock, ModelRates, one_busy_process, product_rate
 from anomaly_hep.commands.train import execution_of, make_data, make_model
 from anomaly_hep.configuration import compose
 from anomaly_hep.data.batch import JaggedBatch

@@ -12,9 +12,11 @@ from rich.console import Console
 from anomaly_hep.atomic import atomic_path, check_output
 from anomaly_hep.errors import ConfigError, MissingDataError, in_one_line
 from anomaly_hep.evaluate.filescores import FileScores
+from anomaly_hep.evaluate.intervals import binomial
 from anomaly_hep.evaluate.loading import load_fitted, load_model
 from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.evaluate.tablefiles import WRITERS
+from anomaly_hep.evaluate.thresholds import Thresholds, read_thresholds
 from anomaly_hep.models.execution import Execution
 from anomaly_hep.paths import at_home
 from anomaly_hep.runtime import few_collections
@@ -30,6 +32,7 @@ def run(settings: ScoreSettings) -> None:
     )
     paths = input_files(settings.input)
     output = output_file(settings.output, paths, overwrite=settings.overwrite)
+    thresholds = _thresholds(settings, scorer)
     scores = FileScores(
         scorer,
         paths,
@@ -37,6 +40,7 @@ def run(settings: ScoreSettings) -> None:
         on_bad_file=settings.on_bad_file,
         on_bad_event=settings.on_bad_event,
         max_bad_fraction=settings.max_bad_fraction,
+        cuts=thresholds.cuts if thresholds else {},
     )
     with atomic_path(output) as temporary, few_collections():
         writer = WRITERS[output.suffix](temporary, scores.schema)
@@ -44,8 +48,19 @@ def run(settings: ScoreSettings) -> None:
             writer.write(table)
         writer.close()
     console = Console(highlight=False, soft_wrap=True)
-    for line in (*_summary(scores, output), *writer.remarks):
+    passes = _passes(scores, thresholds) if thresholds else ()
+    for line in (*_summary(scores, output), *passes, *writer.remarks):
         console.print(line, markup=False)
+
+
+def _thresholds(settings: ScoreSettings, scorer: Scorer) -> Thresholds | None:
+    """Return the thresholds to apply; raises ConfigError for those of another model."""
+    if settings.threshold is None:
+        return None
+    path = Path(settings.threshold)
+    thresholds = read_thresholds(path)
+    thresholds.check(path, Path(settings.checkpoint), scorer.fitted)
+    return thresholds
 
 
 def open_scorer(
@@ -141,3 +156,22 @@ def _summary(scores: FileScores, output: Path) -> Iterator[str]:
         )
     yield from scores.remarks
     yield from scorer.clipping_remarks()
+    yield from scorer.ranges.remarks()
+
+
+def _passes(scores: FileScores, thresholds: Thresholds) -> Iterator[str]:
+    """Yield how many of the scored events pass each threshold, and the rate that this means."""
+    counts = scores.scorer.counts
+    number = counts.events - counts.rejected - scores.scorer.left_out.events
+    for name, threshold in thresholds.cuts.items():
+        passed = scores.passed[name]
+        line = f"{passed:,} of {number:,} scored events pass {name} > {threshold:g}"
+        if number:
+            share = binomial(passed, number)
+            rate, low, high = (part * thresholds.input_rate_hz for part in share)
+            line += (
+                f": {rate:,.4g} Hz ({low:,.3g} to {high:,.3g}) of {thresholds.input_rate_hz:,g} Hz "
+                f"if all input is like them, {thresholds.wanted_hz:,g} Hz were asked for "
+                f"{thresholds.background}"
+            )
+        yield line

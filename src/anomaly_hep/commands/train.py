@@ -26,14 +26,15 @@ from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.collect import collect
 from anomaly_hep.evaluate.evaluation import evaluate
 from anomaly_hep.evaluate.figures import write_figures
-from anomaly_hep.evaluate.loading import load_model, write_fitted
 from anomaly_hep.evaluate.fits import fit_notes
+from anomaly_hep.evaluate.loading import load_model, write_fitted
 from anomaly_hep.evaluate.paper import load_paper
+from anomaly_hep.evaluate.reconstructions import write_reconstructions
 from anomaly_hep.evaluate.remarks import run_remarks
 from anomaly_hep.evaluate.report import write_report
 from anomaly_hep.evaluate.results import EventRates, Results, write_results
 from anomaly_hep.evaluate.runfiles import RunFiles, read_scores, write_scores
-from anomaly_hep.evaluate.scores import Scorer, write_reconstructions
+from anomaly_hep.evaluate.scores import Scorer
 from anomaly_hep.evaluate.scoretable import score_table
 from anomaly_hep.evaluate.tables import result_table
 from anomaly_hep.fitting import Training
@@ -247,8 +248,8 @@ def finish(
         **{name: count_names(counts) for name, counts in module.counts.items()},
         "test": count_names(scorer.counts),
     }
-    if notes := fit_notes(scorer):
-        ledger["fits"] = notes
+    ledger["fits"] = fit_notes(scorer.fitted)
+    ledger["outside_of_fits"] = scorer.ranges.to_json()
     if processes := mixtures(module):
         ledger["processes"] = processes
     data = describe_data(settings.data, module)

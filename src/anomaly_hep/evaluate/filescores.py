@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from anomaly_hep.errors import BadFileError, ConfigError, TooManyBadFilesError
 from anomaly_hep.evaluate.scores import CHUNK, Scorer
 from anomaly_hep.formats.checks import check_file, missing_branch
 from anomaly_hep.formats.files import format_of, stored
+from anomaly_hep.models.fits.sources import columns_of
 from anomaly_hep.types import FileDescription
 
 OWN = ("event_id", "file", "entry")
@@ -31,7 +32,8 @@ class FileScores:
 
     carry: the columns that go along as they are stored; None: all of the first file with one number
     or text per event, but simulation truth. on_bad_file, on_bad_event, max_bad_fraction: as in
-    `EventDataModule`; an impossible event that is skipped keeps its row, without scores.
+    `EventDataModule`; an impossible event that is skipped keeps its row, without scores. cuts: of a
+    score, the threshold above which an event passes; an event without scores does not.
     """
 
     scorer: Scorer
@@ -40,8 +42,10 @@ class FileScores:
     on_bad_file: Literal["refuse", "skip"] = "refuse"
     on_bad_event: Literal["refuse", "skip"] = "refuse"
     max_bad_fraction: float = 0.01
+    cuts: Mapping[str, float] = field(default_factory=dict)
     remarks: Counter[str] = field(default_factory=Counter)
     refused: list[BadFileError] = field(default_factory=list)
+    passed: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         given = len(self.paths)
@@ -64,7 +68,14 @@ class FileScores:
         """The columns of the tables."""
         own = {"event_id": pa.string(), "file": pa.string(), "entry": pa.int64()}
         scores = dict.fromkeys(self.scorer.column_names, pa.float64())
-        return pa.schema({**own, **self._types, **scores})
+        return pa.schema(
+            {**own, **self._types, **scores, **dict.fromkeys(self._passes, pa.bool_())}
+        )
+
+    @property
+    def _passes(self) -> list[str]:
+        """The columns that say whether an event passes a cut."""
+        return [f"pass_{name}" for name in self.cuts]
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the events of all files, a few thousand at a time."""
@@ -93,6 +104,7 @@ class FileScores:
                 check_file(path)
                 return None
             described = format_of(path).describe(path)
+            self._check_columns(described)
             identities = inspect(described, refuse=self.on_bad_event == "refuse")
         except BadFileError as error:
             if self.on_bad_file == "refuse":
@@ -102,6 +114,14 @@ class FileScores:
         if other := self._seen.add("", path, identities):
             self._twins[path] = other
         return described
+
+    def _check_columns(self, described: FileDescription) -> None:
+        """Refuse a file without a column that fitted scores take."""
+        for name in columns_of(self.scorer.fitted):
+            if name not in described.columns:
+                problem = "the branch is missing, from which scores are decorrelated"
+                cure = "give files that have it, or a run with score.decorrelate=null"
+                raise BadFileError(described.path, problem, branch=name, cure=cure)
 
     def _table(self, pieces: list[Slice]) -> Iterator[pa.Table]:
         """Yield the scores of slices; each by itself if one of them turns out to be bad."""
@@ -135,6 +155,10 @@ class FileScores:
         for name, kind in self._types.items():
             columns[name] = pa.chunked_array([part[name] for part in carried], kind)
         columns |= scored.columns
+        for name, threshold in self.cuts.items():
+            passed = scored.columns[f"score_{name}"] > threshold
+            columns[f"pass_{name}"] = passed
+            self.passed[name] += int(passed.sum())
         return pa.table(columns, schema=self.schema)
 
     def _carried(self, piece: Slice) -> dict[str, pa.Array]:
@@ -169,7 +193,7 @@ class FileScores:
             if name not in described.columns:
                 raise missing_branch(described.path, name, described.columns)
         values = stored(described.path, 0, 0, wanted)
-        taken = {*OWN, *self.scorer.column_names}
+        taken = {*OWN, *self.scorer.column_names, *self._passes}
         for name in wanted:
             if name in taken:
                 values.pop(name, None)

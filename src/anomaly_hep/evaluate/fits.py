@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -37,6 +38,11 @@ class Sources:
         columns = _joined([part.columns for part in taken], events)
         weights = np.concatenate([np.zeros(0), *(part.weights for part in taken)])
         return cls(embeddings, scores, columns, weights[:events])
+
+
+def fit_notes(fitted: Mapping[str, FittedScore]) -> dict[str, Mapping[str, Any]]:
+    """Return what there is to say of each fit, in plain values."""
+    return {name: dict(notes) for name, score in fitted.items() if (notes := score.notes())}
 
 
 def _joined(parts: list[Mapping[str, np.ndarray]], events: int) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from anomaly_hep.evaluate.fitranges import outside_remarks
 from anomaly_hep.evaluate.results import Results
 
 SUPERVISED = (
@@ -55,6 +56,31 @@ def loss_remarks(ledger: Mapping[str, Any]) -> Iterator[str]:
             reasons.update(file["reasons"])
         said = "; ".join(f"{number:,}: {reason}" for reason, number in reasons.most_common(3))
         yield f"Left out, being impossible: {events:,} {ledger['event_noun']} ({said})."
+
+
+def fit_remarks(ledger: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how well decorrelated scores are known, and what lay outside, from ledger.json."""
+    counted: Counter[str] = Counter()
+    for notes in ledger.get("fits", {}).values():
+        if behind := notes.get("events_behind"):
+            said = ", ".join(
+                f"{typical:.3g} at {rejection} ({least:.2g})"
+                for rejection, (least, typical) in behind.items()
+            )
+            counted[
+                f"decorrelated from {notes['decorrelated_from']}: behind the cut at a rejection "
+                f"stand so many background events of a bin of it (of the smallest): {said}."
+            ] += 1
+    for text, number in counted.items():
+        yield f"{number} {'score' if number == 1 else 'scores'} {text}"
+    if outside := ledger.get("outside_of_fits"):
+        yield from outside_remarks(outside)
+
+
+def run_remarks(ledger: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the remarks on a run's data and fits, from its ledger.json."""
+    yield from loss_remarks(ledger)
+    yield from fit_remarks(ledger)
 
 
 def few_events(results: Results) -> str | None:

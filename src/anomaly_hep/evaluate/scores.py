@@ -13,12 +13,12 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float64, Int64
 
-from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.batch import JaggedBatch
 from anomaly_hep.data.plan import Slice, place_of
 from anomaly_hep.data.reading import Counts, Reading
 from anomaly_hep.data.samples import LeftOut, SampleFile
 from anomaly_hep.errors import BadFileError, NonFiniteError
+from anomaly_hep.evaluate.fitranges import FitRanges
 from anomaly_hep.evaluate.fits import Sources, fit_scores
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.formats.judging import bad_rows, findings, reasons
@@ -26,7 +26,7 @@ from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.compiled import replayed_outputs
 from anomaly_hep.models.execution import Execution, autocast
 from anomaly_hep.models.fits.base import FittedScore
-from anomaly_hep.models.fits.sources import EVENT, add_fitted, check_fitted
+from anomaly_hep.models.fits.sources import EVENT, Columns, add_fitted, check_fitted, columns_of
 from anomaly_hep.models.loading import fitted_scores
 from anomaly_hep.models.outputs import EventOutputs
 from anomaly_hep.types import Events
@@ -73,7 +73,12 @@ class Scorer:
         self.rows = 0  # particles or pixels of the scored events
         self.seconds = 0.0
         self.left_out = LeftOut()
-        check_fitted(self.model, self.fitted)
+        self._take(self.fitted)
+
+    def _take(self, fitted: Mapping[str, FittedScore]) -> None:
+        """Take these fitted scores from now on."""
+        check_fitted(self.model, fitted)
+        self.fitted, self.ranges = fitted, FitRanges.of(fitted)
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -127,7 +132,7 @@ class Scorer:
         """
         parts, usable_parts = [], []
         for piece in pieces:
-            extra = [*columns, *((judged or {}).get(piece.path, ()))]
+            extra = [*columns, *columns_of(self.fitted), *((judged or {}).get(piece.path, ()))]
             events = self.reading.read(piece, extra, judged=not skip_bad)
             good = self._good(piece, events) if skip_bad else np.ones(len(events), bool)
             usable_parts.append(good & usable(self.reading, events))
@@ -168,9 +173,10 @@ class Scorer:
         """Return the score columns and the model's other columns of the chosen events."""
         parts: dict[str, list[np.ndarray]] = {name: [] for name in self.column_names}
         try:
-            for batch in self._batches(events.take(chosen), pieces[0].path, self.counts):
+            taken = events.take(chosen)
+            for batch in self._batches(taken, pieces[0].path, self.counts):
                 begin = time.perf_counter()
-                for name, values in self._score_batch(batch).items():
+                for name, values in self._score_batch(batch, self._columns(taken, batch)).items():
                     parts[name].append(values)
                 self.seconds += time.perf_counter() - begin
         except BadFileError as error:
@@ -189,13 +195,23 @@ class Scorer:
                 )
         return joined
 
-    def _score_batch(self, batch: JaggedBatch) -> dict[str, np.ndarray]:
-        """Return every column of a batch's events in double precision."""
+    def _score_batch(self, batch: JaggedBatch, columns: Columns) -> dict[str, np.ndarray]:
+        """Return every column of a batch's events in double precision.
+
+        `columns` are those of the files that fitted scores take.
+        """
         outputs = self.outputs(batch)
         embeddings, scores = self._embedded(batch, outputs)
-        scores |= add_fitted(self.model, self.fitted, embeddings, scores)
-        columns = {f"score_{name}": values for name, values in scores.items()}
-        return columns | _arrays(outputs.columns)
+        scores |= add_fitted(self.model, self.fitted, embeddings, scores, columns)
+        self.ranges.count(columns)
+        found = {f"score_{name}": values for name, values in scores.items()}
+        return found | _arrays(outputs.columns)
+
+    def _columns(self, events: Events, batch: JaggedBatch) -> dict[str, np.ndarray]:
+        """Return the columns that fitted scores take, of the events of a batch."""
+        rows = batch.index.numpy()
+        names = columns_of(self.fitted)
+        return {name: events.events[name][rows].astype(np.float64) for name in names}
 
     def outputs(self, batch: JaggedBatch) -> EventOutputs:
         """Return the model's outputs of a batch, in tensors that the next call may overwrite."""
@@ -208,20 +224,22 @@ class Scorer:
 
     def fit(self, settings: Mapping[str, Mapping[str, Any]], parts: Sequence[Slice]) -> None:
         """Fit the `settings` of fitted_scores on the background events of `parts`."""
-        self.fitted = fitted_scores(settings)
-        check_fitted(self.model, self.fitted)
-        fit_scores(self.model, self.fitted, self._sources(parts))
+        fitted = fitted_scores(settings)
+        self._take(fitted)
+        fit_scores(self.model, fitted, self._sources(parts))
+        self._take(fitted)
 
     def _sources(self, parts: Sequence[Slice]) -> Iterator[Sources]:
         """Yield what scores are fitted on, batch by batch, of the events that are used."""
         for piece in parts:
             for start in range(piece.start, piece.stop, CHUNK):
                 chunk = Slice(piece.file, start, min(start + CHUNK, piece.stop), start)
-                events = self.reading.read(chunk)
+                events = self.reading.read(chunk, columns_of(self.fitted))
                 events = events.take(np.flatnonzero(usable(self.reading, events)))
                 for batch in self._batches(events, piece.path, Counts()):
                     weights = batch.weight.double().numpy()
-                    yield Sources(*self._embedded(batch, self.outputs(batch)), weights)
+                    embedded = self._embedded(batch, self.outputs(batch))
+                    yield Sources(*embedded, self._columns(events, batch), weights)
 
     def _embedded(
         self, batch: JaggedBatch, outputs: EventOutputs
@@ -261,31 +279,3 @@ def usable(reading: Reading, events: Events) -> Bool[np.ndarray, " event"]:
     A jet without particles gives a network no input, whatever the selection says.
     """
     return reading.cuts.passed(events) & (events.lengths > 0)
-
-
-def write_reconstructions(
-    scorer: Scorer, files: Sequence[tuple[str, SampleFile]], path: Path, *, events: int
-) -> None:
-    """Write the first `events` of each (label, file), true and reconstructed.
-
-    The npz has the fields of the model's `reconstruction`, the name of its class as `form`, and the
-    label of each event; no file is written for a model that reconstructs nothing.
-    """
-    parts: dict[str, list[np.ndarray]] = {}
-    form = ""
-    for label, file in files:
-        piece = Slice(file, 0, min(events, len(file)), 0)
-        chosen = scorer.reading.read(piece)
-        chosen = chosen.take(np.flatnonzero(usable(scorer.reading, chosen)))
-        batch, _ = scorer.reading.batch(chosen, np.arange(len(chosen)), file.path)
-        with torch.inference_mode(), scorer.autocast():
-            reconstruction = scorer.model.reconstruction(batch.to(scorer.model.device))
-        if reconstruction is None:
-            return
-        form = type(reconstruction).__name__
-        for name, values in reconstruction.arrays().items():
-            parts.setdefault(name, []).append(values)
-        parts.setdefault("labels", []).append(np.array([label] * len(chosen)))
-    with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
-        np.savez_compressed(handle, form=form, **arrays)

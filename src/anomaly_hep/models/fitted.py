@@ -1,7 +1,8 @@
 """Scores fitted after the training, on training background alone: the classes to choose from.
 
 Each uses an embedding, of the model's `outputs` or of the reading's `summary`, or combines other
-scores, or frees one from a mass. Fitted parameters are stored as arrays, so that nothing is ever unpickled.
+scores, or frees one from a mass. Fitted parameters are stored as arrays, so that nothing is ever
+unpickled.
 """
 
 from __future__ import annotations

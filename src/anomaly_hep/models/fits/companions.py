@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from anomaly_hep.errors import ConfigError
-from anomaly_hep.models.fits.decorrelated import Decorrelated, MassQuantile
-from anomaly_hep.models.fits.massflow import MassFlow
 
 Method = Literal["table", "flow"]
-_METHODS: Mapping[Method, type[Decorrelated]] = {"table": MassQuantile, "flow": MassFlow}
+_CLASSES: Mapping[Method, str] = {
+    "table": "anomaly_hep.models.fitted.MassQuantile",
+    "flow": "anomaly_hep.models.fitted.MassFlow",
+}
 
 Choices = Mapping[str, Mapping[str, Any]]
 
@@ -32,8 +33,7 @@ class Decorrelation:
         fitted: the choices of the scores fitted so far. scores: the names of the model's own.
         Raises ConfigError where one of the fitted scores has such a name already.
         """
-        kind = _METHODS[self.method]
-        path = f"{kind.__module__}.{kind.__name__}"
+        path = _CLASSES[self.method]
         named = {decorrelated(name): name for name in (*scores, *fitted)}
         if taken := [name for name in named if name in fitted]:
             raise ConfigError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -25,8 +24,8 @@ class Decorrelated(FittedScore):
     """Minus the logarithm of the share of background of the same mass that scores higher.
 
     score: name of the model's score or of a fitted one. mass: the event column with the mass, in
-    GeV. The result grows with the score at a fixed mass, and cuts the same share of background at all
-    masses. A mass outside the fitted range counts as the range's edge.
+    GeV. The result grows with the score at a fixed mass, and a cut on it passes the same share of
+    background at all masses. A mass outside the fitted range counts as the range's edge.
     """
 
     fewest_scores: ClassVar[int] = 1
@@ -34,6 +33,8 @@ class Decorrelated(FittedScore):
     def __init__(self, *, score: str, mass: str, events: Events) -> None:
         super().__init__(events=events, scores=(score,), columns=(mass,))
         self.mass = mass
+        # smallest and largest mass of the fit, in GeV; None before it
+        self.mass_range: tuple[float, float] | None = None
 
     @property
     def fewest_events(self) -> int:
@@ -46,14 +47,9 @@ class Decorrelated(FittedScore):
         return ScoreDescription(f"{self.scores[0]}, decorrelated from {self.mass}", "nats")
 
     @property
-    @abstractmethod
-    def mass_range(self) -> tuple[float, float]:
-        """Smallest and largest mass of the fit, in GeV."""
-
-    @property
     def ranges(self) -> Mapping[str, tuple[float, float]]:
-        """The range of masses."""
-        return {self.mass: self.mass_range}
+        """The range of masses; none before the fit."""
+        return {} if self.mass_range is None else {self.mass: self.mass_range}
 
     def known(
         self, values: Values, weights: Weights
@@ -61,6 +57,7 @@ class Decorrelated(FittedScore):
         """Return the background that counts; raises ConfigError if it has only one mass."""
         values, weights = counting(values, weights, self.fewest_events)
         masses = values[:, 1]
+        self.mass_range = float(masses.min()), float(masses.max())
         if not np.ptp(masses) > 0:
             raise ConfigError(
                 f"all {len(masses):,} background events have the same {self.mass} ({masses[0]:g} "
@@ -163,20 +160,16 @@ class MassQuantile(Decorrelated):
         thresholds = self._trend.restored(high, points)
         return QuantileTable(masses, shares, thresholds.reshape(len(masses), len(shares)))
 
-    @property
-    def mass_range(self) -> tuple[float, float]:
-        """Smallest and largest mass of the fit, in GeV."""
-        return float(self._bins.edges[0]), float(self._bins.edges[-1])
-
     def notes(self) -> Mapping[str, Any]:
         """Return the column, the bins, and how many events stand behind quantiles in a bin."""
         events = self._bins.events
+        fewest = float(events.min()), float(np.median(events))
         return {
             "decorrelated_from": self.mass,
             "mass_edges": self._bins.edges.tolist(),
             "background_events": float(events.sum()),
             "events_behind": {
-                str(rejection): [float(part) / rejection for part in (events.min(), np.median(events))]
+                str(rejection): [number / rejection for number in fewest]
                 for rejection in _REJECTIONS
             },
         }  # fmt: skip
@@ -184,7 +177,8 @@ class MassQuantile(Decorrelated):
     def state(self) -> Mapping[str, np.ndarray]:
         """Return bins, trend, and of all bins, one after the other, scores and the shares above.
 
-        The scores are those without the trend. `starts` says where each bin begins among `value` and `above`; `scale` is that of its tail.
+        The scores are those without the trend. `starts` says where each bin begins among `value`
+        and `above`; `scale` is that of its tail.
         """
         lengths = [len(one.value) for one in self._shares]
         return {
@@ -200,6 +194,7 @@ class MassQuantile(Decorrelated):
         """Restore what `state` returned."""
         self._bins, starts = MassBins.load(state), state["starts"]
         self._trend = Trend.load(self._bins, state)
+        self.mass_range = float(self._bins.edges[0]), float(self._bins.edges[-1])
         self._shares = [
             ShareAbove(state["value"][begin:end], state["above"][begin:end], float(scale))
             for begin, end, scale in zip(starts[:-1], starts[1:], state["scale"], strict=True)

@@ -71,7 +71,7 @@ class MassFlow(Decorrelated):
 
     def _normal(self, values: Values) -> Float[Tensor, "event 2"]:
         """Return score and mass as normal variables; a mass outside of the fit is at its edge."""
-        masses = np.clip(values[:, 1], *self.mass_range)
+        masses = np.clip(values[:, 1], self._mass.value[0], self._mass.value[-1])
         logs = [self._score.log(values[:, 0]), self._mass.log(masses)]
         return torch.from_numpy(np.column_stack([-ndtri_exp(log) for log in logs])).float()
 
@@ -89,11 +89,6 @@ class MassFlow(Decorrelated):
         scored: Float[np.ndarray, " event"] = -log_ndtr(-flat)
         return scored
 
-    @property
-    def mass_range(self) -> tuple[float, float]:
-        """Smallest and largest mass of the fit, in GeV."""
-        return float(self._mass.value[0]), float(self._mass.value[-1])
-
     def notes(self) -> Mapping[str, Any]:
         """Return the column and the effective events of the fit."""
         return {"decorrelated_from": self.mass, "background_events": self._events}
@@ -110,6 +105,7 @@ class MassFlow(Decorrelated):
             ShareAbove.load({key: state[f"{name}.{key}"] for key in ("value", "above", "scale")})
             for name in ("score", "mass")
         )
+        self.mass_range = float(self._mass.value[0]), float(self._mass.value[-1])
         self._events = float(state["events"])
         self._network = self._made()
         restore(self._network, state, "flow.")
