@@ -78,13 +78,7 @@ def build(
     decorrelation = None
     if design.table is not None:
         decorrelation = measured(
-            design,
-            design.table,
-            chip,
-            test.mass,
-            test.labels,
-            source.background,
-            settings.rejection,
+            design, design.table, chip, test, source.background, settings.rejection
         )
     summary = FirmwareSummary(
         stages=tuple(comparisons),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
@@ -13,76 +12,39 @@ from anomaly_hep.evaluate.intervals import Interval, binomial, mean_efficiency_i
 from anomaly_hep.evaluate.roc import ScoreDistribution
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.masstable import MassTable
+from anomaly_hep.fpga.summary import DecorrelationSummary, PassingSummary
+from anomaly_hep.fpga.trigger_inputs import Jets
 from anomaly_hep.fpga.verify import Stage
 
 _BINS = 10  # of mass, at most
 _IN_BIN = 20  # background events that pass in each, on average
 
 
-@dataclass(frozen=True)
-class Passing:
-    """The test background that passes: its share by bin of mass, and in all.
-
-    `relative_entropy`, in nats, is that of its mass against that of all background. `efficiency` is
-    the mean over the signals at the same rejection, None without any.
-    """
-
-    in_bins: tuple[Interval, ...]
-    share: Interval
-    relative_entropy: float
-    efficiency: Interval | None
-
-
-@dataclass(frozen=True)
-class Decorrelation:
-    """Thresholds by mass on the chip, and what they change.
-
-    `step` is that of the mass at its port, in GeV; `beyond_range` the share of test events whose
-    mass is not in the port's range. `shares` of background are those of the levels; at level
-    `deciding` (from 0) the trigger fires. `edges` are those of the mass bins, in GeV, equally full
-    of test background. `chance` is the mean relative entropy that a random cut of the same
-    rejection would give.
-    """
-
-    column: str
-    type: str
-    step: float
-    beyond_range: float
-    shares: tuple[float, ...]
-    deciding: int
-    training_events: int
-    edges: tuple[float, ...]
-    single: Passing
-    by_mass: Passing
-    chance: float
-
-
 def measured(
     design: Design,
     table: MassTable,
     chip: Stage,
-    masses: Float[np.ndarray, " event"],
-    labels: Shaped[np.ndarray, " event"],
+    jets: Jets,
     background: str,
     rejection: float,
-) -> Decorrelation:
-    """Return what the table does to the test events, whose masses are in GeV.
-
-    `chip` is a stage with integer scores.
-    """
-    rows = labels == background
-    edges, places = _bins(masses[rows], rejection)
+) -> DecorrelationSummary:
+    """Return what the table does to the test events `jets`; `chip` is a stage with their scores."""
+    rows = jets.labels == background
+    edges, places = _bins(jets.mass[rows], rejection)
     scores = chip.integers["score"]
-    _, beyond = table.quantize(masses)
+    _, beyond = table.quantize(jets.mass)
     fires = {"single": scores > design.threshold, "by_mass": chip.fires}
     ranks = {"single": design.score.real(scores), "by_mass": chip.scores}
     passing = {
-        name: _passing(fires[name][rows], places, _mean_efficiency(ranks[name], labels, background,
-                                                                  rejection))
+        name: _passing(
+            fires[name][rows],
+            places,
+            _mean_efficiency(ranks[name], jets.labels, background, rejection),
+        )
         for name in fires
-    }  # fmt: skip
+    }
     bins = len(edges) - 1
-    return Decorrelation(
+    return DecorrelationSummary(
         column=table.column,
         type=str(table.mass),
         step=table.mass.lsb,
@@ -112,14 +74,14 @@ def _passing(
     fires: Bool[np.ndarray, " event"],
     places: Int64[np.ndarray, " event"],
     efficiency: Interval | None,
-) -> Passing:
+) -> PassingSummary:
     before, after = (np.bincount(p, minlength=places.max() + 1) for p in (places, places[fires]))
     divergence = 0.0
     if after.any():
         divergence = float(rel_entr(after / after.sum(), before / before.sum()).sum())
     in_bins = tuple(binomial(a, b) for a, b in zip(after.tolist(), before.tolist(), strict=True))
     share = binomial(int(fires.sum()), len(fires))
-    return Passing(in_bins, share, divergence, efficiency)
+    return PassingSummary(in_bins, share, divergence, efficiency)
 
 
 def _mean_efficiency(

@@ -58,7 +58,7 @@ class Design:
     def rank(
         self, scores: Int64[np.ndarray, " event"], masses: Int64[np.ndarray, " event"]
     ) -> Float[np.ndarray, " event"]:
-        """Return what the trigger cuts on: the score on the float score's scale, or decorrelated."""
+        """Return what the trigger cuts on: the real score, or the decorrelated one in nats."""
         if self.table is None:
             return self.score.real(scores)
         return self.table.decorrelated(scores, masses)

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 
 from anomaly_hep.evaluate.figures.style import DENSITY_COLOURS, all_colours, house_style
 from anomaly_hep.evaluate.paper import load_paper
-from anomaly_hep.fpga.decorrelation import Decorrelation
-from anomaly_hep.fpga.summary import FirmwareSummary
+from anomaly_hep.fpga.summary import DecorrelationSummary, FirmwareSummary
 from anomaly_hep.fpga.verify import Stage
 
 
@@ -83,7 +82,7 @@ def agreement(
     return figure
 
 
-def passing(found: Decorrelation, rejection: float) -> Figure:
+def passing(found: DecorrelationSummary, rejection: float) -> Figure:
     """Return the share of background that fires by mass: one threshold, and thresholds by mass."""
     edges = np.array(found.edges)
     middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from anomaly_hep.evaluate.cells import NOTHING, Cell, percent
 from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.evaluate.resulttable import Column, ResultTable, Row
-from anomaly_hep.fpga.decorrelation import Decorrelation
-from anomaly_hep.fpga.summary import FirmwareSummary
+from anomaly_hep.fpga.summary import DecorrelationSummary, FirmwareSummary
 
 
 def proof(summary: FirmwareSummary) -> ResultTable:
@@ -47,7 +46,7 @@ def efficiencies(summary: FirmwareSummary) -> ResultTable:
     return _table(title, [paper.text(signal) for signal in signals], rows.items())
 
 
-def decorrelation(found: Decorrelation) -> ResultTable:
+def decorrelation(found: DecorrelationSummary) -> ResultTable:
     """Return what thresholds by mass do to the background that fires, beside one threshold."""
     rows = {"one threshold": found.single, "thresholds by mass": found.by_mass}
     return _table(
@@ -67,8 +66,8 @@ def decorrelation(found: Decorrelation) -> ResultTable:
             )
             for name, row in rows.items()
         ),
-        f"{len(found.edges) - 1} bins of {found.edges[0]:.4g} to {found.edges[-1]:.4g} GeV, equally "
-        "full of test background. Relative entropy of its mass after the cut against before; a "
+        f"{len(found.edges) - 1} bins of {found.edges[0]:.4g} to {found.edges[-1]:.4g} GeV, "
+        "equally full of test background. Relative entropy of its mass after the cut against before; a "
         f"random cut would give {found.chance:.2g}. The thresholds by mass come from "
         f"{found.training_events:,} events of training background, the single one from validation "
         "background.",

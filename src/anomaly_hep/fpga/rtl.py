@@ -123,10 +123,11 @@ def trace(
 
 def _decided(total: Any, mass: Any, score: ChipScore, table: MassTable) -> dict[str, Any]:
     """Return quantile and decision: the score is compared with the threshold of each level."""
-    passes = []
-    for column in table.thresholds.T * 2.0**-score.fraction:
-        # da4ml takes no table whose entries are all the same
-        passes.append(total > (mass.lookup(column) if np.ptp(column) else float(column[0])))
+    # da4ml takes no table whose entries are all the same
+    passes = [
+        total > (mass.lookup(column) if np.ptp(column) else float(column[0]))
+        for column in table.thresholds.T * 2.0**-score.fraction
+    ]
     quantile = passes[0]
     for passed in passes[1:]:
         quantile = quantile + passed

@@ -12,7 +12,6 @@ from pydantic import TypeAdapter, ValidationError
 from anomaly_hep import checksums
 from anomaly_hep.errors import ScoreTableError
 from anomaly_hep.evaluate.intervals import Interval
-from anomaly_hep.fpga.decorrelation import Decorrelation
 from anomaly_hep.fpga.design_settings import ChipSettings
 from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.verify import Comparison
@@ -84,6 +83,44 @@ class ClippedSummary:
 
 
 @dataclass(frozen=True)
+class PassingSummary:
+    """The test background that passes: its share by bin of mass, and in all.
+
+    `relative_entropy`, in nats, is that of its mass against that of all background. `efficiency` is
+    the mean over the signals at the same rejection, None without any.
+    """
+
+    in_bins: tuple[Interval, ...]
+    share: Interval
+    relative_entropy: float
+    efficiency: Interval | None
+
+
+@dataclass(frozen=True)
+class DecorrelationSummary:
+    """Thresholds by mass on the chip, and what they change.
+
+    `step` is that of the mass at its port, in GeV; `beyond_range` the share of test events whose
+    mass is not in the port's range. `shares` of background are those of the levels; at level
+    `deciding` (from 0) the trigger fires. `edges` are those of the mass bins, in GeV, equally full
+    of test background. `chance` is the mean relative entropy that a random cut of the same
+    rejection would give.
+    """
+
+    column: str
+    type: str
+    step: float
+    beyond_range: float
+    shares: tuple[float, ...]
+    deciding: int
+    training_events: int
+    edges: tuple[float, ...]
+    single: PassingSummary
+    by_mass: PassingSummary
+    chance: float
+
+
+@dataclass(frozen=True)
 class FirmwareSummary:
     """The content of fpga.json; `exact` says whether all is equal that must be equal."""
 
@@ -98,7 +135,7 @@ class FirmwareSummary:
     background_firing: Interval
     inputs_beyond_range: ClippedSummary
     remarks: tuple[str, ...]
-    decorrelation: Decorrelation | None = None
+    decorrelation: DecorrelationSummary | None = None
 
     @property
     def measured_on(self) -> str:
