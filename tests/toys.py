@@ -101,3 +101,33 @@ def toy_collisions(n: int, *, seed: int = 0, signal: bool = False) -> Events:
         "part_phi": phi.astype(f32),
     }
     return Events(lengths, particles, {"truth": np.full(n, int(signal))})
+
+
+def toy_boosted(n: int, *, seed: int = 0, mean_particles: float = 15.0) -> Events:
+    """Return `n` jets of 2 to 100 massless particles by pT, eta, phi, with those of their sums."""
+    jets = toy_jets(n, seed=seed, mean_particles=mean_particles)
+    kept = np.arange(len(jets.particles["part_px"])) - np.repeat(jets.offsets[:-1], jets.lengths)
+    kept = kept < 100
+    px, py, pz = (jets.particles[f"part_{axis}"][kept].astype(float) for axis in ("px", "py", "pz"))
+    lengths = np.minimum(jets.lengths, 100)
+    pt, jet = np.hypot(px, py), np.repeat(np.arange(n), lengths)
+    energy = np.hypot(pt, pz)
+    sum_x, sum_y, sum_z, total = (np.bincount(jet, v, n) for v in (px, py, pz, energy))
+    jet_pt = np.hypot(sum_x, sum_y)
+    mass = np.sqrt(np.maximum(total**2 - jet_pt**2 - sum_z**2, 0))
+    particles = {
+        "part_pt": pt,
+        "part_eta": np.arcsinh(pz / pt),
+        "part_phi": np.arctan2(py, px),
+    }
+    events = {
+        "jet_pt": jet_pt,
+        "jet_eta": np.arcsinh(sum_z / jet_pt),
+        "jet_phi": np.arctan2(sum_y, sum_x),
+        "jet_mass": mass,
+    }
+    return Events(
+        lengths,
+        {name: values.astype(np.float32) for name, values in particles.items()},
+        {name: values.astype(np.float32) for name, values in events.items()},
+    )

@@ -47,8 +47,11 @@ class Ours:
 
         from anomaly_hep.data.particles import ParticleReading
 
-        config = OmegaConf.load(HERE.parents[1] / "conf" / "data" / "jetclass.yaml")
+        data = HERE.parents[1] / "conf" / "data"
+        config = OmegaConf.load(data / "jetclass.yaml")
         self.settings = cast(dict[str, Any], OmegaConf.to_container(config))
+        listed = OmegaConf.load(data / "features" / "jet.yaml")
+        self.settings["features"] = OmegaConf.to_container(listed)
         self.settings["chunk_events"] = options.chunk_events or self.settings["chunk_events"]
         self.paths, self.padded = paths, options.padded
         keys = ("features", "selection", "max_particles")

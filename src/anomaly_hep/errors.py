@@ -125,6 +125,10 @@ class ScoreTableError(AnomalyHepError):
     """A table of scores that cannot be evaluated: a column is missing, or a class is empty."""
 
 
+class SculptingError(AnomalyHepError):
+    """A background whose masses cannot show what a cut does to them: too few, or all equal."""
+
+
 class SearchError(AnomalyHepError):
     """A spectrum that cannot be searched: too few events, or no smooth shape that describes it."""
 

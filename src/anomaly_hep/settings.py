@@ -85,6 +85,7 @@ class DataSettings:
     channel: str | int | None = None  # of a data set in parts; `all` stands for `channels`
     channels: Sequence[str | int] = ()
     mass: str | None = None  # the column with each event's invariant mass, in GeV
+    mass_title: str | None = None  # what figures and tables call it
     simulation: Section | None = None
     download: Section | None = None
     module: Mapping[str, Any] = field(default_factory=dict)

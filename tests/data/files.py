@@ -9,11 +9,11 @@ import numpy as np
 
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.samples import SampleFile
-from anomaly_hep.formats import darkshowers, jetclass, lhco
+from anomaly_hep.formats import darkshowers, jetclass, lhco, rodem
 from anomaly_hep.formats.files import format_of
 from anomaly_hep.simulate.jetclass import PREFIXES
 from anomaly_hep.types import Events, FileDescription
-from tests.toys import CLASSES, toy_collisions, toy_jets
+from tests.toys import CLASSES, toy_boosted, toy_collisions, toy_jets
 
 
 def write_toys(
@@ -105,4 +105,18 @@ def write_toy_collisions(directory: Path, *, background: int = 120, signal: int 
         path = directory / "events" / f"{label}_000.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
         lhco.write(path, [toy_collisions(number, seed=seed, signal=label != "QCD")])
+    return directory
+
+
+def write_toy_boosted(directory: Path, *, train: int = 200, test: int = 60) -> Path:
+    """Write boosted jets as simulated, the bosons to test alone; return the directory."""
+    classes = ("QCD", "top", "QCD_boosted", "StealthB80", "StealthB400")
+    jobs = [(split, label) for split in ("train", "val") for label in classes[:3]]
+    jobs += [("test", label) for label in classes]
+    for seed, (split, label) in enumerate(jobs):
+        path = directory / split / f"{label}_000.h5"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number = train if split == "train" else test
+        mean = 15.0 if label.startswith("QCD") else 20.0
+        rodem.write(path, [toy_boosted(number, seed=seed, mean_particles=mean)])
     return directory

@@ -13,7 +13,7 @@ from anomaly_hep.errors import BadFileError, ConfigError
 from anomaly_hep.types import Events
 from tests.toys import toy_collisions, toy_jets
 
-DATA = Path(__file__).resolve().parents[2] / "conf" / "data" / "jetclass.yaml"
+DATA = Path(__file__).resolve().parents[2] / "conf" / "data" / "features" / "jet.yaml"
 
 
 def _weaver(value: float, center: float, scale: float) -> float:
@@ -42,7 +42,7 @@ def _slow_features(events: Events, jet: int, particle: int) -> list[float]:
 
 
 def _published() -> FeatureList:
-    return FeatureList(yaml.safe_load(DATA.read_text())["features"])
+    return FeatureList(yaml.safe_load(DATA.read_text()))
 
 
 def test_features_of_the_shipped_yaml_are_those_of_the_paper() -> None:

@@ -13,9 +13,10 @@ from tests.evaluate.fake_run import fake_run
 
 from anomaly_hep.errors import MissingDataError
 from anomaly_hep.evaluate.cells import Cell
-from anomaly_hep.evaluate.collect import OverSeeds, collect
+from anomaly_hep.evaluate.collect import collect
 from anomaly_hep.evaluate.ensembles import ensembles_of, find_runs
 from anomaly_hep.evaluate.intervals import Interval
+from anomaly_hep.evaluate.overseeds import OverSeeds
 
 KEY = "efficiency_at_rejection_100"
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.toys import toy_jets
 
-from anomaly_hep.formats.chunks import cut, rechunk
+from anomaly_hep.formats.chunks import cut, rechunk, whole_chunks
 from anomaly_hep.types import Events
 
 
@@ -36,3 +36,15 @@ def test_a_cut_is_what_take_gives_without_a_copy() -> None:
     part = cut(jets, 2, 7)
     assert_same(part, jets.take(np.arange(2, 7)))
     assert np.shares_memory(part.particles["part_px"], jets.particles["part_px"])
+
+
+@given(st.integers(0, 50), st.integers(0, 300), st.integers(1, 60), st.integers(1, 60))
+def test_whole_chunks_cover_the_rows_and_end_where_chunks_end(
+    start: int, number: int, rows: int, chunk: int
+) -> None:
+    pieces = list(whole_chunks(start, start + number, rows, chunk))
+    assert [row for first, last in pieces for row in range(first, last)] == [
+        *range(start, start + number)
+    ]
+    assert all(last % chunk == 0 for _, last in pieces[:-1])
+    assert all(last - first <= max(rows, chunk) for first, last in pieces)

@@ -43,7 +43,7 @@ def test_ports_are_the_chosen_features_and_a_flag_for_each_type(
 ) -> None:
     _, reading, _ = loaded
     found = input_ports(reading, RANGES, types=True)
-    # conf/data/jetclass.yaml: center 1.7, scale 0.7; no center, scale 10
+    # conf/data/features/jet.yaml: center 1.7, scale 0.7; no center, scale 10
     assert found[:2] == (
         Port("log_pt", 4.0, False, 1.7, 0.7),
         Port("pt_rel", 8.0, False, 0.0, 10.0),

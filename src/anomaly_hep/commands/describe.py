@@ -32,6 +32,7 @@ def describe_data(settings: DataSettings, module: EventDataModule) -> DataDescri
         groups=module.groups or {},
         trained_on=trained_on,
         signal_in_training=module.signal_share or None,
+        mass=(settings.mass_title or settings.mass) if settings.mass else "",
         event_noun=format_of(files[0].path).EVENT_NOUN,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -28,7 +29,7 @@ def run(settings: EvaluateSettings) -> None:
     previous = files.results
     results = evaluate(
         files.table,
-        data=previous.data,
+        data=replace(previous.data, mass=files.mass),
         model=previous.model,
         default_score=previous.default_score,
         speed=previous.speed,

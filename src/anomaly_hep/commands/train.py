@@ -230,7 +230,7 @@ def score(settings: RunSettings, path: Path, module: EventDataModule, console: C
     table = score_table(paper, module, scorer, console, settings.data.mass)
     write_scores(path / "scores.parquet", table)
     files = [(label, module.files("test", label)[0]) for label in module.classes]
-    write_reconstructions(scorer, files, path / "reconstructions.npz", events=2)
+    write_reconstructions(scorer, files, path / "reconstructions.npz")
     return scorer
 
 

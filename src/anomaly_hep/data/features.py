@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
 from anomaly_hep.bounds import Positive
+from anomaly_hep.data.quantities import Quantities, log, log10, wrapped
 from anomaly_hep.errors import BadFileError, ConfigError
 from anomaly_hep.types import Events
 
@@ -36,83 +36,6 @@ TYPE_COLUMNS = (*_FLAGS, "part_charge")
 _TYPE_OF = np.array([[1, 0], [2, 2], [3, 3], [4, 5], [6, 7]])
 
 
-class Quantities:
-    """The quantities that features are computed from, each computed once. GeV, mm and radians."""
-
-    def __init__(self, events: Events) -> None:
-        self.events = events
-
-    def particle(self, name: str) -> Shaped[np.ndarray, " particle"]:
-        """Return a particle branch."""
-        if name not in self.events.particles:
-            raise ConfigError(
-                f"column {name} of data.features has one number per event, and none per particle. "
-                "Cure: choose a column of the particles"
-            )
-        return self.events.particles[name]
-
-    def jet(self, name: str) -> Shaped[np.ndarray, " particle"]:
-        """Return a jet branch at each of the jet's particles."""
-        return np.repeat(self.events.events[name], self.events.lengths)
-
-    @cached_property
-    def pt(self) -> Shaped[np.ndarray, " particle"]:
-        """Transverse momentum in GeV."""
-        px, py = self.particle("part_px"), self.particle("part_py")
-        return np.sqrt(px * px + py * py)
-
-    @cached_property
-    def log_pt(self) -> Shaped[np.ndarray, " particle"]:
-        """Natural logarithm of the transverse momentum in GeV."""
-        return _log(self.pt)
-
-    @cached_property
-    def log_energy(self) -> Shaped[np.ndarray, " particle"]:
-        """Natural logarithm of the energy in GeV."""
-        return _log(self.particle("part_energy"))
-
-    @cached_property
-    def hardest(self) -> Int64[np.ndarray, " particle"]:
-        """For each particle, the row of the particle of highest pT of its event."""
-        pt, lengths = self.particle("part_pt"), self.events.lengths
-        filled = lengths[lengths > 0]
-        if not len(filled):
-            return np.zeros(0, np.int64)
-        first = np.cumsum(filled) - filled
-        at_most = pt == np.repeat(np.maximum.reduceat(pt, first), filled)
-        # the first of each event; a NaN equals nothing, and then any row will do
-        rows = np.flatnonzero(at_most)
-        found = (
-            rows[np.minimum(np.searchsorted(rows, first), len(rows) - 1)] if len(rows) else first
-        )
-        return np.repeat(found, filled)
-
-    def from_hardest(self, name: str) -> Shaped[np.ndarray, " particle"]:
-        """Return the difference of a particle branch to the event's hardest particle."""
-        values = self.particle(name)
-        return values - values[self.hardest]
-
-    def log_of_jet(self, name: str) -> Shaped[np.ndarray, " particle"]:
-        """Return the logarithm of a jet branch at each particle, computed once per jet."""
-        return np.repeat(_log(self.events.events[name]), self.events.lengths)
-
-
-def _log(values: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
-    # the logarithm of zero is minus infinity, which `compute` refuses for a feature without clip
-    with np.errstate(divide="ignore"):
-        return np.log(values)
-
-
-def _wrapped(angle: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
-    """Return angles in radians between -pi and pi."""
-    return (angle + np.pi) % (2 * np.pi) - np.pi
-
-
-def _log10(values: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
-    """Return the decimal logarithm, and 0 for 0: missing momentum has no energy."""
-    return np.log10(values, out=np.zeros_like(values), where=values > 0)
-
-
 @dataclass(frozen=True)
 class Definition:
     """How one feature is computed, and the branches that this needs."""
@@ -122,6 +45,7 @@ class Definition:
 
 
 _MOMENTUM = ("part_px", "part_py")
+_FRAME = (*_MOMENTUM, "part_pz", "jet_pt")
 DEFINITIONS: Mapping[str, Definition] = {
     "pt_rel": Definition((*_MOMENTUM, "jet_pt"), lambda q: q.pt / q.jet("jet_pt")),
     "delta_eta": Definition(("part_deta",), lambda q: q.particle("part_deta")),
@@ -140,13 +64,17 @@ DEFINITIONS: Mapping[str, Definition] = {
     "tanh_dz": Definition(("part_dzval",), lambda q: np.tanh(q.particle("part_dzval"))),
     "d0_error": Definition(("part_d0err",), lambda q: q.particle("part_d0err")),
     "dz_error": Definition(("part_dzerr",), lambda q: q.particle("part_dzerr")),
-    "log_part_pt": Definition(("part_pt",), lambda q: _log(q.particle("part_pt"))),
+    "log_part_pt": Definition(("part_pt",), lambda q: log(q.particle("part_pt"))),
     "eta_from_hardest": Definition(("part_pt", "part_eta"), lambda q: q.from_hardest("part_eta")),
     "phi_from_hardest": Definition(
-        ("part_pt", "part_phi"), lambda q: _wrapped(q.from_hardest("part_phi"))
+        ("part_pt", "part_phi"), lambda q: wrapped(q.from_hardest("part_phi"))
     ),
-    "object_log10_energy": Definition(("obj_energy",), lambda q: _log10(q.particle("obj_energy"))),
-    "object_log10_pt": Definition(("obj_pt",), lambda q: _log10(q.particle("obj_pt"))),
+    "frame_px": Definition(_FRAME, lambda q: q.frame[0]),
+    "frame_py": Definition(_FRAME, lambda q: q.frame[1]),
+    "frame_pz": Definition(_FRAME, lambda q: q.frame[2]),
+    "frame_energy": Definition(_FRAME, lambda q: q.frame[3]),
+    "object_log10_energy": Definition(("obj_energy",), lambda q: log10(q.particle("obj_energy"))),
+    "object_log10_pt": Definition(("obj_pt",), lambda q: log10(q.particle("obj_pt"))),
     "object_eta": Definition(("obj_eta",), lambda q: q.particle("obj_eta")),
     "object_phi": Definition(("obj_phi",), lambda q: q.particle("obj_phi")),
 }

@@ -5,56 +5,28 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import MissingDataError, of_the_machine
-from anomaly_hep.evaluate.cells import Cell, decimals
+from anomaly_hep.evaluate.collectedsculpting import collected_sculpting, flat_sculpting
 from anomaly_hep.evaluate.combination import Combination, combined
 from anomaly_hep.evaluate.ensembles import Ensemble, Run, ensembles_of, find_runs
 from anomaly_hep.evaluate.figures.style import save
-from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.evaluate.learningcurve import write_curves
 from anomaly_hep.evaluate.metrics import Metric
+from anomaly_hep.evaluate.overseeds import OverSeeds, spread_cell
 from anomaly_hep.evaluate.paper import MEAN, PublishedRow
 from anomaly_hep.evaluate.remarks import reading_remarks
 from anomaly_hep.evaluate.render import to_markdown
 from anomaly_hep.evaluate.resulttable import ResultTable, Row
 from anomaly_hep.evaluate.tables import column_blocks, joined, rows_beside
-
-
-@dataclass(frozen=True)
-class OverSeeds:
-    """One metric over the runs of an ensemble.
-
-    `interval` is the mean with the statistical uncertainty of the test events: all runs share them,
-    so its width is the mean of the runs' widths. `seed_spread` is the standard deviation between
-    the trainings, with n-1 in the denominator; None where all have the same value (a baseline on
-    the same events, or a single run). Both are None where a run lacks the metric.
-    """
-
-    interval: Interval | None
-    seed_spread: float | None
-
-    @staticmethod
-    def of(intervals: Sequence[Interval | None]) -> OverSeeds:
-        """Return mean and spread of a metric's values in all runs."""
-        known = [interval for interval in intervals if interval is not None]
-        if len(known) < len(intervals):
-            return OverSeeds(None, None)
-        if len(set(known)) == 1:
-            return OverSeeds(known[0], None)
-        value, low, high = np.array(known, np.float64).T
-        mean = float(value.mean())
-        down, up = float((value - low).mean()), float((high - value).mean())
-        return OverSeeds(Interval(mean, mean - down, mean + up), float(value.std(ddof=1)))
 
 
 def collect(directory: Path) -> ResultTable:
@@ -87,11 +59,12 @@ def collect(directory: Path) -> ResultTable:
         by_data.setdefault(name, []).append(ensemble)
     for members in by_data.values():
         remarks += _unless_refused(partial(_figures, directory, members))
-    tables = [
-        _table(metric, members, f"{name}: " if len(by_data) > 1 else "")
-        for name, members in by_data.items()
-        for metric in members[0].results.paper.headlines
-    ]
+    tables: list[ResultTable] = []
+    for name, members in by_data.items():
+        before = f"{name}: " if len(by_data) > 1 else ""
+        tables += [_table(m, members, before) for m in members[0].results.paper.headlines]
+        sculpting = collected_sculpting(members, before)
+        tables += [sculpting] if sculpting else []
     combinations = _combinations(ensembles)
     remarks += _unless_refused(partial(_save_combined, directory, combinations))
     table = joined([*(t for one in combinations for t in one.tables), *tables])
@@ -164,9 +137,8 @@ def _flat(ensemble: Ensemble) -> Iterator[dict[str, Any]]:
         for name, metric in product(names, results.paper.metrics):
             keys = {"section": section, "score": name, "metric": metric.key, "runs": len(seeds)}
             for signal, value in _over_seeds(ensemble, name, metric).items():
-                mean, low, high = value.interval or (None, None, None)
-                numbers = {"mean": mean, "low": low, "high": high, "seed_spread": value.seed_spread}
-                yield about | keys | {"signal": signal} | numbers
+                yield about | keys | {"signal": signal} | value.to_flat()
+    yield from (about | line for line in flat_sculpting(ensemble))
 
 
 def _table(metric: Metric, ensembles: Sequence[Ensemble], data: str) -> ResultTable:
@@ -225,17 +197,13 @@ def _rows(ensemble: Ensemble, metric: Metric, section: str) -> Iterator[tuple[st
             title = f"{ensemble.name}: {title} ({number} seed{'s' if number > 1 else ''})"
         block = [Row(title, section, cells, chosen=name == results.default_score)]
         spreads = {
-            s: _spread_cell(v.seed_spread * metric.scale)
+            s: spread_cell(v.seed_spread * metric.scale)
             for s, v in by_signal.items()
             if v.seed_spread
         }
         if spreads:
             block.append(Row("  spread of seeds", section, spreads, beside=True))
         yield name, [*block, *rows_beside(published, name)]
-
-
-def _spread_cell(deviation: float) -> Cell:
-    return Cell(f"±{deviation:.{decimals(deviation)}f}", "")
 
 
 def _state(run: Run) -> dict[str, Any]:
@@ -247,12 +215,16 @@ def _state(run: Run) -> dict[str, Any]:
 def _figures(directory: Path, ensembles: Sequence[Ensemble]) -> list[str]:
     """Draw the figures that compare the paper's models; return remarks on what was drawn."""
     paper = ensembles[0].results.paper
-    chosen = {e.results.model.title: e.runs[0].files for e in reversed(ensembles)}
+    chosen = {}
+    for ensemble in reversed(ensembles):
+        title, run = ensemble.results.model.title, ensemble.runs[0].files
+        chosen |= {title: run, f"{title} trained on {ensemble.results.data.background}": run}
     runs = {title: chosen[title] for title in paper.compared if title in chosen}
     if not runs or len(runs) < len(paper.compared):
         return []
     titles, (data, *others) = " against ".join(runs), [r.results.data for r in runs.values()]
-    if any(other != data for other in others):
+    # each may have its own class as background
+    if any(replace(other, background=data.background) != data for other in others):
         return [f"no figure of {titles}: their runs were tested on different {data.event_noun}"]
     for name, figure in paper.comparison(runs).items():
         save(figure, directory / f"collected_{name}.png")

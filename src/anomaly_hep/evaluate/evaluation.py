@@ -23,6 +23,7 @@ from anomaly_hep.evaluate.results import (
     Spread,
 )
 from anomaly_hep.evaluate.roc import ScoreDistribution, check_weights, scaled
+from anomaly_hep.evaluate.sculptings import sculpting_of_table
 from anomaly_hep.names import ALLOWED, is_name
 
 SCORE_PREFIX = "score_"
@@ -65,12 +66,14 @@ def evaluate(
     columns = score_columns(table, paper)
     measured: dict[str, Mapping[str, Measured]] = {}
     means: dict[str, dict[str, Measured]] = {}
+    signals_of: dict[str, Mapping[str, ScoreDistribution]] = {}
     for name, scores in distributions(table, paper).items():
         tail = scores.pop(data.background)
         measured[name] = {
             label: {metric.key: metric.of(tail, signal) for metric in paper.metrics}
             for label, signal in scores.items()
         }
+        signals_of[name] = scores
         means[name] = {}
         for group, labels in data.measured_groups.items():
             signals = [scores[label] for label in labels]
@@ -81,6 +84,9 @@ def evaluate(
                     columns[name], columns[paper.reference], weights, classes[data.background], rows
                 )
             means[name][group] = values
+    sculptings = sculpting_of_table(
+        table, weights, classes[data.background], data.mass, columns, signals_of
+    )
     return Results(
         data=replace(data, effective_events=effective_events(weights, classes)),
         model=model,
@@ -91,9 +97,12 @@ def evaluate(
         baselines={name: values for name, values in measured.items() if name not in names},
         means=means if data.groups else None,
         reconstruction=_quality(table, classes, weights),
+        mass_bins=sculptings.bins,
+        sculpting=sculptings.by_name,
         notes=(
             *_left_out(table, data, paper),
             *(note for metric in paper.metrics for note in _absent(metric, measured, data)),
+            *sculptings.notes,
         ),
     )
 

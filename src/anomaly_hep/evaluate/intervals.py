@@ -95,7 +95,7 @@ def efficiency_interval(
         return None
     if rejection == 1:
         return Interval(1.0, 1.0, 1.0)
-    passing = _passing(background, signal, rejection)
+    passing = threshold_efficiencies(background, signal, rejection)
     n = signal.effective_events
     low, high = _mixed_clopper_pearson(passing * n, n)
     return Interval(value, min(low, value), max(high, value))
@@ -128,7 +128,7 @@ def mean_fpr_interval(
         return None
     # independent cuts: each signal's equally probable positions in a random but fixed order
     rng = np.random.default_rng(0)
-    passing = np.stack([_passing(signal, background, 1.0 / tpr) for signal in signals])
+    passing = np.stack([threshold_efficiencies(s, background, 1.0 / tpr) for s in signals])
     if len(signals) > 1:
         passing = rng.permuted(passing, axis=1)
     rate = passing.mean(axis=0)
@@ -156,7 +156,7 @@ def mean_efficiency_interval(
         return None
     if rejection == 1:
         return Interval(1.0, 1.0, 1.0)
-    passing = np.stack([_passing(background, signal, rejection) for signal in signals])
+    passing = np.stack([threshold_efficiencies(background, s, rejection) for s in signals])
     sizes = np.array([[signal.effective_events] for signal in signals])
     rate = passing.mean(axis=0)
     variance = (passing * (1 - passing) / sizes).sum(axis=0) / len(signals) ** 2
@@ -200,7 +200,7 @@ def _mean_variance(sample: ScoreDistribution, values: Float64[np.ndarray, " valu
     return float(sample.squares @ centred**2) * n / (n - 1)
 
 
-def _passing(
+def threshold_efficiencies(
     background: ScoreDistribution, signal: ScoreDistribution, rejection: float | int
 ) -> Float64[np.ndarray, " node"]:
     """Return the signal efficiency for equally probable positions of the true threshold."""

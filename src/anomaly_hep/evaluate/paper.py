@@ -150,7 +150,8 @@ class Paper:
     `rows_measured` says how the rows were measured. `sentence` states the main result in words,
     `remarks` explain the published rows that are shown, `one_training` a table of a single seed.
     `comparison` draws figures, by name, from one run of each of the models `compared`, by the
-    model's title. `combination` makes tables and figures of runs on the channels of a data set.
+    model's title, to which " trained on BACKGROUND" may be added. `combination` makes tables and
+    figures of runs on the channels of a data set.
     """
 
     headlines: tuple[Metric, ...]

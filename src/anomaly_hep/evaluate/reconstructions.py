@@ -16,9 +16,9 @@ from anomaly_hep.evaluate.scores import Scorer, usable
 
 
 def write_reconstructions(
-    scorer: Scorer, files: Sequence[tuple[str, SampleFile]], path: Path, *, events: int
+    scorer: Scorer, files: Sequence[tuple[str, SampleFile]], path: Path
 ) -> None:
-    """Write the first `events` of each (label, file), true and reconstructed.
+    """Write the first events of each (label, file), as many as the model says, before and after.
 
     The npz has the fields of the model's `reconstruction`, the name of its class as `form`, and the
     label of each event; no file is written for a model that reconstructs nothing.
@@ -26,7 +26,7 @@ def write_reconstructions(
     parts: dict[str, list[np.ndarray]] = {}
     form = ""
     for label, file in files:
-        piece = Slice(file, 0, min(events, len(file)), 0)
+        piece = Slice(file, 0, min(scorer.model.reconstructed_events, len(file)), 0)
         chosen = scorer.reading.read(piece)
         chosen = chosen.take(np.flatnonzero(usable(scorer.reading, chosen)))
         batch, _ = scorer.reading.batch(chosen, np.arange(len(chosen)), file.path)

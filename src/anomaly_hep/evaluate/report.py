@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from anomaly_hep.atomic import write_text
+from anomaly_hep.evaluate.figures import plots_of
 from anomaly_hep.evaluate.headline import banners
 from anomaly_hep.evaluate.paper import Plot
 from anomaly_hep.evaluate.remarks import run_remarks
@@ -45,7 +46,7 @@ def write_report(run_directory: Path) -> Path:
             result_table(results, published=run.published),
             *([quality] if quality else []),
         ],
-        figures=list(_figures(run.directory / "figures", paper.plots)),
+        figures=list(_figures(run.directory / "figures", plots_of(paper))),
         other=[
             result_table(results, metric=metric)
             for metric in paper.metrics

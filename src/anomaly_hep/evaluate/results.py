@@ -11,7 +11,9 @@ from typing import Any
 from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.evaluate.intervals import Interval
+from anomaly_hep.evaluate.massbins import MassBins
 from anomaly_hep.evaluate.paper import MEAN, Paper
+from anomaly_hep.evaluate.sculpting import Sculpting
 from anomaly_hep.models.outputs import ScoreDescription
 
 ORIGINS = ("simulated", "published", "user")
@@ -33,6 +35,7 @@ class DataDescription:
     much as those of each label, where weights differ. `groups` are labels of signals that belong
     together, such as one model at several masses. `signal_in_training` is the share of signal among
     the training events without labels. `event_noun` is the word for them: jets, images, events.
+    `mass` is what the events' invariant mass is called; empty where they have none.
     """
 
     name: str
@@ -44,6 +47,7 @@ class DataDescription:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     trained_on: str | None = None
     signal_in_training: float | None = None
+    mass: str = ""
     event_noun: str = _not_stored("events")
 
     def __post_init__(self) -> None:
@@ -133,7 +137,8 @@ class Results:
     """All results of a run, as fractions: of scores and baselines by name, signal and metric.
 
     `means` are by name and group; None for data without groups. `reconstruction` is by class and
-    quantity; None for a model that reconstructs no images. `notes` say what could not be computed.
+    quantity; None for a model that reconstructs no images. `sculpting` is by name, in `mass_bins`;
+    None without masses. `notes` say what could not be computed.
     """
 
     data: DataDescription
@@ -145,6 +150,8 @@ class Results:
     baselines: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
     means: Mapping[str, Mapping[str, Measured]] | None = None
     reconstruction: Mapping[str, Mapping[str, Spread | None]] | None = None
+    mass_bins: MassBins | None = None
+    sculpting: Mapping[str, Sculpting] | None = None
     notes: Sequence[str] = ()
 
     @property
@@ -208,6 +215,9 @@ class Results:
                 label: {name: spread and vars(spread) for name, spread in quantities.items()}
                 for label, quantities in self.reconstruction.items()
             }
+        if self.mass_bins is not None and self.sculpting is not None:
+            content["mass_bins"] = vars(self.mass_bins)
+            content["sculpting"] = {n: one.to_json() for n, one in self.sculpting.items()}
         return content
 
     @staticmethod
@@ -228,6 +238,7 @@ class Results:
         if data["background"] not in data["events"] or default_score not in content["scores"]:
             raise ValueError("its background or its default score is not among its entries")
         means, quality = content.get("means"), content.get("reconstruction")
+        bins, sculpting = content.get("mass_bins"), content.get("sculpting")
         return Results(
             data=DataDescription(**data, event_noun=event_noun),
             model=ModelDescription(**content["model"], title=title, scores=scores),
@@ -238,6 +249,8 @@ class Results:
             baselines=_measured(content["baselines"]),
             means=None if means is None else _measured(means),
             reconstruction=None if quality is None else _spreads(quality),
+            mass_bins=bins and MassBins(**bins),
+            sculpting=sculpting and {n: Sculpting.from_json(s) for n, s in sculpting.items()},
             notes=tuple(content["notes"]),
         )
 

@@ -15,10 +15,18 @@ import yaml
 from anomaly_hep import checksums
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import ConfigError, MissingDataError, RunDirectoryError, in_one_line
-from anomaly_hep.evaluate.evaluation import distributions
+from anomaly_hep.evaluate.evaluation import (
+    Values,
+    distributions,
+    event_weights,
+    events_by_label,
+    score_columns,
+)
+from anomaly_hep.evaluate.massbins import BackgroundMasses
 from anomaly_hep.evaluate.paper import Paper, PublishedRow, paper_of
 from anomaly_hep.evaluate.results import EventRates, Results
 from anomaly_hep.evaluate.roc import ScoreDistribution
+from anomaly_hep.evaluate.sculptings import background_masses
 from anomaly_hep.models.fits.companions import decorrelation_of
 from anomaly_hep.models.loading import model_class, score_descriptions
 from anomaly_hep.models.outputs import Reconstruction, ScoreDescription
@@ -104,6 +112,27 @@ class RunFiles:
     def distributions(self) -> dict[str, dict[str, ScoreDistribution]]:
         """Every score and baseline of the table by name and class."""
         return distributions(self.table, self.paper)
+
+    @cached_property
+    def columns(self) -> dict[str, Values]:
+        """Every score and baseline of the table by name, of all events."""
+        return score_columns(self.table, self.paper)
+
+    @property
+    def mass(self) -> str:
+        """What the events' invariant mass is called; empty where the data name none."""
+        data = self.config.get("data") or {}
+        return str(data.get("mass_title") or data["mass"]) if data.get("mass") else ""
+
+    @cached_property
+    def background_masses(self) -> BackgroundMasses | None:
+        """The background's events with a mass, in bins; None where no sculpting was measured."""
+        results = self.results
+        if results.sculpting is None:
+            return None
+        rows = events_by_label(self.table)[results.data.background]
+        weights = event_weights(self.table)
+        return background_masses(self.table, weights, rows, results.data.mass)
 
     @cached_property
     def losses(self) -> pd.DataFrame | None:

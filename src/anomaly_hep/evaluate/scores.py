@@ -66,7 +66,7 @@ class Scorer:
         self.model.to(self.execution.device)
         self.feed = self.execution.feed(self.batch_size)
         self._compute: Callable[[Any], EventOutputs] = self.model.outputs
-        if self.execution.compiled is not False:
+        if self.execution.compiled is not False and not self.model.waits_for_host:
             required = bool(self.execution.compiled)
             self._compute = replayed_outputs(self.model, required=required)
         self.counts = Counts()

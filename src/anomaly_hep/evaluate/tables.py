@@ -11,6 +11,7 @@ from anomaly_hep.evaluate.paper import MEAN, Paper, PublishedRow
 from anomaly_hep.evaluate.remarks import reading_remarks
 from anomaly_hep.evaluate.results import Results
 from anomaly_hep.evaluate.resulttable import Column, ResultTable, Row
+from anomaly_hep.evaluate.sculptingtable import sculpting_table
 
 # quantities of reconstructed images, and the headings of their columns
 QUALITIES: Mapping[str, str] = {"mse": "MSE", "ssim": "SSIM"}
@@ -24,13 +25,14 @@ def result_table(
 ) -> ResultTable:
     """Return the table of one metric of a run.
 
-    Without `metric` it joins those of all the paper's headlines. Published rows are shown for the
-    metric they were published for and left out of the others.
+    Without `metric` it joins those of all the paper's headlines and of mass sculpting. Published
+    rows are shown for the metric they were published for and left out of the others.
     """
     paper = results.paper
     if metric is None:
         tables = [result_table(results, metric=m, published=published) for m in paper.headlines]
-        return joined(tables)
+        sculpting = sculpting_table(results)
+        return joined([*tables, *([sculpting] if sculpting else [])])
     rows = [row for row in published if row.metric == metric.key]
     measured = (
         f"Measured on {results.data.title}, {results.data.counts}. "

@@ -1,4 +1,4 @@
-"""Cut events into parts of equal size, and count their memory."""
+"""Cut events, and rows of files, into parts, and count their memory."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ def rechunk(parts: Iterable[Events], size: int) -> Iterator[Events]:
         pending, count = [cut(whole, full, count)], count - full
     if count:
         yield Events.concatenate(pending)
+
+
+def whole_chunks(start: int, stop: int, rows: int, chunk: int) -> Iterator[tuple[int, int]]:
+    """Yield pieces of `start` to `stop` of about so many rows, cut where chunks of `chunk` end."""
+    step = max(rows // chunk, 1) * chunk
+    while start < stop:
+        end = min(start - start % chunk + step, stop)
+        yield start, end
+        start = end
 
 
 def nbytes(events: Events) -> int:

@@ -96,8 +96,13 @@ WRITTEN = Layout(
         ),
     ),
 )
-# what follows from the objects: their number, and the scalar sum of the pT of jets
-_DERIVED = {"n_objects": Column(_I64), "ht": Column(_F32, "GeV")}
+# what follows from the objects: their number, the scalar sum of the pT of jets, the mass of all
+_DERIVED = {
+    "n_objects": Column(_I64),
+    "ht": Column(_F32, "GeV"),
+    "object_mass": Column(_F32, "GeV"),
+}
+_FOUR_MOMENTUM = ("obj_energy", "obj_pt", "obj_eta", "obj_phi")
 LAYOUT = replace(WRITTEN, events={**WRITTEN.events, **_DERIVED})
 _JETS = ("j", "b")
 _SCHEMA = pa.schema(
@@ -161,8 +166,9 @@ def read(path: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
 
 def _read(copy: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
     needed = [name for name in columns if name != "process" and name not in _DERIVED]
-    jets = ("obj_type", "obj_pt") if "ht" in columns else ()
-    found = parquetio.read_events(copy, start, stop, list(dict.fromkeys([*needed, *jets])), LAYOUT)
+    needed += ("obj_type", "obj_pt") if "ht" in columns else ()
+    needed += _FOUR_MOMENTUM if "object_mass" in columns else ()
+    found = parquetio.read_events(copy, start, stop, list(dict.fromkeys(needed)), LAYOUT)
     events = dict(found.events)
     if "process" in columns:
         texts = parquetio.stored(copy, start, stop, ["process"])["process"].to_pylist()
@@ -171,6 +177,8 @@ def _read(copy: Path, start: int, stop: int, columns: Sequence[str]) -> Events:
         events["n_objects"] = found.lengths
     if "ht" in columns:
         events["ht"] = _sum_of_jets(found)
+    if "object_mass" in columns:
+        events["object_mass"] = _mass_of_objects(found)
     particles = {name: c for name, c in found.particles.items() if name in columns}
     return Events(found.lengths, particles, events)
 
@@ -180,6 +188,18 @@ def _sum_of_jets(events: Events) -> Float32[np.ndarray, " event"]:
     owner = np.repeat(np.arange(len(events)), events.lengths)
     pt = events.particles["obj_pt"]
     return np.bincount(owner[is_jet], pt[is_jet], len(events)).astype(np.float32)
+
+
+def _mass_of_objects(events: Events) -> Float32[np.ndarray, " event"]:
+    """Return the invariant mass in GeV of all objects, with the energies of the file; 0 of none."""
+    energy, pt, eta, phi = (events.particles[name].astype(np.float64) for name in _FOUR_MOMENTUM)
+    owner = np.repeat(np.arange(len(events)), events.lengths)
+    sums = [
+        np.bincount(owner, one, len(events))
+        for one in (energy, pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta))
+    ]
+    squared = sums[0] ** 2 - sums[1] ** 2 - sums[2] ** 2 - sums[3] ** 2
+    return np.sqrt(squared.clip(min=0.0)).astype(np.float32)
 
 
 def stored(path: Path, start: int, stop: int, columns: Sequence[str]) -> dict[str, Any]:

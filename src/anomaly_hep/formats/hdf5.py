@@ -44,8 +44,11 @@ def dataset(path: Path, file: Any, key: str) -> Any:
     with refusing(path, "the file is damaged", branch=key, cure=FETCH_AGAIN):
         if key not in file and file.get(key, getlink=True) is None:
             raise missing_branch(path, key, file)
-        if isinstance(file.get(key, getlink=True), h5py.ExternalLink):
-            raise _elsewhere(path, key, "a link to another file")
+        parts = key.split("/")
+        for depth in range(len(parts)):
+            link = file.get("/".join(parts[: depth + 1]), getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise _elsewhere(path, key, "a link to another file")
         found = file[key]
         if not isinstance(found, h5py.Dataset):
             raise BadFileError(path, "it is a group", branch=key, cure="store an array there")
@@ -55,6 +58,40 @@ def dataset(path: Path, file: Any, key: str) -> Any:
         chunk = found.chunks or (1, *(found.shape or ())[1:])
         check_fits(path, math.prod(chunk) * found.dtype.itemsize, key)
     return found
+
+
+def rows(path: Path, file: Any, key: str, least: tuple[int, ...], columns: str) -> Any:
+    """Return a data set of numbers with a row per event, each of at least the shape `least`.
+
+    Raises BadFileError for another one, with the keys that are there, or with the `columns` to
+    store.
+    """
+    parent, _, name = key.rpartition("/")
+    group = file[parent] if parent else file
+    if name not in group and group.get(name, getlink=True) is None:
+        place = f" in {parent}" if parent else ""
+        problem = f"it has no key '{key}'; its keys{place} are {', '.join(group) or 'none'}"
+        raise BadFileError(path, problem, cure=f"give a file that has it: {columns}")
+    found = dataset(path, file, key)
+    shape = found.shape or ()
+    pairs = zip(shape[1:], least, strict=False)
+    fits = len(shape) == 1 + len(least) and all(here >= wanted for here, wanted in pairs)
+    if not fits or found.dtype.kind not in "fiu":
+        problem = f"the shape is {shape}, type {found.dtype}"
+        raise BadFileError(path, problem, branch=key, cure=f"store numbers: {columns}")
+    return found
+
+
+def check_as_long(path: Path, key: str, found: Any, other: str, rows: int) -> None:
+    """Refuse a data set of another number of rows than that of `other`."""
+    if len(found) != rows:
+        problem = f"it has {len(found):,} rows, {other} has {rows:,}"
+        raise BadFileError(path, problem, branch=key, cure=FETCH_AGAIN)
+
+
+def rows_per_chunk(found: Any) -> int:
+    """Return the number of rows that are compressed together; 1 where nothing is."""
+    return int(found.chunks[0]) if found.chunks else 1
 
 
 def check_whole(path: Path, key: str, found: Any) -> None:

@@ -20,6 +20,7 @@ from jaxtyping import Float64
 from anomaly_hep.errors import BadFileError
 from anomaly_hep.formats import hdf5
 from anomaly_hep.formats.checks import FETCH_AGAIN, check_range, missing_branch, refusing
+from anomaly_hep.formats.chunks import whole_chunks
 
 Names = tuple[int, ...] | tuple[str, ...]
 KIND = "pandas_type"  # attribute of a group that is a frame
@@ -80,13 +81,9 @@ class Frame:
             return np.asarray(block.values[start:stop], np.float64)
 
     def slices(self, start: int, stop: int, rows: int) -> Iterator[tuple[int, int]]:
-        """Yield pieces of `start` to `stop` of about so many rows, whole chunks of the file."""
+        """Return pieces of `start` to `stop` of about so many rows, whole chunks of the file."""
         chunk = max(block.chunk for block in self.blocks)
-        step = max(rows // chunk, 1) * chunk
-        while start < stop:
-            end = min(start - start % chunk + step, stop)
-            yield start, end
-            start = end
+        return whole_chunks(start, stop, rows, chunk)
 
 
 def frames(file: Any) -> dict[str, str]:
@@ -128,14 +125,15 @@ def frame(path: Path, file: Any, key: str) -> Frame:
     """Return a frame of an open file; raises BadFileError for anything else."""
     there = frames(file)
     if key not in there:
-        raise _other_keys(path, key, [str(name) for name in file])
+        raise other_keys(path, key, [str(name) for name in file])
     if there[key] not in FIXED:
         problem = f"the frame is stored as {there[key]}, not in pandas' fixed format"
         raise BadFileError(path, problem, branch=key, cure=_AS_FIXED.format(key))
     return _frame(path, file, key)
 
 
-def _other_keys(path: Path, key: str, there: Sequence[str]) -> BadFileError:
+def other_keys(path: Path, key: str, there: Sequence[str]) -> BadFileError:
+    """Return the error for a file without the key, which says those that it has."""
     if len(there) != 1:
         has = ", ".join(there) or "none"
         return BadFileError(

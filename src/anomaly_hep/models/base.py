@@ -35,6 +35,8 @@ class AnomalyModel(SteppedModule):
     score_names: tuple[str, ...]
     event_columns: tuple[str, ...] = ()  # columns of `outputs` besides the scores
     embedding_names: ClassVar[tuple[str, ...]] = ()  # vectors for fitted scores
+    reconstructed_events: ClassVar[int] = 2  # of each class, that a run keeps for figures
+    waits_for_host: bool = False  # whether `outputs` computes on the host, and cannot be compiled
     # particles per event at which the paper counts FLOPs; None for images, which have a fixed size
     reference_multiplicity: ClassVar[float | None] = None
     features: tuple[str, ...] | None = None  # of the particles that it takes, where it says so

@@ -57,6 +57,14 @@ class ParticleReconstruction(Reconstruction):
 
 
 @dataclass(frozen=True, eq=False)
+class JetReconstruction(Reconstruction):
+    """Constituents before and after, as (pT/pT_jet, eta, phi) about the jet axis; 0 where none."""
+
+    truth: Float[Tensor, "event slot 3"]
+    reconstructed: Float[Tensor, "event slot 3"]
+
+
+@dataclass(frozen=True, eq=False)
 class ImageReconstruction(Reconstruction):
     """Mask images, and the probability or expected number of hits in each pixel."""
 

@@ -10,7 +10,14 @@ from typing import Any
 from anomaly_hep.bounds import Count, NonNegative, Positive, Share
 from anomaly_hep.formats import darkshowers_raw
 from anomaly_hep.simulate import darkshowers_processes as processes
-from anomaly_hep.simulate.simulator import Config, Simulation, SimulationSettings, floats
+from anomaly_hep.simulate.simulator import (
+    Config,
+    DetectorSettings,
+    Simulation,
+    SimulationSettings,
+    detector_task,
+    floats,
+)
 
 TITLE = "dark-shower images"
 UNIT = "events"
@@ -83,15 +90,6 @@ class PileUp:
     settings: Sequence[str]
 
 
-@dataclass(frozen=True)
-class Detector:
-    """`data.simulation.detector`."""
-
-    hcal_min_significance: NonNegative
-    smear_momenta: bool
-    track_resolution: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings(SimulationSettings):
     """`data.simulation`: conf/simulation/darkshowers.yaml."""
@@ -103,7 +101,7 @@ class Settings(SimulationSettings):
     selection: Selection
     veto: Veto | None
     pile_up: PileUp
-    detector: Detector
+    detector: DetectorSettings
 
 
 def prefix(config: Config, label: str) -> str:
@@ -115,17 +113,13 @@ def prefix(config: Config, label: str) -> str:
 def task(config: Config, label: str) -> dict[str, Any]:
     """Return what defines the content of a class's files, besides their seed and size."""
     process, mass = processes.process_of(label)
-    detector, pile_up, veto = config["detector"], config["pile_up"], config["veto"]
+    pile_up, veto = config["pile_up"], config["veto"]
     return {
         "label_number": processes.LABELS[process],
         "mass": mass,
         "process": processes.settings(label, config),
         "dark": _dark(config["suep"]) if process == processes.SUEP else None,
-        "detector": {
-            "hcal_min_significance": float(detector["hcal_min_significance"]),
-            "smear_momenta": bool(detector["smear_momenta"]),
-            "track_resolution": str(detector["track_resolution"]),
-        },
+        "detector": detector_task(config["detector"]),
         "selection": floats(config["selection"]),
         # the HT of dark quarks is not known before they have decayed
         "veto": None if veto is None or process == processes.SVJ else floats(veto),

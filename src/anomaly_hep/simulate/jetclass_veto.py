@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from anomaly_hep.simulate.jetclass_processes import Process
+from anomaly_hep.simulate.partons import RADIATED, Parton, cones, total
 
 _NEUTRINOS = (12, 14, 16)
 _UNSTABLE = (6, 23, 24, 25)
 _CHARGED_LEPTONS = (11, 13, 15)
-_GLUON, _PHOTON = 21, 22
 _PRODUCED = -22  # Pythia's status of a resonance of the hard process that has decayed
 
 
@@ -36,35 +36,6 @@ class Margins:
     max_pt: float
     max_abs_eta: float
     spread: float
-
-
-class Parton(NamedTuple):
-    """A momentum with its direction; plain numbers are faster than arrays for so few."""
-
-    px: float
-    py: float
-    pz: float
-    pt: float
-    eta: float
-    phi: float
-
-    @staticmethod
-    def of(px: float, py: float, pz: float) -> Parton:
-        """Return the parton with this momentum."""
-        pt = math.hypot(px, py)
-        return Parton(px, py, pz, pt, math.asinh(pz / max(pt, 1e-9)), math.atan2(py, px))
-
-    def distance(self, other: Parton) -> float:
-        """Return Delta R."""
-        delta_phi = math.remainder(self.phi - other.phi, 2 * math.pi)
-        return math.hypot(self.eta - other.eta, delta_phi)
-
-
-def total(partons: list[Parton]) -> Parton:
-    """Return the sum of momenta."""
-    return Parton.of(
-        sum(p.px for p in partons), sum(p.py for p in partons), sum(p.pz for p in partons)
-    )
 
 
 class KinematicVeto:
@@ -102,12 +73,7 @@ class KinematicVeto:
     def _jets(self, process: Any, event: Any) -> Iterator[tuple[Parton, list[Parton]]]:
         """Yield parton-level jets (several axes are tried for each) and their decay products."""
         final = [p for i in range(event.size()) if (p := event[i]).status() > 0]
-        # including photons, since quarks sometimes radiate hard ones
-        partons = [
-            Parton.of(p.px(), p.py(), p.pz())
-            for p in final
-            if abs(p.id()) < 6 or p.id() in (_GLUON, _PHOTON)
-        ]
+        partons = [Parton.of(p.px(), p.py(), p.pz()) for p in final if abs(p.id()) in RADIATED]
         if self._process.resonance is None:
             for seed in partons:
                 if seed.pt > 50.0:
@@ -131,9 +97,7 @@ class KinematicVeto:
     def _cones(self, axis: Parton, partons: list[Parton]) -> Iterator[Parton]:
         """Yield the sum of momenta in a cone around the axis, then around the axis of that sum."""
         assert self._margins is not None
-        for _ in range(2):
-            axis = total([p for p in partons if p.distance(axis) < self._margins.cone])
-            yield axis
+        return cones(axis, partons, self._margins.cone)
 
     def _resonances(self, process: Any) -> list[int]:
         code = self._process.resonance

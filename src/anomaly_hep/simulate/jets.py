@@ -56,6 +56,17 @@ def cluster(
     )
 
 
+def of_rank(jets: Jets, rank: int) -> Int64[np.ndarray, " chosen"]:
+    """Return the jet of each event that has exactly `rank` jets of higher pT, where there is one.
+
+    The jets of an event follow each other, and so do those of all events.
+    """
+    pt = np.hypot(jets.momentum[0], jets.momentum[1])
+    order = np.lexsort((-pt, jets.event))
+    first = np.searchsorted(jets.event, jets.event)
+    return order[np.arange(len(order)) - first == rank]
+
+
 def transverse_momenta(momenta: Sequence[Sequence[float]], *, radius: float) -> list[float]:
     """Return the pT of the anti-kT jets of one event; momenta are (px, py, pz, E)."""
     definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)

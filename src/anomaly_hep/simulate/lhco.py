@@ -8,13 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from anomaly_hep.bounds import Count, NonNegative, Positive, Share
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.simulate import lhco_files
 from anomaly_hep.simulate import lhco_processes as processes
-from anomaly_hep.simulate.simulator import Config, Simulation, SimulationSettings, floats
+from anomaly_hep.simulate.simulator import (
+    Config,
+    DetectorSettings,
+    Simulation,
+    SimulationSettings,
+    detector_task,
+    floats,
+)
 
 TITLE = "LHC Olympics 2020"
 UNIT = "events"
@@ -23,15 +30,6 @@ SUFFIX = lhco_files.SUFFIX
 PREFIXES = processes.PREFIXES
 MAX_PER_FILE = 20_000  # of 3 kB each
 NOTE = "Simulated events in the layout of the LHC Olympics 2020; not the published data set."
-
-
-@dataclass(frozen=True)
-class Detector:
-    """`data.simulation.detector`."""
-
-    hcal_min_significance: NonNegative
-    smear_momenta: bool
-    track_resolution: Literal["CMS", "CMS_PileUp"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Settings(SimulationSettings):
     events_per_file: Count
     min_pt_hat: NonNegative
     black_box_signal: Share
-    detector: Detector
+    detector: DetectorSettings
     selection: Selection
 
 
@@ -62,15 +60,10 @@ def prefix(config: Config, label: str) -> str:
 
 def task(config: Config, label: str) -> dict[str, Any]:
     """Return what defines the content of a class's files, besides their seed and size."""
-    detector = config["detector"]
     return {
         "parts": _parts(config, processes.CLASSES[label]),
         "truth": _truth(processes.CLASSES[label]),
-        "detector": {
-            "hcal_min_significance": float(detector["hcal_min_significance"]),
-            "smear_momenta": bool(detector["smear_momenta"]),
-            "track_resolution": str(detector["track_resolution"]),
-        },
+        "detector": detector_task(config["detector"]),
         "selection": floats(config["selection"]),
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from anomaly_hep.formats import lhco_features
-from anomaly_hep.simulate.jets import Jets, cluster, subjettiness
+from anomaly_hep.simulate.jets import Jets, cluster, of_rank, subjettiness
 from anomaly_hep.types import Events, members
 
 COLUMNS = ("part_pt", "part_eta", "part_phi")  # that `features` needs
@@ -28,7 +28,7 @@ def features(events: Events) -> dict[str, Float32[np.ndarray, " event"]]:
     jets = cluster(momentum, events.lengths, radius=RADIUS, min_pt=MIN_PT)
     found = {}
     for rank in (0, 1):
-        chosen = _of_rank(jets, rank)
+        chosen = of_rank(jets, rank)
         for name, values in _quantities(momentum, jets, chosen).items():
             column = np.zeros(len(events), np.float32)
             column[jets.event[chosen]] = values
@@ -39,17 +39,6 @@ def features(events: Events) -> dict[str, Float32[np.ndarray, " event"]]:
 def _massless(events: Events) -> Float64[np.ndarray, "4 particle"]:
     pt, eta, phi = (events.particles[name].astype(np.float64) for name in COLUMNS)
     return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta)])
-
-
-def _of_rank(jets: Jets, rank: int) -> Int64[np.ndarray, " chosen"]:
-    """Return the jet of each event that has exactly `rank` jets of higher pT, where there is one.
-
-    The jets of an event follow each other, and so do those of all events.
-    """
-    pt = np.hypot(jets.momentum[0], jets.momentum[1])
-    order = np.lexsort((-pt, jets.event))
-    first = np.searchsorted(jets.event, jets.event)
-    return order[np.arange(len(order)) - first == rank]
 
 
 def _quantities(

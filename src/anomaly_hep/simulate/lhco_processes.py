@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from anomaly_hep.simulate.resonances import GRAVITON, graviton, product, resonance
+
 BACKGROUND_TRUTH = 0
 
 
@@ -39,32 +41,8 @@ class Composition:
 MULTIJETS = ("HardQCD:all = on",)
 # Of what decays to particles that users define, Pythia computes the cross-section for W' alone: its
 # Z' sums over the fermions that it knows, and would vanish.
-_RESONANCE, _HEAVY, _LIGHT, _GRAVITON, _EXCITED_GLUON = 34, 9000001, 9000002, 5100039, 9000003
+_RESONANCE, _HEAVY, _LIGHT, _EXCITED_GLUON = 34, 9000001, 9000002, 9000003
 _WIDTH = 0.01  # of the heavy resonances over their masses
-_PRODUCT_WIDTH = 0.001  # of their products; far below any resolution
-_RANGE = 0.05  # of the products' masses
-
-
-def _resonance(code: int, mass: float) -> tuple[str, ...]:
-    return (
-        f"{code}:m0 = {mass:g}",
-        f"{code}:mWidth = {_WIDTH * mass:g}",
-        f"{code}:mMin = {0.7 * mass:g}",
-        f"{code}:doForceWidth = on",
-    )
-
-
-def _product(
-    code: int, names: str, quantum_numbers: str, mass: float, *decays: str
-) -> tuple[str, ...]:
-    """Define a particle: its name and antiparticle, 2 spin + 1, 3 charge and colour, its decays."""
-    low, high = (1 - _RANGE) * mass, (1 + _RANGE) * mass
-    width = _PRODUCT_WIDTH * mass
-    return (
-        f"{code}:all = {names} {quantum_numbers} {mass:g} {width:g} {low:g} {high:g} 0.",
-        f"{code}:isResonance = on",
-        *(f"{code}:addChannel = 1 {1 / len(decays):g} 101 {quarks}" for quarks in decays),
-    )
 
 
 def _pair(mass: float, heavy: float, light: float, *, prongs: int) -> tuple[str, ...]:
@@ -78,26 +56,18 @@ def _pair(mass: float, heavy: float, light: float, *, prongs: int) -> tuple[str,
         heavy_names, heavy_decay, light_decay = "X0 X0bar", "2 1 1", "2 2 1"
     return (
         "NewGaugeBoson:ffbar2Wprime = on",
-        *_resonance(_RESONANCE, mass),
-        *_product(_HEAVY, heavy_names, "1 0 0", heavy, heavy_decay),
-        *_product(_LIGHT, "Y+ Y-", "1 3 0", light, light_decay),
+        *resonance(_RESONANCE, mass, width=_WIDTH),
+        *product(_HEAVY, heavy_names, "1 0 0", heavy, {heavy_decay: 1}),
+        *product(_LIGHT, "Y+ Y-", "1 3 0", light, {light_decay: 1}),
         f"{_RESONANCE}:oneChannel = 1 1.0 100 {_HEAVY} {_LIGHT}",
     )
 
 
-def _graviton(mass: float) -> tuple[str, ...]:
-    return (
-        "ExtraDimensionsG*:ffbar2G* = on",
-        "ExtraDimensionsG*:gg2G* = on",
-        *_resonance(_GRAVITON, mass),
-    )
-
-
-_DIJET = (*_graviton(4200), f"{_GRAVITON}:onMode = off", f"{_GRAVITON}:onIfAny = 1 2 3")
+_DIJET = (*graviton(4200, width=_WIDTH), f"{GRAVITON}:onMode = off", f"{GRAVITON}:onIfAny = 1 2 3")
 _TRIJET = (
-    *_graviton(4200),
-    *_product(_EXCITED_GLUON, "gKK void", "3 0 2", 2217, "1 -1"),
-    f"{_GRAVITON}:oneChannel = 1 1.0 100 21 {_EXCITED_GLUON}",
+    *graviton(4200, width=_WIDTH),
+    *product(_EXCITED_GLUON, "gKK void", "3 0 2", 2217, {"1 -1": 1}),
+    f"{GRAVITON}:oneChannel = 1 1.0 100 21 {_EXCITED_GLUON}",
 )
 CLASSES: Mapping[str, Composition] = {
     "QCD": Composition(),

@@ -17,6 +17,7 @@ from anomaly_hep.formats import lhco, lhco_features
 from anomaly_hep.simulate.lhco_files import published_in
 from anomaly_hep.simulate.lhco_jets import features
 from anomaly_hep.simulate.lhco_processes import BACKGROUND_TRUTH, CLASSES
+from anomaly_hep.simulate.mediantable import aligned, cell
 from anomaly_hep.types import Events
 
 _FEATURES = ("m", "tau1", "tau2", "tau3")  # of the jets j1 and j2
@@ -123,21 +124,9 @@ def table(classes: Mapping[str, Quantities]) -> list[str]:
         row = [name, f"{len(found.mjj):,}"]
         for column, (_, digits) in _COLUMNS.items():
             values = getattr(found, column)
-            median, low, high = median_interval(values)
-            text = f"{median:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+            text = cell(values, digits)
             if column == "mjj":
                 text += " ({:.0f}-{:.0f})".format(*np.quantile(values, (0.16, 0.84)))
             row.append(text)
         rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
-def median_interval(values: Float64[np.ndarray, " value"]) -> tuple[float, float, float]:
-    """Return the median and its 68 % interval: ranks half a root of their number away from it."""
-    away = 0.5 / np.sqrt(max(len(values), 1))
-    low, median, high = np.quantile(values, (max(0.5 - away, 0), 0.5, min(0.5 + away, 1)))
-    return float(median), float(low), float(high)
+    return aligned(rows)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from anomaly_hep import plugins
-from anomaly_hep.bounds import Count, Natural
+from anomaly_hep.bounds import Count, Natural, NonNegative
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.types import Events, FileDescription
 
@@ -28,6 +28,15 @@ class SimulationSettings:
     settings: Sequence[str]
     per_class: Mapping[str, Sequence[str]]
     batch: Count
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """`data.simulation.detector`: what differs between Delphes' cards of CMS."""
+
+    hcal_min_significance: NonNegative
+    smear_momenta: bool
+    track_resolution: Literal["CMS", "CMS_PileUp"]
 
 
 @dataclass
@@ -116,6 +125,15 @@ def load_simulator(path: str) -> Simulator:
             "anomaly_hep.simulate that simulates a data set, as conf/simulation does"
         )
     return cast(Simulator, module)
+
+
+def detector_task(detector: Config) -> dict[str, Any]:
+    """Return the part of a task that says what the detector is."""
+    return {
+        "hcal_min_significance": float(detector["hcal_min_significance"]),
+        "smear_momenta": bool(detector["smear_momenta"]),
+        "track_resolution": str(detector["track_resolution"]),
+    }
 
 
 def floats(section: Config) -> dict[str, float]:

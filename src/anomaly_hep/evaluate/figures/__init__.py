@@ -10,6 +10,11 @@ from matplotlib.figure import Figure
 from anomaly_hep.errors import RunDirectoryError, ScoreTableError
 from anomaly_hep.evaluate.figures.efficiencies import efficiency_summary
 from anomaly_hep.evaluate.figures.histograms import score_histogram, score_histograms
+from anomaly_hep.evaluate.figures.masses import (
+    mass_of_background,
+    sculpting_by_efficiency,
+    sculpting_by_rejection,
+)
 from anomaly_hep.evaluate.figures.reconstructions import (
     reconstructed_images,
     reconstructed_particles,
@@ -18,7 +23,7 @@ from anomaly_hep.evaluate.figures.roccurves import roc_by_signal, roc_of_score, 
 from anomaly_hep.evaluate.figures.significance import FEWEST, improvement_of_score
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.figures.training import loss_curves, loss_terms
-from anomaly_hep.evaluate.paper import Plot
+from anomaly_hep.evaluate.paper import Paper, Plot
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.models.outputs import ImageReconstruction, ParticleReconstruction
 from anomaly_hep.names import ALLOWED, is_name
@@ -27,7 +32,7 @@ Figures = Mapping[str, Figure]
 
 
 def write_figures(run_directory: Path) -> list[Path]:
-    """Draw the paper's figures of a run into its figures/ and return their paths.
+    """Draw the paper's figures of a run, and those of masses, and return their paths.
 
     Needs metrics.json, scores.parquet, config.yaml and ledger.json (else MissingDataError);
     metrics.csv gives the loss curves and reconstructions.npz the events before and after.
@@ -41,9 +46,14 @@ def write_figures(run_directory: Path) -> list[Path]:
         )
     return [
         save(figure, directory / f"{_file_name(plot.name + ending)}.png")
-        for plot in run.paper.plots
+        for plot in plots_of(run.paper)
         for ending, figure in plot.draw(run).items()
     ]
+
+
+def plots_of(paper: Paper) -> tuple[Plot, ...]:
+    """Return a paper's kinds of figures and those of every run whose events have a mass."""
+    return tuple(dict.fromkeys((*paper.plots, *MASS_PLOTS)))
 
 
 def _file_name(name: str) -> str:
@@ -92,6 +102,31 @@ def _particles(run: RunFiles) -> Figures:
 def _images(run: RunFiles) -> Figures:
     events = run.reconstructions(ImageReconstruction)
     return {} if events is None else {"": reconstructed_images(events, run.results)}
+
+
+def _masses(run: RunFiles) -> Figures:
+    background = run.background_masses
+    if background is None:
+        return {}
+    return {
+        name: mass_of_background(name, run.columns[name], background, run.results)
+        for name in run.results.scores
+    }
+
+
+def _sculpting(run: RunFiles) -> Figures:
+    background = run.background_masses
+    if background is None:
+        return {}
+    return {"": sculpting_by_rejection(run.columns, background, run.results)}
+
+
+def _sculpting_for_signals(run: RunFiles) -> Figures:
+    background = run.background_masses
+    if background is None or not run.results.signals:
+        return {}
+    columns, samples = run.columns, run.distributions
+    return {"": sculpting_by_efficiency(columns, samples, background, run.results)}
 
 
 def _losses(run: RunFiles) -> Figures:
@@ -154,7 +189,27 @@ LOSSES = Plot(
     "Loss terms while training and in validation, phase after phase.",
     _losses,
 )
+MASSES = Plot(
+    "mass_",
+    "Mass of the background before and after cuts on one score, each of sum 1, and the ratio to "
+    "before. The outermost bins hold what lies beyond.",
+    _masses,
+)
+SCULPTING = Plot(
+    "sculpting",
+    "Mass sculpting: relative entropy of the background's mass after a cut against before. Grey: "
+    "what random cuts of equal size give. Curves end where too few background events pass.",
+    _sculpting,
+)
+SCULPTING_FOR_SIGNALS = Plot(
+    "sculpting_efficiency",
+    "The same against the signal efficiency of the cut, signal by signal. Hollow points are not "
+    "above what 84 % of random cuts give.",
+    _sculpting_for_signals,
+    wide=True,
+)
 
+MASS_PLOTS = (SCULPTING, SCULPTING_FOR_SIGNALS, MASSES)
 GENERAL_PLOTS = (
     EFFICIENCIES,
     ROC,

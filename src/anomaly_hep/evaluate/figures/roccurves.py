@@ -16,7 +16,7 @@ from anomaly_hep.evaluate.figures.style import (
     house_style,
     legend_below,
     model_colours,
-    score_colours,
+    score_lines,
     signal_lines,
     stamp,
     stamp_figure,
@@ -46,7 +46,7 @@ def roc_by_signal(
     `signals`, by default of all.
     """
     background, point = results.data.background, _working_point(results.paper)
-    lines, chosen = _score_lines(results), results.default_score
+    lines, chosen = score_lines(results), results.default_score
     with house_style():
         figure, panels = _panels(signals or results.signals, "signal efficiency", results.paper)
         for signal, axes in panels.items():
@@ -146,18 +146,6 @@ def _panels(
     definition = "" if rows == 1 and size < 3 else " (1 / background efficiency)"
     figure.supylabel(f"background rejection{definition}", fontsize=12)
     return figure, panels
-
-
-def _score_lines(results: Results) -> dict[str, dict[str, Any]]:
-    """Return how each score (solid, the default one thick) and baseline (dashed) is drawn."""
-    lines: dict[str, dict[str, Any]] = {}
-    for name, colour in score_colours(results).items():
-        baseline = name in results.baselines
-        width = 2.0 if name == results.default_score else 1.1 if baseline else 1.3
-        line: dict[str, Any] = {"color": colour, "linewidth": width, "label": results.title(name)}
-        repeated = colour in {known["color"] for known in lines.values()}
-        lines[name] = line | {"linestyle": "--" if baseline else "-." if repeated else "-"}
-    return lines
 
 
 def _rates(background: ScoreDistribution, points: int) -> Float64[np.ndarray, " rate"]:

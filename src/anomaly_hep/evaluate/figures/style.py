@@ -135,6 +135,18 @@ def score_colours(results: Results) -> dict[str, str]:
     return {name: colours[name] for name in results.names}
 
 
+def score_lines(results: Results) -> dict[str, dict[str, Any]]:
+    """Return how each score (solid, the default one thick) and baseline (dashed) is drawn."""
+    lines: dict[str, dict[str, Any]] = {}
+    for name, colour in score_colours(results).items():
+        baseline = name in results.baselines
+        width = 2.0 if name == results.default_score else 1.1 if baseline else 1.3
+        line: dict[str, Any] = {"color": colour, "linewidth": width, "label": results.title(name)}
+        repeated = colour in {known["color"] for known in lines.values()}
+        lines[name] = line | {"linestyle": "--" if baseline else "-." if repeated else "-"}
+    return lines
+
+
 def logarithmic(axis: Axis) -> None:
     """Make an axis logarithmic, with labels at 1, 2 and 5 where it spans few decades."""
     set_scale = axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale

@@ -22,7 +22,7 @@ from anomaly_hep.formats.published.unpack import cure_of_disk, unpack
 
 WORK = ".fetching"
 LOCK = "lock"
-PLAIN = (".h5", ".masterkey")  # files that are published without an archive around them
+PLAIN = (".h5", ".hdf5", ".masterkey")  # files that are published without an archive around them
 
 
 @dataclass(frozen=True)

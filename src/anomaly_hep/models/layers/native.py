@@ -51,8 +51,9 @@ def load() -> bool:
     # torch raises the compiler's message as a RuntimeError
     except (OSError, ImportError, subprocess.SubprocessError, RuntimeError) as error:
         warnings.warn(
-            f"the operators in C++ could not be compiled ({_reason(error)}): networks of images, "
-            "and those summed over particles, run several times slower. Cure: g++ 10 or newer, "
+            f"the operators in C++ could not be compiled ({_reason(error)}): energy mover's "
+            "distances are a thousand times slower, networks of images, and those summed over "
+            "particles, several times slower. Cure: g++ 10 or newer, "
             "and a cache directory (XDG_CACHE_HOME) that can be written; "
             f"{SWITCH}=off runs without them and without this warning",
             stacklevel=2,

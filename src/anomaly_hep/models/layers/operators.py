@@ -45,6 +45,7 @@ def _registered() -> bool:
     _register("gather_backward", _table_shapes, _gather_backward_gradient, _places_keep)
     _register("particle_sum", particles.shapes, particles.gradient, particles.keep)
     _register("particle_sum_backward", particles.backward_shapes)
+    _register("energy_movers_distance", _distance_shapes)
     return True
 
 
@@ -168,3 +169,7 @@ def _table_shapes(grad: Tensor, places: Tensor, rows: _Size) -> Tensor:
 def _places_keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     del output
     ctx.save_for_backward(inputs[1])
+
+
+def _distance_shapes(weights: Tensor, *_: Any) -> Tensor:
+    return weights.new_empty(len(weights), dtype=torch.float64)

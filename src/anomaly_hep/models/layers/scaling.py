@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -37,3 +38,40 @@ class MinMax(nn.Module):
         """Return the scaled features."""
         span = self.most - self.least
         return (flat - self.least) / torch.where(span > 0, span, 1.0)
+
+
+class Robust(nn.Module):
+    """Subtract the median of each component and divide by its interquartile range.
+
+    Before `fit` values stay as they are; a component without a range there is not divided.
+    """
+
+    median: Tensor
+    spread: Tensor
+
+    def __init__(self, components: int) -> None:
+        super().__init__()
+        self.register_buffer("median", torch.zeros(components))
+        self.register_buffer("spread", torch.ones(components))
+
+    @torch.no_grad()
+    def fit(self, parts: Iterable[Float[Tensor, "event component"]]) -> None:
+        """Take the quartiles of all events, which are in memory at once; without any they stay."""
+        found = [part.cpu().numpy() for part in parts if len(part)]
+        if not found:
+            return
+        columns = zip(*(part.T for part in found), strict=True)
+        quartiles = np.array([np.quantile(np.concatenate(c), (0.25, 0.5, 0.75)) for c in columns])
+        low, middle, high = torch.from_numpy(quartiles.T).to(self.median)
+        self.median.copy_(middle)
+        self.spread.copy_(torch.where(high > low, high - low, 1.0))
+
+    def forward(
+        self, vectors: Float[Tensor, "event component"]
+    ) -> Float[Tensor, "event component"]:
+        """Return the scaled vectors."""
+        return (vectors - self.median) / self.spread
+
+    def inverse(self, scaled: Float[Tensor, "event number"]) -> Float[Tensor, "event number"]:
+        """Return the vectors of scaled ones."""
+        return scaled * self.spread + self.median
