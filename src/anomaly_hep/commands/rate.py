@@ -61,7 +61,7 @@ def thresholds_of(files: RunFiles, settings: RateSettings) -> Thresholds:
         origin=data.origin,
         background=data.background,
         events=len(rows),
-        effective_events=effective,
+        effective_events=round(effective, 3),
         wanted_hz=settings.rate_hz,
         input_rate_hz=settings.input_rate_hz,
         files=files_behind(checkpoint, names, load_fitted(checkpoint.parent)),
@@ -91,7 +91,7 @@ def threshold_table(found: Thresholds) -> ResultTable:
         f"Thresholds for {found.wanted_hz:g} Hz of {found.input_rate_hz:g} Hz",
         heads,
         rows,
-        f"From {found.events:,} {found.origin} {found.background} events ({found.data}) alone, "
+        f"From {found.events:,} {found.background} events ({found.data}) alone, "
         f"{found.effective_events:,.0f} effective. An event is kept above the threshold. Intervals "
         "hold 68 %: of the threshold by order statistics, of the rate by its binomial error. They "
         "do not know how far these events are from those of the experiment.",

@@ -57,10 +57,9 @@ def outside_remarks(counted: Mapping[str, Any]) -> Iterator[str]:
     """Yield how many events were outside, if any, from what `FitRanges.to_json` returned."""
     if counted["outside"]:
         ranges = ", ".join(
-            f"{name} of {low:,.6g} to {high:,.6g}"
-            for name, (low, high) in counted["ranges"].items()
+            f"{name} = {low:,.6g} to {high:,.6g}" for name, (low, high) in counted["ranges"].items()
         )
         yield (
-            f"{counted['outside']:,} of {counted['events']:,} events lie outside of the {ranges} "
-            "of the background that decorrelated scores were fitted on: they count as at its edge."
+            f"{counted['outside']:,} of {counted['events']:,} events lie outside of {ranges}, the "
+            "range of the background that scores were decorrelated on: they count as at its edge."
         )

@@ -68,7 +68,7 @@ def trigger_threshold(
         score,
         _with_order_statistics(background, share, threshold),
         Interval(*(part * input_rate_hz for part in rate)),
-        reached * number,
+        round(reached * number, 3),
     )
 
 

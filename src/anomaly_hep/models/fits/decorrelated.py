@@ -57,13 +57,13 @@ class Decorrelated(FittedScore):
         """Return the background that counts; raises ConfigError if it has only one mass."""
         values, weights = counting(values, weights, self.fewest_events)
         masses = values[:, 1]
-        self.mass_range = float(masses.min()), float(masses.max())
         if not np.ptp(masses) > 0:
             raise ConfigError(
                 f"all {len(masses):,} background events have the same {self.mass} ({masses[0]:g} "
                 f"GeV), so {self.scores[0]} cannot depend on it. Cure: another column in data.mass,"
                 " or score.decorrelate=null"
             )
+        self.mass_range = float(masses.min()), float(masses.max())
         return values, weights
 
 
