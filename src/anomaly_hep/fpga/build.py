@@ -12,6 +12,7 @@ from jaxtyping import Bool, Shaped
 from anomaly_hep.atomic import write_text
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.intervals import Interval, binomial
+from anomaly_hep.evaluate.thresholds import Thresholds
 from anomaly_hep.fpga import firmware_figures
 from anomaly_hep.fpga.decorrelation import measured
 from anomaly_hep.fpga.design import Design, learn
@@ -28,6 +29,7 @@ from anomaly_hep.fpga.summary import (
     FirmwareSummary,
     LayerSummary,
     PortSummary,
+    RateSummary,
     SumSummary,
 )
 from anomaly_hep.fpga.verify import Stage, compare, refuse_differences
@@ -45,11 +47,13 @@ def build(
     path: Path,
     timed: Timed,
     seconds: Mapping[str, float],
+    thresholds: Thresholds | None,
 ) -> None:
     """Make firmware and its proof in a run directory, or complete what is missing.
 
     Writes fpga.json, figures/ and report.html, then raises ExportError if an export does not equal
-    the quantised model. `seconds` are the durations that `timed` has measured.
+    the quantised model. `seconds` are the durations that `timed` has measured. `thresholds` set
+    the rejection of `requested`, if given.
     """
     settings = source.settings(requested)
     jets = {name: source.jets(name, settings, path, timed) for name in SPLITS}
@@ -75,6 +79,7 @@ def build(
         stages += [stage_of(n, design, found, events) for n, found in results.integers.items()]
     comparisons = compare(stages, test.labels, source.background, settings.rejection)
     chip = next(stage for stage in stages if stage.integers)
+    firing = _firing(chip, test.labels == source.background)
     decorrelation = None
     if design.table is not None:
         decorrelation = measured(
@@ -89,13 +94,14 @@ def build(
         events=_counts(test.labels),
         background=source.background,
         design=_design_summary(design, settings),
-        background_firing=_firing(chip, test.labels == source.background),
+        background_firing=firing,
         inputs_beyond_range=_clipped_summary(clipped, design.integers),
         remarks=(
             *(remark for results in exports for remark in results.remarks),
             *([_IN_RTL_ALONE] if design.table and (settings.hls4ml or settings.finn) else []),
         ),
         decorrelation=decorrelation,
+        rate=None if thresholds is None else _rate(thresholds, firing),
     )
     write_text(path / "fpga.json", summary.to_json())
     figures = path / "figures"
@@ -124,6 +130,11 @@ def _counts(labels: Shaped[np.ndarray, " event"]) -> dict[str, int]:
 def _firing(stage: Stage, background: Bool[np.ndarray, " event"]) -> Interval:
     fires = stage.fires[background]
     return binomial(int(fires.sum()), len(fires))
+
+
+def _rate(thresholds: Thresholds, firing: Interval) -> RateSummary:
+    background = Interval(*(share * thresholds.input_rate_hz for share in firing))
+    return RateSummary(thresholds.wanted_hz, thresholds.input_rate_hz, background)
 
 
 def _clipped_summary(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, Shaped
-from scipy.special import rel_entr
+from jaxtyping import Bool, Float, Shaped
 
+from anomaly_hep.errors import SculptingError
 from anomaly_hep.evaluate.intervals import Interval, binomial, mean_efficiency_interval
+from anomaly_hep.evaluate.massbins import BackgroundMasses
 from anomaly_hep.evaluate.roc import ScoreDistribution
+from anomaly_hep.evaluate.sculpting import Sculpted, sculpted_at_rejections
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.masstable import MassTable
 from anomaly_hep.fpga.summary import DecorrelationSummary, PassingSummary
@@ -30,58 +32,70 @@ def measured(
 ) -> DecorrelationSummary:
     """Return what the table does to the test events `jets`; `chip` is a stage with their scores."""
     rows = jets.labels == background
-    edges, places = _bins(jets.mass[rows], rejection)
-    scores = chip.integers["score"]
-    _, beyond = table.quantize(jets.mass)
+    masses, scores = jets.mass[rows], chip.integers["score"]
+    edges = _edges(masses, rejection)
     fires = {"single": scores > design.threshold, "by_mass": chip.fires}
     ranks = {"single": design.score.real(scores), "by_mass": chip.scores}
     passing = {
         name: _passing(
             fires[name][rows],
-            places,
+            masses,
+            edges,
             _mean_efficiency(ranks[name], jets.labels, background, rejection),
         )
         for name in fires
     }
-    bins = len(edges) - 1
     return DecorrelationSummary(
         column=table.column,
         type=str(table.mass),
         step=table.mass.lsb,
-        beyond_range=float(beyond.mean()),
+        beyond_range=float(table.quantize(jets.mass)[1].mean()),
         shares=table.shares,
         deciding=table.deciding,
         training_events=table.events,
         edges=tuple(map(float, edges)),
         **passing,
-        # 2 n D is a chi-squared of bins - 1 degrees of freedom, for n events that pass
-        chance=(bins - 1) * rejection / (2 * int(rows.sum())),
     )
 
 
-def _bins(
-    masses: Float[np.ndarray, " event"], rejection: float
-) -> tuple[Float[np.ndarray, " edge"], Int64[np.ndarray, " event"]]:
-    """Return the edges of bins that hold equally many events, and the bin of each event."""
+def _edges(masses: Float[np.ndarray, " event"], rejection: float) -> Float[np.ndarray, " edge"]:
+    """Return the edges of bins that hold equally many events; one bin alone for equal masses."""
     number = int(np.clip(len(masses) / rejection / _IN_BIN, 2, _BINS))
     edges = np.unique(np.quantile(masses, np.linspace(0, 1, number + 1)))
-    if len(edges) == 1:  # one mass alone
-        edges = np.repeat(edges, 2)
-    return edges, np.searchsorted(edges[1:-1], masses, side="right")
+    return edges if len(edges) > 1 else np.repeat(edges, 2)
 
 
 def _passing(
     fires: Bool[np.ndarray, " event"],
-    places: Int64[np.ndarray, " event"],
+    masses: Float[np.ndarray, " event"],
+    edges: Float[np.ndarray, " edge"],
     efficiency: Interval | None,
 ) -> PassingSummary:
-    before, after = (np.bincount(p, minlength=places.max() + 1) for p in (places, places[fires]))
-    divergence = 0.0
-    if after.any():
-        divergence = float(rel_entr(after / after.sum(), before / before.sum()).sum())
+    places = np.searchsorted(edges[1:-1], masses, side="right")
+    before, after = (np.bincount(p, minlength=len(edges) - 1) for p in (places, places[fires]))
     in_bins = tuple(binomial(a, b) for a, b in zip(after.tolist(), before.tolist(), strict=True))
-    share = binomial(int(fires.sum()), len(fires))
-    return PassingSummary(in_bins, share, divergence, efficiency)
+    sculpted = _sculpted(fires, masses)
+    return PassingSummary(
+        in_bins,
+        binomial(int(fires.sum()), len(fires)),
+        sculpted and sculpted.relative_entropy,
+        sculpted and sculpted.floor,
+        efficiency,
+    )
+
+
+def _sculpted(
+    fires: Bool[np.ndarray, " event"], masses: Float[np.ndarray, " event"]
+) -> Sculpted | None:
+    """Return what the cut does to the mass; None where too few events pass, or are there."""
+    if not fires.any():
+        return None
+    try:
+        every = BackgroundMasses.of(masses, np.ones(len(masses)), np.arange(len(masses)), "mass")
+    except SculptingError:
+        return None
+    rejection = len(fires) / int(fires.sum())
+    return sculpted_at_rejections(every, fires.astype(np.float64), [rejection])[0]
 
 
 def _mean_efficiency(

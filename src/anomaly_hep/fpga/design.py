@@ -14,12 +14,13 @@ from jaxtyping import Float, Int64
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import CheckpointError
 from anomaly_hep.fpga import distillation
-from anomaly_hep.fpga.chipscore import ChipScore, outputs_of, threshold
+from anomaly_hep.fpga.chipscore import ChipScore, check_rejection, outputs_of, threshold
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.distillation import Examples, Schedule
+from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.from_brevitas import integer_encoder
 from anomaly_hep.fpga.integers import IntegerEncoder
-from anomaly_hep.fpga.masstable import MassTable, mass_table
+from anomaly_hep.fpga.masstable import MassTable, mass_port, mass_table
 from anomaly_hep.fpga.source import Source, Timed
 from anomaly_hep.fpga.trigger_inputs import Jets
 from anomaly_hep.models.layers.trigger import TriggerEncoder
@@ -79,6 +80,8 @@ def learn(
     from its weights and has the same teacher. A model with a trigger encoder supplies the float
     encoder itself, and a quantised model both.
     """
+    check_rejection(settings.rejection, len(jets["validation"]))
+    mass = _mass_port(source, settings, jets["training"])
     ports = source.ports(settings)
     outputs = outputs_of(settings.score, settings.latent_dim)
     shape = {
@@ -97,17 +100,21 @@ def learn(
     background = _chip_scores(integers, score, jets["validation"])
     chip_threshold = int(threshold(background, settings.rejection))
     table = None
-    if source.mass is not None and settings.decorrelate:
+    if mass is not None:
         training = jets["training"]
-        table = mass_table(
-            source.mass,
-            settings.mass_bits,
-            _chip_scores(integers, score, training),
-            training.mass,
-            score.type,
-            settings.rejection,
-        )
+        scores = _chip_scores(integers, score, training)
+        table = mass_table(*mass, scores, training.mass, score.type, settings.rejection)
     return Design(float_encoder, quantized, integers, score, chip_threshold, table)
+
+
+def _mass_port(
+    source: Source, settings: DesignSettings, training: Jets
+) -> tuple[str, FixedPoint] | None:
+    """Return the column with the mass and the type of its port, if the chip takes the mass."""
+    if settings.decorrelate is None or source.mass is None:
+        return None
+    port = mass_port(source.mass, settings.mass_bits, training.mass, settings.rejection)
+    return source.mass, port
 
 
 def _chip_scores(

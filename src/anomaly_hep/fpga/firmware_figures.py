@@ -91,8 +91,7 @@ def passing(found: DecorrelationSummary, rejection: float) -> Figure:
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axes = figure.subplots()
         for (name, row), colour in zip(rows.items(), all_colours(), strict=False):
-            label = f"{name}: relative entropy {row.relative_entropy:.3g}"
-            _draw(axes, middle, np.array(row.in_bins), xerr=half, color=colour, label=label)
+            _draw(axes, middle, np.array(row.in_bins), xerr=half, color=colour, label=name)
         axes.axhline(100 / rejection, color="#888888", linewidth=0.8)
         axes.set_ylim(bottom=0)
         axes.set_xlabel(f"{found.column} (GeV)")

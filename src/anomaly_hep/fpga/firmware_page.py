@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anomaly_hep.evaluate.cells import Cell, percent
 from anomaly_hep.evaluate.render import page
-from anomaly_hep.fpga.proof_tables import decorrelation, efficiencies, proof, resources
+from anomaly_hep.fpga.proof_tables import decorrelation, efficiencies, proof, rate, resources
 from anomaly_hep.fpga.summary import FirmwareSummary
 
 _CAPTIONS = {
@@ -14,7 +14,7 @@ _CAPTIONS = {
     "models beside the chip. Bars: central 68 % interval.",
     "agreement.png": "Score of the chip against that of the float trigger encoder, event by event.",
     "passing.png": "Background that fires by mass, in bins that hold equally many test events. "
-    "Bars: central 68 % interval; line: the share asked for. Relative entropy in nats.",
+    "Bars: central 68 % interval; line: the share asked for.",
 }
 
 
@@ -31,6 +31,7 @@ def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
         tables=[
             proof(summary),
             efficiencies(summary),
+            *([rate(summary.rate)] if summary.rate else []),
             *([decorrelation(summary.decorrelation)] if summary.decorrelation else []),
             resources(summary),
         ],

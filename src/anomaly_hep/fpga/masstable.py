@@ -55,9 +55,36 @@ class MassTable:
         return self.quantiles.score(np.stack([scores, centres(self.mass, masses)], axis=1))
 
 
+def mass_port(
+    column: str, bits: int, masses: Float[np.ndarray, " event"], rejection: float
+) -> FixedPoint:
+    """Return the finest type of so many bits, steps a power of two of GeV, that holds all masses.
+
+    `masses` are those of the training background, in GeV. Raises ConfigError for masses that the
+    chip cannot tell apart, and for fewer events than thresholds of this rejection take.
+    """
+    number = len(masses)
+    if not 1 < rejection <= number / _FEWEST:
+        raise ConfigError(
+            f"fpga.rejection={rejection:g} leaves {number / rejection:.3g} of {number:,} training "
+            f"background events above thresholds that depend on the mass, which take {_FEWEST}. "
+            f"Cure: a rejection above 1 and at most {number // _FEWEST}, or more events"
+        )
+    highest = float(masses.max())
+    _, exponent = math.frexp(max(highest, 1.0))  # highest < 2^exponent
+    kind = FixedPoint(False, bits, bits - exponent)
+    if not np.ptp(kind.quantize(masses)):
+        raise ConfigError(
+            f"all {number:,} training background events have the same {column} on the chip (up to "
+            f"{highest:g} GeV, in steps of {kind.lsb:g}). Cure: more fpga.mass_bits, or "
+            "fpga.decorrelate=null"
+        )
+    return kind
+
+
 def mass_table(
     column: str,
-    bits: int,
+    mass: FixedPoint,
     scores: Int64[np.ndarray, " event"],
     masses: Float[np.ndarray, " event"],
     score_type: FixedPoint,
@@ -67,36 +94,21 @@ def mass_table(
 
     The levels are background shares of 1/2, 1/4, ..., of which at least 100 events lie above the
     last, and 1 / `rejection`, which decides. A threshold is the fitted one, rounded down, which is
-    the same cut on integers, and limited to what the score can be. Raises ConfigError for too few
-    events, and for masses that the chip cannot tell apart.
+    the same cut on integers, and limited to what the score can be.
     """
-    number = len(scores)
-    if not 1 < rejection <= number / _FEWEST:
-        raise ConfigError(
-            f"fpga.rejection={rejection:g} leaves {number / rejection:.3g} of {number:,} training "
-            f"background events above thresholds that depend on the mass, which take {_FEWEST}. "
-            f"Cure: fpga.rejection above 1 and at most {number // _FEWEST}, or more events"
-        )
-    kind = mass_type(bits, masses, column)
-    at = kind.quantize(masses)
-    if not np.ptp(at):
-        raise ConfigError(
-            f"all {number:,} training background events have the same {column} on the chip, whose "
-            f"step is {kind.lsb:g} GeV. Cure: more fpga.mass_bits, or fpga.decorrelate=null"
-        )
-    shares = _shares(number, rejection)
-    fit = quantiles(column, scores, centres(kind, at))
-    entries = np.arange(kind.highest + 1)
-    fitted = fit.table(np.array(shares), centres(kind, entries)).thresholds
+    shares = _shares(len(scores), rejection)
+    fit = quantiles(column, scores, centres(mass, mass.quantize(masses)))
+    entries = centres(mass, np.arange(mass.highest + 1))
+    fitted = fit.table(np.array(shares), entries).thresholds
     thresholds = np.clip(np.floor(fitted), score_type.lowest, score_type.highest)
     return MassTable(
         column,
-        kind,
+        mass,
         shares,
         shares.index(1 / rejection),
         np.maximum.accumulate(thresholds.astype(np.int64), axis=1),
         fit,
-        number,
+        len(scores),
     )
 
 
@@ -108,21 +120,6 @@ def quantiles(
     values = np.stack([scores, masses], axis=1).astype(np.float64)
     fit.fit(values, np.ones(len(scores)))
     return fit
-
-
-def mass_type(bits: int, masses: Float[np.ndarray, " event"], column: str) -> FixedPoint:
-    """Return the finest type of so many bits, steps a power of two of GeV, that holds all masses.
-
-    Raises ConfigError if no mass is above 0.
-    """
-    highest = float(masses.max())
-    if not highest > 0:
-        raise ConfigError(
-            f"no training background event has a {column} above 0 GeV, so there is no range for "
-            "it on the chip. Cure: train with another data.mass, or fpga.decorrelate=null"
-        )
-    _, exponent = math.frexp(highest)  # highest < 2^exponent
-    return FixedPoint(False, bits, bits - exponent)
 
 
 def centres(kind: FixedPoint, masses: Int64[np.ndarray, " event"]) -> Float[np.ndarray, " event"]:

@@ -86,13 +86,15 @@ class ClippedSummary:
 class PassingSummary:
     """The test background that passes: its share by bin of mass, and in all.
 
-    `relative_entropy`, in nats, is that of its mass against that of all background. `efficiency` is
-    the mean over the signals at the same rejection, None without any.
+    `relative_entropy`, in nats, is that of its mass against that of all background, `chance` what a
+    random cut of the same size gives; None where too few events pass. `efficiency` is the mean over
+    the signals at the rejection asked for, None without any.
     """
 
     in_bins: tuple[Interval, ...]
     share: Interval
-    relative_entropy: float
+    relative_entropy: Interval | None
+    chance: Interval | None
     efficiency: Interval | None
 
 
@@ -103,8 +105,7 @@ class DecorrelationSummary:
     `step` is that of the mass at its port, in GeV; `beyond_range` the share of test events whose
     mass is not in the port's range. `shares` of background are those of the levels; at level
     `deciding` (from 0) the trigger fires. `edges` are those of the mass bins, in GeV, equally full
-    of test background. `chance` is the mean relative entropy that a random cut of the same
-    rejection would give.
+    of test background.
     """
 
     column: str
@@ -117,7 +118,15 @@ class DecorrelationSummary:
     edges: tuple[float, ...]
     single: PassingSummary
     by_mass: PassingSummary
-    chance: float
+
+
+@dataclass(frozen=True)
+class RateSummary:
+    """The trigger rate asked for, that of all events, and that of test background, in Hz."""
+
+    wanted_hz: float
+    input_rate_hz: float
+    background_hz: Interval
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,7 @@ class FirmwareSummary:
     inputs_beyond_range: ClippedSummary
     remarks: tuple[str, ...]
     decorrelation: DecorrelationSummary | None = None
+    rate: RateSummary | None = None
 
     @property
     def measured_on(self) -> str:
