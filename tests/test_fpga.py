@@ -159,9 +159,9 @@ def test_a_killed_run_goes_on_with_what_is_whole(toys: Path, made: Path) -> None
 
 def with_a_changed_weight(job: ExportJob) -> ExportJob:
     """The job of an exporter, one weight changed that any of the events depends on."""
-    right = job.design.integers
+    right, inputs = job.design.integers, job.events.inputs
     changed = (with_one_weight_changed(right, rank) for rank in range(right.phi[-1].weight.size))
-    wrong = next(one for one in changed if (one(job.inputs) != right(job.inputs)).any())
+    wrong = next(one for one in changed if (one(inputs) != right(inputs)).any())
     return replace(job, design=replace(job.design, integers=wrong))
 
 

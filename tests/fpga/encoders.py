@@ -10,7 +10,7 @@ import numpy as np
 
 from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
-from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port
+from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder, Layer, Port
 
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 
@@ -139,6 +139,11 @@ def hard_inputs(encoder: IntegerEncoder, count: int = 500, seed: int = 1) -> Int
     filled = random.integers(0, encoder.constituents + 1, count)
     short[np.arange(encoder.constituents) >= filled[:, None]] = 0
     return np.concatenate([edges, full, small, short])
+
+
+def without_mass(inputs: Integers) -> ChipEvents:
+    """Events of a chip that has no port for the mass."""
+    return ChipEvents(inputs, np.zeros(len(inputs), np.int64))
 
 
 def events(encoder: IntegerEncoder, count: int, seed: int = 1) -> Integers:

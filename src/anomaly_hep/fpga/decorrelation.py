@@ -11,7 +11,7 @@ from anomaly_hep.errors import SculptingError
 from anomaly_hep.evaluate.intervals import Interval, binomial, mean_efficiency_interval
 from anomaly_hep.evaluate.massbins import BackgroundMasses
 from anomaly_hep.evaluate.roc import ScoreDistribution
-from anomaly_hep.evaluate.sculpting import Sculpted, sculpted_at_rejections
+from anomaly_hep.evaluate.sculpting import Cut, Sculpted, sculpted_by
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.masstable import MassTable
 from anomaly_hep.fpga.summary import DecorrelationSummary, PassingSummary
@@ -78,8 +78,8 @@ def _passing(
     return PassingSummary(
         in_bins,
         binomial(int(fires.sum()), len(fires)),
-        sculpted and sculpted.relative_entropy,
-        sculpted and sculpted.floor,
+        None if sculpted is None else sculpted.relative_entropy,
+        None if sculpted is None else sculpted.floor,
         efficiency,
     )
 
@@ -94,8 +94,7 @@ def _sculpted(
         every = BackgroundMasses.of(masses, np.ones(len(masses)), np.arange(len(masses)), "mass")
     except SculptingError:
         return None
-    rejection = len(fires) / int(fires.sum())
-    return sculpted_at_rejections(every, fires.astype(np.float64), [rejection])[0]
+    return sculpted_by(every, fires.astype(np.float64), [Cut(float(fires.mean()))])[0]
 
 
 def _mean_efficiency(
