@@ -69,7 +69,7 @@ def test_thresholds_are_the_closed_form(table: MassTable) -> None:
     for level in range(4):
         expected = -20 * at * np.log(table.shares[level])
         ratio = table.thresholds[inside, level] / expected[inside]
-        assert np.abs(ratio - 1).max() < 0.15
+        assert np.abs(ratio - 1).max() < 0.25
         assert abs(np.mean(ratio) - 1) < 0.03
 
 

@@ -67,8 +67,8 @@ def decorrelation(found: DecorrelationSummary) -> ResultTable:
             for name, row in rows.items()
         ),
         f"{len(found.edges) - 1} bins of {found.edges[0]:.4g} to {found.edges[-1]:.4g} GeV, "
-        "equally full of test background. Relative entropy of its mass after the cut against before, "
-        "and of a random cut of the same size. The thresholds by mass come from "
+        "equally full of test background. Relative entropy of its mass after the cut against "
+        "before, and of a random cut of the same size. The thresholds by mass come from "
         f"{found.training_events:,} events of training background, the single one from validation "
         "background.",
     )  # fmt: skip
