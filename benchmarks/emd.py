@@ -3,10 +3,10 @@
     python benchmarks/emd.py [--events N] [--particles K] [--repeats R] [--threads T ...]
 
 A jet has K particles with a steeply falling pT, some fewer, and its partner is the same jet smeared
-as an imperfect reconstruction would. Where POT (`ot`) or energyflow can be imported their distances
-of the same pairs follow, one call a pair, since neither takes many pairs at once; energyflow's `emds`
-takes all pairs of two sets. energyflow 1.4 needs NumPy 1: give the same pairs to it in an environment
-of its own (`--only energyflow`, which imports nothing of ours).
+as an imperfect reconstruction would. Where POT (`ot`) or energyflow is installed, their distances
+of the same pairs follow, one call a pair, since neither takes many pairs at once; `emds` of
+energyflow takes all pairs of two sets. energyflow's solver needs NumPy 1: give it an environment of
+its own (`--only energyflow`, which imports nothing of ours).
 
 Each line has events per second of wall clock, events per second of processor time, and how many
 cores were busy. On a shared machine the second number is the fair one.
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import resource
+import sys
 import time
 from collections.abc import Callable
 
@@ -48,7 +49,7 @@ def measure(name: str, function: Callable[[], object], events: int, repeats: int
         cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
         rates.append((events / wall, events / cpu, cpu / wall))
     wall_rate, cpu_rate, cores = max(rates)
-    print(f"{name:44s} {wall_rate:9.0f} /s {cpu_rate:9.0f} per cpu second, {cores:.2f} cores")
+    say(f"{name:44s} {wall_rate:9.0f} /s {cpu_rate:9.0f} per cpu second, {cores:.2f} cores")
 
 
 def ours(pairs: Pairs, options: argparse.Namespace) -> np.ndarray:
@@ -104,6 +105,12 @@ def energyflow(pairs: Pairs, options: argparse.Namespace) -> np.ndarray:
     return run()
 
 
+def say(line: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Measure what is installed, and compare the distances."""
     parser = argparse.ArgumentParser(description="Energy mover's distances per second.")
@@ -120,13 +127,13 @@ def main() -> None:
     for name, (package, solver) in solvers.items():
         if options.only in (None, name):
             if importlib.util.find_spec(package) is None:
-                print(f"{package} is not installed: left out")
+                say(f"{package} is not installed: left out")
                 continue
             found[name] = solver(pairs, options)
     first = next(iter(found), None)
     for name, distances in found.items():
-        print(f"{name}: mean {distances.mean():.9f}, "
-              f"largest difference from {first} {np.abs(distances - found[first]).max():.1e}")  # fmt: skip
+        far = np.abs(distances - found[first]).max()
+        say(f"{name}: mean {distances.mean():.9f}, largest difference from {first} {far:.1e}")
 
 
 if __name__ == "__main__":

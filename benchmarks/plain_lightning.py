@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import logging
 import resource
+import sys
 import time
 import warnings
 from itertools import pairwise
@@ -41,12 +42,12 @@ class Reversal(torch.autograd.Function):
     """The identity, with the opposite gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(_: Any, x: Tensor) -> Tensor:
         """Return the input."""
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+    def backward(_: Any, *grads: Tensor) -> Tensor:
         """Return the gradient with the opposite sign."""
         return -grads[0]
 
@@ -75,7 +76,7 @@ class VAE(lightning.LightningModule):
         self.log("kl", kl)
         return mse + 0.25 * kl, reconstruction
 
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: list[Tensor]) -> Tensor:
         """Return the loss of a batch."""
         return self.vae_loss(batch[0])[0]
 
@@ -101,7 +102,7 @@ class AdversarialVAE(VAE):
         (slope,) = torch.autograd.grad(output.sum(), between, create_graph=True)
         return ((slope.norm(2, dim=1) - 1) ** 2).mean()
 
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: list[Tensor]) -> Tensor:
         """Return the loss of a batch."""
         (x,) = batch
         loss, reconstruction = self.vae_loss(x)
@@ -125,7 +126,7 @@ class Clock(lightning.Callback):
     def __init__(self) -> None:
         self.ends: list[tuple[float, float]] = []
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_epoch_end(self, *_: Any) -> None:
         """Note wall clock and processor time, in s."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self.ends.append((time.perf_counter(), usage.ru_utime + usage.ru_stime))
@@ -143,7 +144,13 @@ def measure(name: str, model: VAE, options: argparse.Namespace) -> None:
     trainer.fit(model, loader)
     spans = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(clock.ends)]
     wall, cpu = min(span[0] for span in spans), min(span[1] for span in spans)
-    print(f"{name:28s} {options.jets / wall:9.0f} jets/s, {options.jets / cpu:9.0f} per cpu second")
+    say(f"{name:28s} {options.jets / wall:9.0f} jets/s, {options.jets / cpu:9.0f} per cpu second")
+
+
+def say(line: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -159,7 +166,7 @@ def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(options.threads)
     count = sum(parameter.numel() for parameter in VAE().parameters())
-    print(f"{count} parameters, batches of {options.batch_size}, threads: {options.threads}")
+    say(f"{count} parameters, batches of {options.batch_size}, threads: {options.threads}")
     measure("phase 1, no adversary", VAE(1e-3), options)
     measure("phase 2, adversary learns", AdversarialVAE(1e-5), options)
     measure("phase 3, adversary frozen", AdversarialVAE(1e-3, frozen=True), options)

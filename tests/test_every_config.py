@@ -85,10 +85,10 @@ def test_every_option_composes_and_its_model_can_be_built(group: str, option: st
     beside = {
         "data=darkshowers": ["model=codae"], "data=darkmachines": ["model=deepset_bvae"],
         "data=lhco": ["model=antelope"],
-        "data=stealthjets": ["data/features=jet", "model.use_pid=false"],
+        "data=stealthjets": ["model=ibvae"],
         "data=toptagging": ["model.use_pid=false"],
         "data=jetnet": ["model.use_pid=false"],
-        "data/features=fourmomenta": ["model=antelope", "data=jetclass", "data.max_particles=20"],
+        "data/features=fourmomenta": ["model=ibvae"],
         "data/features=absolute": ["model=antelope"],
         "data/features=relative": ["model=antelope"],
     }.get(f"{group}={option}", [])  # fmt: skip

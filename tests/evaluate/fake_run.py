@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -101,10 +102,14 @@ def fake_run(
     events: int = 3000,
     classes: Sequence[str] = CLASSES,
     data: DataDescription = DATA,
+    mass: bool = False,
 ) -> Path:
-    """Write a finished run into `directory` and return it."""
+    """Write a finished run into `directory`, with or without masses, and return it."""
     directory.mkdir(parents=True)
     table = score_table(events, seed=seed, classes=classes)
+    if mass:
+        table["mass"] = table["jet_sdmass"]
+        data = replace(data, mass="soft-drop mass")
     write_scores(directory / "scores.parquet", table)
     if data is DATA:
         results = _results(seed, events, tuple(classes), model)
@@ -121,7 +126,8 @@ def fake_run(
             "use_pid": True,
             "encoder": {"kind": "deepset"},
         },
-        "data": {"name": "jetclass", "paper": "liu2023"},
+        "data": {"name": "jetclass", "paper": "liu2023"}
+        | ({"mass": "jet_sdmass", "mass_title": "soft-drop mass"} if mass else {}),
     }
     (directory / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     ledger = {

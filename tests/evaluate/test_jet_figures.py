@@ -12,7 +12,7 @@ from anomaly_hep.evaluate.figures.jets import (
     average_image,
     average_jets,
     image_difference,
-    jet_masses,
+    masses_before_and_after,
     scores_of_trainings,
 )
 from anomaly_hep.evaluate.paper import load_paper
@@ -70,7 +70,9 @@ def test_average_jets_states_the_difference_of_each_class(results):
 
 
 def test_masses_are_in_gev_before_and_after(table, results):
-    figure = jet_masses(table, results)
+    figure = masses_before_and_after(
+        table, ("relative_mass", "reconstructed_relative_mass"), "jet_pt", results
+    )
     (axes,) = figure.axes
     assert axes.get_xlabel() == "mass of the constituents (GeV)"
     before, after = axes.patches[:2]  # of the background

@@ -292,9 +292,20 @@ def test_a_damaged_archive_is_named_whichever_format_is_asked(tmp_path: Path) ->
 
 def test_derived_columns_are_given_as_stored_ones(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", LINE)
-    found = files.stored(path, 0, 1, ["n_objects", "ht", "process", "met"])
-    assert set(found) == {"n_objects", "ht", "process", "met"}
+    found = files.stored(path, 0, 1, ["n_objects", "ht", "process", "met", "object_mass"])
+    assert set(found) == {"n_objects", "ht", "process", "met", "object_mass"}
     assert found["n_objects"].tolist() == [3]
+
+
+def test_the_mass_of_all_objects(tmp_path: Path) -> None:
+    # in MeV: two photons back to back, 5 and 20 GeV; one object of 13 GeV energy and 12 momentum
+    lines = (
+        "1;a;1;0;0;g,5000,5000,0,0;g,20000,20000,0,3.14159265\n"
+        "2;a;1;9000;0\n"
+        "3;a;1;0;0;j,13000,12000,0,1.2\n"
+    )
+    mass = read(put(tmp_path / "a.csv", lines)).events["object_mass"]
+    assert mass == pytest.approx([20.0, 0.0, 5.0], rel=1e-4)
 
 
 def test_a_header_with_names_of_objects_is_known_as_one(tmp_path: Path) -> None:

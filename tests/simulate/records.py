@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,3 +46,55 @@ def record(*events: Sequence[Particle]) -> Particles:
         momentum=np.concatenate([p3, [np.sqrt((p3**2).sum(axis=0) + mass**2)]]),
         vertex=np.array([p.vertex for p in flat], np.float64).reshape(-1, 3).T,
     )
+
+
+class Entry:
+    """One particle of a record while Pythia still makes it; speaks as Pythia's particles do."""
+
+    def __init__(
+        self, pid: int, pt: float, eta: float = 0.0, phi: float = 0.0, *, mass: float = 0.0,
+        status: int = 23, daughters: tuple[int, int] = (0, 0),
+    ) -> None:  # fmt: skip
+        self._pid, self._status, self._daughters, self._mass = pid, status, daughters, mass
+        self._p = (pt * math.cos(phi), pt * math.sin(phi), pt * math.sinh(eta))
+        self._e = math.sqrt(sum(p * p for p in self._p) + mass**2)
+
+    def id(self) -> int:
+        return self._pid
+
+    def status(self) -> int:
+        return self._status
+
+    def daughter1(self) -> int:
+        return self._daughters[0]
+
+    def daughter2(self) -> int:
+        return self._daughters[1]
+
+    def px(self) -> float:
+        return self._p[0]
+
+    def py(self) -> float:
+        return self._p[1]
+
+    def pz(self) -> float:
+        return self._p[2]
+
+    def e(self) -> float:
+        return self._e
+
+    def m(self) -> float:
+        return self._mass
+
+    def pT(self) -> float:  # noqa: N802 - Pythia's name
+        return math.hypot(self._p[0], self._p[1])
+
+    def phi(self) -> float:
+        return math.atan2(self._p[1], self._p[0])
+
+
+class Record(list[Entry]):
+    """A record while Pythia still makes it."""
+
+    def size(self) -> int:
+        return len(self)

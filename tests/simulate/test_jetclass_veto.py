@@ -1,63 +1,15 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly_hep.simulate.jetclass_processes import PROCESSES, Process
-from anomaly_hep.simulate.jetclass_veto import KinematicVeto, Margins, Parton, moved, total
+from anomaly_hep.simulate.jetclass_veto import KinematicVeto, Margins, moved
+from tests.simulate.records import Entry, Record
 
 MARGINS = Margins(scale=10, cone=1.0, min_pt=440, max_pt=1400, max_abs_eta=2.3, spread=1.2)
-
-
-class Entry:
-    """Speaks as Pythia's particles do."""
-
-    def __init__(
-        self, pid: int, pt: float, eta: float = 0.0, phi: float = 0.0, *, mass: float = 0.0,
-        status: int = 23, daughters: tuple[int, int] = (0, 0),
-    ) -> None:  # fmt: skip
-        self._pid, self._status, self._daughters, self._mass = pid, status, daughters, mass
-        self._p = (pt * math.cos(phi), pt * math.sin(phi), pt * math.sinh(eta))
-        self._e = math.sqrt(sum(p * p for p in self._p) + mass**2)
-
-    def id(self) -> int:
-        return self._pid
-
-    def status(self) -> int:
-        return self._status
-
-    def daughter1(self) -> int:
-        return self._daughters[0]
-
-    def daughter2(self) -> int:
-        return self._daughters[1]
-
-    def px(self) -> float:
-        return self._p[0]
-
-    def py(self) -> float:
-        return self._p[1]
-
-    def pz(self) -> float:
-        return self._p[2]
-
-    def e(self) -> float:
-        return self._e
-
-    def m(self) -> float:
-        return self._mass
-
-    def phi(self) -> float:
-        return math.atan2(self._p[1], self._p[0])
-
-
-class Record(list):
-    def size(self) -> int:
-        return len(self)
 
 
 def w_process(*kinds: int, apart: float = 0.4) -> Record:
@@ -158,10 +110,3 @@ def test_decay_products_move_with_their_resonance(first: tuple, second: tuple, m
         (after.px(), after.py(), after.pz()), (before.px(), before.py(), before.pz())
     )
     np.testing.assert_allclose(np.cross(change, along), 0, atol=1e-7 * scale**2)
-
-
-def test_sums_of_partons() -> None:
-    parton = total([Parton.of(3.0, 0.0, 1.0), Parton.of(0.0, 4.0, 2.0)])
-    assert parton.pt == pytest.approx(5)
-    assert parton.eta == pytest.approx(math.asinh(0.6))
-    assert parton.distance(Parton.of(3.0, 4.0, 0.0)) == pytest.approx(math.asinh(0.6))

@@ -10,26 +10,11 @@ import pytest
 from anomaly_hep.errors import MissingDataError
 from anomaly_hep.simulate.lhco_summary import (
     Quantities,
-    median_interval,
     of_production,
     quantities,
     table,
 )
 from anomaly_hep.types import Events
-
-
-def test_the_interval_of_a_median_holds_it_in_68_per_cent() -> None:
-    rng = np.random.default_rng(1)
-    inside = 0
-    for _ in range(1000):
-        _, low, high = median_interval(rng.exponential(size=101))
-        inside += low <= np.log(2) <= high
-    # 68 % by the binomial of the ranks; 1.5 % is the error of a thousand
-    assert inside / 1000 == pytest.approx(0.68, abs=0.05)
-
-
-def test_a_single_event_has_an_interval() -> None:
-    assert median_interval(np.array([3.0])) == (3.0, 3.0, 3.0)
 
 
 def test_jets_without_substructure_are_left_out_of_ratios() -> None:

@@ -207,7 +207,7 @@ class ModelRates:
 
     def _scoring(self, score: Callable[[Any], Any]) -> Callable[[JaggedBatch], Any]:
         call = score
-        if self.execution.compiled is not False:
+        if self.execution.compiled is not False and not self.model.waits_for_host:
             compiled = torch.compile(score, fullgraph=True, dynamic=False)
             required = bool(self.execution.compiled)
             call = Replayed(self.model, score, compiled, required=required)

@@ -26,6 +26,7 @@ from anomaly_hep.evaluate.paper import MEAN, PublishedRow
 from anomaly_hep.evaluate.remarks import reading_remarks
 from anomaly_hep.evaluate.render import to_markdown
 from anomaly_hep.evaluate.resulttable import ResultTable, Row
+from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.evaluate.tables import column_blocks, joined, rows_beside
 
 
@@ -215,7 +216,7 @@ def _state(run: Run) -> dict[str, Any]:
 def _figures(directory: Path, ensembles: Sequence[Ensemble]) -> list[str]:
     """Draw the figures that compare the paper's models; return remarks on what was drawn."""
     paper = ensembles[0].results.paper
-    chosen = {}
+    chosen: dict[str, RunFiles] = {}
     for ensemble in reversed(ensembles):
         title, run = ensemble.results.model.title, ensemble.runs[0].files
         chosen |= {title: run, f"{title} trained on {ensemble.results.data.background}": run}

@@ -32,8 +32,8 @@ def distance_correlation(one: Values, other: Values, weights: Values) -> Interva
     share = np.bincount(cell, weights, shape[0] * shape[1]).reshape(shape)
     squares = np.bincount(cell, weights**2, shape[0] * shape[1]).reshape(shape)
     covariance, slope = _covariance(share, x, y)
-    along_x, slope_x = _covariance(np.diag(share.sum(axis=1)), x, x)
-    along_y, slope_y = _covariance(np.diag(share.sum(axis=0)), y, y)
+    along_x, slope_x = _variance(share.sum(axis=1), x)
+    along_y, slope_y = _variance(share.sum(axis=0), y)
     scale = along_x * along_y
     if covariance <= 0 or scale <= 0:  # one of them is constant
         return Interval(0.0, 0.0, 0.0)
@@ -43,9 +43,7 @@ def distance_correlation(one: Values, other: Values, weights: Values) -> Interva
     value = squared - (1 - squared) * chance / (n * scale**0.5)
     # the first order of the delta method vanishes for independent ones, the second is 2 / n^2
     influence = squared * (
-        slope / covariance
-        - 0.5 * np.diag(slope_x)[:, None] / along_x
-        - 0.5 * np.diag(slope_y)[None, :] / along_y
+        slope / covariance - 0.5 * slope_x[:, None] / along_x - 0.5 * slope_y / along_y
     )
     error = float((squares * influence**2).sum() + 2 * ((1 - squared) / n) ** 2) ** 0.5
     roots = np.sqrt(np.clip([value, value - error, value + error], 0.0, 1.0))
@@ -78,6 +76,18 @@ def _covariance(
         - 2 * (far_y @ (from_x @ share))
     )
     return covariance, slope - float((share * slope).sum())
+
+
+def _variance(
+    share: Float64[np.ndarray, " x"], x: Float64[np.ndarray, " x"]
+) -> tuple[float, Float64[np.ndarray, " x"]]:
+    """Return the same of a quantity with itself."""
+    far = np.abs(x[:, None] - x)
+    both, away = far**2 @ share, far @ share
+    mean = float(away @ share)
+    variance = float(share @ both) + mean**2 - 2 * float(share @ away**2)
+    slope = 2 * both + 4 * away * mean - 2 * away**2 - 4 * (far @ (share * away))
+    return variance, slope - float(share @ slope)
 
 
 def _mean_distance(share: Float64[np.ndarray, " cell"], x: Float64[np.ndarray, " cell"]) -> float:

@@ -24,7 +24,8 @@ SIGNAL_EFFICIENCY = 0.5
 FEWEST = 20  # effective background events that a cut must pass
 _DRAWS = 200  # of the sample, for an interval
 
-Shares = Float64[np.ndarray, "*cut bin"]
+Shares = Float64[np.ndarray, "*_ bin"]
+Divergences = Float64[np.ndarray, "*_"]
 
 
 @dataclass(frozen=True)
@@ -150,15 +151,16 @@ def sculpted_by(
     return found
 
 
-def relative_entropy(after: Shares, before: Shares) -> Float64[np.ndarray, "*cut"]:
+def relative_entropy(after: Shares, before: Shares) -> Divergences:
     """Return D(after || before) = Σ q ln(q / p) in nats; bins that the cut empties add nothing."""
     return np.asarray(rel_entr(after, before).sum(axis=-1))
 
 
-def jensen_shannon(after: Shares, before: Shares) -> Float64[np.ndarray, "*cut"]:
+def jensen_shannon(after: Shares, before: Shares) -> Divergences:
     """Return the Jensen-Shannon divergence in nats, from 0 to ln 2."""
     middle = (after + before) / 2
-    return (relative_entropy(after, middle) + relative_entropy(before, middle)) / 2
+    both = relative_entropy(after, middle) + relative_entropy(before, middle)
+    return np.asarray(both / 2)
 
 
 def _shares(content: Shares) -> Shares:

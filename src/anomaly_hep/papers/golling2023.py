@@ -11,7 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from matplotlib.figure import Figure
 
 from anomaly_hep.evaluate import figures
-from anomaly_hep.evaluate.figures.jets import average_jets, jet_masses, scores_of_trainings
+from anomaly_hep.evaluate.figures.jets import (
+    average_jets,
+    masses_before_and_after,
+    scores_of_trainings,
+)
 from anomaly_hep.evaluate.general import ONE_TRAINING
 from anomaly_hep.evaluate.headline import best_and_worst_area
 from anomaly_hep.evaluate.metrics import AREA, signal_efficiency_at
@@ -21,7 +25,7 @@ from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.models.outputs import JetReconstruction
 
 SOURCE = "arXiv:2303.14134"
-_BEFORE_AND_AFTER = {"jet_pt", "relative_mass", "reconstructed_relative_mass"}
+_MASSES, _MOMENTUM = ("relative_mass", "reconstructed_relative_mass"), "jet_pt"
 # the scores of Fig. 5, of the same network trained on either background
 _TRAINED_TWICE = ("mse", "knn")
 COMPARED = ("IB-VAE trained on QCD", "IB-VAE trained on top")
@@ -43,9 +47,9 @@ def _averages(run: RunFiles) -> Mapping[str, Figure]:
 
 
 def _masses(run: RunFiles) -> Mapping[str, Figure]:
-    if not set(run.table.columns) >= _BEFORE_AND_AFTER:
+    if not {*_MASSES, _MOMENTUM} <= set(run.table.columns):
         return {}
-    return {"": jet_masses(run.table, run.results)}
+    return {"": masses_before_and_after(run.table, _MASSES, _MOMENTUM, run.results)}
 
 
 def comparison(runs: Mapping[str, RunFiles]) -> Mapping[str, Figure]:
@@ -72,7 +76,7 @@ PAPER = Paper(
     ),
     baselines=(
         Baseline("jet_mass", "jet mass", "GeV", ("jet_mass",)),
-        Baseline("jet_pt", "jet pT", "GeV", ("jet_pt",)),
+        Baseline("jet_pt", "jet pT", "GeV", (_MOMENTUM,)),
     ),
     remarks=remarks,
     one_training=ONE_TRAINING,

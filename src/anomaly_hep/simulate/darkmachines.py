@@ -14,7 +14,13 @@ from anomaly_hep.bounds import Count, Natural, NonNegative, Positive, Share
 from anomaly_hep.errors import ConfigError
 from anomaly_hep.formats import darkmachines
 from anomaly_hep.simulate import darkmachines_processes as processes
-from anomaly_hep.simulate.simulator import Config, Simulation, SimulationSettings
+from anomaly_hep.simulate.counts import in_words
+from anomaly_hep.simulate.simulator import (
+    Config,
+    Simulation,
+    SimulationSettings,
+    refuse_comparison,
+)
 
 TITLE = "Dark Machines challenge"
 UNIT = "events"
@@ -165,19 +171,14 @@ def simulation(task: Mapping[str, Any]) -> Simulation:
 def counted(counts: Mapping[str, int]) -> str:
     """Return the event counts of a class in words."""
     return (
-        f"events: {counts['events_vetoed']:,} vetoed early, {counts['events_generated']:,} "
-        f"generated, {counts['events_skipped']} skipped by Pythia, {counts['events_selected']:,} "
+        f"{in_words(counts)}, {counts['events_selected']:,} "
         f"selected, {counts['events_cut']} of them with more objects than the files hold"
     )
 
 
 def check_published(published: Path | None) -> None:
     """Refuse any directory for comparison: there is no comparison with published events."""
-    if published is not None:
-        raise ConfigError(
-            f"compare={published}: these events are not compared with published files. "
-            "Cure: leave compare out"
-        )
+    refuse_comparison(published, UNIT)
 
 
 def report(directory: Path, path: Path, published: Path | None) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from anomaly_hep.simulate.counts import EventCounts, next_batch
 from anomaly_hep.simulate.darkmachines_objects import Cuts, Objects, reconstruct
 from anomaly_hep.simulate.darkmachines_processes import CHANNELS, INVISIBLE, MISMEASURED
 from anomaly_hep.simulate.darkmachines_selection import Selection
@@ -27,12 +28,9 @@ from anomaly_hep.types import Events
 
 
 @dataclass
-class Counts:
+class Counts(EventCounts):
     """Numbers of events at each step."""
 
-    events_vetoed: int = 0
-    events_generated: int = 0
-    events_skipped: int = 0
     events_selected: int = 0
     events_cut: int = 0
 
@@ -93,9 +91,8 @@ class Simulation:
         generator = _generator(part, int(rng.integers(1, MAX_SEED + 1)))
         made, selected, tried = [], 0, 0
         while selected < number:
-            # no more than the remaining events need
-            needed = -(-(number - selected) * generator.generated // max(selected, 1)) or batch
-            particles = generator.batch(min(batch, needed))
+            size = next_batch(batch, number - selected, generator.generated, selected)
+            particles = generator.batch(size)
             seen = self._detector.measure(particles, rng)
             objects = reconstruct(seen, particles, self._cuts, rng)
             passed = np.flatnonzero(self._selection.passes(objects))

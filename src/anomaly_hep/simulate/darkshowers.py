@@ -10,6 +10,7 @@ from typing import Any
 from anomaly_hep.bounds import Count, NonNegative, Positive, Share
 from anomaly_hep.formats import darkshowers_raw
 from anomaly_hep.simulate import darkshowers_processes as processes
+from anomaly_hep.simulate.counts import in_words
 from anomaly_hep.simulate.simulator import (
     Config,
     DetectorSettings,
@@ -146,11 +147,7 @@ def simulation(task: Mapping[str, Any]) -> Simulation:
 
 def counted(counts: Mapping[str, int]) -> str:
     """Return the event counts of a class in words."""
-    return (
-        f"events: {counts['events_vetoed']:,} vetoed early, {counts['events_generated']:,} "
-        f"generated, {counts['events_skipped']} skipped by Pythia, {counts['events_selected']:,} "
-        "selected"
-    )
+    return f"{in_words(counts)}, {counts['events_selected']:,} selected"
 
 
 def check_published(published: Path | None) -> None:

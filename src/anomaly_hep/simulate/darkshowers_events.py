@@ -14,6 +14,7 @@ from jaxtyping import Float64, Int64
 
 from anomaly_hep.simulate import images, jets, thermal
 from anomaly_hep.simulate.calorimeter import Hits, Towers, deposits, transverse_energies
+from anomaly_hep.simulate.counts import EventCounts, next_batch
 from anomaly_hep.simulate.detector import Candidates, Detector
 from anomaly_hep.simulate.generator import Generator, Particles
 from anomaly_hep.simulate.htveto import HTVeto
@@ -44,12 +45,9 @@ class Selection:
 
 
 @dataclass
-class Counts:
+class Counts(EventCounts):
     """Numbers of events at each step."""
 
-    events_vetoed: int = 0
-    events_generated: int = 0
-    events_skipped: int = 0
     events_selected: int = 0
 
 
@@ -78,13 +76,10 @@ class Simulation:
     def parts(self, number: int, batch: int) -> Iterator[Events]:
         """Yield `number` events in parts, from batches of at most `batch` generated ones."""
         while number > 0:
-            # the last batches generate only as many events as the remaining images need
-            selected = max(self.counts.events_selected, 1)
-            needed = -(-number * self.counts.events_generated // selected) or batch
-            events = self._images_of(self.generator.batch(min(batch, needed)))
-            self.counts.events_vetoed = self.generator.vetoed
-            self.counts.events_generated = self.generator.generated
-            self.counts.events_skipped = self.generator.skipped
+            counts = self.counts
+            size = next_batch(batch, number, counts.events_generated, counts.events_selected)
+            events = self._images_of(self.generator.batch(size))
+            self.counts.follow(self.generator)
             yield events.take(np.arange(min(number, len(events))))
             number -= len(events)
 

@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_hep.bounds import Count, NonNegative, Positive
-from anomaly_hep.errors import ConfigError
 from anomaly_hep.formats import jetclass
 from anomaly_hep.simulate import jetclass_processes as processes
-from anomaly_hep.simulate.simulator import Config, Simulation, SimulationSettings, floats
+from anomaly_hep.simulate.counts import in_words
+from anomaly_hep.simulate.simulator import (
+    Config,
+    Simulation,
+    SimulationSettings,
+    floats,
+    refuse_comparison,
+)
 
 TITLE = "JetClass"
 UNIT = "jets"
@@ -92,19 +98,14 @@ def simulation(task: Mapping[str, Any]) -> Simulation:
 def counted(counts: Mapping[str, int]) -> str:
     """Return the event and jet counts of a class in words."""
     return (
-        f"events: {counts['events_vetoed']:,} vetoed early, {counts['events_generated']:,} "
-        f"generated, {counts['events_skipped']} skipped by Pythia; jets: "
+        f"{in_words(counts)}; jets: "
         f"{counts['jets_in_acceptance']:,} in acceptance, {counts['jets_matched']:,} matched"
     )
 
 
 def check_published(published: Path | None) -> None:
     """Refuse any directory for comparison: there is no comparison with published jets."""
-    if published is not None:
-        raise ConfigError(
-            f"compare={published}: jets are not compared with published files. "
-            "Cure: leave compare out"
-        )
+    refuse_comparison(published, UNIT)
 
 
 def report(directory: Path, path: Path, published: Path | None) -> list[str]:

@@ -16,6 +16,7 @@ from jaxtyping import Int64
 from anomaly_hep.formats.jetclass import LABELS, LAYOUT
 from anomaly_hep.simulate import jets as fast_jets
 from anomaly_hep.simulate import truth
+from anomaly_hep.simulate.counts import EventCounts, next_batch
 from anomaly_hep.simulate.detector import Candidates, Detector
 from anomaly_hep.simulate.generator import Generator, Particles
 from anomaly_hep.simulate.jetclass_processes import PROCESSES
@@ -42,12 +43,9 @@ class Selection:
 
 
 @dataclass
-class Counts:
+class Counts(EventCounts):
     """Numbers of events and jets at each step."""
 
-    events_vetoed: int = 0
-    events_generated: int = 0
-    events_skipped: int = 0
     jets_in_acceptance: int = 0
     jets_matched: int = 0
 
@@ -76,13 +74,10 @@ class Simulation:
     def parts(self, number: int, batch: int) -> Iterator[Events]:
         """Yield `number` jets in parts, from batches of at most `batch` events."""
         while number > 0:
-            # the last batches generate only as many events as the remaining jets need
-            matches = max(self.counts.jets_matched, 1)
-            needed = -(-number * self.counts.events_generated // matches) or batch
-            events = self._jets_of(self.generator.batch(min(batch, needed)))
-            self.counts.events_vetoed = self.generator.vetoed
-            self.counts.events_generated = self.generator.generated
-            self.counts.events_skipped = self.generator.skipped
+            counts = self.counts
+            size = next_batch(batch, number, counts.events_generated, counts.jets_matched)
+            events = self._jets_of(self.generator.batch(size))
+            self.counts.follow(self.generator)
             yield events.take(np.arange(min(number, len(events))))
             number -= len(events)
 

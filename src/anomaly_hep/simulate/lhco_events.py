@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from anomaly_hep.simulate import jets
+from anomaly_hep.simulate.counts import next_batch
 from anomaly_hep.simulate.detector import Candidates, Detector
 from anomaly_hep.simulate.generator import MAX_SEED, Generator
 from anomaly_hep.simulate.simulator import PythiaTime
@@ -85,9 +86,8 @@ class Simulation:
         generator = Generator(part.settings, int(rng.integers(1, MAX_SEED + 1)))
         made, selected = [], 0
         while selected < number:
-            # no more than the remaining events need
-            needed = -(-(number - selected) * generator.generated // max(selected, 1)) or batch
-            particles = generator.batch(min(batch, needed))
+            size = next_batch(batch, number - selected, generator.generated, selected)
+            particles = generator.batch(size)
             seen = self._detector.measure(particles, rng)
             passed = np.flatnonzero(self._selection.passes(seen, len(particles.lengths)))
             passed = passed[: number - selected]

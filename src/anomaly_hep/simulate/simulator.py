@@ -136,6 +136,15 @@ def detector_task(detector: Config) -> dict[str, Any]:
     }
 
 
+def refuse_comparison(published: Path | None, unit: str) -> None:
+    """Refuse a directory of published files, where there is no comparison with them."""
+    if published is not None:
+        raise ConfigError(
+            f"compare={published}: these {unit} are not compared with published files. "
+            "Cure: leave compare out"
+        )
+
+
 def floats(section: Config) -> dict[str, float]:
     """Return a section of the configuration with all values as floats."""
     return {name: float(value) for name, value in section.items()}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from anomaly_hep.simulate.counts import EventCounts, next_batch
 from anomaly_hep.simulate.detector import Candidates, Detector
 from anomaly_hep.simulate.generator import Generator, Particles
 from anomaly_hep.simulate.jets import Jets, cluster, of_rank
@@ -29,16 +30,13 @@ class Selection:
 
 
 @dataclass
-class Counts:
+class Counts(EventCounts):
     """Numbers of events and jets at each step.
 
     `probability_above_1`: jets that a shaped spectrum should have kept more than once.
     `jets_cut`: jets that lost their softest constituents.
     """
 
-    events_vetoed: int = 0
-    events_generated: int = 0
-    events_skipped: int = 0
     jets_in_acceptance: int = 0
     jets_selected: int = 0
     probability_above_1: int = 0
@@ -66,13 +64,10 @@ class Simulation:
     def parts(self, number: int, batch: int) -> Iterator[Events]:
         """Yield `number` jets in parts, from batches of at most `batch` events."""
         while number > 0:
-            # the last batches generate only as many events as the remaining jets need
-            selected = max(self.counts.jets_selected, 1)
-            needed = -(-number * self.counts.events_generated // selected) or batch
-            events = self._jets_of(self.generator.batch(min(batch, needed)), number)
-            self.counts.events_vetoed = self.generator.vetoed
-            self.counts.events_generated = self.generator.generated
-            self.counts.events_skipped = self.generator.skipped
+            counts = self.counts
+            size = next_batch(batch, number, counts.events_generated, counts.jets_selected)
+            events = self._jets_of(self.generator.batch(size), number)
+            self.counts.follow(self.generator)
             yield events
             number -= len(events)
 

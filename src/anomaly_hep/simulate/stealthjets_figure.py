@@ -61,14 +61,14 @@ def draw(classes: Mapping[str, Quantities], path: Path) -> None:
             for label, found in classes.items():
                 _line(axis, getattr(found, quantity), edges, label)
             axis.set_xlim(edges[0], edges[-1])
-            axis.set_ylim(bottom=0)
+            axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
             axis.set_xlabel(title)
             axis.set_ylabel(unit)
         _mark_masses(axes[0])
         _containment(axes[6], classes)
         axes[7].axis("off")
         axes[7].legend(
-            *axes[0].get_legend_handles_labels(), loc="center",
+            *axes[0].get_legend_handles_labels(), loc="center", fontsize=15, title_fontsize=15,
             title="simulated (Pythia 8)\nhardest jet of each event, R = 1.0",
         )  # fmt: skip
         with atomic_path(path) as temporary:
@@ -92,7 +92,7 @@ def _line(axis: Axes, values: np.ndarray, edges: np.ndarray, label: str) -> None
 def _mark_masses(axis: Axes) -> None:
     for mass, name in _MASSES:
         axis.axvline(mass, color="0.7", linewidth=0.8, zorder=0)
-        axis.annotate(f" {name}", (mass, 0.97), xycoords=("data", "axes fraction"), va="top")
+        axis.annotate(f" {name}", (mass, 0.98), xycoords=("data", "axes fraction"), va="top")
 
 
 def _containment(axis: Axes, classes: Mapping[str, Quantities]) -> None:

@@ -46,16 +46,19 @@ class Spectrum:
         self, pt: Float64[np.ndarray, " jet"], pt_hat: Float64[np.ndarray, " jet"]
     ) -> Float64[np.ndarray, " jet"]:
         """Return the probability to keep jets; above 1 where the table asks too much."""
-        logarithm = np.interp(pt, self.pt, np.log(self.keep), left=-np.inf, right=-np.inf)
-        chance: np.ndarray = np.exp(logarithm) * (pt / pt_hat) ** self.power
+        chance: np.ndarray = self._keep(pt) * (pt / pt_hat) ** self.power
         return chance
 
     def highest(self, pt: float, pt_hat: float, margin: float) -> float:
-        """Return the highest probability of jets whose pT is within a share `margin` of `pt`."""
+        """Return what no probability exceeds, of jets of `pt` give or take a share `margin`."""
         low, high = (1 - margin) * pt, (1 + margin) * pt
-        between = [p for p in self.pt if low < p < high]
-        values = np.array([low, *between, high])
-        return float(self.probability(values, np.full(len(values), pt_hat)).max())
+        places = [low, *(p for p in self.pt if low < p < high), high]
+        return float(self._keep(np.array(places)).max()) * (high / pt_hat) ** self.power
+
+    def _keep(self, pt: Float64[np.ndarray, " jet"]) -> Float64[np.ndarray, " jet"]:
+        logarithm = np.interp(pt, self.pt, np.log(self.keep), left=-np.inf, right=-np.inf)
+        keep: np.ndarray = np.exp(logarithm)
+        return keep
 
 
 def uniform(
@@ -66,5 +69,5 @@ def uniform(
     The azimuth is uniform and nothing depends on it, so its last digits are random; whoever looks
     at the event, while it is made or later, finds the same.
     """
-    number: np.ndarray = np.mod(np.arctan2(py, px) / (2 * math.pi) * _TURNS, 1.0)
+    number: np.ndarray = np.mod(np.abs(np.arctan2(py, px)) / math.pi * _TURNS, 1.0)
     return number

@@ -40,8 +40,8 @@ class Quantities:
     mass: Float64[np.ndarray, " jet"]
     hardest_mass: Float64[np.ndarray, " jet"]
     constituents: Float64[np.ndarray, " jet"]
-    tau21: Float64[np.ndarray, " defined"]
-    tau32: Float64[np.ndarray, " defined"]
+    tau21: Float64[np.ndarray, " two"]
+    tau32: Float64[np.ndarray, " three"]
 
 
 def of_production(directory: Path) -> dict[str, Quantities]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from anomaly_hep.evaluate.results import Results
 _REACH, _PIXELS = 1.0, 40  # of an average image: |eta| and |phi|, and pixels along each
 _DECADES = 5  # of intensity
 _WORDS = ("before", "after")
+_STYLES: tuple[Any, ...] = ("-", "--", ":", "-.")
 
 Image = Float64[np.ndarray, "phi eta"]
 
@@ -45,12 +47,13 @@ def average_jets(events: Mapping[str, np.ndarray], results: Results) -> Figure:
         grid = figure.subplots(2, len(classes), sharex=True, sharey=True, squeeze=False)
         images = {label: _before_and_after(events, labels == label) for label in classes}
         most = max(float(image.max()) for pair in images.values() for image in pair)
-        norm = LogNorm(most / 10**_DECADES, most)
+        least = most / 10**_DECADES
+        norm = LogNorm(least, most)
         side = np.linspace(-_REACH, _REACH, _PIXELS + 1)
         for column, label in zip(grid.T, classes, strict=True):
             for axes, image in zip(column, images[label], strict=True):
                 # an empty pixel is as dark as the faintest
-                shown = np.maximum(image, norm.vmin)
+                shown = np.maximum(image, least)
                 mesh = axes.pcolormesh(side, side, shown, norm=norm, cmap=DENSITY_COLOURS,
                                        rasterized=True)  # fmt: skip
                 axes.set_aspect("equal")
@@ -85,20 +88,25 @@ def average_image(jets: Float[np.ndarray, "event slot 3"]) -> Image:
     return np.asarray(image / max(len(jets), 1))
 
 
-def jet_masses(table: pd.DataFrame, results: Results, *, bins: int = 50) -> Figure:
+def masses_before_and_after(
+    table: pd.DataFrame,
+    columns: tuple[str, str],
+    momentum: str,
+    results: Results,
+    *,
+    bins: int = 50,
+) -> Figure:
     """Return the mass of each class's jets before and after, in GeV, each of area 1.
 
-    Both are masses of the constituents that the network sees. The outermost bins hold what lies
-    beyond them. arXiv:2303.14134 Fig. 3, left.
+    columns: the masses before and after, of the constituents that the network sees, in units of the
+    jet's `momentum`, a column in GeV. The outermost bins hold what lies beyond them.
+    arXiv:2303.14134 Fig. 3, left.
     """
-    pt = table["jet_pt"].to_numpy(np.float64)
-    masses = [
-        table[name].to_numpy(np.float64) * pt
-        for name in ("relative_mass", "reconstructed_relative_mass")
-    ]
+    pt = table[momentum].to_numpy(np.float64)
+    masses = [table[name].to_numpy(np.float64) * pt for name in columns]
     label, weights = table["label"].to_numpy(), table["weight"].to_numpy(np.float64)
     background = results.data.background
-    lines = {background: {"color": "0.35", "linestyle": "-"}}
+    lines: dict[str, dict[str, Any]] = {background: {"color": "0.35"}}
     lines |= signal_lines(set(label.tolist()) - {background, ""}, results)
     edges = score_edges(masses, bins, in_decades=False)
     with house_style():
@@ -107,9 +115,9 @@ def jet_masses(table: pd.DataFrame, results: Results, *, bins: int = 50) -> Figu
         for name, line in lines.items():
             chosen, colour = label == name, line["color"]
             before, after = (_shares(mass[chosen], weights[chosen], edges) for mass in masses)
-            fill = {"fill": True, "alpha": 0.5} if name == background else {}
-            shade = BACKGROUND_COLOUR if name == background else colour
-            axes.stairs(before, edges, color=shade, linewidth=1.4, **fill)
+            filled = name == background
+            axes.stairs(before, edges, color=BACKGROUND_COLOUR if filled else colour, fill=filled,
+                        linewidth=1.4)  # fmt: skip
             axes.stairs(after, edges, color=colour, linewidth=1.4, linestyle="--")
         handles = [
             Line2D([], [], color=line["color"], label=results.paper.math(name))
@@ -117,7 +125,7 @@ def jet_masses(table: pd.DataFrame, results: Results, *, bins: int = 50) -> Figu
         ]
         handles += [
             Line2D([], [], color="0.2", linestyle=style, label=word)
-            for word, style in zip(_WORDS, ("-", "--"), strict=True)
+            for word, style in zip(_WORDS, _STYLES[:2], strict=True)
         ]
         axes.set_xlim(edges[0], edges[-1])
         axes.set_xlabel("mass of the constituents (GeV)")
@@ -137,8 +145,9 @@ def scores_of_trainings(
     """
     first = next(iter(tables.values()))
     present = set(first["label"].tolist()) - {"", results.data.background}
-    lines = {results.data.background: {"color": "0.35"}} | signal_lines(present, results)
-    styles = dict(zip(tables, ("-", "--", ":", "-."), strict=False))
+    lines: dict[str, dict[str, Any]] = {results.data.background: {"color": "0.35"}}
+    lines |= signal_lines(present, results)
+    styles: dict[str, Any] = dict(zip(tables, _STYLES, strict=False))
     with house_style():
         figure = Figure(figsize=(5.4 * len(names), 4.6))
         for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):

@@ -42,15 +42,17 @@ class Adversary(nn.Module):
         are constant almost everywhere, so this is what differentiating twice gives, without doing
         it: validation and compiled steps can compute it too.
         """
-        *hidden, last = self.layers
+        *hidden, last = [
+            (layer.weight, layer.bias) for layer in self.layers if isinstance(layer, nn.Linear)
+        ]
         x, slopes = vectors, []
-        for layer in hidden:
-            x = layer(x)
-            slopes.append(torch.where(x > 0, 1.0, _SLOPE))
+        for weight, bias in hidden:
+            x = functional.linear(x, weight, bias)
+            slopes.append(torch.where(x > 0, 1.0, _SLOPE).to(x.dtype))
             x = x * slopes[-1]
-        gradient = last.weight.expand(len(vectors), -1)
-        for layer, slope in zip(reversed(hidden), reversed(slopes), strict=True):
-            gradient = (gradient * slope) @ layer.weight
+        gradient = last[0].expand(len(vectors), -1).to(x.dtype)
+        for (weight, _), slope in zip(reversed(hidden), reversed(slopes), strict=True):
+            gradient = functional.linear(gradient * slope, weight.t())
         return gradient.float()
 
     def penalty(self, vectors: Float[Tensor, "event component"]) -> Float[Tensor, " event"]:

@@ -52,7 +52,7 @@ def load() -> bool:
     except (OSError, ImportError, subprocess.SubprocessError, RuntimeError) as error:
         warnings.warn(
             f"the operators in C++ could not be compiled ({_reason(error)}): energy mover's "
-            "distances are a thousand times slower, networks of images, and those summed over "
+            "distances are hundreds of times slower, networks of images, and those summed over "
             "particles, several times slower. Cure: g++ 10 or newer, "
             "and a cache directory (XDG_CACHE_HOME) that can be written; "
             f"{SWITCH}=off runs without them and without this warning",
