@@ -11,10 +11,10 @@ from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.decorrelation import measured
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.fixedpoint import FixedPoint
+from anomaly_hep.fpga.integers import ChipEvents
 from anomaly_hep.fpga.masstable import MassTable, mass_port, mass_table
 from anomaly_hep.fpga.stages import stage_of
 from anomaly_hep.fpga.summary import DecorrelationSummary
-from anomaly_hep.fpga.integers import ChipEvents
 from anomaly_hep.fpga.trigger_inputs import Jets
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 from tests.fpga.encoders import random_encoder
