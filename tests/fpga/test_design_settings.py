@@ -31,7 +31,7 @@ def test_every_export_has_its_settings() -> None:
         ("+fpga.rtl.stages=3", "fpga.rtl.stages does not exist. Keys of fpga.rtl: delay_per_stage"),
         ("fpga.score=chamfer", "fpga.score=chamfer. Cure: it should be 'squared' or 'kl'"),
         ("fpga.outputs=[]", "fpga.outputs=[]. Cure: it should be a list that has at least 1 item"),
-        ("fpga.outputs=[score,latent]", "fpga.outputs.1=latent. Cure: it should be 'score' or 'd"),
+        ("fpga.outputs=[score,latent]", "fpga.outputs.1=latent. Cure: it should be 'score', 'q"),
         ("fpga.float_steps=many", "fpga.float_steps=many. Cure: it should be a valid integer"),
         ("fpga.constituents=0", "fpga.constituents=0. Cure: it should be greater than or equal to"),
         ("fpga.weight_bits=3.5", "fpga.weight_bits=3.5. Cure: it should be a valid integer"),

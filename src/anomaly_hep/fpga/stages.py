@@ -46,7 +46,7 @@ def float_stages(design: Design, jets: Mapping[str, Jets], rejection: float) -> 
 
 def _cut(
     design: Design,
-    scores: Mapping[str, Float[np.ndarray, " event"]],
+    scores: Mapping[str, Float[np.ndarray, " _"]],
     jets: Mapping[str, Jets],
     rejection: float,
 ) -> tuple[Float[np.ndarray, " event"], Bool[np.ndarray, " event"]]:
