@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from anomaly_hep.commands import fpga
@@ -159,9 +160,9 @@ def test_a_killed_run_goes_on_with_what_is_whole(toys: Path, made: Path) -> None
 
 def with_a_changed_weight(job: ExportJob) -> ExportJob:
     """The job of an exporter, one weight changed that any of the events depends on."""
-    right = job.design.integers
+    right, inputs = job.design.integers, job.events.inputs
     changed = (with_one_weight_changed(right, rank) for rank in range(right.phi[-1].weight.size))
-    wrong = next(one for one in changed if (one(job.inputs) != right(job.inputs)).any())
+    wrong = next(one for one in changed if (one(inputs) != right(inputs)).any())
     return replace(job, design=replace(job.design, integers=wrong))
 
 
@@ -182,6 +183,82 @@ def test_one_changed_weight_stops_the_command(
     assert stage["max_difference_lsb"] > 0
     assert "Not equal." in (run / "report.html").read_text()
     assert not (run / "done.json").exists()
+
+
+@pytest.fixture(scope="module")
+def by_mass(toys: Path, made: Path) -> Path:
+    """Firmware of the same run with thresholds by mass, for a wanted rate."""
+    runs.command(toys, "rate", "run=outputs/deepset", "rate_hz=4e3", "input_rate_hz=4e4")
+    asked = ("fpga.decorrelate=mass", "fpga.threshold=outputs/deepset/threshold.json")
+    own = ("fpga.rejection=7", "fpga.rtl.synthesis=false", ALL[1])
+    printed = firmware(toys, "fpga=rtl", *asked, *own, "run_dir=by_mass")
+    assert "Trigger rate of 40000 Hz" in printed
+    assert "Background that fires, by jet_sdmass" in printed
+    return toys / "by_mass"
+
+
+def test_thresholds_by_mass_are_exact(by_mass: Path) -> None:
+    found = content(by_mass)
+    assert found["exact"]
+    assert found["design"]["outputs"] == ["score", "quantile", "decision"]
+    compared = [stage for stage in found["stages"] if stage["equal"] is not None]
+    assert len(compared) >= 2
+    assert all(stage["events"] == stage["equal"] == 120 for stage in compared)
+    ports = json.loads((by_mass / "rtl" / "ports.json").read_text())
+    assert [field["name"] for field in ports["model_out"]] == ["score", "quantile", "decision"]
+    assert ports["model_inp"][-1] | {"low_bit": 0, "high_bit": 0} == {
+        "name": "mass", "type": "ufixed<8,8>", "low_bit": 0, "high_bit": 0,
+    }  # fmt: skip
+    # 300 training events, of which 1/2 and 1/10 lie above
+    assert found["decorrelation"]["shares"] == [0.5, 0.1]
+    lines = (by_mass / "rtl" / "mass_table.csv").read_text().splitlines()
+    assert len(lines) == 257
+    assert (by_mass / "figures" / "passing.png").stat().st_size > 0
+
+
+def test_the_rates_of_a_file_set_the_rejection(by_mass: Path) -> None:
+    found = content(by_mass)
+    assert found["design"]["rejection"] == 10
+    assert (found["rate"]["wanted_hz"], found["rate"]["input_rate_hz"]) == (4e3, 4e4)
+    shares = [share * 4e4 for share in found["background_firing"]]
+    assert found["rate"]["background_hz"] == pytest.approx(shares)
+
+
+def test_thresholds_of_another_run_are_refused(toys: Path, by_mass: Path) -> None:
+    asked = ("fpga=rtl", "fpga.threshold=outputs/deepset/threshold.json")
+    trigger = "checkpoint=trigger/checkpoints/best.ckpt"
+    printed = firmware(toys, *asked, trigger, "run_dir=bad", expect=1)
+    assert "ConfigError: threshold=outputs/deepset/threshold.json belongs to another" in printed
+    missing = firmware(toys, "fpga=rtl", "fpga.threshold=none.json", "run_dir=bad", expect=1)
+    assert "MissingDataError: none.json does not exist. Cure: python -m anomaly_hep rate" in missing
+    assert not (toys / "bad").exists()
+
+
+def with_a_changed_threshold(job: ExportJob) -> ExportJob:
+    """The job of an exporter, the deciding threshold of one event lowered to below its score."""
+    table, scores = job.design.table, job.expected["score"]
+    assert table is not None
+    thresholds, mass = table.thresholds.copy(), job.events.masses
+    below = np.flatnonzero(scores <= thresholds[mass, table.deciding])
+    event = below[np.argmax(scores[below])]
+    thresholds[mass[event], table.deciding] = scores[event] - 1
+    changed = replace(table, thresholds=thresholds)
+    return replace(job, design=replace(job.design, table=changed))
+
+
+def test_one_changed_threshold_stops_the_command(
+    toys: Path, by_mass: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = FLOWS["rtl"]
+    monkeypatch.setitem(FLOWS, "rtl", lambda job: real(with_a_changed_threshold(job)))
+    checkpoint = "checkpoint=outputs/deepset/checkpoints/best.ckpt"
+    own = (checkpoint, "fpga.decorrelate=mass", "fpga.rtl.synthesis=false", ALL[1])
+    printed = firmware(toys, "fpga=rtl", *own, "run_dir=changed-table", expect=1)
+    assert "ExportError: generated RTL: da4ml's interpreter" in printed
+    found = content(toys / "changed-table")
+    (stage,) = [s for s in found["stages"] if s["implementation"] == INTEGER_ROWS[3]]
+    assert stage["equal"] < stage["events"]
+    assert stage["decision_flips"] > 0
 
 
 @pytest.mark.parametrize("score", ["squared", "kl"])
@@ -218,6 +295,8 @@ def test_many_designs_make_one_figure(toys: Path) -> None:
         (["fpga.outputs=[latent]"], "ConfigError: fpga.outputs.0=latent. Cure: it should be 'sc"),
         (["fpga.inputs={pt_rel: 6}"], "ConfigError: the range 6.* is not a power of two. Cure"),
         (["fpga.inputs={charge: 1}"], "ConfigError: fpga.inputs.charge is no input of the trained"),
+        (["fpga.outputs=[quantile]"], "ConfigError: fpga.outputs: a quantile .* Cure: fpga.dec"),
+        (["fpga.decorrelate=mass", "fpga.rejection=31"], "ConfigError: fpga.rejection=31 leaves"),
         (["fpga.weight_bits=9"], "ConfigError: fpga.weight_bits=9. Cure: it should be less"),
         (["fpga.rejection=1000"], "ConfigError: fpga.rejection=1000 cannot be set with .* Cure"),
         (["run_dir=a b"], "ConfigError: run_dir=a b: make builds the simulation .* Cure: a run"),

@@ -10,7 +10,9 @@ import numpy as np
 
 from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
-from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port
+from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder, Layer, Port
+from anomaly_hep.fpga.masstable import MassTable
+from anomaly_hep.models.fits.decorrelated import MassQuantile
 
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 
@@ -139,6 +141,43 @@ def hard_inputs(encoder: IntegerEncoder, count: int = 500, seed: int = 1) -> Int
     filled = random.integers(0, encoder.constituents + 1, count)
     short[np.arange(encoder.constituents) >= filled[:, None]] = 0
     return np.concatenate([edges, full, small, short])
+
+
+def without_mass(inputs: Integers) -> ChipEvents:
+    """Events of a chip that has no port for the mass."""
+    return ChipEvents(inputs, np.zeros(len(inputs), np.int64))
+
+
+def random_table(
+    scores: Integers, seed: int = 1, *, bits: int = 3, levels: int = 3, deciding: int = 1
+) -> MassTable:
+    """A table for a mass in steps of 8 GeV, whose thresholds are scores that occur."""
+    random = np.random.default_rng(seed)
+    thresholds = np.sort(random.choice(scores, (2**bits, levels)), axis=1)
+    shares = tuple((2.0 ** -np.arange(1, levels + 1)).tolist())
+    fit = MassQuantile(score="score", mass="mass")
+    return MassTable("mass", FixedPoint(False, bits, -3), shares, deciding, thresholds, fit, 1000)
+
+
+def with_masses(inputs: Integers, table: MassTable, seed: int = 2) -> ChipEvents:
+    """Events with random masses, of which the first and the last are at the ends."""
+    random = np.random.default_rng(seed)
+    masses = random.integers(0, table.mass.highest + 1, len(inputs))
+    masses[0], masses[-1] = 0, table.mass.highest
+    return ChipEvents(inputs, masses)
+
+
+def with_one_threshold_changed(
+    table: MassTable, scores: Integers, masses: Integers
+) -> tuple[MassTable, int]:
+    """The table with one threshold lower by a last bit, at which an event sits; and that event."""
+    for event, level in np.argwhere(scores[:, None] == table.thresholds[masses]).tolist():
+        row = table.thresholds[masses[event]]
+        if level == 0 or row[level - 1] < row[level]:  # they still ascend
+            thresholds = table.thresholds.copy()
+            thresholds[masses[event], level] -= 1
+            return replace(table, thresholds=thresholds), event
+    raise AssertionError("no event sits at a threshold")
 
 
 def events(encoder: IntegerEncoder, count: int, seed: int = 1) -> Integers:

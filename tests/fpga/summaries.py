@@ -9,11 +9,14 @@ from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.summary import (
     ClippedSummary,
+    DecorrelationSummary,
     DesignSummary,
     FirmwareSummary,
     LayerSummary,
     ModelSummary,
+    PassingSummary,
     PortSummary,
+    RateSummary,
     SumSummary,
 )
 from anomaly_hep.fpga.verify import Comparison
@@ -27,9 +30,16 @@ INTEGERS = ("integer reference: numpy", "QONNX graph: qonnx execution",
 
 
 def make_summary(
-    *, wrong: int = 0, name: str = "", signals: Sequence[str] = ("Hbb", "Tbl")
+    *,
+    wrong: int = 0,
+    name: str = "",
+    signals: Sequence[str] = ("Hbb", "Tbl"),
+    by_mass: bool = False,
 ) -> FirmwareSummary:
-    """A summary in which `wrong` events of each export differ, and `name` is in every text."""
+    """A summary in which `wrong` events of each export differ, and `name` is in every text.
+
+    by_mass: whether thresholds depend on the mass, and a file sets the rate.
+    """
     draw = random.Random(4)
 
     def interval() -> Interval:
@@ -74,4 +84,30 @@ def make_summary(
         background_firing=Interval(0.0088, 0.007, 0.0105),
         inputs_beyond_range=ClippedSummary(0.0003, {f"pt_rel{name}": 0.0003}),
         remarks=(f"Nothing was placed.{name}",),
+        decorrelation=make_decorrelation(name) if by_mass else None,
+        rate=RateSummary(1000.0, 4e7, Interval(1010.0, 910.0, 1120.0)) if by_mass else None,
     )  # fmt: skip
+
+
+def make_decorrelation(name: str = "") -> DecorrelationSummary:
+    """Three bins of mass, in which one threshold passes ever more and thresholds by mass do not."""
+
+    def passing(*shares: float, entropy: float, efficiency: Interval | None) -> PassingSummary:
+        bins = tuple(Interval(share, 0.9 * share, 1.1 * share) for share in shares)
+        chance = Interval(0.011, 0.006, 0.016)
+        return PassingSummary(
+            bins, bins[1], Interval(entropy, 0.9 * entropy, 1.1 * entropy), chance, efficiency
+        )
+
+    return DecorrelationSummary(
+        column=f"jet_mass{name}",
+        type="ufixed<8,9>",
+        step=2.0,
+        beyond_range=0.0125,
+        shares=(0.5, 0.25, 0.125, 0.01),
+        deciding=3,
+        training_events=20000,
+        edges=(20.0, 60.0, 100.0, 250.0),
+        single=passing(0.001, 0.0102, 0.0301, entropy=0.345, efficiency=Interval(0.31, 0.3, 0.32)),
+        by_mass=passing(0.0098, 0.0101, 0.0099, entropy=0.0123, efficiency=None),
+    )

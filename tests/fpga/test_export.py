@@ -13,16 +13,19 @@ import pytest
 
 from anomaly_hep.fpga import rtl, testbench
 from anomaly_hep.fpga.chipscore import ChipScore
-from anomaly_hep.fpga.design import Design, stage_of
+from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.export import ExportJob, ExportResults, Flow, export
 from anomaly_hep.fpga.flows import rtl_flow
 from anomaly_hep.fpga.resources import Resources
+from anomaly_hep.fpga.stages import stage_of
 from anomaly_hep.fpga.verify import compare
 from anomaly_hep.models.layers.trigger import TriggerEncoder
-from tests.fpga.encoders import hard_inputs, random_encoder, with_one_weight_changed
+from tests.fpga.encoders import hard_inputs, random_encoder, with_one_weight_changed, without_mass
 from tests.fpga.models import read_fpga_settings
 
-SETTINGS = read_fpga_settings("fpga=rtl", "fpga.rtl.simulated_events=30")
+SETTINGS = read_fpga_settings(
+    "fpga=rtl", "fpga.outputs=[score,decision]", "fpga.rtl.simulated_events=30"
+)
 
 
 def _design(**changes: Any) -> Design:
@@ -38,6 +41,7 @@ def _design(**changes: Any) -> Design:
 
 DESIGN = _design()
 INPUTS = hard_inputs(DESIGN.integers, 20)
+EVENTS = without_mass(INPUTS)
 COST = Resources(
     tool="by <hand>", lut=7, ff=None, dsp=0, bram=0, pipeline_stages=3, initiation_interval=1
 )
@@ -49,13 +53,13 @@ def _timed(name: str) -> Iterator[None]:
 
 
 def _export(flow: Flow, directory: Path, design: Design = DESIGN) -> ExportResults:
-    inputs = hard_inputs(design.integers, 20)
-    return export("any", flow, design, inputs, SETTINGS, directory, _timed)
+    events = without_mass(hard_inputs(design.integers, 20))
+    return export("any", flow, design, events, SETTINGS, directory, _timed)
 
 
 def _honest(job: ExportJob) -> ExportResults:
     """An exporter whose implementation is right for whatever encoder it is given."""
-    latents = job.design.integers(job.inputs)
+    latents = job.design.integers(job.events.inputs)
     (job.directory / "scripts").mkdir()
     (job.directory / "scripts" / "run.tcl").write_text(
         f"cd {job.directory.resolve()}\nsource {job.directory.resolve()}/scripts/run.tcl\n"
@@ -160,9 +164,9 @@ def test_an_exporter_that_changes_a_weight_is_found_out(tmp_path: Path) -> None:
         changed = replace(job.design, integers=with_one_weight_changed(job.design.integers))
         return _honest(replace(job, design=changed))
 
-    right = stage_of("right", DESIGN, {"latent": DESIGN.integers(INPUTS)})
+    right = stage_of("right", DESIGN, {"latent": DESIGN.integers(INPUTS)}, EVENTS)
     outputs = _export(changing, tmp_path).integers.items()
-    found = [right, *(stage_of(name, DESIGN, arrays) for name, arrays in outputs)]
+    found = [right, *(stage_of(name, DESIGN, arrays, EVENTS) for name, arrays in outputs)]
     wrong = compare(found, np.full(len(INPUTS), "QCD"), "QCD", 10)
     assert wrong[1].equal is not None
     assert wrong[1].equal < len(INPUTS)
@@ -171,7 +175,7 @@ def test_an_exporter_that_changes_a_weight_is_found_out(tmp_path: Path) -> None:
 
 def test_an_exporter_is_told_what_is_expected(tmp_path: Path) -> None:
     def checking(job: ExportJob) -> ExportResults:
-        latents = DESIGN.integers(job.inputs)
+        latents = DESIGN.integers(job.events.inputs)
         scores = DESIGN.score(latents)
         np.testing.assert_array_equal(job.expected["latent"], latents)
         np.testing.assert_array_equal(job.expected["score"], scores)
@@ -193,7 +197,7 @@ def test_rows_of_the_table_have_what_the_implementation_gave() -> None:
         "chip": {"score": scores, "decision": own},
         "wire": {"decision": own},
     }
-    by_name = {name: stage_of(name, DESIGN, outputs) for name, outputs in given.items()}
+    by_name = {name: stage_of(name, DESIGN, outputs, EVENTS) for name, outputs in given.items()}
     unit = 2.0**-DESIGN.score.fraction / 2
     for name in ("latents", "scores", "chip"):
         np.testing.assert_array_equal(by_name[name].scores, scores * unit)

@@ -46,6 +46,23 @@ def test_the_page_says_what_was_found_and_loads_nothing(tmp_path: Path) -> None:
         assert words in text, words
 
 
+def test_thresholds_by_mass_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    for name in ("agreement.png", "passing.png"):
+        (tmp_path / "figures" / name).write_bytes(b"picture")
+    text = firmware_page(tmp_path, make_summary(by_mass=True))
+    page = _Page(text)
+    assert not page.open
+    assert len(page.sources) == 2
+    for words in (
+        "fires at quantile", "4 of 4", "ufixed&lt;8,9&gt;, steps of 2 GeV", "1.25 %",
+        "Background that fires, by jet_mass", "thresholds by mass", "0.345", "0.0123",
+        "Trigger rate of 4e+07 Hz", "1010", "equally full of test background",
+    ):  # fmt: skip
+        assert words in text, words
+    assert "fires above" not in text
+
+
 def test_differences_are_named(tmp_path: Path) -> None:
     text = firmware_page(tmp_path, make_summary(wrong=7))
     assert "Every compared event" not in text
@@ -55,7 +72,8 @@ def test_differences_are_named(tmp_path: Path) -> None:
 
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     for wrong in (0, 1):
-        text = firmware_page(tmp_path, make_summary(wrong=wrong, name=HOSTILE))
+        summary = make_summary(wrong=wrong, name=HOSTILE, by_mass=bool(wrong))
+        text = firmware_page(tmp_path, summary)
         assert not _Page(text).open
         assert "<script" not in text
         # in titles, rows, headings, cards, remarks and fpga.json

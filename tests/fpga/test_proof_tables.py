@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from anomaly_hep.evaluate.resulttable import to_ascii
-from anomaly_hep.fpga.proof_tables import efficiencies, proof, resources
-from tests.fpga.summaries import FLOATS, INTEGERS, make_summary
+from anomaly_hep.fpga.proof_tables import decorrelation, efficiencies, proof, rate, resources
+from tests.fpga.summaries import FLOATS, INTEGERS, make_decorrelation, make_summary
 
 SIGNALS = ("Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
 SUMMARY = make_summary(signals=SIGNALS)
@@ -56,6 +56,27 @@ def test_implementations_are_shown_once_where_their_efficiencies_are_equal() -> 
     # all integers have those of the first
     assert [row.name for row in table.rows] == [n.split(": ")[0] for n in (*FLOATS, INTEGERS[0])]
     assert [column.text for column in table.columns][:2] == ["H → 4q", "H → bb"]
+
+
+def test_one_threshold_is_beside_those_by_mass() -> None:
+    one, by_mass = decorrelation(make_decorrelation()).rows
+    assert (one.name, by_mass.name) == ("one threshold", "thresholds by mass")
+    shown = {head: (one.cells[head].value, by_mass.cells[head].value) for head in one.cells}
+    assert shown == {
+        "fires [%]": ("1.0", "1.0"),
+        "least in a bin [%]": ("0.10", "1.0"),
+        "most in a bin [%]": ("3.0", "1.0"),
+        "relative entropy [nats]": ("0.345", "0.0123"),
+        "by chance [nats]": ("0.011", "0.011"),
+        "mean efficiency [%]": ("31.0", "–"),
+    }
+
+
+def test_the_rate_is_beside_the_wanted_one() -> None:
+    summary = make_summary(by_mass=True).rate
+    assert summary is not None
+    (row,) = rate(summary).rows
+    assert [cell.value for cell in row.cells.values()] == ["1000", "1010"]
 
 
 def test_the_latency_is_clocks_times_the_period() -> None:

@@ -22,8 +22,12 @@ from tests.fpga.encoders import (
     SCORES,
     hard_inputs,
     random_encoder,
+    random_table,
     with_latents,
+    with_masses,
+    with_one_threshold_changed,
     with_one_weight_changed,
+    without_mass,
 )
 
 Project = tuple[Path, Circuit, str]
@@ -48,7 +52,7 @@ def _cut(encoder: IntegerEncoder, kind: str) -> tuple[ChipScore, int, Integers]:
 def _assert_equal(encoder: IntegerEncoder, found: tuple[Circuit, ChipScore, int, Integers]) -> None:
     circuit, score, cut, inputs = found
     scores = score(encoder(inputs))
-    integers = rtl.interpret(circuit, encoder, inputs)
+    integers = rtl.interpret(circuit, encoder, without_mass(inputs))
     fractions = {s.name: s.type.fraction for s in circuit.outputs}
     assert list(integers) == list(fractions)
     if "score" in integers:
@@ -142,9 +146,70 @@ def test_one_changed_weight_is_noticed() -> None:
     encoder = random_encoder(1)
     _, score, _, inputs = right = _traced(encoder, "squared", ["score"])
     circuit, *_ = _traced(with_one_weight_changed(encoder), "squared", ["score"])
-    found = rtl.interpret(circuit, encoder, inputs)["score"]
+    found = rtl.interpret(circuit, encoder, without_mass(inputs))["score"]
     _assert_equal(encoder, right)
     assert (found != score(encoder(inputs))).any()
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 10**6),
+    kind=st.sampled_from(SCORES),
+    bits=st.integers(2, 5),
+    levels=st.integers(1, 4),
+    constant=st.booleans(),
+)
+def test_thresholds_by_mass_are_exact(
+    seed: int, kind: str, bits: int, levels: int, constant: bool
+) -> None:
+    encoder = with_latents(random_encoder(seed, constituents=2, phi=(3,), rho=(3,)), 3)
+    score, _, inputs = _cut(encoder, kind)
+    scores = score(encoder(inputs))
+    table = random_table(scores, seed, bits=bits, levels=levels, deciding=seed % levels)
+    if constant:  # a level that does not depend on the mass needs no table
+        thresholds = table.thresholds.copy()
+        thresholds[:, -1] = scores.max() - 1
+        table = replace(table, thresholds=np.sort(thresholds, axis=1))
+    chip = with_masses(inputs, table)
+    try:
+        circuit = rtl.trace(encoder, score, table, ["score", "quantile", "decision"], 5)
+    except ExportError:
+        assert len(np.unique(scores)) == 1  # random weights may leave nothing that changes
+        return
+    found = rtl.interpret(circuit, encoder, chip)
+    passed = [
+        sum(value > limit for limit in table.thresholds[mass].tolist())
+        for value, mass in zip(scores.tolist(), chip.masses.tolist(), strict=True)
+    ]
+    np.testing.assert_array_equal(found["quantile"], passed)
+    np.testing.assert_array_equal(found["decision"], np.array(passed) > table.deciding)
+
+
+def test_the_mass_is_the_last_field_of_the_input() -> None:
+    encoder = with_latents(random_encoder(1, constituents=2), 3)
+    score, _, inputs = _cut(encoder, "squared")
+    table = random_table(score(encoder(inputs)), bits=4)
+    circuit = rtl.trace(encoder, score, table, ["decision"], 5)
+    assert circuit.has_mass
+    assert (circuit.inputs[-1].name, circuit.inputs[-1].type) == ("mass", FixedPoint(False, 4, -3))
+    assert not rtl.trace(encoder, score, 9, ["score"], 5).has_mass
+
+
+def test_one_changed_threshold_is_noticed() -> None:
+    encoder = random_encoder(1)
+    score, _, inputs = _cut(encoder, "squared")
+    scores = score(encoder(inputs))
+    table = random_table(scores)
+    chip = with_masses(inputs, table)
+    changed, event = with_one_threshold_changed(table, scores, chip.masses)
+    circuit = rtl.trace(encoder, score, changed, ["quantile"], 5)
+    found = rtl.interpret(circuit, encoder, chip)["quantile"]
+    differences = found - table.quantile(scores, chip.masses)
+    assert differences[event] == 1
+    # where the score is the threshold, and nowhere else
+    np.testing.assert_array_equal(
+        differences != 0, (scores == scores[event]) & (chip.masses == chip.masses[event])
+    )
 
 
 def test_an_event_enters_at_every_clock() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly_hep.data.plan import Slice
-from anomaly_hep.errors import CheckpointError, ExportError
+from anomaly_hep.errors import CheckpointError, ConfigError, ExportError
 from anomaly_hep.fpga.source import Source, _limited
 from tests.data.files import unread, write_toys
 from tests.fpga.models import read_fpga_settings, write_checkpoint
@@ -28,7 +28,7 @@ TRIGGER = ("model/encoder=trigger", "model.encoder.constituents=5", "model.encod
 SETTINGS = read_fpga_settings(
     "fpga.constituents=4", "fpga.inputs={pt_rel: 8, log_pt: 4}", "fpga.phi=[8]",
     "fpga.rho=[]", "fpga.latent_dim=3", "fpga.training_events=70", "fpga.test_events=7",
-    "fpga.weight_bits=8", "fpga.score=kl",
+    "fpga.weight_bits=8", "fpga.score=kl", "fpga.outputs=[score,decision]",
 )  # fmt: skip
 
 
@@ -74,9 +74,64 @@ def test_events_are_kept_for_the_next_run(toys: Path, tmp_path: Path) -> None:
         raise AssertionError(name)
 
     again = source.jets("validation", SETTINGS, tmp_path, never)
-    for name in ("labels", "inputs", "score", "score_of_hardest"):
+    for name in ("labels", "inputs", "score", "score_of_hardest", "mass"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert [path.name for path in (tmp_path / "events").iterdir()] == ["validation.npz"]
+
+
+def test_events_that_an_earlier_version_kept_are_read_anew(toys: Path, tmp_path: Path) -> None:
+    source = Source.open(toys / "deepset.ckpt", None)
+    first = source.jets("validation", SETTINGS, tmp_path, _timed)
+    path = tmp_path / "events" / "validation.npz"
+    np.savez(path, **{n: v for n, v in vars(first).items() if n != "mass"})
+    again = source.jets("validation", SETTINGS, tmp_path, _timed)
+    np.testing.assert_array_equal(again.score, first.score)
+    assert np.isnan(again.mass).all()
+    with np.load(path) as kept:
+        assert "mass" in kept
+
+
+@pytest.fixture
+def run(toys: Path, tmp_path: Path) -> Path:
+    """The checkpoint of a run whose configuration names the mass."""
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    path = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    path.write_bytes((toys / "deepset.ckpt").read_bytes())
+    (tmp_path / "run" / "config.yaml").write_text("data: {mass: jet_sdmass}\n")
+    return path
+
+
+def test_the_mass_is_the_column_that_the_run_names(toys: Path, run: Path, tmp_path: Path) -> None:
+    source = Source.open(run, str(toys))
+    assert source.mass == "jet_sdmass"
+    chosen = source.settings(replace(SETTINGS, decorrelate="mass"))
+    jets = source.jets("training", chosen, tmp_path / "a", _timed)
+    # tests.toys: uniform between 10 and 200 GeV
+    assert 10 < jets.mass.min() < 60
+    assert 150 < jets.mass.max() < 200
+    # who does not ask for it reads none
+    assert np.isnan(source.jets("training", SETTINGS, tmp_path / "b", _timed).mass).all()
+
+
+def test_without_a_mass_nothing_depends_on_it(toys: Path, run: Path) -> None:
+    asked = replace(SETTINGS, decorrelate="mass")
+    alone = Source.open(toys / "deepset.ckpt", None)
+    assert alone.mass is None
+    with pytest.raises(ConfigError, match=r"no data\.mass is known of .*Cure: train with data\.m"):
+        alone.settings(asked)
+    (run.parent.parent / "config.yaml").write_text("data: {mass: null}\n")
+    with pytest.raises(ConfigError, match=r"no data\.mass is known of .*Cure: train with data\.m"):
+        Source.open(run, str(toys)).settings(asked)
+
+
+def test_outputs_that_are_not_named_are_all_that_there_are(toys: Path, run: Path) -> None:
+    source = Source.open(run, str(toys))
+    open_ = replace(SETTINGS, outputs=None)
+    assert source.settings(open_).outputs == ("score", "decision")
+    found = source.settings(replace(open_, decorrelate="mass"))
+    assert found.outputs == ("score", "quantile", "decision")
+    with pytest.raises(ConfigError, match=r"fpga\.outputs: a quantile .*Cure: fpga\.decorr"):
+        source.settings(replace(SETTINGS, outputs=("quantile",)))
 
 
 def test_events_may_be_in_another_place(toys: Path, tmp_path: Path) -> None:

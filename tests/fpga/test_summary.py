@@ -12,9 +12,10 @@ from anomaly_hep.fpga.summary import FirmwareSummary
 from tests.fpga.summaries import make_summary
 
 
-def test_a_summary_is_read_as_it_was_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_mass", [False, True])
+def test_a_summary_is_read_as_it_was_written(tmp_path: Path, by_mass: bool) -> None:
     path = tmp_path / "fpga.json"
-    summary = make_summary(name=" µ²")
+    summary = make_summary(name=" µ²", by_mass=by_mass)
     path.write_text(summary.to_json())
     assert FirmwareSummary.read(path) == summary
     content = json.loads(path.read_text())
@@ -22,6 +23,15 @@ def test_a_summary_is_read_as_it_was_written(tmp_path: Path) -> None:
         summary.stages[0].efficiency["Hbb µ²"]
     )
     assert content["design"]["phi"] == [16, 8]
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "fpga.json"
+    content = json.loads(make_summary().to_json())
+    for key in ("decorrelation", "rate"):
+        del content[key]
+    path.write_text(json.dumps(content))
+    assert FirmwareSummary.read(path) == make_summary()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,15 @@ from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
 from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.rtl import Circuit, Signal
-from tests.fpga.encoders import SCORES, events, random_encoder, with_latents
+from tests.fpga.encoders import (
+    SCORES,
+    events,
+    random_encoder,
+    random_table,
+    with_latents,
+    with_masses,
+    without_mass,
+)
 
 PART, CLOCK = "xcvu13p-flga2577-2-e", 2.5
 # a Debian program that make setup does not install; CI does, and fails without it
@@ -115,7 +123,7 @@ def _written(directory: Path, kind: str, cutoff: float) -> _Written:
     rtl.write(circuit, directory, PART, CLOCK)
     expected = {"score": scores, "decision": (scores > cut).astype(np.int64)}
     assert circuit.outputs[1].type.fraction == score.fraction
-    testbench.write(circuit, encoder, directory / "bench", inputs, expected, CLOCK)
+    testbench.write(circuit, encoder, directory / "bench", without_mass(inputs), expected, CLOCK)
     return _Written(encoder, circuit, inputs, expected, directory)
 
 
@@ -177,6 +185,30 @@ def test_the_simulation_equals_the_integers(
         np.testing.assert_array_equal(values, written.expected[name])
         assert len(np.unique(values)) > 1
     assert "0 of 200 events differ" in _printed(written)
+
+
+@needs_verilator
+def test_the_simulation_of_thresholds_by_mass_equals_the_integers(tmp_path: Path) -> None:
+    encoder = random_encoder(1, constituents=2, ports=2, phi=(3,), rho=(), input_bits=4)
+    encoder = with_latents(encoder, 3)
+    score = ChipScore("squared", encoder.head.output, 2)
+    inputs = events(encoder, 200)
+    scores = score(encoder(inputs))
+    table = random_table(scores, bits=5)
+    chip = with_masses(inputs, table)
+    circuit = rtl.trace(encoder, score, table, ["score", "quantile", "decision"], 3.0)
+    rtl.write(circuit, tmp_path, PART, CLOCK)
+    quantile = table.quantile(scores, chip.masses)
+    decision = (quantile > table.deciding).astype(np.int64)
+    expected = {"score": scores, "quantile": quantile, "decision": decision}
+    bench = tmp_path / "bench"
+    testbench.write(circuit, encoder, bench, chip, expected, CLOCK)
+    fields = testbench.unpacked(circuit.inputs, (bench / "inputs.hex").read_text(), bench)
+    np.testing.assert_array_equal(fields["mass"], chip.masses)
+    found = testbench.simulate(circuit, tmp_path / "verilog", bench)
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, expected[name])
+        assert len(np.unique(values)) > 1
 
 
 @needs_verilator

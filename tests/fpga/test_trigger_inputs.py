@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from anomaly_hep.data.features import PARTICLE_TYPES
 from anomaly_hep.data.particles import ParticleReading
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.samples import SampleFile
-from anomaly_hep.errors import ConfigError
+from anomaly_hep.errors import BadFileError, ConfigError
 from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.fpga.trigger_inputs import Jets, input_ports, read_jets, with_hardest
 from anomaly_hep.models.setvae import SetVAE
+from anomaly_hep.types import Events
 from tests.data.files import whole, write_toys
 from tests.fpga.models import write_checkpoint
 from tests.models.jets import random_batch, rows_of
@@ -65,7 +67,7 @@ def test_jets_are_collected_as_if_one_by_one(
 ) -> None:
     model, reading, file = loaded
     chosen = input_ports(reading, RANGES, types=True)
-    jets = read_jets(model, reading, [("QCD", Slice(file, 5, 55, 0))], chosen, 4)
+    jets = read_jets(model, reading, [("QCD", Slice(file, 5, 55, 0))], chosen, 4, None)
     events = reading.read(Slice(file, 0, 60, 0))
     row = 0
     for event in range(5, 55):
@@ -100,8 +102,8 @@ def test_parts_keep_their_labels_and_their_order(
     model, reading, file = loaded
     chosen = input_ports(reading, RANGES, types=False)
     parts = [("QCD", Slice(file, 0, 20, 0)), ("Hbb", Slice(file, 20, 60, 0))]
-    jets = read_jets(model, reading, parts, chosen, 3)
-    whole = read_jets(model, reading, [("any", Slice(file, 0, 60, 0))], chosen, 3)
+    jets = read_jets(model, reading, parts, chosen, 3, None)
+    whole = read_jets(model, reading, [("any", Slice(file, 0, 60, 0))], chosen, 3, None)
     np.testing.assert_array_equal(jets.inputs, whole.inputs)
     lengths = reading.read(Slice(file, 0, 60, 0)).lengths
     first = int((lengths[:20] >= 9).sum())
@@ -109,12 +111,48 @@ def test_parts_keep_their_labels_and_their_order(
     assert jets.inputs.shape[1:] == (3, 2)
 
 
+def test_masses_are_those_of_the_column(
+    loaded: tuple[SetVAE, ParticleReading, SampleFile],
+) -> None:
+    model, reading, file = loaded
+    chosen = input_ports(reading, RANGES, types=False)
+    parts = [("QCD", Slice(file, 3, 50, 0))]
+    jets = read_jets(model, reading, parts, chosen, 3, "jet_sdmass")
+    events = file.read(3, 50, ["jet_sdmass"])
+    lengths = reading.read(parts[0][1]).lengths
+    np.testing.assert_array_equal(jets.mass, events.events["jet_sdmass"][lengths >= 9])
+    assert np.isnan(read_jets(model, reading, parts, chosen, 3, None).mass).all()
+
+
+@pytest.mark.parametrize("mass", [np.nan, np.inf])
+def test_a_mass_that_is_not_finite_is_refused_where_it_is(
+    loaded: tuple[SetVAE, ParticleReading, SampleFile],
+    monkeypatch: pytest.MonkeyPatch,
+    mass: float,
+) -> None:
+    model, reading, file = loaded
+    chosen = input_ports(reading, RANGES, types=False)
+    lengths = reading.read(Slice(file, 0, 60, 0)).lengths
+    # the third jet with enough particles
+    entry = int(np.flatnonzero(lengths >= 9)[2])
+    real = ParticleReading.read
+
+    def damaged(*arguments: Any) -> Events:
+        events = real(*arguments)
+        events.events["jet_sdmass"][entry - 1] = mass
+        return events
+
+    monkeypatch.setattr(ParticleReading, "read", damaged)
+    with pytest.raises(BadFileError, match=rf"jet_sdmass', entry {entry}: .*{mass}.*Cure: a fin"):
+        read_jets(model, reading, [("QCD", Slice(file, 1, 60, 0))], chosen, 3, "jet_sdmass")
+
+
 def test_no_events_are_refused(loaded: tuple[SetVAE, ParticleReading, SampleFile]) -> None:
     model, reading, _ = loaded
     with pytest.raises(
         ConfigError, match=r"Cure: fpga\.training_events and fpga\.test_events above"
     ):
-        read_jets(model, reading, [], input_ports(reading, RANGES, types=True), 4)
+        read_jets(model, reading, [], input_ports(reading, RANGES, types=True), 4, None)
 
 
 def test_the_hardest_keep_their_order_in_the_jet() -> None:
@@ -139,11 +177,13 @@ def test_shuffling_keeps_events_together() -> None:
         np.tile(number[:, None, None], (1, 2, 3)).astype(np.float32),
         number * 2.0,
         number * 3.0,
+        number * 5.0,
     )
     found = jets.shuffled()
     order = found.score / 2
     assert sorted(order) == number.tolist() != order.tolist()
     np.testing.assert_array_equal(found.score_of_hardest, order * 3)
+    np.testing.assert_array_equal(found.mass, order * 5)
     np.testing.assert_array_equal(found.inputs[:, 1, 2], order)
     np.testing.assert_array_equal(found.labels == "QCD", order < 200)
     # always the same order, and any first part has both classes

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from anomaly_hep.commands import train
 from anomaly_hep.configuration import compose
 from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.ensembles import find_runs
-from anomaly_hep.fpga.proof_tables import proof, resources
+from anomaly_hep.evaluate.thresholds import Thresholds, read_thresholds
+from anomaly_hep.fpga.proof_tables import decorrelation, proof, rate, resources
 from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import OUTPUTS, digest, hold
@@ -38,8 +40,14 @@ def run(settings: FirmwareSettings) -> None:
     if settings.run_dir and settings.fpga.rtl is not None:
         _check_for_make(Path(settings.run_dir))
     checkpoint = _checkpoint(settings, console)
-    # the checkpoint decides the results: the newest run may be another one tomorrow
-    chosen = {"checkpoint": str(checkpoint)}
+    thresholds = _thresholds(settings, checkpoint)
+    design = settings.fpga
+    if thresholds is not None:
+        rejection = thresholds.input_rate_hz / thresholds.wanted_hz
+        design = replace(design, rejection=rejection)
+    # these decide the results: the newest run and the rates may be others tomorrow
+    own = {**settings.config["fpga"], "rejection": design.rejection}
+    chosen = {"checkpoint": str(checkpoint), "fpga": own}
     written = chosen | {k: v for k, v in shown(settings.config).items() if v is not None}
     config = Composed({**settings.config, **chosen}, {**shown(settings.config), **written})
     path = Path(settings.run_dir or _default_path(config, checkpoint))
@@ -53,10 +61,14 @@ def run(settings: FirmwareSettings) -> None:
             from anomaly_hep.fpga.source import Source
 
             steps, source = Steps(path, console), Source.open(checkpoint, settings.data_dir)
-            build(source, settings.fpga, settings.seed, path, steps.timed, steps.seconds)
+            build(source, design, settings.seed, path, steps.timed, steps.seconds, thresholds)
             directory.finish({})
         summary = FirmwareSummary.read(path / "fpga.json")
         console.print(proof(summary))
+        if summary.rate is not None:
+            console.print(rate(summary.rate))
+        if summary.decorrelation is not None:
+            console.print(decorrelation(summary.decorrelation))
         console.print(resources(summary))
         console.print(f"report: {path / 'report.html'}", soft_wrap=True)
 
@@ -84,6 +96,8 @@ def _checkpoint(settings: FirmwareSettings, console: Console) -> Path:
     """Return the checkpoint to start from; without any run a small model is trained first."""
     if settings.checkpoint is not None:
         return Path(settings.checkpoint)
+    if settings.fpga.threshold is not None:
+        return Path(settings.fpga.threshold).parent / "checkpoints" / "best.ckpt"
     newest = _newest(OUTPUTS)
     if newest is None:
         console.print(
@@ -94,6 +108,16 @@ def _checkpoint(settings: FirmwareSettings, console: Console) -> Path:
         assert newest is not None
     console.print(f"from {newest}")
     return newest
+
+
+def _thresholds(settings: FirmwareSettings, checkpoint: Path) -> Thresholds | None:
+    """Return the thresholds whose rates are asked for; raises ConfigError for another model's."""
+    if settings.fpga.threshold is None:
+        return None
+    path = Path(settings.fpga.threshold)
+    thresholds = read_thresholds(path)
+    thresholds.check(path, checkpoint, {})
+    return thresholds
 
 
 def _newest(outputs: Path) -> Path | None:

@@ -12,30 +12,32 @@ from jaxtyping import Bool, Shaped
 from anomaly_hep.atomic import write_text
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.intervals import Interval, binomial
+from anomaly_hep.evaluate.thresholds import Thresholds
 from anomaly_hep.fpga import firmware_figures
-from anomaly_hep.fpga.design import (
-    Design,
-    float_stages,
-    integer_stage,
-    learn,
-    quantized_stage,
-    stage_of,
-)
+from anomaly_hep.fpga.decorrelation import measured
+from anomaly_hep.fpga.design import Design, learn
 from anomaly_hep.fpga.design_settings import ChipSettings, DesignSettings
 from anomaly_hep.fpga.export import export
 from anomaly_hep.fpga.firmware_page import firmware_page
 from anomaly_hep.fpga.flows import FLOWS
-from anomaly_hep.fpga.integers import IntegerEncoder
+from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
 from anomaly_hep.fpga.source import SPLITS, Source, Timed
+from anomaly_hep.fpga.stages import float_stages, integer_stage, quantized_stage, stage_of
 from anomaly_hep.fpga.summary import (
     ClippedSummary,
     DesignSummary,
     FirmwareSummary,
     LayerSummary,
     PortSummary,
+    RateSummary,
     SumSummary,
 )
 from anomaly_hep.fpga.verify import Stage, compare, refuse_differences
+
+_IN_RTL_ALONE = (
+    "The port of the mass and the thresholds by mass are in the RTL alone: the projects of hls4ml "
+    "and FINN end with the score or the latent vector, and in their rows numpy decides."
+)
 
 
 def build(
@@ -45,32 +47,44 @@ def build(
     path: Path,
     timed: Timed,
     seconds: Mapping[str, float],
+    thresholds: Thresholds | None,
 ) -> None:
     """Make firmware and its proof in a run directory, or complete what is missing.
 
     Writes fpga.json, figures/ and report.html, then raises ExportError if an export does not equal
-    the quantised model. `seconds` are the durations that `timed` has measured.
+    the quantised model. `seconds` are the durations that `timed` has measured. `thresholds` set
+    the rejection of `requested`, if given.
     """
     settings = source.settings(requested)
     jets = {name: source.jets(name, settings, path, timed) for name in SPLITS}
     design = learn(source, settings, jets, path, seed, timed)
     test = jets["test"]
     inputs, clipped = design.integers.quantize(test.inputs)
+    masses = np.zeros(len(test), np.int64)
+    if design.table is not None:
+        masses, _ = design.table.quantize(test.mass)
+    events = ChipEvents(inputs, masses)
     with timed("float, Brevitas and integer scores"):
         stages = [
-            *float_stages(design, jets["validation"], test, settings.rejection),
-            quantized_stage(design, test.inputs),
-            integer_stage(design, inputs),
+            *float_stages(design, jets, settings.rejection),
+            quantized_stage(design, test.inputs, events),
+            integer_stage(design, events),
         ]
     exports = [
-        export(name, flow, design, inputs, settings, path, timed)
+        export(name, flow, design, events, settings, path, timed)
         for name, flow in FLOWS.items()
         if getattr(settings, name) is not None
     ]
     for results in exports:
-        stages += [stage_of(name, design, integers) for name, integers in results.integers.items()]
+        stages += [stage_of(n, design, found, events) for n, found in results.integers.items()]
     comparisons = compare(stages, test.labels, source.background, settings.rejection)
     chip = next(stage for stage in stages if stage.integers)
+    firing = _firing(chip, test.labels == source.background)
+    decorrelation = None
+    if design.table is not None:
+        decorrelation = measured(
+            design, design.table, chip, test, source.background, settings.rejection
+        )
     summary = FirmwareSummary(
         stages=tuple(comparisons),
         resources=tuple(row for results in exports for row in results.resources),
@@ -80,9 +94,14 @@ def build(
         events=_counts(test.labels),
         background=source.background,
         design=_design_summary(design, settings),
-        background_firing=_firing(chip, test.labels == source.background),
+        background_firing=firing,
         inputs_beyond_range=_clipped_summary(clipped, design.integers),
-        remarks=tuple(remark for results in exports for remark in results.remarks),
+        remarks=(
+            *(remark for results in exports for remark in results.remarks),
+            *([_IN_RTL_ALONE] if design.table and (settings.hls4ml or settings.finn) else []),
+        ),
+        decorrelation=decorrelation,
+        rate=None if thresholds is None else _rate(thresholds, firing),
     )
     write_text(path / "fpga.json", summary.to_json())
     figures = path / "figures"
@@ -93,6 +112,11 @@ def build(
         firmware_figures.agreement(chip, floats[-1], test.labels, summary),
         figures / "agreement.png",
     )
+    if decorrelation is not None:
+        save(
+            firmware_figures.passing(decorrelation, settings.rejection),
+            figures / "passing.png",
+        )
     write_text(path / "report.html", firmware_page(path, summary))
     refuse_differences(comparisons)
 
@@ -106,6 +130,11 @@ def _counts(labels: Shaped[np.ndarray, " event"]) -> dict[str, int]:
 def _firing(stage: Stage, background: Bool[np.ndarray, " event"]) -> Interval:
     fires = stage.fires[background]
     return binomial(int(fires.sum()), len(fires))
+
+
+def _rate(thresholds: Thresholds, firing: Interval) -> RateSummary:
+    background = Interval(*(share * thresholds.input_rate_hz for share in firing))
+    return RateSummary(thresholds.wanted_hz, thresholds.input_rate_hz, background)
 
 
 def _clipped_summary(

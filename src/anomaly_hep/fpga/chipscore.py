@@ -90,16 +90,22 @@ class ChipScore:
         return 0.5 * (scores * 2.0**-self.fraction - offset)
 
 
+def check_rejection(rejection: float, events: int) -> None:
+    """Raise ConfigError for a rejection that no threshold on so many background events has."""
+    if not 1 < rejection <= events:
+        raise ConfigError(
+            f"fpga.rejection={rejection:g} cannot be set with {events} validation events of "
+            "background. Cure: more of them, or a lower rejection above 1, which is a higher "
+            "rate_hz where fpga.threshold sets it"
+        )
+
+
 def threshold(background: Real[np.ndarray, " event"], rejection: float) -> float | int:
     """Return the smallest score that at most one background event in `rejection` exceeds.
 
     A trigger fires where score > threshold. `background` are scores of the validation background.
     """
-    if not 1 < rejection <= len(background):
-        raise ConfigError(
-            f"fpga.rejection={rejection:g} cannot be set with {len(background)} validation events "
-            "of background. Cure: more of them, or a lower rejection above 1"
-        )
+    check_rejection(rejection, len(background))
     allowed = math.floor(len(background) / rejection)
     score: float | int = np.sort(background)[len(background) - allowed - 1].item()
     return score

@@ -14,23 +14,26 @@ from jaxtyping import Float, Int64
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import CheckpointError
 from anomaly_hep.fpga import distillation
-from anomaly_hep.fpga.chipscore import ChipScore, outputs_of, threshold
+from anomaly_hep.fpga.chipscore import ChipScore, check_rejection, outputs_of, threshold
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.distillation import Examples, Schedule
-from anomaly_hep.fpga.fixedpoint import exact_integers
+from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.from_brevitas import integer_encoder
 from anomaly_hep.fpga.integers import IntegerEncoder
+from anomaly_hep.fpga.masstable import MassTable, mass_port, mass_table
 from anomaly_hep.fpga.source import Source, Timed
 from anomaly_hep.fpga.trigger_inputs import Jets
-from anomaly_hep.fpga.verify import Stage
 from anomaly_hep.models.layers.trigger import TriggerEncoder
+
+_BLOCK = 16_384  # events whose integers are in memory at once
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
     """The chip's design: the encoder in float, quantised and as integers, score and threshold.
 
-    The threshold is an integer score, set on validation background.
+    The threshold is an integer score, set on validation background. Where there is a `table`, its
+    thresholds, which depend on the mass, decide instead.
     """
 
     float_encoder: TriggerEncoder
@@ -38,6 +41,28 @@ class Design:
     integers: IntegerEncoder
     score: ChipScore
     threshold: int
+    table: MassTable | None = None
+
+    def decide(
+        self, scores: Int64[np.ndarray, " event"], masses: Int64[np.ndarray, " event"]
+    ) -> dict[str, Int64[np.ndarray, " event"]]:
+        """Return what the chip makes of integer scores and masses: quantile, if any, and decision.
+
+        Without a table the masses are not looked at.
+        """
+        if self.table is None:
+            return {"decision": (scores > self.threshold).astype(np.int64)}
+        quantile = self.table.quantile(scores, masses)
+        fires = quantile > self.table.deciding
+        return {"quantile": quantile, "decision": fires.astype(np.int64)}
+
+    def rank(
+        self, scores: Int64[np.ndarray, " event"], masses: Int64[np.ndarray, " event"]
+    ) -> Float[np.ndarray, " event"]:
+        """Return what the trigger cuts on: the real score, or the decorrelated one in nats."""
+        if self.table is None:
+            return self.score.real(scores)
+        return self.table.decorrelated(scores, masses)
 
 
 def learn(
@@ -55,6 +80,8 @@ def learn(
     from its weights and has the same teacher. A model with a trigger encoder supplies the float
     encoder itself, and a quantised model both.
     """
+    check_rejection(settings.rejection, len(jets["validation"]))
+    mass = _mass_port(source, settings, jets["training"])
     ports = source.ports(settings)
     outputs = outputs_of(settings.score, settings.latent_dim)
     shape = {
@@ -70,9 +97,34 @@ def learn(
     float_encoder, quantized = _encoders(source.trigger, shape, teacher)
     integers = integer_encoder(quantized, ports).with_outputs(outputs)
     score = ChipScore(settings.score, integers.head.output, outputs)
-    inputs, _ = integers.quantize(jets["validation"].inputs)
-    chip_threshold = threshold(score(integers(inputs)), settings.rejection)
-    return Design(float_encoder, quantized, integers, score, int(chip_threshold))
+    background = _chip_scores(integers, score, jets["validation"])
+    chip_threshold = int(threshold(background, settings.rejection))
+    table = None
+    if mass is not None:
+        training = jets["training"]
+        scores = _chip_scores(integers, score, training)
+        table = mass_table(*mass, scores, training.mass, score.type, settings.rejection)
+    return Design(float_encoder, quantized, integers, score, chip_threshold, table)
+
+
+def _mass_port(
+    source: Source, settings: DesignSettings, training: Jets
+) -> tuple[str, FixedPoint] | None:
+    """Return the column with the mass and the type of its port, if the chip takes the mass."""
+    if settings.decorrelate is None or source.mass is None:
+        return None
+    port = mass_port(source.mass, settings.mass_bits, training.mass, settings.rejection)
+    return source.mass, port
+
+
+def _chip_scores(
+    integers: IntegerEncoder, score: ChipScore, jets: Jets
+) -> Int64[np.ndarray, " event"]:
+    """Return the integer scores, a few thousand events at a time."""
+    parts = range(0, len(jets), _BLOCK)
+    return np.concatenate(
+        [score(integers(integers.quantize(jets.inputs[i : i + _BLOCK])[0])) for i in parts]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,55 +212,3 @@ def _load(encoder: TriggerEncoder, path: Path) -> TriggerEncoder:
             "Cure: remove it, and the same command trains it again"
         ) from error
     return encoder.eval()
-
-
-def float_stages(design: Design, validation: Jets, test: Jets, rejection: float) -> list[Stage]:
-    """Return the stages before quantisation, each with a threshold of its own."""
-    hardest = f"{design.integers.constituents} hardest constituents"
-    student, student_test = (
-        distillation.scores(
-            design.float_encoder, design.score.name, torch.from_numpy(jets.inputs)
-        ).numpy()
-        for jets in (validation, test)
-    )
-    scores = {
-        "float model, all constituents": (validation.score, test.score),
-        f"float model, {hardest}": (validation.score_of_hardest, test.score_of_hardest),
-        f"float trigger encoder, {hardest}": (student, student_test),
-    }
-    return [
-        Stage(f"{name}: torch", values, values > threshold(background, rejection))
-        for name, (background, values) in scores.items()
-    ]
-
-
-def quantized_stage(design: Design, inputs: Float[np.ndarray, "event constituent port"]) -> Stage:
-    """Return the stage of the quantised model: Brevitas's outputs, in units of the last bit."""
-    real = distillation.outputs(design.quantized, torch.from_numpy(inputs)).double().numpy()
-    latents = exact_integers(
-        real[:, : design.score.outputs], design.integers.head.output.fraction, "Brevitas's outputs"
-    )
-    return stage_of("quantisation-aware model: Brevitas", design, {"latent": latents})
-
-
-def integer_stage(design: Design, inputs: Int64[np.ndarray, "event constituent port"]) -> Stage:
-    """Return the stage of the integer reference."""
-    return stage_of("integer reference: numpy", design, {"latent": design.integers(inputs)})
-
-
-def stage_of(
-    name: str, design: Design, outputs: Mapping[str, Int64[np.ndarray, "event ..."]]
-) -> Stage:
-    """Return the stage of an implementation from its integer outputs: latent, score, decision.
-
-    A missing score or decision is computed from the output before it, if there is one.
-    """
-    integers = dict(outputs)
-    if "latent" in integers:
-        integers.setdefault("score", design.score(integers["latent"]))
-    if "score" in integers:
-        integers.setdefault("decision", (integers["score"] > design.threshold).astype(np.int64))
-    fires = integers["decision"] == 1
-    # an implementation without a score is ranked by its decision
-    scores = design.score.real(integers["score"]) if "score" in integers else fires.astype(float)
-    return Stage(name, scores, fires, integers)

@@ -13,7 +13,7 @@ from anomaly_hep.bounds import Count, Positive
 # squared: the sum of mu^2, without exponential and variances, as in CMS's AXOL1TL;
 # kl: the whole KL divergence, with the exponential as a LUT.
 ScoreName = Literal["squared", "kl"]
-Output = Literal["score", "decision"]
+Output = Literal["score", "quantile", "decision"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ChipSettings:
     rho: tuple[Count, ...]
     latent_dim: Count
     score: ScoreName
-    outputs: Annotated[tuple[Output, ...], MinLen(1)]
+    outputs: Annotated[tuple[Output, ...], MinLen(1)] | None
     rejection: Positive
     weight_bits: Annotated[int, Ge(2), Le(8)]
     activation_bits: Annotated[int, Ge(2), Le(8)]
@@ -72,6 +72,9 @@ class DesignSettings(ChipSettings):
 
     inputs: Mapping[str, Positive] | None
     types: bool
+    decorrelate: Literal["mass"] | None
+    mass_bits: Annotated[int, Ge(2), Le(12)]
+    threshold: str | None
     float_starts: Count
     float_steps: Count
     float_learning_rate: Positive

@@ -16,10 +16,12 @@ import numpy as np
 from jaxtyping import Int64
 
 from anomaly_hep.atomic import replace_path
-from anomaly_hep.fpga.design import Design, integer_stage
+from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.fpga.integers import ChipEvents
 from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.source import Timed
+from anomaly_hep.fpga.stages import integer_stage
 
 Arrays = dict[str, Int64[np.ndarray, "event ..."]]
 
@@ -59,10 +61,10 @@ class ExportResults:
 
 @dataclass(frozen=True, eq=False)
 class ExportJob:
-    """The input of an export: the design, integer inputs and the outputs expected for them."""
+    """The input of an export: the design, events as integers and the outputs expected for them."""
 
     design: Design
-    inputs: Int64[np.ndarray, "event constituent port"]
+    events: ChipEvents
     expected: Mapping[str, Int64[np.ndarray, "event ..."]]
     settings: DesignSettings
     directory: Path
@@ -76,7 +78,7 @@ def export(
     name: str,
     flow: Flow,
     design: Design,
-    inputs: Int64[np.ndarray, "event constituent port"],
+    events: ChipEvents,
     settings: DesignSettings,
     run_directory: Path,
     timed: Timed,
@@ -87,8 +89,8 @@ def export(
         building = final.with_name(f".{name}.part")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
-        expected = integer_stage(design, inputs).integers
-        flow(ExportJob(design, inputs, expected, settings, building, timed)).save(building)
+        expected = integer_stage(design, events).integers
+        flow(ExportJob(design, events, expected, settings, building, timed)).save(building)
         replace_path(building, str(building.resolve()), str(final.resolve()))
         building.rename(final)
     return ExportResults.load(final)

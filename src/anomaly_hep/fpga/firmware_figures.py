@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 
 from anomaly_hep.evaluate.figures.style import DENSITY_COLOURS, all_colours, house_style
 from anomaly_hep.evaluate.paper import load_paper
-from anomaly_hep.fpga.summary import FirmwareSummary
+from anomaly_hep.fpga.summary import DecorrelationSummary, FirmwareSummary
 from anomaly_hep.fpga.verify import Stage
 
 
@@ -46,14 +47,20 @@ def efficiencies(summary: FirmwareSummary) -> Figure:
 def agreement(
     chip: Stage, reference: Stage, labels: Shaped[np.ndarray, " event"], summary: FirmwareSummary
 ) -> Figure:
-    """Return the chip's score against the float encoder's, for background and for signals."""
+    """Return the chip's score against the float encoder's, for background and for signals.
+
+    Where thresholds depend on the mass, it is the decorrelated score.
+    """
     background = labels == summary.background
+    kind, cut = "score", summary.design.threshold_value
+    if summary.decorrelation is not None:
+        kind, cut = "decorrelated score", math.log(summary.design.rejection)
     with house_style():
         figure = Figure(figsize=(9, 4.2), layout="constrained")
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         chosen = {"background": background, "signals": ~background}
         for axes, (title, rows) in zip(panels, chosen.items(), strict=True):
-            low, high = 0.0, float(np.quantile(reference.scores, 0.99))
+            low, high = 0.0, max(float(np.quantile(reference.scores, 0.99)), 1.1 * cut)
             axes.hist2d(
                 reference.scores[rows],
                 chip.scores[rows],
@@ -63,15 +70,33 @@ def agreement(
             )
             axes.plot([low, high], [low, high], color="#888888", linewidth=0.8)
             axes.axhline(
-                summary.design.threshold_value,
+                cut,
                 color="#bd1f01",
                 linewidth=1.0,
                 label="the chip's threshold",
             )
             axes.set_title(title, fontsize="medium")
-            axes.set_xlabel("score of the float trigger encoder")
-        figure.axes[0].set_ylabel("score of the chip")
+            axes.set_xlabel(f"{kind} of the float trigger encoder")
+        figure.axes[0].set_ylabel(f"{kind} of the chip")
         figure.axes[0].legend(fontsize="small", frameon=False, loc="upper left")
+    return figure
+
+
+def passing(found: DecorrelationSummary, rejection: float) -> Figure:
+    """Return the share of background that fires by mass: one threshold, and thresholds by mass."""
+    edges = np.array(found.edges)
+    middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
+    rows = {"one threshold": found.single, "thresholds by mass": found.by_mass}
+    with house_style():
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        axes = figure.subplots()
+        for (name, row), colour in zip(rows.items(), all_colours(), strict=False):
+            _draw(axes, middle, np.array(row.in_bins), xerr=half, color=colour, label=name)
+        axes.axhline(100 / rejection, color="#888888", linewidth=0.8)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(f"{found.column} (GeV)")
+        axes.set_ylabel("background that fires [%]")
+        figure.legend(fontsize="small", frameon=False, loc="outside lower center", ncols=2)
     return figure
 
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from anomaly_hep.evaluate.cells import Cell, percent
 from anomaly_hep.evaluate.render import page
-from anomaly_hep.fpga.proof_tables import efficiencies, proof, resources
+from anomaly_hep.fpga.proof_tables import decorrelation, efficiencies, proof, rate, resources
 from anomaly_hep.fpga.summary import FirmwareSummary
 
 _CAPTIONS = {
     "efficiencies.png": "Signal efficiency at the share of background events that may fire, float "
     "models beside the chip. Bars: central 68 % interval.",
     "agreement.png": "Score of the chip against that of the float trigger encoder, event by event.",
+    "passing.png": "Background that fires by mass, in bins that hold equally many test events. "
+    "Bars: central 68 % interval; line: the share asked for.",
 }
 
 
@@ -26,10 +28,28 @@ def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
         summary=summary,
         compared=[stage for stage in summary.stages if stage.equal is not None],
         cards=_cards(summary),
-        tables=[proof(summary), efficiencies(summary), resources(summary)],
+        tables=[
+            proof(summary),
+            efficiencies(summary),
+            *([rate(summary.rate)] if summary.rate else []),
+            *([decorrelation(summary.decorrelation)] if summary.decorrelation else []),
+            resources(summary),
+        ],
         figures={path: caption for path, caption in figures.items() if path.exists()},
         json=summary.to_json(),
     )
+
+
+def _firing(summary: FirmwareSummary) -> dict[str, str]:
+    """Return where the trigger fires: above a score, or from a quantile on."""
+    found = summary.decorrelation
+    if found is None:
+        return {"fires above": f"{summary.design.threshold:,}"}
+    return {
+        "fires at quantile": f"{found.deciding + 1} of {len(found.shares)}",
+        "mass": f"{found.type}, steps of {found.step:g} GeV",
+        "events with a clipped mass": f"{100 * found.beyond_range:.2f} %",
+    }
 
 
 def _cards(summary: FirmwareSummary) -> dict[str, str | Cell]:
@@ -38,7 +58,7 @@ def _cards(summary: FirmwareSummary) -> dict[str, str | Cell]:
         "constituents × inputs": f"{design.constituents} × {len(design.ports)}",
         "weights / activations": f"{design.weight_bits} / {design.activation_bits} bits",
         "score": f"{design.score}, {design.score_type}",
-        "fires above": f"{design.threshold:,}",
+        **_firing(summary),
         "background that fires [%]": percent(*summary.background_firing),
         "events with a clipped input": f"{100 * summary.inputs_beyond_range.events:.2f} %",
     }

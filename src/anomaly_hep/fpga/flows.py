@@ -17,6 +17,7 @@ from anomaly_hep.fpga import (
 )
 from anomaly_hep.fpga.design_settings import FINNSettings, HLS4MLSettings, RTLSettings
 from anomaly_hep.fpga.export import Arrays, ExportJob, ExportResults, Flow
+from anomaly_hep.fpga.masstable import write_table
 
 # events that are given to the vendors' own simulations
 _EXAMPLES = slice(100)
@@ -28,9 +29,18 @@ def rtl_flow(job: ExportJob) -> ExportResults:
     own, design, directory, timed = job.settings.rtl, job.design, job.directory, job.timed
     assert isinstance(own, RTLSettings)
     results, encoder, outputs = ExportResults(), design.integers, job.settings.outputs
+    assert outputs is not None
     with timed("RTL: trace and write"):
-        circuit = rtl.trace(encoder, design.score, design.threshold, outputs, own.delay_per_stage)
+        circuit = rtl.trace(
+            encoder,
+            design.score,
+            design.threshold if design.table is None else design.table,
+            outputs,
+            own.delay_per_stage,
+        )
         rtl.write(circuit, directory, job.settings.part, job.settings.clock_ns)
+        if design.table is not None:
+            write_table(design.table, directory / "mass_table.csv")
     results.resources.append(circuit.estimate)
     # da4ml drops bits of the score that are always 0
     dropped: dict[str, int] = {
@@ -42,11 +52,11 @@ def rtl_flow(job: ExportJob) -> ExportResults:
         return {name: values << dropped[name] for name, values in integers.items()}
 
     with timed("RTL: interpreter"):
-        integers = rtl.interpret(circuit, encoder, job.inputs)
+        integers = rtl.interpret(circuit, encoder, job.events)
     results.integers["generated RTL: da4ml's interpreter"] = restored(integers)
     simulated, bench = slice(own.simulated_events), directory / "bench"
     expected: Arrays = {name: job.expected[name][simulated] >> dropped[name] for name in outputs}
-    testbench.write(circuit, encoder, bench, job.inputs[simulated], expected, job.settings.clock_ns)
+    testbench.write(circuit, encoder, bench, job.events[simulated], expected, job.settings.clock_ns)
     testbench.write_script(directory / "verilog", bench)
     if testbench.has_verilator():
         with timed("RTL: Verilator"):
@@ -82,7 +92,7 @@ def hls4ml_flow(job: ExportJob) -> ExportResults:
         with timed(f"QONNX: execution, {name}"):
             graph = qonnx_graph.qonnx_graph(encoder, score_type)
             qonnx_graph.write(graph, job.directory / "qonnx" / f"{name}.onnx")
-            integers = qonnx_graph.execute(graph, job.inputs)
+            integers = qonnx_graph.execute(graph, job.events.inputs)
         arrays = results.integers.setdefault("QONNX graph: qonnx execution", {})
         arrays[name] = integers[:, 0] if score_type else integers
     for number, backend in enumerate(own.backends):
@@ -94,11 +104,11 @@ def hls4ml_flow(job: ExportJob) -> ExportResults:
                 backend=backend,
                 part=settings.part if backend in _XILINX else None,
                 clock_ns=settings.clock_ns,
-                examples=(job.inputs[_EXAMPLES], job.expected[output][_EXAMPLES]),
+                examples=(job.events.inputs[_EXAMPLES], job.expected[output][_EXAMPLES]),
             )
         if number == 0:
             with timed(f"hls4ml: {backend} C simulation"):
-                integers = hls4ml_project.simulate(project, job.inputs)
+                integers = hls4ml_project.simulate(project, job.events.inputs)
             name = f"hls4ml C simulation: {backend}, g++"
             results.integers[name] = {output: integers[:, 0] if score else integers}
             for library in project.directory.rglob("*.so"):
@@ -123,7 +133,7 @@ def finn_flow(job: ExportJob) -> ExportResults:
         with job.timed("FINN: environment"):
             finn_environment.make(environment)
     with job.timed("FINN: graph, execution"):
-        latents = finn_graph.execute(job.design.integers, job.inputs)
+        latents = finn_graph.execute(job.design.integers, job.events.inputs)
     results.integers["FINN's graph: thresholds, onnx execution"] = {"latent": latents}
     if not finn_environment.ready(environment):
         results.remarks.append(
@@ -134,7 +144,11 @@ def finn_flow(job: ExportJob) -> ExportResults:
     request = finn_estimate.Request(own.events_per_second, job.settings.clock_ns, job.settings.part)
     with job.timed("FINN: fold and estimate"):
         estimate = finn_estimate.estimate(
-            job.design.integers, job.inputs, request, environment=environment, folder=job.directory
+            job.design.integers,
+            job.events.inputs,
+            request,
+            environment=environment,
+            folder=job.directory,
         )
     results.resources.append(estimate.as_resources())
     results.remarks += estimate.remarks()

@@ -83,6 +83,20 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
+class ChipEvents:
+    """Events as integers at the ports; the masses are zeros where there is no port for them."""
+
+    inputs: Int64[np.ndarray, "event constituent port"]
+    masses: Int64[np.ndarray, " event"]
+
+    def __getitem__(self, events: slice) -> ChipEvents:
+        return ChipEvents(self.inputs[events], self.masses[events])
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True, eq=False)
 class IntegerEncoder:
     """phi on each constituent, the sum over constituents, rho and the head, on integers.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from anomaly_hep.evaluate.cells import NOTHING, Cell, percent
+from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.evaluate.resulttable import Column, ResultTable, Row
-from anomaly_hep.fpga.summary import FirmwareSummary
+from anomaly_hep.fpga.summary import DecorrelationSummary, FirmwareSummary, RateSummary
 
 
 def proof(summary: FirmwareSummary) -> ResultTable:
@@ -27,7 +28,7 @@ def proof(summary: FirmwareSummary) -> ResultTable:
             for stage in summary.stages
         ),
         "Float rows have their own threshold and are compared with the row above; all others with "
-        "the quantised model, output by output in units of its last bit, at one threshold. "
+        "the quantised model, output by output in units of its last bit, at the chip's threshold. "
         f"Efficiencies at rejection {summary.design.rejection:g}, with 68 % intervals.",
     )
 
@@ -44,6 +45,51 @@ def efficiencies(summary: FirmwareSummary) -> ResultTable:
                 rows[stage.implementation.split(": ")[0]] = cells
     title = f"Signal efficiency in % at rejection {summary.design.rejection:g}"
     return _table(title, [paper.text(signal) for signal in signals], rows.items())
+
+
+def decorrelation(found: DecorrelationSummary) -> ResultTable:
+    """Return what thresholds by mass do to the background that fires, beside one threshold."""
+    rows = {"one threshold": found.single, "thresholds by mass": found.by_mass}
+    return _table(
+        f"Background that fires, by {found.column}",
+        ("fires [%]", "least in a bin [%]", "most in a bin [%]", "relative entropy [nats]",
+         "by chance [nats]", "mean efficiency [%]"),
+        (
+            (
+                name,
+                [
+                    *(percent(*share) for share in (row.share, min(row.in_bins), max(row.in_bins))),
+                    _nats(row.relative_entropy),
+                    _nats(row.chance),
+                    percent(*row.efficiency) if row.efficiency else NOTHING,
+                ],
+            )
+            for name, row in rows.items()
+        ),
+        f"{len(found.edges) - 1} bins of {found.edges[0]:.4g} to {found.edges[-1]:.4g} GeV, "
+        "equally full of test background. Relative entropy of its mass after the cut against "
+        "before, and of a random cut of the same size. The thresholds by mass come from "
+        f"{found.training_events:,} events of training background, the single one from validation "
+        "background.",
+    )  # fmt: skip
+
+
+def rate(found: RateSummary) -> ResultTable:
+    """Return the trigger rate that was asked for, and that of the chip."""
+    value, low, high = found.background_hz
+    cell = Cell(f"{value:.4g}", f"{low:.3g}-{high:.3g}")
+    return _table(
+        f"Trigger rate of {found.input_rate_hz:g} Hz",
+        ("asked for [Hz]", "test background [Hz]"),
+        [("the chip", [Cell(f"{found.wanted_hz:g}", ""), cell])],
+        "If all input is background like the test events. Interval: 68 %, binomial.",
+    )
+
+
+def _nats(value: Interval | None) -> Cell:
+    if value is None:
+        return NOTHING
+    return Cell(f"{value.value:.3g}", f"{value.low:.2g}-{value.high:.2g}")
 
 
 def resources(summary: FirmwareSummary) -> ResultTable:

@@ -20,10 +20,12 @@ from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga.chipscore import TABLE, ChipScore
 from anomaly_hep.fpga.design_settings import Output
 from anomaly_hep.fpga.fixedpoint import FixedPoint, exact_integers
-from anomaly_hep.fpga.integers import IntegerEncoder, Layer
+from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder, Layer
+from anomaly_hep.fpga.masstable import MassTable
 from anomaly_hep.fpga.resources import Resources
 
 NAME = "trigger"
+_MASS = "mass"
 WRITERS = {"verilog": VerilogModel, "vhdl": VHDLModel}
 # how far da4ml may go beyond the shallowest adder tree to save adders
 _SOLVER = {"hard_dc": 2}
@@ -50,6 +52,11 @@ class Circuit:
     outputs: tuple[Signal, ...]
 
     @property
+    def has_mass(self) -> bool:
+        """Whether the last input is the mass."""
+        return self.inputs[-1].name == _MASS
+
+    @property
     def latency(self) -> int:
         """Clocks from an event's arrival in the first register to its result in the last."""
         return len(self.pipeline.solutions)
@@ -71,23 +78,29 @@ class Circuit:
 def trace(
     encoder: IntegerEncoder,
     score: ChipScore,
-    threshold: int,
+    threshold: int | MassTable,
     outputs: Sequence[Output],
     delay: float,
 ) -> Circuit:
-    """Return the circuit of encoder, score and threshold.
+    """Return the circuit of encoder, score and threshold, or thresholds that depend on the mass.
 
     `delay` is the longest delay allowed between two registers, in da4ml's units.
     """
-    inputs = _ports(encoder)
-    values = inputs
+    table = threshold if isinstance(threshold, MassTable) else None
+    inputs = _inputs(encoder, table)
+    constituents = encoder.constituents * len(encoder.ports)
+    values = inputs[:constituents].reshape(encoder.constituents, len(encoder.ports))
     for layer in encoder.phi:
         values = _layer(values, layer)
     values = _rounded(np.sum(values, axis=0), encoder.pool)
     for layer in (*encoder.rho, encoder.head):
         values = _layer(values, layer)
     total = _score(values, score)
-    available = {"score": total, "decision": total > threshold * 2.0**-score.fraction}
+    if isinstance(threshold, MassTable):
+        decided = _decided(total, inputs[constituents], score, threshold)
+    else:
+        decided = {"decision": total > threshold * 2.0**-score.fraction}
+    available = {"score": total, **decided}
     results = FixedVariableArray(
         np.array([available[name] for name in outputs]), inputs.solver_options, hwconf=inputs.hwconf
     )
@@ -99,6 +112,7 @@ def trace(
             "chip. Cure: train the encoder longer, or another fpga.rejection"
         )
     ports = [f"{n}.{port.name}" for n in range(encoder.constituents) for port in encoder.ports]
+    ports += [_MASS] * (table is not None)
     return Circuit(
         logic,
         to_pipeline(logic, delay, verbose=False),
@@ -107,12 +121,28 @@ def trace(
     )
 
 
-def _ports(encoder: IntegerEncoder) -> FixedVariableArray:
-    """Return the inputs as da4ml's variables: a flag is one wire that stands for one half."""
+def _decided(total: Any, mass: Any, score: ChipScore, table: MassTable) -> dict[str, Any]:
+    """Return quantile and decision: the score is compared with the threshold of each level."""
+    # da4ml takes no table whose entries are all the same
+    passes = [
+        total > (mass.lookup(column) if np.ptp(column) else float(column[0]))
+        for column in table.thresholds.T * 2.0**-score.fraction
+    ]
+    quantile = passes[0]
+    for passed in passes[1:]:
+        quantile = quantile + passed
+    return {"quantile": quantile, "decision": passes[table.deciding]}
+
+
+def _inputs(encoder: IntegerEncoder, table: MassTable | None) -> FixedVariableArray:
+    """Return the inputs as da4ml's variables, the mass last if there is a table for it.
+
+    A flag is one wire that stands for one half.
+    """
     types = [FixedPoint(False, 1, 1) if port.flag else encoder.input for port in encoder.ports]
-    bits = (
-        np.tile(column, (encoder.constituents, 1)) for column in zip(*map(_kif, types), strict=True)
-    )
+    types *= encoder.constituents
+    types += [] if table is None else [table.mass]
+    bits = (np.array(column) for column in zip(*map(_kif, types), strict=True))
     return FixedVariableArray.from_kif(*bits, hwconf=_COST_MODEL, solver_options=_SOLVER)
 
 
@@ -158,10 +188,12 @@ def _signals(names: Sequence[str], intervals: Sequence[Any]) -> tuple[Signal, ..
 
 
 def interpret(
-    circuit: Circuit, encoder: IntegerEncoder, inputs: Int64[np.ndarray, "event constituent port"]
+    circuit: Circuit, encoder: IntegerEncoder, events: ChipEvents
 ) -> dict[str, Int64[np.ndarray, " event"]]:
     """Return each output's integers from da4ml's interpreter of the traced logic."""
-    values = encoder.input.real(inputs).reshape(len(inputs), -1)
+    values = encoder.input.real(events.inputs).reshape(len(events), -1)
+    if circuit.has_mass:
+        values = np.column_stack([values, circuit.inputs[-1].type.real(events.masses)])
     outputs = np.asarray(circuit.logic.predict(values), np.float64)
     return {
         signal.name: exact_integers(outputs[:, column], signal.type.fraction, signal.name)

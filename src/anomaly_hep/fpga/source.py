@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +15,11 @@ from anomaly_hep.atomic import atomic_path
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import Reading
-from anomaly_hep.errors import CheckpointError, ExportError
+from anomaly_hep.errors import CheckpointError, ConfigError, ExportError
 from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.formats.origin import origin_of
-from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.fpga.design_settings import DesignSettings, Output
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.fpga.summary import ModelSummary
 from anomaly_hep.fpga.trigger_inputs import (
@@ -82,9 +82,23 @@ class Source:
     def settings(self, requested: DesignSettings) -> DesignSettings:
         """Return the requested settings; a model's own trigger encoder decides its shape.
 
-        Raises ConfigError where nothing says which features are inputs.
+        Raises ConfigError where nothing says which features are inputs, or which column is a mass.
         """
         encoder = self.model.encoder
+        if requested.decorrelate and self.mass is None:
+            raise ConfigError(
+                f"fpga.decorrelate=mass: no data.mass is known of {self.checkpoint}. Cure: train "
+                "with data.mass=COLUMN, and leave the checkpoint in its run, beside config.yaml"
+            )
+        if requested.outputs is None:
+            every: tuple[Output, ...] = ("score", "quantile", "decision")
+            kept = every if requested.decorrelate else ("score", "decision")
+            requested = replace(requested, outputs=kept)
+        elif "quantile" in requested.outputs and not requested.decorrelate:
+            raise ConfigError(
+                "fpga.outputs: a quantile comes from thresholds that depend on the mass. Cure: "
+                "fpga.decorrelate=mass, or outputs without it"
+            )
         if requested.inputs is None:
             requested = replace(requested, inputs=chip_inputs(self.reading))
         if not isinstance(encoder, TriggerPosterior):
@@ -110,11 +124,16 @@ class Source:
     def jets(self, name: str, settings: DesignSettings, directory: Path, timed: Timed) -> Jets:
         """Return the jets of 'training', 'validation' or 'test', kept in a file of the run."""
         path = directory / "events" / f"{name}.npz"
-        if not path.exists():
+        if not _is_whole(path):
             with timed(f"read and score {name} events"):
                 parts = self._parts(SPLITS[name], settings)
                 jets = read_jets(
-                    self.model, self.reading, parts, self.ports(settings), settings.constituents
+                    self.model,
+                    self.reading,
+                    parts,
+                    self.ports(settings),
+                    settings.constituents,
+                    self.mass if settings.decorrelate else None,
                 )
                 if name == "test":
                     jets = jets.shuffled()
@@ -150,12 +169,31 @@ class Source:
             generator=generator,
         )
 
+    @property
+    def mass(self) -> str | None:
+        """The event column with the mass, in GeV; None where the checkpoint's run names none."""
+        column: str | None = self._data().get("mass")
+        return column
+
     def _paper(self) -> str | None:
         """Return the paper that names the signals, as the checkpoint's run says."""
+        name: str | None = self._data().get("paper")
+        return name
+
+    def _data(self) -> Mapping[str, Any]:
+        """Return what the configuration of the checkpoint's run says of the data."""
         run = self.checkpoint.parent.parent
         config = RunFiles(run).config if (run / "config.yaml").is_file() else {}
-        name: str | None = config.get("data", {}).get("paper")
-        return name
+        data: Mapping[str, Any] = config.get("data", {})
+        return data
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a file of jets is there with all fields; an earlier version wrote fewer."""
+    if not path.exists():
+        return False
+    with np.load(path, allow_pickle=False) as archive:
+        return {field.name for field in fields(Jets)} == set(archive)
 
 
 def _limited(parts: list[Slice], limit: int) -> list[Slice]:

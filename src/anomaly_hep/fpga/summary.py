@@ -83,6 +83,53 @@ class ClippedSummary:
 
 
 @dataclass(frozen=True)
+class PassingSummary:
+    """The test background that passes: its share by bin of mass, and in all.
+
+    `relative_entropy`, in nats, is that of its mass against that of all background, `chance` what a
+    random cut of the same size gives; None where too few events pass. `efficiency` is the mean over
+    the signals at the rejection asked for, None without any.
+    """
+
+    in_bins: tuple[Interval, ...]
+    share: Interval
+    relative_entropy: Interval | None
+    chance: Interval | None
+    efficiency: Interval | None
+
+
+@dataclass(frozen=True)
+class DecorrelationSummary:
+    """Thresholds by mass on the chip, and what they change.
+
+    `step` is that of the mass at its port, in GeV; `beyond_range` the share of test events whose
+    mass is not in the port's range. `shares` of background are those of the levels; at level
+    `deciding` (from 0) the trigger fires. `edges` are those of the mass bins, in GeV, equally full
+    of test background.
+    """
+
+    column: str
+    type: str
+    step: float
+    beyond_range: float
+    shares: tuple[float, ...]
+    deciding: int
+    training_events: int
+    edges: tuple[float, ...]
+    single: PassingSummary
+    by_mass: PassingSummary
+
+
+@dataclass(frozen=True)
+class RateSummary:
+    """The trigger rate asked for, that of all events, and that of test background, in Hz."""
+
+    wanted_hz: float
+    input_rate_hz: float
+    background_hz: Interval
+
+
+@dataclass(frozen=True)
 class FirmwareSummary:
     """The content of fpga.json; `exact` says whether all is equal that must be equal."""
 
@@ -97,6 +144,8 @@ class FirmwareSummary:
     background_firing: Interval
     inputs_beyond_range: ClippedSummary
     remarks: tuple[str, ...]
+    decorrelation: DecorrelationSummary | None = None
+    rate: RateSummary | None = None
 
     @property
     def measured_on(self) -> str:

@@ -20,7 +20,7 @@ from jaxtyping import Int64, UInt8
 from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import ExportError, MissingToolError
 from anomaly_hep.fpga import programs
-from anomaly_hep.fpga.integers import IntegerEncoder
+from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
 from anomaly_hep.fpga.rtl import NAME, Circuit, Signal
 
 _BUILD = "build"
@@ -31,7 +31,7 @@ def write(
     circuit: Circuit,
     encoder: IntegerEncoder,
     directory: Path,
-    inputs: Int64[np.ndarray, "event constituent port"],
+    events: ChipEvents,
     expected: Mapping[str, Int64[np.ndarray, " event"]],
     clock_ns: float,
 ) -> None:
@@ -41,26 +41,27 @@ def write(
     """
     text = _BENCH.substitute(
         name=NAME,
-        events=len(inputs),
+        events=len(events),
         latency=circuit.latency,
         input_high=_width(circuit.inputs) - 1,
         output_high=_width(circuit.outputs) - 1,
         half_period=clock_ns / 2,
     )
     write_text(directory / f"{NAME}_bench.v", text)
-    fields = port_fields(circuit, encoder, inputs)
+    fields = port_fields(circuit, encoder, events)
     write_text(directory / "inputs.hex", packed(circuit.inputs, fields))
     columns = np.stack([expected[s.name] for s in circuit.outputs], axis=1)
     write_text(directory / "expected.hex", packed(circuit.outputs, columns))
 
 
 def port_fields(
-    circuit: Circuit, encoder: IntegerEncoder, inputs: Int64[np.ndarray, "event constituent port"]
+    circuit: Circuit, encoder: IntegerEncoder, events: ChipEvents
 ) -> Int64[np.ndarray, "event field"]:
-    """Return the integers of the encoder's inputs at the scale of each field."""
-    flat = inputs.reshape(len(inputs), -1)
-    places = np.array([encoder.input.fraction - s.type.fraction for s in circuit.inputs])
-    return flat >> places
+    """Return the integers of the inputs at the scale of each field, the mass's as they are."""
+    flat = events.inputs.reshape(len(events), -1)
+    signals = circuit.inputs[: flat.shape[1]]
+    fields = flat >> np.array([encoder.input.fraction - s.type.fraction for s in signals])
+    return np.column_stack([fields, events.masses]) if circuit.has_mass else fields
 
 
 def packed(signals: Sequence[Signal], values: Int64[np.ndarray, "event field"]) -> str:

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,11 +17,12 @@ from anomaly_hep.data.features import PARTICLE_TYPES
 from anomaly_hep.data.particles import ParticleReading
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.reading import Reading
-from anomaly_hep.errors import ConfigError
+from anomaly_hep.errors import BadFileError, ConfigError
 from anomaly_hep.evaluate.scores import usable
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.models.layers.jagged import Jagged
 from anomaly_hep.models.layers.trigger import FLAG_RANGE
+from anomaly_hep.types import Events
 
 _CHUNK = 4096  # events read at a time
 
@@ -46,13 +47,14 @@ class Jets:
     """Jets as a trigger sees them, and their score from all and from the hardest particles alone.
 
     Inputs are features in the network's scaled units, then flags for the particle types; they are
-    zero where a jet has no more particles.
+    zero where a jet has no more particles. The mass, in GeV, is NaN where none was asked for.
     """
 
     labels: Shaped[np.ndarray, " event"]
     inputs: Float[np.ndarray, "event constituent port"]
     score: Float[np.ndarray, " event"]
     score_of_hardest: Float[np.ndarray, " event"]
+    mass: Float[np.ndarray, " event"]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -104,8 +106,13 @@ def read_jets(
     parts: Sequence[tuple[str, Slice]],
     ports: Sequence[Port],
     constituents: int,
+    mass: str | None,
 ) -> Jets:
-    """Return the jets in labelled parts of files that pass the model's selection."""
+    """Return the jets in labelled parts of files that pass the model's selection.
+
+    `mass` is the event column with their masses in GeV, None where these are not needed. Raises
+    BadFileError for a mass that is not finite.
+    """
     assert isinstance(reading, ParticleReading)
     if not parts:
         raise ConfigError(
@@ -115,7 +122,7 @@ def read_jets(
     for label, part in parts:
         for start in range(part.start, part.stop, _CHUNK):
             piece = Slice(part.file, start, min(start + _CHUNK, part.stop), start)
-            events = reading.read(piece)
+            events = reading.read(piece, [] if mass is None else [mass])
             kept = np.flatnonzero(usable(reading, events))
             batch, _ = reading.batch(events.take(kept), kept, part.path)
             with torch.inference_mode():
@@ -123,8 +130,28 @@ def read_jets(
                 hardest = model.encoder_score(with_hardest(batch, constituents))
             inputs = _inputs(batch, reading.feature_list.names, ports, constituents)
             labels = np.full(len(kept), label)
-            chunks.append((labels, inputs.numpy(), full.numpy(), hardest.numpy()))
+            masses = _masses(events, kept, piece, mass)
+            chunks.append((labels, inputs.numpy(), full.numpy(), hardest.numpy(), masses))
     return Jets(*(np.concatenate(columns) for columns in zip(*chunks, strict=True)))
+
+
+def _masses(
+    events: Events, kept: Int64[np.ndarray, " kept"], piece: Slice, column: str | None
+) -> Float64[np.ndarray, " kept"]:
+    """Return the masses of the events that are kept; NaN without a column."""
+    if column is None:
+        return np.full(len(kept), np.nan)
+    masses = events.events[column][kept].astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(masses))
+    if len(bad):
+        raise BadFileError(
+            piece.path,
+            f"the mass is {masses[bad[0]]}, so no threshold belongs to it",
+            cure=f"a finite {column} for every event, or fpga.decorrelate=null",
+            branch=column,
+            entry=int(piece.file.numbers(piece.start, piece.stop)[kept[bad[0]]]),
+        )
+    return masses
 
 
 def with_hardest(batch: ParticleBatch, count: int) -> ParticleBatch:
