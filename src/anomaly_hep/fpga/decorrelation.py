@@ -19,7 +19,7 @@ from anomaly_hep.fpga.trigger_inputs import Jets
 from anomaly_hep.fpga.verify import Stage
 
 _BINS = 10  # of mass, at most
-_IN_BIN = 20  # background events that pass in each, on average
+_IN_BIN = 10  # background events that pass in each, on average
 
 
 def measured(
