@@ -226,6 +226,8 @@ def test_a_value_of_another_kind_is_refused_by_key_value_and_what_is_expected(
         ("data.samples.test.Extra.files=Foo_*", "data.samples.test.Extra.files", "Foo_*"),
         ("data.features.x.column=part_pz", "data.features.x.column", "part_pz"),
         ("data.groups.mine=[Hbb]", "data.groups.mine", ["Hbb"]),
+        ("data.simulation.per_class={Wqq: [a]}", "data.simulation.per_class.Wqq", ["a"]),
+        ("data.simulation.per_class.Wqq=[a]", "data.simulation.per_class.Wqq", ["a"]),
         ("model.phases.train.learning_rates={encoder: 1e-4}",
          "model.phases.train.learning_rates.encoder", 1e-4),
     ],

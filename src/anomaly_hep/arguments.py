@@ -16,8 +16,8 @@ from anomaly_hep.quoting import is_literal, quoted
 _WRITTEN = ("output", "run_dir", "to")
 # sections whose keys are the user's own
 _OPEN = re.compile(
-    r"(fitted_scores|data\.(selection|samples|features|groups)|model\.phases\.[^.=]+\."
-    r"learning_rates)[.=]"
+    r"(fitted_scores|data\.(selection|samples|features|groups|simulation\.per_class)|"
+    r"model\.phases\.[^.=]+\.learning_rates)[.=]"
 )
 _WITH_TILDE = re.compile(r"""(?:^|(?<=[,\[]))[^,\[\]"']*~[^,\[\]"']*(?=[,\]]|$)""")  # elements
 # Hydra's options by their short names; what takes a value is _WITH_VALUE

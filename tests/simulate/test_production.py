@@ -88,6 +88,7 @@ def test_seeds_of_the_same_file_do_not_depend_on_sizes(tmp_path: Path) -> None:
         ({"sizes": {"tests": {"QCD": 1}}}, "No split 'tests'.*train, val, test"),
         ({"sizes": {"events": {"QCD": 1}, "train": {"QCD": 1}}}, "events and train.*same seeds"),
         ({"sizes": {"test": {"Higgs": 1}}}, "No class 'Higgs'.*Tbl"),
+        ({"per_class": {"Higgs": ["a"]}}, "No class 'Higgs'.*Tbl"),
         ({"sizes": {"test": {"QCD": -1}}}, "-1 jets"),
         ({"sizes": {"test": {"QCD": 10_001}}}, "at most 1000 files|no more than 1000 files"),
         ({"seed": MAX_BASE_SEED + 1}, "seed=30000"),

@@ -109,6 +109,8 @@ def shards(config: Config, directory: Path, *, part: int = 0, parts: int = 1) ->
             f"{' and '.join(config['sizes'])} would have the same seeds. Cure: simulate `events` "
             "in a directory of its own"
         )
+    for label in config.get("per_class", ()):
+        _check_known("class", label, tuple(simulator.PREFIXES))
     planned: list[Shard] = []
     for split, sizes in config["sizes"].items():
         _check_known("split", split, tuple(SPLITS))
