@@ -50,6 +50,11 @@ bench: $(STAMP)   ## rates of reading, training and scoring, into outputs/bench*
 	$(BIN)/python -m anomaly_hep benchmark data=lhco data.dir=data/lhco-bench \
 		'data.simulation.sizes={events: {QCD: 8000, two_prong: 1000}}' stream_gigabytes=0 \
 		output=outputs/bench-collisions.json $(ARGS)
+	$(BIN)/python -m anomaly_hep benchmark data=stealthjets data.dir=data/stealthjets-bench \
+		'data.simulation.sizes={train: {QCD: 2000}, val: {QCD: 1000}, test: {QCD: 1000}}' stream_gigabytes=0 \
+		output=outputs/bench-boosted.json $(ARGS)
+	$(BIN)/python benchmarks/emd.py
+	$(BIN)/python benchmarks/plain_lightning.py
 
 sweep: $(STAMP)   ## an example: three values of beta, two runs at a time
 	$(BIN)/python train.py -m model.beta=0.01,0.08,0.3 hydra/launcher=joblib hydra.launcher.n_jobs=2 threads=1 trainer.enable_progress_bar=false $(ARGS)

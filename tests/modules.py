@@ -18,7 +18,10 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 def data_of(name: str, directory: Path, **choices: Any) -> DataSettings:
     """Return the settings of data=`name` in a directory; simulated only where `choices` ask."""
     data = yaml.safe_load((CONF / "data" / f"{name}.yaml").read_text())
-    del data["defaults"]
+    for default in data.pop("defaults"):
+        if isinstance(default, dict) and "features" in default:
+            listed = CONF / "data" / "features" / f"{default['features']}.yaml"
+            data["features"] = yaml.safe_load(listed.read_text())
     return data_settings({**data, "dir": str(directory), **choices})
 
 

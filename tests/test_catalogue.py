@@ -56,7 +56,9 @@ def test_an_experiment_says_what_it_sets() -> None:
 
 def test_a_score_is_found_under_each_model_that_has_it() -> None:
     found = {entry.choice for entry in catalogue.find("kl")}
-    assert found == {f"model={name}" for name in ("antelope", "clipvae", "deepset_bvae", "setvae")}
+    assert found == {
+        f"model={name}" for name in ("antelope", "clipvae", "deepset_bvae", "ibvae", "setvae")
+    }
 
 
 def test_a_name_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path) -> None:

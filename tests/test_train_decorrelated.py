@@ -43,7 +43,7 @@ def test_every_score_has_a_companion_that_is_evaluated(run: Path) -> None:
         plain = name.removesuffix("_decorrelated")
         assert files.descriptions[name].title == f"{plain}, decorrelated from jet_sdmass"
     assert files.results.default_score == "kl"
-    assert set(files.ledger["fits"]) == set(NAMES)
+    assert set(files.ledger["fits"]) == {*NAMES, "chamfer_sum_decorrelated"}
     assert files.ledger["outside_of_fits"]["events"] == len(table)
     assert "decorrelated from jet_sdmass" in (run / "report.html").read_text()
 

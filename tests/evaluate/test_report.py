@@ -98,10 +98,10 @@ def test_published_data_have_no_banner(drawn_run, tmp_path):
 
 def test_an_unknown_picture_is_shown_too(drawn_run, tmp_path):
     copy = shutil.copytree(drawn_run, tmp_path / "copy")
-    shutil.copy(copy / "figures" / "roc.png", copy / "figures" / "mass_peaks.png")
+    shutil.copy(copy / "figures" / "roc.png", copy / "figures" / "peaks_of_mass.png")
     page = write_report(copy).read_text("utf-8")
     assert Page(page).pictures == len(NAMES) + 1
-    assert "mass peaks" in page
+    assert "peaks of mass" in page
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "config.yaml", "ledger.json"])

@@ -193,4 +193,4 @@ def test_fifty_thousand_events_take_a_moment():
     background, signal = masses(mass), ScoreDistribution.of(rng.normal(size=3000))
     started = time.process_time()
     sculpting_of(background, scores, {"a": signal})
-    assert time.process_time() - started < 2.0  # 0.1 s on a free processor
+    assert time.process_time() - started < 2.0  # 0.14 s was measured

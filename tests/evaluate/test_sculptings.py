@@ -146,7 +146,8 @@ def test_a_paper_may_order_the_figures_of_masses_itself(run):
     assert plots_of(own) == own.plots
 
 
-def test_a_run_of_before_evaluates_as_before(tmp_path):
+def test_a_run_of_before_evaluates_as_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "write_figures", lambda _: [])
     directory = fake_run(tmp_path / "old", events=400, classes=CLASSES)
     before = json.loads((directory / "metrics.json").read_text())
     config = yaml.safe_load((directory / "config.yaml").read_text())

@@ -17,9 +17,9 @@ from anomaly_hep.types import Events, Sample
 ALL = list(jetnet.LAYOUT.names)
 
 
-def put(path: Path, number: int = 20, slots: int = 50) -> Path:
+def put(path: Path, number: int = 20, slots: int = 50, seed: int = 0) -> Path:
     """Write toy jets in the published layout."""
-    jets = toy_boosted(number)
+    jets = toy_boosted(number, seed=seed)
     jet = np.repeat(np.arange(number), jets.lengths)
     own, of_jet = jets.particles, {name: values[jet] for name, values in jets.events.items()}
     phi = own["part_phi"] - of_jet["jet_phi"]
