@@ -35,8 +35,14 @@ DESIGN = (
     "fpga.rejection=10",
 )
 # enough bits and steps for scores of which few are equal
-LIVING = ("fpga.weight_bits=5", "fpga.activation_bits=6", "fpga.output_bits=10",
-          "fpga.float_steps=300", "fpga.quantized_steps=300", "fpga.rtl.synthesis=false")  # fmt: skip
+LIVING = (
+    "fpga.weight_bits=5",
+    "fpga.activation_bits=6",
+    "fpga.output_bits=10",
+    "fpga.float_steps=300",
+    "fpga.quantized_steps=300",
+    "fpga.rtl.synthesis=false",
+)
 ALL = ("fpga.hls4ml.backends=[Vitis,oneAPI]", "fpga.rtl.simulated_events=300")
 INTEGER_ROWS = [
     "integer reference: numpy",
