@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,10 @@ import pandas as pd
 import pytest
 import torch
 
+from anomaly_hep.formats import rodem
 from tests import runs
 from tests.data.files import write_toy_boosted
+from tests.toys import toy_boosted
 
 CHOICES = (
     "model=ibvae", "data.dir=.", "data.if_missing=error", "data.chunk_events=10",
@@ -122,3 +126,14 @@ def test_what_cannot_be_trained_is_refused_before(
     assert said in printed.replace("\n", " ")
     assert "Cure" in printed
     assert not (jets / "bad" / "checkpoints").exists()
+
+
+def test_masses_that_are_all_equal_are_refused_before(jets: Path, tmp_path: Path) -> None:
+    shutil.copytree(jets, tmp_path / "data", ignore=shutil.ignore_patterns("run", "top", "both"))
+    events = toy_boosted(200)
+    equal = np.full(200, 50.0, np.float32)
+    changed = replace(events, events={**events.events, "jet_mass": equal})
+    rodem.write(tmp_path / "data" / "train" / "QCD_000.h5", [changed])
+    printed = _train(tmp_path, "data.dir=data", "run_dir=bad", "score.decorrelate=mass", expect=1)
+    assert "all training background has the same jet_mass (50 GeV)" in printed.replace("\n", " ")
+    assert not (tmp_path / "bad" / "checkpoints").exists()

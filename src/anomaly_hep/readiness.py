@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from anomaly_hep import checksums
 from anomaly_hep.data.mixture import mixtures, uneven
 from anomaly_hep.data.module import EventDataModule
+from anomaly_hep.data.plan import Slice
 from anomaly_hep.data.samples import SampleFile
 from anomaly_hep.errors import BadFileError, ConfigError, MissingDataError, RunDirectoryError
 from anomaly_hep.evaluate.paper import Paper
@@ -25,6 +28,7 @@ _MOMENTS = 2  # numbers that an optimiser keeps for each
 _COPIES = 3  # of last.ckpt: itself, previous.ckpt and the one that is being written
 _ROW, _COLUMN = 100, 8  # bytes of an event in scores.parquet: its texts, and each number
 _PAGES = 10_000_000  # bytes of figures, report and tables
+_DIFFERENT = 2  # values of a column on which a score can depend
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ def check_files(plan: Planned) -> Iterator[str]:
         _check_test(plan, label)
         _check_columns(plan, plan.module.files("test", label))
     _check_columns(plan, [part.file for part in plan.module.background_parts()])
+    _check_spread(plan)
     background = sum(map(len, plan.module.background_parts()))
     for name, score in plan.fitted.items():
         if min(background, score.events) < score.fewest_events:
@@ -160,6 +165,26 @@ def _check_columns(plan: Planned, files: Sequence[SampleFile]) -> None:
                     branch=column,
                     cure="score.decorrelate=null, or give files that have it",
                 )
+
+
+def _check_spread(plan: Planned) -> None:
+    """Raise ConfigError if all background has the same value of a column that scores take."""
+    module = plan.module
+    for column in columns_of(plan.fitted):
+        found: set[float] = set()
+        chunks = (
+            Slice(part.file, start, min(start + module.chunk_events, part.stop), 0)
+            for part in module.background_parts()
+            for start in range(part.start, part.stop, module.chunk_events)
+        )
+        while len(found) < _DIFFERENT and (chunk := next(chunks, None)):
+            values = module.reading.read(chunk, [column], judged=False).events[column]
+            found.update(np.unique(values)[:_DIFFERENT].tolist())
+        if len(found) == 1:
+            raise ConfigError(
+                f"all training background has the same {column} ({found.pop():g} GeV), so no score "
+                "depends on it. Cure: another column in data.mass, or score.decorrelate=null"
+            )
 
 
 def _check_space(plan: Planned) -> None:
