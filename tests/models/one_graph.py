@@ -39,6 +39,8 @@ def check(model: Any, batch: Any, tolerance: float, modes: tuple[bool, ...] = (T
             close(found[name], value)
         for name, value in plain.named_buffers():
             close(dict(compiled.named_buffers())[name], value)
+    if model.waits_for_host:  # its outputs are never compiled
+        return
     plain.eval(), compiled.eval()
     with torch.no_grad():
         close(dict(one_graph(compiled.outputs)(batch).scores), dict(plain.outputs(batch).scores))
