@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
+from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.optimization import check_steps, configured
 from anomaly_hep.models.outputs import EventOutputs, Reconstruction, ScoreDescription
 from anomaly_hep.models.phase import Phase, phases_of
@@ -56,6 +57,15 @@ class AnomalyModel(SteppedModule):
         """Return what takes the keys of those `arguments` that are sections, by their names."""
         del arguments  # most models have none
         return {}
+
+    def take_features(self, given: Sequence[str], taken: Sequence[str], cure: str) -> None:
+        """Note the features of the particles; raises ConfigError unless they are those `taken`."""
+        if tuple(given) != tuple(taken):
+            raise ConfigError(
+                f"data.features are {', '.join(given)}, but the {self.title} takes "
+                f"{', '.join(taken)}. Cure: {cure}"
+            )
+        self.features = tuple(given)
 
     @property
     def supervised(self) -> bool:

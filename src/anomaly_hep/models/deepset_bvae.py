@@ -114,17 +114,12 @@ class DeepSetBVAE(AnomalyModel):
     ) -> None:
         super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)
-        if tuple(features) != FEATURES:
-            raise ConfigError(
-                f"data.features are {', '.join(features)}, but the {self.title} takes "
-                f"{', '.join(FEATURES)}. Cure: list these, in this order"
-            )
+        self.take_features(features, FEATURES, "list these, in this order")
         if max_particles >= SLOTS:
             raise ConfigError(
                 f"data.max_particles={max_particles}, but the {self.title} has {SLOTS} slots, one "
                 f"of them for the missing momentum. Cure: at most {SLOTS - 1}"
             )
-        self.features = tuple(features)
         self.beta, self.count_weight = beta, count_weight
         self.distance = SetDistance(w, legacy_slots, legacy_angle)
         self.encoder = ObjectEncoder(latent_dim, SLOTS if legacy_fspool else None)

@@ -25,7 +25,6 @@ from torch.nn import functional
 
 from anomaly_hep.bounds import Count, NonNegative, Seed
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch, VectorBatch
-from anomaly_hep.errors import ConfigError
 from anomaly_hep.models.base import AnomalyModel
 from anomaly_hep.models.layers.adversary import Adversary
 from anomaly_hep.models.layers.layouts import segments_of
@@ -97,12 +96,9 @@ class IBVAE(AnomalyModel):
     ) -> None:
         super().__init__(phases, seed)
         self.save_hyperparameters(logger=False)
-        if tuple(features) != FEATURES:
-            raise ConfigError(
-                f"data.features are {', '.join(features)}, but the {self.title} takes "
-                f"{', '.join(FEATURES)}. Cure: data/features=fourmomenta data.max_particles=20"
-            )
-        self.features, self.use_pid = tuple(features), False
+        cure = "data/features=fourmomenta data.max_particles=20"
+        self.take_features(features, FEATURES, cure)
+        self.use_pid = False
         self.max_particles, self.latent_dim = max_particles, latent_dim
         self.beta, self.adversary_weight = beta, adversary_weight
         self.penalty_weight = penalty_weight
