@@ -1,4 +1,4 @@
-"""A legend fits into its figure, and takes no room from the panels."""
+"""Legends fit into their figures, and lines of scores tell what belongs together."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from tests.evaluate.fake_run import jet_results, score_table
 
-from anomaly_hep.evaluate.figures.style import house_style, legend_below
+from anomaly_hep.evaluate.figures.style import house_style, legend_below, score_lines
 
 
 @pytest.mark.parametrize("width", [3.1, 6.4, 12.0])
@@ -30,3 +31,16 @@ def test_a_legend_fits_and_panels_keep_their_height(width: float, lines: int) ->
     assert heights[1] == pytest.approx(heights[0], abs=20)
     if width == 12.0 and lines == 40:
         assert box.width > 0.5 * figure.bbox.width
+
+
+def test_a_decorrelated_score_has_the_colour_of_the_score_and_dots() -> None:
+    table = score_table(600)
+    for name in ("kl", "total"):
+        table[f"score_{name}_decorrelated"] = table[f"score_{name}"]
+    plain, both = score_lines(jet_results(score_table(600))), score_lines(jet_results(table))
+    for name, line in plain.items():
+        assert both[name] == line
+    for name in ("kl", "total"):
+        companion = both[f"{name}_decorrelated"]
+        assert companion["color"] == both[name]["color"]
+        assert companion["linestyle"] == ":"

@@ -21,6 +21,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.evaluate.results import Results
+from anomaly_hep.models.fits.companions import decorrelated
 
 # M. Petroff, arXiv:2107.02270: ten colours, tested for colour-vision deficiencies.
 PALETTE = {
@@ -125,25 +126,33 @@ def all_colours() -> list[str]:
 def score_colours(results: Results) -> dict[str, str]:
     """Return the colour of each score and baseline, in the order to show them.
 
-    A name keeps its colour whichever score is the default one.
+    A name keeps its colour whichever score is the default one; a decorrelated score has that of the
+    score itself.
     """
+    source = {decorrelated(name): name for name in results.scores}
+    own = {name for name in results.scores if name not in source}
     colours = {
         name: palette[i % len(palette)]
-        for names, palette in ((results.scores, _SCORES), (results.baselines, _BASELINES))
+        for names, palette in ((own, _SCORES), (results.baselines, _BASELINES))
         for i, name in enumerate(sorted(names))
     }
-    return {name: colours[name] for name in results.names}
+    return {name: colours[source.get(name, name)] for name in results.names}
 
 
 def score_lines(results: Results) -> dict[str, dict[str, Any]]:
-    """Return how each score (solid, the default one thick) and baseline (dashed) is drawn."""
+    """Return how scores (solid, the default one thick) and baselines (dashed) are drawn.
+
+    Decorrelated scores are dotted.
+    """
     lines: dict[str, dict[str, Any]] = {}
+    without_mass = {decorrelated(name) for name in results.scores}
     for name, colour in score_colours(results).items():
-        baseline = name in results.baselines
+        baseline, flat = name in results.baselines, name in without_mass
         width = 2.0 if name == results.default_score else 1.1 if baseline else 1.3
         line: dict[str, Any] = {"color": colour, "linewidth": width, "label": results.title(name)}
         repeated = colour in {known["color"] for known in lines.values()}
-        lines[name] = line | {"linestyle": "--" if baseline else "-." if repeated else "-"}
+        style = "--" if baseline else ":" if flat else "-." if repeated else "-"
+        lines[name] = line | {"linestyle": style}
     return lines
 
 
