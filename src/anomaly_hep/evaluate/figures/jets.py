@@ -12,17 +12,19 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from anomaly_hep.evaluate.figures.histograms import score_edges
+from anomaly_hep.evaluate.figures.histograms import is_logarithmic, score_content, score_edges
 from anomaly_hep.evaluate.figures.style import (
     BACKGROUND_COLOUR,
     DENSITY_COLOURS,
     house_style,
     legend_below,
+    logarithmic,
     signal_lines,
     stamp,
     stamp_figure,
 )
 from anomaly_hep.evaluate.results import Results
+from anomaly_hep.evaluate.roc import ScoreDistribution
 
 _REACH, _PIXELS = 1.0, 40  # of an average image: |eta| and |phi|, and pixels along each
 _DECADES = 5  # of intensity
@@ -114,7 +116,10 @@ def masses_before_and_after(
         axes = figure.subplots()
         for name, line in lines.items():
             chosen, colour = label == name, line["color"]
-            before, after = (_shares(mass[chosen], weights[chosen], edges) for mass in masses)
+            before, after = (
+                score_content(ScoreDistribution.of(mass[chosen], weights[chosen]), edges)
+                for mass in masses
+            )
             filled = name == background
             axes.stairs(before, edges, color=BACKGROUND_COLOUR if filled else colour, fill=filled,
                         linewidth=1.4)  # fmt: skip
@@ -157,11 +162,12 @@ def scores_of_trainings(
                 label, weights = table["label"].to_numpy(), table["weight"].to_numpy(np.float64)
                 for known, line in lines.items():
                     chosen = label == known
-                    shares = _shares(values[chosen], weights[chosen], edges)
+                    sample = ScoreDistribution.of(values[chosen], weights[chosen])
+                    shares = score_content(sample, edges)
                     axes.stairs(shares, edges, baseline=None, color=line["color"],
                                 linestyle=styles[training], linewidth=1.3)  # fmt: skip
-            if edges[0] > 0 and not np.isclose(edges[1] - edges[0], edges[-1] - edges[-2]):
-                axes.set_xscale("log")
+            if is_logarithmic(edges):
+                logarithmic(axes.xaxis)
             axes.set(xlim=edges[[0, -1]], xlabel=results.axis(name), ylabel="share per bin")
         handles = [
             Line2D([], [], color=line["color"], label=results.paper.math(known))
@@ -174,13 +180,3 @@ def scores_of_trainings(
         legend_below(figure, handles)
         stamp_figure(figure, results, right=results.data.counts)
     return figure
-
-
-def _shares(
-    values: Float64[np.ndarray, " event"],
-    weights: Float64[np.ndarray, " event"],
-    edges: Float64[np.ndarray, " edge"],
-) -> Float64[np.ndarray, " bin"]:
-    """Return the share of a class in each bin; the outermost ones hold what lies beyond."""
-    content, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=weights)
-    return np.asarray(content / weights.sum())
