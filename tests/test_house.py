@@ -133,6 +133,39 @@ def test_nothing_but_commands_imports_the_command_line() -> None:
             assert not _rooms(path) & AROUND
 
 
+def _arrays_of_many(tree: ast.AST) -> list[tuple[int, str]]:
+    """Return the lines and the axes of arrays inside lists, sequences and iterables of them."""
+    many = {"Iterable", "Iterator", "Sequence", "Collection", "Generator", "list", "set"}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            last = node.slice.elts[-1] if isinstance(node.slice, ast.Tuple) else node.slice
+            endless = node.value.id == "tuple" and getattr(last, "value", None) is Ellipsis
+            if node.value.id in many or endless:
+                found += [
+                    (inner.lineno, inner.slice.elts[-1].value)
+                    for inner in ast.walk(node)
+                    if isinstance(inner, ast.Subscript)
+                    and isinstance(inner.slice, ast.Tuple)
+                    and isinstance(inner.slice.elts[-1], ast.Constant)
+                    and isinstance(inner.slice.elts[-1].value, str)
+                ]
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_arrays_in_a_list_may_differ_in_length(path: Path) -> None:
+    # the checker looks at one item drawn at random, before the call and again after it: a name for
+    # the length of an item would fail where two items differ, and only now and then
+    for line, axes in _arrays_of_many(ast.parse(path.read_text())):
+        assert axes.split()[0] in ("_", "..."), f"{path}:{line}: {axes!r}"
+
+
+def test_a_named_length_in_a_list_is_found() -> None:
+    text = 'def f(a: Iterable[Float[T, "event x"]], b: tuple[Int[A, " row"], ...]) -> None: ...'
+    assert [axes for _, axes in _arrays_of_many(ast.parse(text))] == ["event x", " row"]
+
+
 def test_modules_have_one_subject() -> None:
     for path in SOURCES:
         assert path.name != "utils.py"

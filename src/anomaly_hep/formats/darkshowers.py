@@ -220,7 +220,7 @@ def _check_images(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> N
 
 def _dense(
     path: Path, archive: zipfile.ZipFile, shape: tuple[int, ...]
-) -> Iterator[Float32[np.ndarray, "image 72 58 3"]]:
+) -> Iterator[Float32[np.ndarray, "_ 72 58 3"]]:
     """Yield the images in parts."""
     with npz.array(path, archive, "images") as (member, _, dtype, fortran):
         if fortran:

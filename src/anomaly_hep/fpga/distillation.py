@@ -99,7 +99,7 @@ def _refuse_non_finite(loss: float, where: str, step: int) -> None:
         )
 
 
-def _batches(count: int, schedule: Schedule) -> Iterator[Int64[Tensor, " row"]]:
+def _batches(count: int, schedule: Schedule) -> Iterator[Int64[Tensor, " _"]]:
     """Yield batches of rows without end; each pass shuffles the events and repeats none."""
     rng, size = torch.Generator().manual_seed(schedule.seed), schedule.batch_size
     while True:

@@ -26,7 +26,7 @@ class MinMax(nn.Module):
         self.register_buffer("most", torch.ones(features))
 
     @torch.no_grad()
-    def fit(self, parts: Iterable[Float[Tensor, "particle feature"]]) -> None:
+    def fit(self, parts: Iterable[Float[Tensor, "_ feature"]]) -> None:
         """Take the range of the features in all parts; without any particle it stays."""
         found = [torch.stack(part.aminmax(dim=0)) for part in parts if len(part)]
         if found:
@@ -55,7 +55,7 @@ class Robust(nn.Module):
         self.register_buffer("spread", torch.ones(components))
 
     @torch.no_grad()
-    def fit(self, parts: Iterable[Float[Tensor, "event component"]]) -> None:
+    def fit(self, parts: Iterable[Float[Tensor, "_ component"]]) -> None:
         """Take the quartiles of all events, which are in memory at once; without any they stay."""
         found = [part.cpu().numpy() for part in parts if len(part)]
         if not found:
