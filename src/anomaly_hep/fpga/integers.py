@@ -39,18 +39,51 @@ class Port:
 
 
 @dataclass(frozen=True, eq=False)
+class ChannelBits:
+    """The bits of a type that are kept of each channel, or of each channel in each slot.
+
+    Of a channel's integer the lowest `dropped` bits are 0, and with its `bits` above them it
+    saturates earlier than the type. A channel of 0 bits is always 0.
+    """
+
+    signed: bool
+    bits: Int64[np.ndarray, "*slot channel"]
+    dropped: Int64[np.ndarray, "*slot channel"]
+
+    @property
+    def lowest(self) -> Int64[np.ndarray, "*slot channel"]:
+        """Smallest integer of each channel."""
+        smallest = -(1 << np.maximum(self.bits - 1, 0)) << self.dropped
+        return np.where(self.signed & (self.bits > 0), smallest, 0)
+
+    @property
+    def highest(self) -> Int64[np.ndarray, "*slot channel"]:
+        """Largest integer of each channel."""
+        return ((1 << np.maximum(self.bits - self.signed, 0)) - 1) << self.dropped
+
+    def __call__(
+        self, integers: Int64[np.ndarray, "*event channel"]
+    ) -> Int64[np.ndarray, "*event channel"]:
+        """Return integers of the type with these bits alone: rounded down, saturated."""
+        return np.clip(integers >> self.dropped << self.dropped, self.lowest, self.highest)
+
+
+@dataclass(frozen=True, eq=False)
 class Layer:
     """Integer weights, the bias at the accumulator's scale, and the types of input and output.
 
-    An output type without sign makes the rounding a ReLU as well.
+    An output type without sign makes the rounding a ReLU as well. `kept`, if any, are the bits of
+    the output type that each channel has. Where the slots of an event have weights, biases or bits
+    of their own, the slot is their first axis.
     """
 
     name: str
-    weight: Int64[np.ndarray, "output input"]
+    weight: Int64[np.ndarray, "*slot output input"]
     weight_fraction: int
-    bias: Int64[np.ndarray, " output"]
+    bias: Int64[np.ndarray, "*slot output"]
     input: FixedPoint
     output: FixedPoint
+    kept: ChannelBits | None = None
 
     def __post_init__(self) -> None:
         if self.accumulator.bits > EXACT_BITS:
@@ -68,18 +101,23 @@ class Layer:
         return replace(narrow, fraction=self.input.fraction + self.weight_fraction)
 
     def bounds(
-        self, weight: Int64[np.ndarray, "output input"]
-    ) -> tuple[Int64[np.ndarray, " output"], Int64[np.ndarray, " output"]]:
+        self, weight: Int64[np.ndarray, "*slot output input"]
+    ) -> tuple[Int64[np.ndarray, "*slot output"], Int64[np.ndarray, "*slot output"]]:
         """Return the lowest and the highest sum of products that weights give for any input."""
         products = weight * self.input.lowest, weight * self.input.highest
-        return np.minimum(*products).sum(1), np.maximum(*products).sum(1)
+        return np.minimum(*products).sum(-1), np.maximum(*products).sum(-1)
 
     def __call__(
         self, values: Int64[np.ndarray, "*event input"]
     ) -> Int64[np.ndarray, "*event output"]:
         """Return the layer's outputs."""
-        total = values @ self.weight.T + self.bias
-        return self.output.requantize(total, self.accumulator.fraction)
+        columns = np.swapaxes(self.weight, -1, -2)
+        # with weights for each slot, each slot's values are a matrix of one row
+        products = (
+            (values[..., None, :] @ columns)[..., 0, :] if columns.ndim > 2 else values @ columns
+        )
+        total = self.output.requantize(products + self.bias, self.accumulator.fraction)
+        return total if self.kept is None else self.kept(total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +140,8 @@ class IntegerEncoder:
 
     `ports` are the inputs of one constituent. Divided by their ranges, all are numbers of type
     `input`, so a port's integer is used as it arrives; that of a flag stands for one half. `pool`
-    is the type in which the sum is kept.
+    is the type in which the sum is kept. `read` and `pooled` are the bits that are read of each
+    port and kept of each channel of the sum, if not all.
     """
 
     constituents: int
@@ -112,6 +151,8 @@ class IntegerEncoder:
     pool: FixedPoint
     rho: tuple[Layer, ...]
     head: Layer
+    read: ChannelBits | None = None
+    pooled: ChannelBits | None = None
 
     def __post_init__(self) -> None:
         if self.sum.bits > EXACT_BITS:
@@ -135,18 +176,39 @@ class IntegerEncoder:
         self, inputs: Int64[np.ndarray, "event constituent port"]
     ) -> Int64[np.ndarray, "event latent"]:
         """Return the integers of the latent vector for integers at the ports."""
-        values: Integers = inputs
+        values: Integers = inputs if self.read is None else self.read(inputs)
         for layer in self.phi:
             values = layer(values)
         values = self.pool.requantize(values.sum(1), self.phi[-1].output.fraction)
+        if self.pooled is not None:
+            values = self.pooled(values)
         for layer in (*self.rho, self.head):
             values = layer(values)
         return values
 
     def with_outputs(self, count: int) -> IntegerEncoder:
         """Return the encoder with its first `count` outputs; the means are the first ones."""
-        head = replace(self.head, weight=self.head.weight[:count], bias=self.head.bias[:count])
+        old = self.head
+        kept = old.kept
+        if kept is not None:
+            kept = ChannelBits(kept.signed, kept.bits[:count], kept.dropped[:count])
+        head = replace(old, weight=old.weight[:count], bias=old.bias[:count], kept=kept)
         return replace(self, head=head)
+
+    def with_types_alone(self, tool: str) -> IntegerEncoder:
+        """Return the encoder for a tool that knows one type for all channels and slots of a layer.
+
+        Raises ExportError, naming the layer, where channels have bits of their own.
+        """
+        places = {"the inputs": self.read, "the sum": self.pooled}
+        places |= {layer.name: layer.kept for layer in self.layers}
+        shaped = [layer.name for layer in self.layers if layer.weight.ndim > 2]
+        for name in [*(name for name, kept in places.items() if kept is not None), *shaped]:
+            raise ExportError(
+                f"{tool} has one type for all channels of a layer, and {name} has learned a width "
+                "for each, down to 0 bits. Cure: fpga=rtl, or fpga.target_lut=null"
+            )
+        return self
 
     def quantize(
         self, inputs: Float[np.ndarray, "event constituent port"]
