@@ -21,7 +21,7 @@ EXACT_BITS = 24
 
 @dataclass(frozen=True)
 class Port:
-    """One input of each constituent, or of the event: its name, and a power of two that bounds its size.
+    """One input of each constituent, or of the event: its name, and a power of two that bounds it.
 
     A flag is 0 or 1 and takes one wire. Physical value = network's value / scale + center.
     """
