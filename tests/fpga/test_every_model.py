@@ -20,12 +20,13 @@ from anomaly_hep.configuration import compose
 from anomaly_hep.data.plan import Slice
 from anomaly_hep.errors import ConfigError, ExportError
 from anomaly_hep.evaluate.thresholds import Thresholds
-from anomaly_hep.formats import darkmachines
+from anomaly_hep.formats import darkmachines, lhco_features
 from anomaly_hep.fpga import testbench
 from anomaly_hep.fpga.build import build
 from anomaly_hep.fpga.source import Source
 from anomaly_hep.fpga.summary import FirmwareSummary
 from tests.data.files import write_toy_boosted, write_toy_collisions, write_toys
+from tests.formats.test_lhco_features import toy_features
 from tests.fpga.models import SMALL, read_fpga_settings
 from tests.models.jets import MODELS, make_model
 from tests.toys import toy_objects
@@ -45,6 +46,16 @@ def _objects(directory: Path) -> Path:
     return directory
 
 
+def _collisions(directory: Path) -> Path:
+    """Write events and the features of their jets, of which the mass is one."""
+    sizes = {"QCD": 400, "two_prong": 200}
+    write_toy_collisions(directory, background=sizes["QCD"], signal=sizes["two_prong"])
+    for label, number in sizes.items():
+        path = lhco_features.features_path(directory / "events" / f"{label}_000.h5")
+        lhco_features.write(path, [toy_features(number)])
+    return directory
+
+
 @dataclass(frozen=True)
 class Case:
     """How a model is made small, its toy events with their mass, and a score besides its KL."""
@@ -61,7 +72,7 @@ CASES = {
     "setvae": JETS,
     "clipvae": JETS,
     "deepset_bvae": Case(_objects, "object_mass", "chamfer", 3 + 7, ("model.beta=0.5",)),
-    "antelope": Case(write_toy_collisions, "mjj", "reconstruction", 3),
+    "antelope": Case(_collisions, "mjj", "reconstruction", 3),
     "ibvae": Case(write_toy_boosted, "jet_mass", "mse", 4),
 }
 

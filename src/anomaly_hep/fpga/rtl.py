@@ -93,11 +93,14 @@ def trace(
     for layer in encoder.phi:
         values = _layer(values, layer)
     values = _rounded(np.sum(values, axis=0), encoder.pool)
+    mass = constituents + len(encoder.context)
+    if encoder.context:
+        values = np.concatenate([values, inputs[constituents:mass]])
     for layer in (*encoder.rho, encoder.head):
         values = _layer(values, layer)
     total = _score(values, score)
     if isinstance(threshold, MassTable):
-        decided = _decided(total, inputs[constituents], score, threshold)
+        decided = _decided(total, inputs[mass], score, threshold)
     else:
         decided = {"decision": total > threshold * 2.0**-score.fraction}
     available = {"score": total, **decided}
@@ -112,7 +115,7 @@ def trace(
             "chip. Cure: train the encoder longer, or another fpga.rejection"
         )
     ports = [f"{n}.{port.name}" for n in range(encoder.constituents) for port in encoder.ports]
-    ports += [_MASS] * (table is not None)
+    ports += [port.name for port in encoder.context] + [_MASS] * (table is not None)
     return Circuit(
         logic,
         to_pipeline(logic, delay, verbose=False),
@@ -140,7 +143,7 @@ def _inputs(encoder: IntegerEncoder, table: MassTable | None) -> FixedVariableAr
     A flag is one wire that stands for one half.
     """
     types = [FixedPoint(False, 1, 1) if port.flag else encoder.input for port in encoder.ports]
-    types *= encoder.constituents
+    types = types * encoder.constituents + [encoder.input] * len(encoder.context)
     types += [] if table is None else [table.mass]
     bits = (np.array(column) for column in zip(*map(_kif, types), strict=True))
     return FixedVariableArray.from_kif(*bits, hwconf=_COST_MODEL, solver_options=_SOLVER)
@@ -192,6 +195,8 @@ def interpret(
 ) -> dict[str, Int64[np.ndarray, " event"]]:
     """Return each output's integers from da4ml's interpreter of the traced logic."""
     values = encoder.input.real(events.inputs).reshape(len(events), -1)
+    if events.context is not None:
+        values = np.column_stack([values, encoder.input.real(events.context)])
     if circuit.has_mass:
         values = np.column_stack([values, circuit.inputs[-1].type.real(events.masses)])
     outputs = np.asarray(circuit.logic.predict(values), np.float64)

@@ -59,6 +59,8 @@ def port_fields(
 ) -> Int64[np.ndarray, "event field"]:
     """Return the integers of the inputs at the scale of each field, the mass's as they are."""
     flat = events.inputs.reshape(len(events), -1)
+    if events.context is not None:
+        flat = np.column_stack([flat, events.context])
     signals = circuit.inputs[: flat.shape[1]]
     fields = flat >> np.array([encoder.input.fraction - s.type.fraction for s in signals])
     return np.column_stack([fields, events.masses]) if circuit.has_mass else fields
