@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from anomaly_hep.data.batch import ParticleBatch
 from anomaly_hep.data.features import FeatureList
-from anomaly_hep.data.reading import Reading
+from anomaly_hep.data.reading import Counts, Reading
+from anomaly_hep.types import Events
 
 
 class ConstituentReading(Reading):
@@ -21,6 +24,12 @@ class ConstituentReading(Reading):
     """
 
     max_particles: int
+
+    @abstractmethod
+    def batch(
+        self, events: Events, index: Int64[np.ndarray, " event"], path: Path | str
+    ) -> tuple[ParticleBatch, Counts]:
+        """Return events as one batch, and the counts of what was cut; `path` is for errors."""
 
     @property
     @abstractmethod

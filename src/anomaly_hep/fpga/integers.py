@@ -245,7 +245,7 @@ class IntegerEncoder:
     def _quantize(
         self, values: Float[np.ndarray, "*event port"], ports: Sequence[Port]
     ) -> tuple[Int64[np.ndarray, "*event port"], Bool[np.ndarray, "*event port"]]:
-        scaled = values / np.array([port.range for port in ports])
+        scaled: np.ndarray = values / np.array([port.range for port in ports])
         return self.input.quantize(scaled), (scaled >= 1.0) | (scaled < -1.0)
 
 
