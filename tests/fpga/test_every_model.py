@@ -141,6 +141,8 @@ def test_it_is_exact_from_the_score_of_its_encoder(made: Any, tmp_path: Path) ->
     assert len(found.design.ports) == CASES[name].inputs
     assert found.stages[0].implementation == "float model, all constituents: torch"
     assert found.remarks[0].startswith("The encoder learned the encoder's score in units of")
+    weighted = any("The events have weights (weight), which are" in r for r in found.remarks)
+    assert weighted == (name == "deepset_bvae")
     ports = json.loads((tmp_path / "rtl" / "ports.json").read_text())["model_inp"]
     of_event = [port.name for port in found.design.context]
     assert len(ports) == 3 * CASES[name].inputs + len(of_event)

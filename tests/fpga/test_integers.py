@@ -101,6 +101,13 @@ def test_quantities_of_the_event_stand_behind_the_sum(
         assert values == _slow(encoder, event, own)
 
 
+def test_tools_that_know_constituents_alone_refuse_quantities_of_the_event() -> None:
+    said = r"hls4ml has one input, the constituents, and of_event_0, of_event_1 .*Cure: fpga=rtl"
+    with pytest.raises(ExportError, match=said):
+        random_encoder(1, context=2).with_types_alone("hls4ml")
+    assert random_encoder(1).with_types_alone("hls4ml").context == ()
+
+
 def test_the_quantities_of_the_event_matter() -> None:
     encoder = random_encoder(1, context=2)
     inputs = hard_inputs(encoder, 20)

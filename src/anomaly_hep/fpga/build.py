@@ -40,6 +40,10 @@ _IN_RTL_ALONE = (
     "The port of the mass and the thresholds by mass are in the RTL alone: the projects of hls4ml "
     "and FINN end with the score or the latent vector, and in their rows numpy decides."
 )
+_WEIGHTS = (
+    "The events have weights ({}), which are not used: in the training of the encoder, for the "
+    "threshold and in the efficiencies each event counts once."
+)
 
 
 def build(
@@ -101,6 +105,7 @@ def build(
         inputs_beyond_range=_clipped_summary(np.hstack([clipped, cut]), design.integers),
         remarks=(
             *_learned(source, settings, jets),
+            *([_WEIGHTS.format(source.weight)] if source.weight else []),
             *(remark for results in exports for remark in results.remarks),
             *([_IN_RTL_ALONE] if design.table and (settings.hls4ml or settings.finn) else []),
         ),

@@ -217,8 +217,15 @@ class IntegerEncoder:
     def with_types_alone(self, tool: str) -> IntegerEncoder:
         """Return the encoder for a tool that knows one type for all channels and slots of a layer.
 
-        Raises ExportError, naming the layer, where channels have bits of their own.
+        Raises ExportError, naming the layer, where channels have bits of their own, and where
+        there are inputs of the whole event.
         """
+        if self.context:
+            raise ExportError(
+                f"{tool} has one input, the constituents, and "
+                f"{', '.join(port.name for port in self.context)} enter this design behind the sum "
+                "over them. Cure: fpga=rtl"
+            )
         places = {"the inputs": self.read, "the sum": self.pooled}
         places |= {layer.name: layer.kept for layer in self.layers}
         shaped = [layer.name for layer in self.layers if layer.weight.ndim > 2]

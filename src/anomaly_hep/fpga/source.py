@@ -80,6 +80,11 @@ class Source:
         return self.module.background
 
     @property
+    def weight(self) -> str | None:
+        """The column with the weights of background events, if they have any."""
+        return self.module.parts("train")[0].file.sample.weight
+
+    @property
     def trigger(self) -> TriggerEncoder | None:
         """The model's own encoder if it is one for a trigger, else None."""
         encoder = self.model.encoder
@@ -135,7 +140,7 @@ class Source:
                 f"fpga.teacher={teacher} is no score of the {self.model.title} in "
                 f"{self.checkpoint}. Cure: one of {names}, or null for the score of its encoder"
             )
-        if requested.constituents > self.reading.max_particles:
+        if self.trigger is None and requested.constituents > self.reading.max_particles:
             raise ConfigError(
                 f"fpga.constituents={requested.constituents}, but the model was trained on at most "
                 f"{self.reading.max_particles} of an event. Cure: no more than these"
