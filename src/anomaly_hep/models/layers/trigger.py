@@ -53,6 +53,13 @@ class TriggerEncoder(nn.Module):
             )
         self.constituents, self.precision = constituents, dict(precision) if precision else None
         self.phi_widths, self.rho_widths = list(phi), list(rho)
+        self.shape = {
+            "ranges": list(ranges),
+            "outputs": outputs,
+            "constituents": constituents,
+            "phi": list(phi),
+            "rho": list(rho),
+        }
         self.ranges: Tensor
         self.register_buffer("ranges", torch.tensor(ranges, dtype=torch.float32), persistent=False)
         if precision is None:
