@@ -55,6 +55,14 @@ class TriggerEncoder(nn.Module):
             )
         self.constituents, self.precision = constituents, dict(precision) if precision else None
         self.phi_widths, self.rho_widths = list(phi), list(rho)
+        self.shape = {
+            "ranges": list(ranges),
+            "outputs": outputs,
+            "constituents": constituents,
+            "phi": list(phi),
+            "rho": list(rho),
+            "context_ranges": list(context_ranges),
+        }
         self.ranges: Tensor
         self.context_ranges: Tensor
         for name, limits in (("ranges", ranges), ("context_ranges", context_ranges)):
@@ -101,9 +109,14 @@ class TriggerEncoder(nn.Module):
         features = self.phi(self.input(inputs / self.ranges))
         total = self.pool(features.sum(1))
         if context is not None and len(self.context_ranges):
-            total = torch.cat([total, self.input(context / self.context_ranges)], 1)
+            total = torch.cat([total, self.rounded(context / self.context_ranges)], 1)
         outputs: Tensor = self.output(self.head(self.rho(total)))
         return outputs
+
+    def rounded(self, context: Float[Tensor, "jet quantity"]) -> Float[Tensor, "jet quantity"]:
+        """Return the context, in units of its ranges, as the network takes it: like an input."""
+        rounded: Tensor = self.input(context)
+        return rounded
 
     def macs(self, particles: float) -> float:
         """Return the multiply-adds for a jet of `particles`."""
