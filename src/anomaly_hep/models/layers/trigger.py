@@ -125,8 +125,8 @@ class TriggerEncoder(nn.Module):
         total = self.pool(features.sum(1))
         if context is not None and len(self.context_ranges):
             total = torch.cat([total, self.rounded(context / self.context_ranges)], 1)
-        outputs: Tensor = self.output(self.head(self.rho(total)))
-        return outputs
+        hidden: Tensor = self.rho(total)
+        return hidden
 
     def rounded(self, context: Float[Tensor, "jet quantity"]) -> Float[Tensor, "jet quantity"]:
         """Return the context, in units of its ranges, as the network takes it: like an input."""
