@@ -20,7 +20,7 @@ from anomaly_hep.configuration import compose
 from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.ensembles import find_runs
 from anomaly_hep.evaluate.thresholds import Thresholds, read_thresholds
-from anomaly_hep.fpga.proof_tables import decorrelation, proof, rate, resources
+from anomaly_hep.fpga.proof_tables import budget, decorrelation, proof, rate, resources
 from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import OUTPUTS, digest, hold
@@ -69,6 +69,8 @@ def run(settings: FirmwareSettings) -> None:
             console.print(rate(summary.rate))
         if summary.decorrelation is not None:
             console.print(decorrelation(summary.decorrelation))
+        if summary.budget is not None:
+            console.print(budget(summary.budget))
         console.print(resources(summary))
         console.print(f"report: {path / 'report.html'}", soft_wrap=True)
 
