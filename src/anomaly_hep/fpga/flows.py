@@ -37,6 +37,7 @@ def rtl_flow(job: ExportJob) -> ExportResults:
             design.threshold if design.table is None else design.table,
             outputs,
             own.delay_per_stage,
+            job.settings.cycles,
         )
         rtl.write(circuit, directory, job.settings.part, job.settings.clock_ns)
         if design.table is not None:
@@ -70,7 +71,9 @@ def rtl_flow(job: ExportJob) -> ExportResults:
     if own.synthesis and yosys.program():
         with timed("RTL: yosys"):
             results.resources.append(
-                yosys.synthesize(directory / "verilog", directory / "yosys.log", circuit.latency)
+                yosys.synthesize(
+                    directory / "verilog", directory / "yosys.log", circuit.latency, circuit.cycles
+                )
             )
     elif own.synthesis:
         results.remarks.append(

@@ -28,7 +28,7 @@ def program() -> str | None:
     return next((name for name in PROGRAMS if shutil.which(name)), None)
 
 
-def synthesize(project: Path, log: Path, latency: int) -> Resources:
+def synthesize(project: Path, log: Path, latency: int, cycles: int = 1) -> Resources:
     """Synthesise a Verilog project and return its resources; the log is kept.
 
     Raises MissingToolError without yosys, ExportError when it fails.
@@ -54,12 +54,12 @@ def synthesize(project: Path, log: Path, latency: int) -> Resources:
     )
     programs.run([name, "-q", "-p", script], source, cure="another version of yosys", log=log)
     statistics = source / "stat.json"
-    resources = read_statistics(statistics.read_text(encoding="utf-8"), name, latency)
+    resources = read_statistics(statistics.read_text(encoding="utf-8"), name, latency, cycles)
     statistics.unlink()
     return resources
 
 
-def read_statistics(text: str, tool: str, latency: int) -> Resources:
+def read_statistics(text: str, tool: str, latency: int, cycles: int = 1) -> Resources:
     """Return the resources in yosys's `stat -json`, in which LUTs of any size count as one."""
     try:
         cells = json.loads(text)["design"]["num_cells_by_type"].items()
@@ -70,7 +70,7 @@ def read_statistics(text: str, tool: str, latency: int) -> Resources:
     return Resources(
         tool=f"{tool} synth_xilinx -family xcup",
         pipeline_stages=latency,
-        initiation_interval=1,
+        initiation_interval=cycles,
         **{
             name: sum(count for cell, count in cells if re.fullmatch(pattern, cell))
             for name, pattern in _CELLS.items()
