@@ -196,9 +196,10 @@ def test_a_report_cut_anywhere_is_read_whole_or_refused(tmp_path: Path, cut: int
         (utilization_report(), timing_report()[:cut]),
     ):
         try:
-            assert vivado.read_reports(_write(tmp_path, *texts), 9, 1) == whole
-        except ExportError as error:
-            assert "Cure: " in str(error)
+            found = vivado.read_reports(_write(tmp_path, *texts), 9, 1)
+        except ExportError:
+            continue
+        assert found == whole
 
 
 def test_a_project_without_reports_has_none(tmp_path: Path) -> None:

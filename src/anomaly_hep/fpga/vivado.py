@@ -119,7 +119,9 @@ def read_utilization(path: Path) -> dict[str, int]:
         raise _damaged(path, f"it is of the state {head.state}, and not after routing")
     rows = {
         match["name"].strip().rstrip("*"): match["used"]
-        for match in re.finditer(r"^\|(?P<name>[^|]+)\| *(?P<used>[0-9,.]+) *\|", text, re.M)
+        for match in re.finditer(
+            r"^\|(?P<name>[^|]+)\| *(?P<used>[0-9,.]+) *\|", text, re.MULTILINE
+        )
     }
 
     def count(names: tuple[str, ...]) -> int:
@@ -155,14 +157,16 @@ def read_timing(path: Path) -> Timing:
 def _row_below(text: str, title: str, head: str) -> str | None:
     """Return the first row of the table with a title: below its heads and the line under them."""
     match = re.search(
-        rf"^{title}\n.*?^[^\n]*{re.escape(head)}[^\n]*\n[- ]+\n([^\n]*)\n", text, re.M | re.S
+        rf"^{title}\n.*?^[^\n]*{re.escape(head)}[^\n]*\n[- ]+\n([^\n]*)\n",
+        text,
+        re.MULTILINE | re.DOTALL,
     )
     return match[1] + " " if match else None
 
 
 def _header(path: Path, text: str) -> _Header:
     """Return the head of a report; raises ExportError for another file, or of another design."""
-    fields = dict(re.findall(r"^\| ([A-Z][A-Za-z ]+?) *: (.*?) *$", text, re.M))
+    fields = dict(re.findall(r"^\| ([A-Z][A-Za-z ]+?) *: (.*?) *$", text, re.MULTILINE))
     version = re.match(r"Vivado v\.(\S+)", fields.get("Tool Version", ""))
     if version is None or "Device" not in fields or "Design" not in fields:
         raise _damaged(path, "its head does not name Vivado, the design and the device")
