@@ -10,7 +10,7 @@ import numpy as np
 
 from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
-from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder, Layer, Port
+from anomaly_hep.fpga.integers import ChannelBits, ChipEvents, IntegerEncoder, Layer, Port
 from anomaly_hep.fpga.masstable import MassTable
 from anomaly_hep.models.fits.decorrelated import MassQuantile
 
@@ -105,6 +105,42 @@ def _layer(
     layer = Layer(name, weight, fraction, offset, inputs, output)
     drop = int(np.ceil(np.log2(usual / output.highest))) - int(random.integers(3))
     return replace(layer, output=replace(output, fraction=layer.accumulator.fraction - drop))
+
+
+def with_random_channels(encoder: IntegerEncoder, seed: int = 1) -> IntegerEncoder:
+    """The encoder whose ports, channels and sums keep random bits of their own, at times none."""
+    random = np.random.default_rng(seed)
+
+    def bits(kind: FixedPoint, *shape: int) -> ChannelBits:
+        kept = random.integers(kind.bits // 2, kind.bits + 1, shape)
+        kept = np.where(random.random(shape) < 0.15, random.integers(0, 2, shape), kept)
+        return ChannelBits(kind.signed, kept, random.integers(0, kind.bits - kept + 1))
+
+    def changed(layer: Layer) -> Layer:
+        return replace(layer, kept=bits(layer.output, *layer.weight.shape[:-1]))
+
+    return replace(
+        encoder,
+        phi=tuple(map(changed, encoder.phi)),
+        rho=tuple(map(changed, encoder.rho)),
+        head=changed(encoder.head),
+        read=bits(encoder.input, len(encoder.ports)),
+        pooled=bits(encoder.pool, encoder.phi[-1].weight.shape[-2]),
+    )
+
+
+def by_slot(encoder: IntegerEncoder, seed: int = 1) -> IntegerEncoder:
+    """The encoder whose constituents have weights and biases of their own, some of them 0."""
+    random = np.random.default_rng(seed)
+
+    def changed(layer: Layer) -> Layer:
+        shape = (encoder.constituents, *layer.weight.shape)
+        weight = layer.weight + random.integers(-1, 2, shape)
+        weight[random.random(shape) < 0.3] = 0
+        bias = layer.bias + random.integers(-1, 2, shape[:-1]) * bool(layer.bias.any())
+        return replace(layer, weight=weight, bias=bias)
+
+    return replace(encoder, phi=tuple(map(changed, encoder.phi)))
 
 
 def with_one_weight_changed(encoder: IntegerEncoder, rank: int = 0) -> IntegerEncoder:

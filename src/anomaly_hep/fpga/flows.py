@@ -42,7 +42,7 @@ def rtl_flow(job: ExportJob) -> ExportResults:
         if design.table is not None:
             write_table(design.table, directory / "mass_table.csv")
     results.resources.append(circuit.estimate)
-    # da4ml drops bits of the score that are always 0
+    # alkaid drops bits of the score that are always 0
     dropped: dict[str, int] = {
         s.name: design.score.fraction - s.type.fraction if s.name == "score" else 0
         for s in circuit.outputs
@@ -53,7 +53,7 @@ def rtl_flow(job: ExportJob) -> ExportResults:
 
     with timed("RTL: interpreter"):
         integers = rtl.interpret(circuit, encoder, job.events)
-    results.integers["generated RTL: da4ml's interpreter"] = restored(integers)
+    results.integers["generated RTL: alkaid's interpreter"] = restored(integers)
     simulated, bench = slice(own.simulated_events), directory / "bench"
     expected: Arrays = {name: job.expected[name][simulated] >> dropped[name] for name in outputs}
     testbench.write(circuit, encoder, bench, job.events[simulated], expected, job.settings.clock_ns)

