@@ -22,7 +22,6 @@ from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import MissingToolError
 from anomaly_hep.fpga import programs
 from anomaly_hep.fpga.circuit import Circuit
-from anomaly_hep.fpga.rtl import NAME
 from anomaly_hep.fpga.testbench import BENCH, unpacked
 
 # how events follow one another, in the order of the bench's option `run`
@@ -48,6 +47,11 @@ class Simulator:
     script: str
     compile: Callable[[Path, Path], list[list[str]]]
     run: Callable[[int, int, int], list[str]]
+
+    @property
+    def folder(self) -> str:
+        """Name of the directory of its language's project."""
+        return self.language.lower()
 
     @property
     def installed(self) -> bool:
@@ -99,7 +103,7 @@ class Simulator:
             commands = [self.run(number, n, min(share, events - n)) for n in firsts]
             list(pool.map(lambda command: self._start(command, bench), commands))
         paths = [bench / f"outputs_{number}_{first}.hex" for first in firsts]
-        whole = bench / f"outputs_{self.language}_{number}.hex"
+        whole = bench / f"outputs_{self.folder}_{number}.hex"
         write_text(whole, "".join(path.read_text(encoding="utf-8") for path in paths))
         for path in paths:
             path.unlink()
@@ -123,8 +127,8 @@ def _verilator(project: Path, bench: Path) -> list[list[str]]:
     sources = [path for path in sources if not path.stem.endswith("_wrapper")]
     return [[
         *("verilator", "--binary", "--timing", "-j", "2", "-O3", "-Wno-fatal", "-Wno-lint"),
-        # alkaid's sources name messages that Verilator 5.006 (Debian 12) does not know yet
-        *("-Wfuture-WIDTHTRUNC", "-Wfuture-WIDTHEXPAND"),
+        # alkaid's sources name a message that Verilator 5.006 (Debian 12) does not know yet
+        "-Wfuture-WIDTHTRUNC",
         # an undefined bit is any bit, and not always 0
         *("--x-assign", "unique", "--x-initial", "unique"),
         # one C++ function for a whole stage takes the compiler many minutes
@@ -141,7 +145,6 @@ def _run_verilator(number: int, first: int, count: int) -> list[str]:
     return [f"./{_BUILD}/V{BENCH}", "+verilator+rand+reset+2", "+verilator+seed+1", *plus]
 
 
-# VHDL of 2008; a comparison with an undefined bit says so for each event after a restart
 _GHDL = ("--std=08", f"--workdir={_BUILD}")
 
 
@@ -158,11 +161,14 @@ def _ghdl(project: Path, bench: Path) -> list[list[str]]:
 def _run_ghdl(number: int, first: int, count: int) -> list[str]:
     generics = {"RUN": number, "FIRST": first, "COUNT": count}
     own = [f"-g{name}={value}" for name, value in generics.items()]
+    # otherwise arithmetic says for each undefined number that it is one
     return ["ghdl", "-r", *_GHDL, BENCH, *own, "--ieee-asserts=disable"]
 
 
-VERILATOR = Simulator("Verilator", "verilator", "verilog", "simulate.sh", _verilator, _run_verilator)
-GHDL = Simulator("GHDL", "ghdl", "vhdl", "simulate_vhdl.sh", _ghdl, _run_ghdl)
+VERILATOR = Simulator(
+    "Verilator", "verilator", "Verilog", "simulate.sh", _verilator, _run_verilator
+)
+GHDL = Simulator("GHDL", "ghdl", "VHDL", "simulate_vhdl.sh", _ghdl, _run_ghdl)
 
 
 def _allow_large_stack() -> None:
