@@ -26,12 +26,18 @@ class Signal:
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """A design as alkaid traced it: its logic, cut by registers, and the fields of its ports."""
+    """A design as alkaid traced it: its logic, the same cut by registers, the fields of its ports.
 
-    logic: Any
+    `latency` are the clocks from an event's arrival in the first register to its result in the
+    last, `cycles` those between the arrivals of two events, and in which one arrives in parts.
+    """
+
+    logic: tuple[Any, ...]
     machine: Any
     inputs: tuple[Signal, ...]
     outputs: tuple[Signal, ...]
+    latency: int
+    cycles: int = 1
 
     @property
     def has_mass(self) -> bool:
@@ -39,28 +45,24 @@ class Circuit:
         return self.inputs[-1].name == MASS
 
     @property
-    def latency(self) -> int:
-        """Clocks from an event's arrival in the first register to its result in the last."""
-        return len(self.machine.logic)
-
-    @property
     def estimate(self) -> Resources:
         """Resources as alkaid estimates them: nothing is placed, and no clock is promised."""
         return Resources(
             tool=ESTIMATES[0],
-            lut=round(float(self.logic.cost)),
+            lut=round(sum(float(block.cost) for block in self.logic)),
             ff=sum(signal.width for signal in self.machine.signals.values() if signal.reg),
             dsp=0,
             bram=0,
             pipeline_stages=self.latency,
-            initiation_interval=1,
+            initiation_interval=self.cycles,
         )
 
     def predict(
-        self, values: Float64[np.ndarray, "event input"]
+        self, values: Float64[np.ndarray, "clock input"]
     ) -> Float64[np.ndarray, "event output"]:
         """Return the outputs of alkaid's interpreter for real values at the inputs."""
-        return np.asarray(self.logic.predict(values), np.float64)
+        (logic,) = self.logic
+        return np.asarray(logic.predict(values), np.float64)
 
 
 def signals(names: Sequence[str], intervals: Sequence[Any]) -> tuple[Signal, ...]:

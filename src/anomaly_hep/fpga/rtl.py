@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from alkaid.codegen import RTLModel
-from alkaid.trace import FVArray, to_pipeline
+from alkaid.trace import to_pipeline
 from jaxtyping import Int64
 
 from anomaly_hep.errors import ExportError
-from anomaly_hep.fpga import tracing
+from anomaly_hep.fpga import multiplexing, tracing
 from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.circuit import MASS, Circuit, signals
 from anomaly_hep.fpga.design_settings import Output
@@ -33,83 +33,73 @@ def trace(
     threshold: int | MassTable,
     outputs: Sequence[Output],
     delay: float,
+    cycles: int = 1,
 ) -> Circuit:
     """Return the circuit of encoder, score and threshold, or thresholds that depend on the mass.
 
-    `delay` is the longest delay allowed between two registers, in alkaid's units.
+    `delay` is the longest delay allowed between two registers, in alkaid's units. An event arrives
+    in `cycles` clocks. Raises ExportError where no output ever changes, or phi cannot be shared.
     """
+    if cycles > 1:
+        return multiplexing.trace(encoder, score, threshold, outputs, delay, cycles)
     table = threshold if isinstance(threshold, MassTable) else None
     types = tracing.port_types(encoder)
     inputs = tracing.variables(types + ([] if table is None else [table.mass]))
     values = inputs[: len(types)].reshape(encoder.constituents, len(encoder.ports))
     sums = np.sum(tracing.phi(values, encoder), axis=0)
-    results = _results(sums, encoder, score, threshold, inputs[-1], outputs)
+    results = tracing.results(sums, encoder, score, threshold, inputs[-1], outputs)
     logic = tracing.combinational(inputs, results)
+    found = signals(outputs, logic.out_qint)
+    if not any(signal.type.bits for signal in found):
+        raise ExportError(multiplexing.unchanging(outputs))
     names = [f"{n}.{port.name}" for n in range(encoder.constituents) for port in encoder.ports]
+    machine = to_pipeline(logic, latency_cutoff=delay, verbose=False)
     return Circuit(
-        logic,
-        to_pipeline(logic, latency_cutoff=delay, verbose=False),
+        (logic,),
+        machine,
         signals([*names, *[MASS] * (table is not None)], logic.inp_qint),
-        _outputs(outputs, logic),
+        found,
+        len(machine.logic),
     )
 
 
-def _results(
-    sums: FVArray,
-    encoder: IntegerEncoder,
-    score: ChipScore,
-    threshold: int | MassTable,
-    mass: Any,
-    outputs: Sequence[Output],
-) -> FVArray:
-    """Return the outputs for the sums over constituents."""
-    total = tracing.score_of(tracing.latents(sums, encoder), score)
-    available = {"score": total, **tracing.decided(total, score, threshold, mass)}
-    return tracing.array([available[name] for name in outputs], sums)
-
-
-def _outputs(names: Sequence[Output], logic: Any) -> tuple[Any, ...]:
-    """Return the output fields; raises ExportError if there is none of any bit."""
-    found = signals(names, logic.out_qint)
-    if not any(signal.type.bits for signal in found):
-        raise ExportError(
-            f"{' and '.join(names)} would be the same for every event, and no wire leaves the "
-            "chip. Cure: train the encoder longer, or another fpga.rejection"
-        )
-    return found
-
-
-def estimate(encoder: IntegerEncoder, score: ChipScore, delay: float) -> Resources:
+def estimate(
+    encoder: IntegerEncoder, score: ChipScore, delay: float, cycles: int = 1
+) -> Resources:
     """Return alkaid's estimate for encoder and score, without the comparison with a threshold.
 
     Where all constituents share phi it is traced once. Nothing is cut into a pipeline: there is no
     count of registers, and the number of stages is that which `delay` asks for.
     """
+    together = encoder.constituents // cycles
     shared = all(
         layer.weight.ndim == 2 and layer.bias.ndim == 1 and _shared(layer.kept)
         for layer in encoder.phi
     ) and _shared(encoder.read)
-    copies = encoder.constituents if shared else 1
-    types = tracing.port_types(encoder)
+    copies = together if shared else 1
+    types = tracing.port_types(encoder)[: together * len(encoder.ports)]
     inputs = tracing.variables(types[: len(types) // copies])
     one = tracing.phi(inputs.reshape(-1, len(encoder.ports)), encoder)
     phi = tracing.combinational(inputs, one.ravel())
-    low, high, step = np.tile(np.array(phi.out_qint).T, copies)
-    late = np.tile(np.array(phi.out_latency), copies)
-    values = FVArray.from_lhs(
-        low, high, step, inputs.hwconf, late, solver_options=inputs.solver_options
-    )
-    sums = np.sum(values.reshape(encoder.constituents, -1), axis=0)
+    late = phi.out_latency * copies
+    values = tracing.between(phi.out_qint * copies, np.array(late))
+    sums = np.sum(values.reshape(together, -1), axis=0)
+    blocks = []
+    if cycles > 1:
+        blocks.append(tracing.combinational(values, sums))
+        blocks.append(multiplexing.accumulator(blocks[0].out_qint, cycles))
+        values = sums = tracing.between(blocks[1].out_qint)
     total = tracing.score_of(tracing.latents(sums, encoder), score)
-    rest = tracing.combinational(values, tracing.array([total], values))
+    blocks.append(tracing.combinational(values, tracing.array([total], values)))
+    longest = max(late) + sum(max(block.out_latency) for block in blocks)
     return Resources(
         tool=ESTIMATES[0],
-        lut=round(copies * float(phi.cost) + float(rest.cost)),
+        lut=round(copies * float(phi.cost) + sum(float(block.cost) for block in blocks)),
         ff=None,
         dsp=0,
         bram=0,
-        pipeline_stages=max(1, math.ceil((max(late) + max(rest.out_latency)) / delay)),
-        initiation_interval=1,
+        pipeline_stages=max(1, math.ceil(longest / delay)),
+        initiation_interval=cycles,
     )
 
 
@@ -131,16 +121,21 @@ def interpret(
 
 def port_fields(
     circuit: Circuit, encoder: IntegerEncoder, events: ChipEvents
-) -> Int64[np.ndarray, "event field"]:
+) -> Int64[np.ndarray, "clock field"]:
     """Return the integers of the inputs at the scale of each field, the mass's as they are.
 
-    Bits that a port does not have are left out, the lowest of them without rounding.
+    Bits that a port does not have are left out, the lowest of them without rounding. Where an event
+    takes several clocks, the mass comes with its last part and is 0 before.
     """
-    flat = events.inputs.reshape(len(events), -1)
-    signals = circuit.inputs[: flat.shape[1]]
-    fields = flat >> np.array([encoder.input.fraction - s.type.fraction for s in signals])
-    fields = np.where([s.type.bits > 0 for s in signals], fields, 0)
-    return np.column_stack([fields, events.masses]) if circuit.has_mass else fields
+    flat = events.inputs.reshape(len(events) * circuit.cycles, -1)
+    ports = circuit.inputs[: flat.shape[1]]
+    fields = flat >> np.array([encoder.input.fraction - s.type.fraction for s in ports])
+    fields = np.where([s.type.bits > 0 for s in ports], fields, 0)
+    if not circuit.has_mass:
+        return fields
+    masses = np.zeros((len(events), circuit.cycles), np.int64)
+    masses[:, -1] = events.masses
+    return np.column_stack([fields, masses.ravel()])
 
 
 def write(circuit: Circuit, directory: Path, part: str, clock_ns: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from alkaid.trace.ops import quantize, relu
 from alkaid.trace.passes import optimize
 
 from anomaly_hep.fpga.chipscore import TABLE, ChipScore
+from anomaly_hep.fpga.design_settings import Output
 from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.integers import ChannelBits, IntegerEncoder, Layer
 from anomaly_hep.fpga.masstable import MassTable
@@ -33,13 +35,19 @@ def combinational(inputs: FVArray, outputs: FVArray) -> Any:
     return optimize(traced(inputs, outputs, optimize=False), retrace=False)
 
 
-def variables(types: list[FixedPoint]) -> FVArray:
+def variables(types: Sequence[FixedPoint]) -> FVArray:
     """Return one variable of each type."""
     bits = (np.array(column) for column in zip(*map(kif, types), strict=True))
     return FVArray.from_kif(*bits, hwconf=_COST_MODEL, solver_options=_SOLVER)
 
 
-def array(values: list[Any], like: FVArray) -> FVArray:
+def between(intervals: Sequence[Any], late: Any = 0.0) -> FVArray:
+    """Return one variable for each interval (lowest, highest, step), which arrives so late."""
+    low, high, step = np.array([tuple(interval) for interval in intervals]).T
+    return FVArray.from_lhs(low, high, step, _COST_MODEL, late, solver_options=_SOLVER)
+
+
+def array(values: Sequence[Any], like: FVArray) -> FVArray:
     """Return variables and constants as one array."""
     return FVArray(np.array(values), like.solver_options, hwconf=like.hwconf)
 
@@ -94,6 +102,20 @@ def score_of(latent: FVArray, score: ChipScore) -> Any:
     mean, log_variance = latent[:dimensions], latent[dimensions:]
     exponential = quantize(np.exp(log_variance), *kif(TABLE), "SAT", "TRN")
     return np.sum(mean * mean, axis=0) + np.sum(exponential - log_variance, axis=0)
+
+
+def results(
+    sums: FVArray,
+    encoder: IntegerEncoder,
+    score: ChipScore,
+    threshold: int | MassTable,
+    mass: Any,
+    outputs: Sequence[Output],
+) -> FVArray:
+    """Return the outputs for the sums over constituents; `mass` is read where there is a table."""
+    total = score_of(latents(sums, encoder), score)
+    available = {"score": total, **decided(total, score, threshold, mass)}
+    return array([available[name] for name in outputs], sums)
 
 
 def decided(total: Any, score: ChipScore, threshold: int | MassTable, mass: Any) -> dict[str, Any]:
