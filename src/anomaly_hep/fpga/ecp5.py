@@ -44,6 +44,11 @@ def route(project: Path, circuit: Circuit, clock_ns: float, part: str) -> Resour
     found = program()
     if found is None:
         raise MissingToolError("nextpnr is not installed. Cure: pip install 'anomaly_hep[routing]'")
+    if pins(circuit) > PINS:
+        raise ExportError(
+            f"{part} needs {pins(circuit):,} pins, and the ECP5 has {PINS}: it cannot be placed "
+            "alone. Cure: fpga.rtl.routing=false, or fewer inputs or bits"
+        )
     script = [f"synth_ecp5 -top {NAME} -nodsp -json {_NETLIST}"]
     yosys.run(project, script, project / "yosys.log")
     source = project / "src"
@@ -58,10 +63,10 @@ def route(project: Path, circuit: Circuit, clock_ns: float, part: str) -> Resour
     )
     (source / _NETLIST).unlink()
     report = (source / REPORT).rename(project / REPORT)
-    return read_report(report, circuit.latency, part)
+    return read_report(report, circuit.latency, circuit.cycles, part)
 
 
-def read_report(path: Path, stages: int, part: str) -> Resources:
+def read_report(path: Path, stages: int, interval: int, part: str) -> Resources:
     """Return the cells and the clock in nextpnr's report; raises ExportError for another file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -69,7 +74,7 @@ def read_report(path: Path, stages: int, part: str) -> Resources:
         return Resources(
             tool=f"nextpnr on Lattice ECP5-85 (40 nm): {part}",
             pipeline_stages=stages,
-            initiation_interval=1,
+            initiation_interval=interval,
             clock_mhz=round(float(clock["achieved"]), 1),
             **{
                 name: int(content["utilization"].get(cell, {"used": 0})["used"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from anomaly_hep.fpga import (
+    ecp5,
     finn_environment,
     finn_estimate,
     finn_graph,
@@ -35,12 +36,17 @@ def rtl_flow(job: ExportJob) -> ExportResults:
     results, encoder, outputs = ExportResults(), design.integers, job.settings.outputs
     assert outputs is not None
     delay = own.delay_per_stage
-    if own.routing:
+    if own.routing and ecp5.program() and yosys.program():
         with timed("RTL: place and route of phi"):
-            routed = routing.fit(job, delay, directory / "ecp5")
+            routed = routing.fit(encoder, job.events, job.settings, delay, directory / "ecp5")
         delay = routed.delay
         results.resources += routed.rows
         results.remarks.append(routed.remark)
+    elif own.routing:
+        results.remarks.append(
+            "nextpnr or yosys is not installed, so phi was not placed and routed. Cure: "
+            "pip install 'anomaly_hep[routing]'"
+        )
     with timed("RTL: trace and write"):
         circuit = rtl.trace(
             encoder,

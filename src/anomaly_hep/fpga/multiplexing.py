@@ -78,9 +78,7 @@ def trace(
     for place, total in zip(changing, totals, strict=True):
         whole[place] = total
     rest_inputs = tracing.array([*totals, *([mass] if masses else [])], inputs)
-    made = tracing.results(
-        tracing.array(whole, inputs), encoder, score, threshold, mass, outputs
-    )
+    made = tracing.results(tracing.array(whole, inputs), encoder, score, threshold, mass, outputs)
     rest = tracing.combinational(rest_inputs, made)
     found = signals(outputs, rest.out_qint)
     if not any(signal.type.bits for signal in found):
@@ -176,9 +174,7 @@ def _machine(
     ]
     logic["accumulate"] = add
     into, out = _ends("rest0", rest[0])
-    conns += [
-        Conn(total[n : n + 1], into[place : place + 1]) for n, place in enumerate(read)
-    ]
+    conns += [Conn(total[n : n + 1], into[place : place + 1]) for n, place in enumerate(read)]
     if summed.size > count:
         mass = Signal("mass", False, _kifs(part[-1].out_qint[-1:]))
         last = into.size - 1

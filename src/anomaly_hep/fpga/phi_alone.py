@@ -31,12 +31,9 @@ def trace(encoder: IntegerEncoder, delay: float) -> Circuit:
         raise ExportError(
             "phi is 0 for every constituent, and no wire leaves it. Cure: train the encoder longer"
         )
-    return Circuit(
-        logic,
-        to_pipeline(logic, latency_cutoff=delay, verbose=False),
-        signals([port.name for port in one.ports], logic.inp_qint),
-        outputs,
-    )
+    machine = to_pipeline(logic, latency_cutoff=delay, verbose=False)
+    ports = signals([port.name for port in one.ports], logic.inp_qint)
+    return Circuit((logic,), machine, ports, outputs, len(machine.logic))
 
 
 def check(circuit: Circuit, encoder: IntegerEncoder, events: ChipEvents) -> None:

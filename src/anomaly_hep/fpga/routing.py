@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from anomaly_hep.fpga import ecp5, phi_alone, rtl, yosys
-from anomaly_hep.fpga.export import ExportJob
+from anomaly_hep.fpga import ecp5, phi_alone, rtl
+from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
 from anomaly_hep.fpga.resources import Resources
 
 # place and route takes a minute each time
@@ -26,57 +27,51 @@ class Routed:
     remark: str
 
 
-def fit(job: ExportJob, delay: float, directory: Path) -> Routed:
+def fit(
+    encoder: IntegerEncoder,
+    events: ChipEvents,
+    settings: DesignSettings,
+    delay: float,
+    directory: Path,
+) -> Routed:
     """Route phi alone on an ECP5 with ever shorter stages, until it meets the clock asked for.
 
-    Where no try meets it, or nothing can be routed, `delay` is kept and the remark says so. Each
-    try's project stays in the directory.
+    Where no try meets it `delay` is kept, and the remark says so. Each try's project stays in the
+    directory. Raises what `ecp5.route` does, and ExportError where phi alone is not the design's.
     """
-    if ecp5.program() is None or yosys.program() is None:
-        return Routed(delay, (), (
-            "nextpnr or yosys is not installed, so phi was not placed and routed. Cure: "
-            "pip install 'anomaly_hep[routing]'"
-        ))  # fmt: skip
-    encoder, asked = job.design.integers, 1000 / job.settings.clock_ns
+    asked = 1000 / settings.clock_ns
     rows: list[Resources] = []
-    latest, stages = delay, 0
+    latest, best, stages = delay, 0.0, 0
     while len(rows) < _TRIES:
         circuit = phi_alone.trace(encoder, latest)
-        if ecp5.pins(circuit) > ecp5.PINS:
-            return Routed(delay, (), (
-                f"phi alone needs {ecp5.pins(circuit):,} pins, and the ECP5 has {ecp5.PINS}: it "
-                "was not placed and routed. Cure: fewer inputs or bits"
-            ))  # fmt: skip
         if circuit.latency > stages:
             stages = circuit.latency
-            phi_alone.check(circuit, encoder, job.events)
+            phi_alone.check(circuit, encoder, events)
             project = directory / f"stages{stages}"
-            rtl.write(circuit, project, job.settings.part, job.settings.clock_ns)
+            rtl.write(circuit, project, settings.part, settings.clock_ns)
             part = f"phi alone, delay_per_stage {latest:g}"
-            row = ecp5.route(project / "verilog", circuit, job.settings.clock_ns, part)
+            row = ecp5.route(project / "verilog", circuit, settings.clock_ns, part)
             rows.append(row)
-            assert row.clock_mhz is not None
-            if row.clock_mhz >= asked:
+            best = max(best, row.clock_mhz or 0.0)
+            if best >= asked:
                 return Routed(latest, tuple(rows), _met(latest, delay, asked))
         if latest <= _SHORTEST:
             break
-        reached = max((row.clock_mhz or 0.0) for row in rows) / asked
-        latest = round(max(_SHORTEST, latest * min(_STEP, reached)), 2)
-    return Routed(delay, tuple(rows), _not_met(rows, delay, asked))
+        latest = round(max(_SHORTEST, latest * min(_STEP, best / asked)), 2)
+    return Routed(delay, tuple(rows), _not_met(best, len(rows), delay, asked))
 
 
 def _met(latest: float, delay: float, asked: float) -> str:
-    change = "as asked" if latest == delay else f"and not {delay:g}, so in the whole design too"
+    change = "as it was set" if latest == delay else f"not {delay:g}; so is the whole design"
     return (
         f"phi alone meets {asked:,.0f} MHz on a Lattice ECP5-85 with delay_per_stage {latest:g}, "
         f"{change}. The rest of the design was not routed."
     )
 
 
-def _not_met(rows: list[Resources], delay: float, asked: float) -> str:
-    best = max((row.clock_mhz or 0.0) for row in rows)
+def _not_met(best: float, tries: int, delay: float, asked: float) -> str:
     return (
-        f"phi alone does not meet {asked:,.0f} MHz on a Lattice ECP5-85: {best:,.1f} MHz at best, "
-        f"after {len(rows)} tries with ever shorter stages. The design is pipelined with "
-        f"delay_per_stage {delay:g}, and its clock stays to be shown on the device itself."
+        f"phi alone does not meet {asked:,.0f} MHz on a Lattice ECP5-85: {best:,.1f} MHz at best "
+        f"in {tries} tries with ever shorter stages. The design is pipelined with delay_per_stage "
+        f"{delay:g}, and its clock stays to be shown on the device itself."
     )

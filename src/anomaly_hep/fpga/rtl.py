@@ -63,9 +63,7 @@ def trace(
     )
 
 
-def estimate(
-    encoder: IntegerEncoder, score: ChipScore, delay: float, cycles: int = 1
-) -> Resources:
+def estimate(encoder: IntegerEncoder, score: ChipScore, delay: float, cycles: int = 1) -> Resources:
     """Return alkaid's estimate for encoder and score, without the comparison with a threshold.
 
     Where all constituents share phi it is traced once. Nothing is cut into a pipeline: there is no

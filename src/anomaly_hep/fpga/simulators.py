@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from anomaly_hep.atomic import write_text
-from anomaly_hep.errors import MissingToolError
+from anomaly_hep.errors import ExportError, MissingToolError
 from anomaly_hep.fpga import programs
 from anomaly_hep.fpga.circuit import Circuit
 from anomaly_hep.fpga.testbench import BENCH, unpacked
@@ -107,7 +107,14 @@ class Simulator:
         write_text(whole, "".join(path.read_text(encoding="utf-8") for path in paths))
         for path in paths:
             path.unlink()
-        return unpacked(circuit.outputs, whole.read_text(encoding="utf-8"), whole)
+        text = whole.read_text(encoding="utf-8")
+        answers = len(text.split())
+        if answers != events:
+            raise ExportError(
+                f"{whole} holds {answers:,} results of {events:,} events: the design does not "
+                "answer each of them once. Cure: report this as a defect of the export"
+            )
+        return unpacked(circuit.outputs, text, whole)
 
     def _start(self, command: Sequence[str], bench: Path) -> None:
         programs.run(

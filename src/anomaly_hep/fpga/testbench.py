@@ -20,6 +20,60 @@ from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
 from anomaly_hep.fpga.rtl import NAME
 
 BENCH = f"{NAME}_bench"
+# The lines of the benches that depend on the ports. A design that takes an event in one clock has
+# no port that tells when: its bench counts the clocks.
+_ONE_CLOCK = {
+    "verilog_ports": f"""
+    wire ready = taken[LATENCY];
+    {NAME} dut (.clk(clk), .model_inp(model_inp), .model_out(model_out));
+""",
+    "verilog_idle": "",
+    "verilog_start": "",
+    "verilog_reset": "",
+    "vhdl_signals": "",
+    "vhdl_ports": "",
+    "vhdl_ready": "taken(LATENCY)",
+    "vhdl_idle": "",
+    "vhdl_start": "",
+    "vhdl_reset": "",
+}
+# One that takes several is told the first word of each by `start` and tells a result by `valid`.
+# In the pause an event begins that the reset has to drop.
+_IN_PARTS = {
+    "verilog_ports": f"""
+    reg start = 1'b0;
+    reg rst = 1'b0;
+    wire ready;
+    {NAME} dut (.clk(clk), .rst(rst), .start(start), .valid(ready), .model_inp(model_inp),
+        .model_out(model_out));
+""",
+    "verilog_idle": """
+            start = 1'b0;
+            rst = 1'b0;""",
+    "verilog_start": """
+                    start = 1'b1;""",
+    "verilog_reset": """
+                if (run == 2) begin
+                    start = pause == 3;
+                    rst = pause == 2;
+                end""",
+    "vhdl_signals": """
+    signal start, rst, valid : std_logic_vector(0 downto 0) := "0";""",
+    "vhdl_ports": """,
+                  start => start, rst => rst, valid => valid""",
+    "vhdl_ready": "valid(0)",
+    "vhdl_idle": """
+            start <= "0";
+            rst <= "0";""",
+    "vhdl_start": """
+                    start <= "1";""",
+    "vhdl_reset": """
+                if RUN = 2 and pause = 3 then
+                    start <= "1";
+                elsif RUN = 2 and pause = 2 then
+                    rst <= "1";
+                end if;""",
+}
 # the share of events with a pause before them in which the pipeline runs empty
 _LONG_PAUSES = 0.05
 
@@ -36,15 +90,18 @@ def write(
 
     `expected` holds the integers of each output at the scale of its field.
     """
+    control = _ONE_CLOCK if circuit.cycles == 1 else _IN_PARTS
     for ending in ("v", "vhd"):
         template = Path(__file__).with_name(f"testbench.{ending}.template")
         text = Template(template.read_text(encoding="utf-8")).substitute(
             name=NAME,
             events=len(events),
             latency=circuit.latency,
+            cycles=circuit.cycles,
             input_high=_width(circuit.inputs) - 1,
             output_high=_width(circuit.outputs) - 1,
             half_period=clock_ns / 2,
+            **control,
         )
         write_text(directory / f"{BENCH}.{ending}", text)
     fields = rtl.port_fields(circuit, encoder, events)
