@@ -10,7 +10,8 @@ import pytest
 from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import compose
 from anomaly_hep.fpga import phi_alone, routing
-from anomaly_hep.fpga.routing import Routed
+from anomaly_hep.fpga.routing import Fitted
+from tests.fpga.benches import written
 from tests.fpga.encoders import hard_inputs, random_encoder, without_mass
 from tests.fpga.test_ecp5 import REPORT, fake_tools
 
@@ -21,7 +22,7 @@ def _reached(*clocks: float) -> list[dict[str, Any]]:
 
 def _fit(
     directory: Path, monkeypatch: pytest.MonkeyPatch, *clocks: float, clock_ns: float = 5.0
-) -> Routed:
+) -> Fitted:
     """Fit a phi with faked tools that reach these clocks, in MHz, one after the other."""
     fake_tools(directory, monkeypatch, *_reached(*clocks))
     encoder = random_encoder(1, ports=6, phi=(6, 5), weight_bits=6)
@@ -84,3 +85,26 @@ def test_another_logic_ends_the_export(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(phi_alone, "check", lambda *given: asked.append(given))
     _fit(tmp_path, monkeypatch, 100.0, 200.0)
     assert len(asked) == 2
+
+
+def test_a_design_in_several_clocks_is_routed_as_it_is_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = written(tmp_path / "made", "squared", 5, cycles=2)
+    fake_tools(tmp_path, monkeypatch, REPORT)
+    found = routing.whole(made.directory / "verilog", made.circuit, 2.5)
+    (row,) = found.rows
+    assert "the whole design in 2 clocks" in row.tool
+    assert (row.pipeline_stages, row.initiation_interval) == (made.circuit.latency, 2)
+    assert row.clock_mhz == 98.9
+
+
+@pytest.mark.parametrize("limit", ["PINS", "CELLS"])
+def test_a_design_that_does_not_fit_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    made = written(tmp_path, "squared", 5, cycles=2)
+    monkeypatch.setattr(f"anomaly_hep.fpga.ecp5.{limit}", 20)
+    found = routing.whole(made.directory / "verilog", made.circuit, 2.5)
+    assert not found.rows
+    assert "so only phi was placed and routed" in found.remark

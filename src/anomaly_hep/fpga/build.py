@@ -16,7 +16,7 @@ from anomaly_hep.evaluate.thresholds import Thresholds
 from anomaly_hep.fpga import firmware_figures
 from anomaly_hep.fpga.decorrelation import measured
 from anomaly_hep.fpga.design import Design, learn
-from anomaly_hep.fpga.design_settings import ChipSettings, DesignSettings
+from anomaly_hep.fpga.design_settings import ChipSettings, DesignSettings, check_cycles
 from anomaly_hep.fpga.export import export
 from anomaly_hep.fpga.firmware_page import firmware_page
 from anomaly_hep.fpga.flows import FLOWS
@@ -56,6 +56,7 @@ def build(
     the rejection of `requested`, if given.
     """
     settings = source.settings(requested)
+    check_cycles(settings.constituents, settings.cycles)
     jets = {name: source.jets(name, settings, path, timed) for name in SPLITS}
     design = learn(source, settings, jets, path, seed, timed)
     test = jets["test"]

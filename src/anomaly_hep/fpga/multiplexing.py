@@ -19,8 +19,8 @@ from jaxtyping import Float64
 from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import tracing
 from anomaly_hep.fpga.chipscore import ChipScore
-from anomaly_hep.fpga.circuit import MASS, Circuit, signals
-from anomaly_hep.fpga.design_settings import Output
+from anomaly_hep.fpga.circuit import MASS, Circuit, refuse_constants, signals
+from anomaly_hep.fpga.design_settings import Output, check_cycles
 from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.masstable import MassTable
@@ -30,6 +30,24 @@ _BIT = FixedPoint(False, 1, 0)
 
 class MultiplexedCircuit(Circuit):
     """A circuit of three blocks: phi of a part of the event, the sum of the parts, and the rest."""
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        """What ports.json says about the signals beside the data."""
+        count = sum(field.name.startswith("0.") for field in self.inputs)
+        together = (len(self.inputs) - self.has_mass) // count
+        return {
+            "cycles": self.cycles,
+            "constituents_per_clock": together,
+            "start": "1 bit in: high in the clock of an event's first part; the other parts follow "
+            "in the next clocks, and then the next event, at once or later",
+            "valid": "1 bit out: high in the one clock in which model_out is an event's result, "
+            "latency_in_clocks after its start was taken over",
+            "rst": "1 bit in, synchronous, high: drops all events that are inside; may be left low "
+            "for ever, as start begins each sum anew",
+            "parts": f"k clocks after start, n.NAME is NAME of constituent {together} * k + n"
+            + f"; {MASS} is read with the last part" * self.has_mass,
+        }
 
     def predict(
         self, values: Float64[np.ndarray, "clock input"]
@@ -62,6 +80,7 @@ def trace(
     """Return the circuit in which an event takes so many clocks; see `rtl.trace`.
 
     Raises ExportError where slots have weights or bits of their own: phi cannot be shared then.
+    Raises ConfigError where the constituents are no multiple of `cycles`.
     """
     count = _constituents(encoder, cycles)
     table = threshold if isinstance(threshold, MassTable) else None
@@ -71,6 +90,8 @@ def trace(
     values = inputs[: len(types)].reshape(count, len(encoder.ports))
     sums = np.sum(tracing.phi(values, encoder), axis=0)
     changing = [place for place, value in enumerate(sums) if value.low != value.high]
+    if not changing:
+        refuse_constants(outputs, [])
     intervals = [value.qint for value in sums[changing]]
     totals = tracing.between([_times(interval, cycles) for interval in intervals])
     mass = tracing.variables(masses)[0] if masses else None
@@ -81,9 +102,8 @@ def trace(
     made = tracing.results(tracing.array(whole, inputs), encoder, score, threshold, mass, outputs)
     rest = tracing.combinational(rest_inputs, made)
     found = signals(outputs, rest.out_qint)
-    if not any(signal.type.bits for signal in found):
-        raise ExportError(unchanging(outputs))
     read = [n for n in range(len(changing)) if _bits(rest.inp_qint[n])]
+    refuse_constants(outputs, found if read else [])
     leaving = [sums[changing[n]] for n in read]
     leaving += [inputs[-1]] * bool(masses and _bits(rest.inp_qint[-1]))
     part = tracing.combinational(inputs, tracing.array(leaving, inputs))
@@ -98,14 +118,6 @@ def trace(
         found,
         len(blocks[0]) + cycles + len(blocks[1]),
         cycles,
-    )
-
-
-def unchanging(outputs: Sequence[Output]) -> str:
-    """Return the message for a design of which no output ever changes."""
-    return (
-        f"{' and '.join(outputs)} would be the same for every event, and no wire leaves the "
-        "chip. Cure: train the encoder longer, or another fpga.rejection"
     )
 
 
@@ -137,11 +149,7 @@ def _constituents(encoder: IntegerEncoder, cycles: int) -> int:
             f"fpga.cycles={cycles} shares phi among constituents, and here each slot has weights "
             "or bits of its own. Cure: fpga.cycles=1, or fpga.order_aware=false"
         )
-    if encoder.constituents % cycles:
-        raise ExportError(
-            f"fpga.cycles={cycles} does not divide {encoder.constituents} constituents. Cure: "
-            f"fpga.constituents={-(-encoder.constituents // cycles) * cycles}, or fpga.cycles=1"
-        )
+    check_cycles(encoder.constituents, cycles)
     return encoder.constituents // cycles
 
 

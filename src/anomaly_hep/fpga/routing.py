@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomaly_hep.fpga import ecp5, phi_alone, rtl
+from anomaly_hep.fpga.circuit import Circuit
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
 from anomaly_hep.fpga.resources import Resources
@@ -14,17 +15,25 @@ from anomaly_hep.fpga.resources import Resources
 _TRIES = 3
 # the longest delay between two registers shrinks by at least this factor from try to try
 _STEP = 0.6
+# cells of four inputs for each of alkaid's look-up tables of six, measured on phi
+_CELLS_PER_LUT = 1.7
 # an adder, in alkaid's units: shorter stages would hold nothing
 _SHORTEST = 1.2
 
 
 @dataclass(frozen=True)
 class Routed:
-    """The delay per stage to ship, a row for each try, and what is to be said of them."""
+    """A row for each try of place and route, and what is to be said of them."""
 
-    delay: float
     rows: tuple[Resources, ...]
     remark: str
+
+
+@dataclass(frozen=True)
+class Fitted(Routed):
+    """The tries to meet a clock, and the delay per stage that the design is to have."""
+
+    delay: float
 
 
 def fit(
@@ -33,7 +42,7 @@ def fit(
     settings: DesignSettings,
     delay: float,
     directory: Path,
-) -> Routed:
+) -> Fitted:
     """Route phi alone on an ECP5 with ever shorter stages, until it meets the clock asked for.
 
     Where no try meets it `delay` is kept, and the remark says so. Each try's project stays in the
@@ -54,11 +63,24 @@ def fit(
             rows.append(row)
             best = max(best, row.clock_mhz or 0.0)
             if best >= asked:
-                return Routed(latest, tuple(rows), _met(latest, delay, asked))
+                return Fitted(tuple(rows), _met(latest, delay, asked), latest)
         if latest <= _SHORTEST:
             break
         latest = round(max(_SHORTEST, latest * min(_STEP, best / asked)), 2)
-    return Routed(delay, tuple(rows), _not_met(best, len(rows), delay, asked))
+    return Fitted(tuple(rows), _not_met(best, len(rows), delay, asked), delay)
+
+
+def whole(project: Path, circuit: Circuit, clock_ns: float) -> Routed:
+    """Route a whole design on an ECP5, where its pins and its logic fit; raises as `ecp5.route`."""
+    cells, pins = _CELLS_PER_LUT * circuit.estimate.lut, ecp5.pins(circuit)
+    part = f"the whole design in {circuit.cycles} clocks"
+    if cells > ecp5.CELLS or pins > ecp5.PINS:
+        return Routed((), (
+            f"{part} needs about {cells:,.0f} cells and {pins:,} pins; a Lattice ECP5-85 has "
+            f"{ecp5.CELLS:,} and {ecp5.PINS}, so only phi was placed and routed."
+        ))  # fmt: skip
+    row = ecp5.route(project, circuit, clock_ns, part)
+    return Routed((row,), f"{part} was placed and routed on a Lattice ECP5-85 as it is shipped.")
 
 
 def _met(latest: float, delay: float, asked: float) -> str:

@@ -13,10 +13,9 @@ from alkaid.codegen import RTLModel
 from alkaid.trace import to_pipeline
 from jaxtyping import Int64
 
-from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import multiplexing, tracing
 from anomaly_hep.fpga.chipscore import ChipScore
-from anomaly_hep.fpga.circuit import MASS, Circuit, signals
+from anomaly_hep.fpga.circuit import MASS, Circuit, refuse_constants, signals
 from anomaly_hep.fpga.design_settings import Output
 from anomaly_hep.fpga.fixedpoint import exact_integers
 from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
@@ -50,8 +49,8 @@ def trace(
     results = tracing.results(sums, encoder, score, threshold, inputs[-1], outputs)
     logic = tracing.combinational(inputs, results)
     found = signals(outputs, logic.out_qint)
-    if not any(signal.type.bits for signal in found):
-        raise ExportError(multiplexing.unchanging(outputs))
+    constant = not any(sum(interval.kif) for interval in logic.inp_qint)
+    refuse_constants(outputs, [] if constant else found)
     names = [f"{n}.{port.name}" for n in range(encoder.constituents) for port in encoder.ports]
     machine = to_pipeline(logic, latency_cutoff=delay, verbose=False)
     return Circuit(
@@ -89,14 +88,18 @@ def estimate(encoder: IntegerEncoder, score: ChipScore, delay: float, cycles: in
         values = sums = tracing.between(blocks[1].out_qint)
     total = tracing.score_of(tracing.latents(sums, encoder), score)
     blocks.append(tracing.combinational(values, tracing.array([total], values)))
-    longest = max(late) + sum(max(block.out_latency) for block in blocks)
+    before = max(late) + (max(blocks[0].out_latency) if cycles > 1 else 0)
+    behind = max(blocks[-1].out_latency)
+    stages = math.ceil((before + behind) / delay)
+    if cycles > 1:  # a register before and behind the sum
+        stages = math.ceil(before / delay) + cycles + math.ceil(behind / delay)
     return Resources(
         tool=ESTIMATES[0],
         lut=round(copies * float(phi.cost) + sum(float(block.cost) for block in blocks)),
         ff=None,
         dsp=0,
         bram=0,
-        pipeline_stages=max(1, math.ceil(longest / delay)),
+        pipeline_stages=max(1, stages),
         initiation_interval=cycles,
     )
 
@@ -161,7 +164,8 @@ def write(circuit: Circuit, directory: Path, part: str, clock_ns: float) -> None
         ]
         for side, fields in (("model_inp", circuit.inputs), ("model_out", circuit.outputs))
     }
-    text = json.dumps(fields | {"latency_in_clocks": circuit.latency}, indent=1)
+    timing = {"latency_in_clocks": circuit.latency, "initiation_interval": circuit.cycles}
+    text = json.dumps(fields | timing | circuit.contract, indent=1)
     (directory / "ports.json").write_text(text + "\n", encoding="utf-8")
 
 

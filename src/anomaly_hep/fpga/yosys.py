@@ -55,7 +55,7 @@ def run(project: Path, script: Sequence[str], log: Path) -> str:
     return Path(found).name
 
 
-def synthesize(project: Path, log: Path, latency: int) -> Resources:
+def synthesize(project: Path, log: Path, latency: int, cycles: int = 1) -> Resources:
     """Synthesise a Verilog project and return its resources; the log is kept.
 
     Raises MissingToolError without yosys, ExportError when it fails.
@@ -66,12 +66,12 @@ def synthesize(project: Path, log: Path, latency: int) -> Resources:
     ]
     name = run(project, script, log)
     statistics = project / "src" / "stat.json"
-    resources = read_statistics(statistics.read_text(encoding="utf-8"), name, latency)
+    resources = read_statistics(statistics.read_text(encoding="utf-8"), name, latency, cycles)
     statistics.unlink()
     return resources
 
 
-def read_statistics(text: str, tool: str, latency: int) -> Resources:
+def read_statistics(text: str, tool: str, latency: int, cycles: int = 1) -> Resources:
     """Return the resources in yosys's `stat -json`, in which LUTs of any size count as one."""
     try:
         cells = json.loads(text)["design"]["num_cells_by_type"].items()
@@ -82,7 +82,7 @@ def read_statistics(text: str, tool: str, latency: int) -> Resources:
     return Resources(
         tool=f"{tool} synth_xilinx -family xcup",
         pipeline_stages=latency,
-        initiation_interval=1,
+        initiation_interval=cycles,
         **{
             name: sum(count for cell, count in cells if re.fullmatch(pattern, cell))
             for name, pattern in _CELLS.items()
