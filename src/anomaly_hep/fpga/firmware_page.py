@@ -6,7 +6,14 @@ from pathlib import Path
 
 from anomaly_hep.evaluate.cells import Cell, percent
 from anomaly_hep.evaluate.render import page
-from anomaly_hep.fpga.proof_tables import decorrelation, efficiencies, proof, rate, resources
+from anomaly_hep.fpga.proof_tables import (
+    decorrelation,
+    efficiencies,
+    proof,
+    rate,
+    resources,
+    routed,
+)
 from anomaly_hep.fpga.summary import FirmwareSummary
 
 _CAPTIONS = {
@@ -21,6 +28,7 @@ _CAPTIONS = {
 def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
     """Return the page of a run directory, its figures inside."""
     learned = f", learned: {summary.model.learned}" if summary.model.score else ""
+    placed = routed(summary)
     figures = {directory / "figures" / name: caption for name, caption in _CAPTIONS.items()}
     return page(
         "firmware.html.j2",
@@ -35,6 +43,7 @@ def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
             *([rate(summary.rate)] if summary.rate else []),
             *([decorrelation(summary.decorrelation)] if summary.decorrelation else []),
             resources(summary),
+            *([placed] if placed else []),
         ],
         figures={path: caption for path, caption in figures.items() if path.exists()},
         json=summary.to_json(),

@@ -93,7 +93,7 @@ def _nats(value: Interval | None) -> Cell:
 
 
 def resources(summary: FirmwareSummary) -> ResultTable:
-    """Return the resources by tool, and the latency in clocks and in time."""
+    """Return the resources as tools estimate them, and the latency in clocks and in time."""
     clock_ns = summary.design.clock_ns
     return _table(
         "Resources and latency",
@@ -108,9 +108,35 @@ def resources(summary: FirmwareSummary) -> ResultTable:
                 ],
             )
             for row in summary.resources
+            if row.clock_mhz is None
         ),
         "Estimates: nothing was placed or routed. The time is clocks x the period asked for, and "
         "the timing is not closed: no vendor's tool has shown that this clock can be met.",
+    )
+
+
+def routed(summary: FirmwareSummary) -> ResultTable | None:
+    """Return what place and route made of the design or of a part of it, None where it did not."""
+    rows = [(row, row.clock_mhz) for row in summary.resources if row.clock_mhz is not None]
+    if not rows:
+        return None
+    return _table(
+        "Placed and routed",
+        ("LUT", "FF", "DSP", "BRAM", "clocks", "interval", "clock [MHz]", "time"),
+        (
+            (
+                row.tool,
+                [
+                    *map(_count, (row.lut, row.ff, row.dsp, row.bram)),
+                    *map(_count, (row.pipeline_stages, row.initiation_interval)),
+                    Cell(f"{clock:,.1f}", ""),
+                    Cell(f"{row.pipeline_stages * 1000 / clock:,.1f} ns", ""),
+                ],
+            )
+            for row, clock in rows
+        ),
+        f"The fastest clock after routing ({1000 / summary.design.clock_ns:,.0f} MHz were asked "
+        "for), on the device that the row names and on no other; the time is clocks x its period.",
     )
 
 
