@@ -219,6 +219,21 @@ def test_parts_of_different_size_are_refused(constituents: int, cycles: int, cur
         _traced(encoder, "squared", cycles)
 
 
+def test_an_encoder_that_looks_at_no_constituent_is_refused() -> None:
+    encoder = random_encoder(1, constituents=4, context=2)
+    blind = replace(encoder.phi[-1], weight=np.zeros_like(encoder.phi[-1].weight))
+    # its weights are 0, or nobody reads what they give
+    deaf = encoder.rho[0].weight.copy()
+    deaf[:, :4] = 0
+    for changed in (
+        replace(encoder, phi=(*encoder.phi[:-1], blind)),
+        replace(encoder, rho=(replace(encoder.rho[0], weight=deaf),)),
+    ):
+        with pytest.raises(ExportError, match=r"no output depends on a constituent.*cycles=1"):
+            _traced(changed, "squared", 2)
+        _assert_interpreted(changed, *_traced(changed, "squared", 1))
+
+
 def test_slots_of_their_own_are_refused() -> None:
     plain = random_encoder(1, constituents=4)
     kept = ChannelBits(False, np.full((4, 4), 3), np.zeros((4, 4), np.int64))

@@ -96,7 +96,7 @@ def trace(
     sums = np.sum(tracing.phi(values, encoder), axis=0)
     changing = [place for place, value in enumerate(sums) if value.low != value.high]
     if not changing:
-        refuse_constants(outputs, [])
+        raise ExportError(_without_particles(cycles))
     intervals = [value.qint for value in sums[changing]]
     totals = tracing.between([_times(interval, cycles) for interval in intervals])
     event = tracing.variables(tracing.event_types(encoder, table))
@@ -107,7 +107,9 @@ def trace(
     rest = tracing.combinational(tracing.array([*totals, *event], inputs), made)
     found = signals(outputs, rest.out_qint)
     read = [place for place in _read(rest) if place < len(changing)]
-    refuse_constants(outputs, found if read else [])
+    refuse_constants(outputs, found)
+    if not read:
+        raise ExportError(_without_particles(cycles))
     add = accumulator([intervals[place] for place in read], cycles)
     # the sums, and behind them what goes through to the rest
     leaving = [*sums[changing], *inputs[len(types) :]]
@@ -127,6 +129,13 @@ def trace(
         len(before) + cycles + len(behind),
         cycles,
         together,
+    )
+
+
+def _without_particles(cycles: int) -> str:
+    return (
+        f"fpga.cycles={cycles} adds up parts of an event, and no output depends on a constituent. "
+        "Cure: train the encoder longer, or fpga.cycles=1"
     )
 
 
