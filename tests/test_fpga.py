@@ -129,7 +129,9 @@ def test_the_firmware_lies_where_the_documentation_says(made: Path) -> None:
     for name in (
         "rtl/verilog/src/trigger.v", "rtl/vhdl/src/trigger.vhd", "rtl/ports.json",
         "rtl/bench/trigger_bench.v", "rtl/bench/simulate.sh",
-        "rtl/bench/inputs.hex", "rtl/bench/expected.hex",
+        "rtl/bench/trigger_bench.vhd", "rtl/bench/simulate_vhdl.sh",
+        "rtl/bench/inputs.hex", "rtl/bench/expected.hex", "rtl/bench/idle.hex",
+        "rtl/verilog/build_vivado_prj.tcl", "rtl/vhdl/build_vivado_prj.tcl",
         "hls4ml/vitis/build_prj.tcl", "hls4ml/qonnx/latent.onnx", "hls4ml/qonnx/score.onnx",
         "float.ckpt", "quantized.ckpt", "report.html", "figures/agreement.png", "done.json",
     ):  # fmt: skip

@@ -16,6 +16,7 @@ from anomaly_hep.errors import ExportError, MissingToolError
 from anomaly_hep.fpga import rtl, simulators, testbench
 from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.simulators import GHDL, RUNS, VERILATOR, Simulator
+from anomaly_hep.fpga.verify import Stage, compare, refuse_differences
 from tests.fpga.benches import CLOCK, EVENTS, PART, Written, written
 from tests.fpga.encoders import (
     SCORES,
@@ -95,8 +96,15 @@ def test_verilog_read_in_the_wrong_clock_is_another_event(tmp_path: Path) -> Non
     _needed(VERILATOR)
     made = written(tmp_path, "squared", 1.5)
     _wrong_clock(made, VERILATOR, 1)
-    for integers in _simulate(VERILATOR, made).values():
-        assert (integers["score"] != made.expected["score"]).mean() > 0.5
+    right = Stage("integers", made.expected["score"], made.expected["decision"] > 0, made.expected)
+    stages = [right]
+    for run, found in _simulate(VERILATOR, made).items():
+        stages.append(Stage(run, found["score"], found["decision"] > 0, found))
+    labels = np.array(["QCD"] * EVENTS)
+    rows = compare(stages, labels, "QCD", 10)
+    assert [row.exact for row in rows] == [True, False, False, False]
+    with pytest.raises(ExportError, match=r"back to back: .* differ.*with gaps: .*after a restart"):
+        refuse_differences(rows)
 
 
 def test_a_design_that_does_not_answer_every_event_is_refused(tmp_path: Path) -> None:
