@@ -38,10 +38,8 @@ def budget(found: BudgetSummary, rejection: float) -> Figure:
             designs = [design for design in found.designs if design.learned == learned]
             for number, start in enumerate(sorted({design.start for design in designs})):
                 own = [design for design in designs if design.start == start]
-                name = "learned" if learned else "fixed"
-                _draw(
-                    axes, own, place, colour, _MARKERS[number % 7], f"{name} widths, start {start}"
-                )
+                name = f"{'learned' if learned else 'fixed'} widths, start {start}"
+                _draw(axes, own, place, colour, _MARKERS[number % 7], name)
         _band(axes, found.model[place].mean)
         draw_published(axes)
         axes.axvline(found.target_lut, color="#888888", linewidth=0.8, linestyle=":")

@@ -24,6 +24,8 @@ class RTLSettings:
     delay_per_stage: Positive
     simulated_events: Count
     synthesis: bool
+    vhdl_events: Count
+    routing: bool
 
 
 @dataclass(frozen=True)

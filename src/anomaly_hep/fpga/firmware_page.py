@@ -13,6 +13,7 @@ from anomaly_hep.fpga.proof_tables import (
     proof,
     rate,
     resources,
+    routed,
 )
 from anomaly_hep.fpga.summary import FirmwareSummary
 
@@ -31,6 +32,7 @@ _CAPTIONS = {
 def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
     """Return the page of a run directory, its figures inside."""
     learned = f", learned: {summary.model.learned}" if summary.model.score else ""
+    placed = routed(summary)
     figures = {directory / "figures" / name: caption for name, caption in _CAPTIONS.items()}
     return page(
         "firmware.html.j2",
@@ -46,6 +48,7 @@ def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
             *([decorrelation(summary.decorrelation)] if summary.decorrelation else []),
             *([budget(summary.budget)] if summary.budget else []),
             resources(summary),
+            *([placed] if placed else []),
         ],
         figures={path: caption for path, caption in figures.items() if path.exists()},
         json=summary.to_json(),

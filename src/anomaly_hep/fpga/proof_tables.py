@@ -102,24 +102,24 @@ def budget(found: BudgetSummary) -> ResultTable:
         ("float model", [NOTHING, NOTHING, *map(_mean, found.model)])
     ]
     for learned, name in ((False, "fixed widths"), (True, "learned widths")):
-        designs = [
-            d for d in found.designs if d.learned == learned and (d.in_budget or not learned)
-        ]
+        designs = [d for d in found.designs if d.learned == learned]
+        designs = [d for d in designs if d.in_budget or not learned]
         for design in designs:
             cells = [_count(design.lut), Cell(f"{100 * design.agreement:.1f}", "")]
             cells += map(_mean, design.efficiencies)
             rows.append((f"{name}, start {design.start}" + ", chosen" * design.chosen, cells))
         if len(designs) > 1:
             rows.append((f"{name}, mean and spread", _spreads(designs, len(rejections))))
-    remarks = [
-        "Mean efficiency over the signals, with 68 % intervals of the test events; spread: standard "
-        "deviation over the starts. Agreement with the float model on validation background, by "
-        "which the start is chosen. LUTs: alkaid's estimate of encoder and score.",
-    ]
+    remark = (
+        "Mean efficiency over the signals, with 68 % intervals of the test events; spread: "
+        "standard deviation over the starts. Agreement with the float model on validation "
+        "background, by which the start is chosen. LUTs: alkaid's estimate of encoder and score."
+    )
+    remarks = [remark]
     if found.order_flips is not None:
         remarks.append(
-            f"Order-aware: {percent(*found.order_flips)} % of the test events are decided otherwise "
-            "if their constituents come in a random order."
+            f"Order-aware: {percent(*found.order_flips)} % of the test events are decided "
+            "otherwise if their constituents come in a random order."
         )
     return _table(f"Designs for {found.target_lut:,} LUTs", heads, rows, *remarks)
 
@@ -151,7 +151,7 @@ def _nats(value: Interval | None) -> Cell:
 
 
 def resources(summary: FirmwareSummary) -> ResultTable:
-    """Return the resources by tool, and the latency in clocks and in time."""
+    """Return the resources as tools estimate them, and the latency in clocks and in time."""
     clock_ns = summary.design.clock_ns
     return _table(
         "Resources and latency",
@@ -166,9 +166,35 @@ def resources(summary: FirmwareSummary) -> ResultTable:
                 ],
             )
             for row in summary.resources
+            if row.clock_mhz is None
         ),
         "Estimates: nothing was placed or routed. The time is clocks x the period asked for, and "
         "the timing is not closed: no vendor's tool has shown that this clock can be met.",
+    )
+
+
+def routed(summary: FirmwareSummary) -> ResultTable | None:
+    """Return what place and route made of the design or of a part of it, None where it did not."""
+    rows = [(row, row.clock_mhz) for row in summary.resources if row.clock_mhz is not None]
+    if not rows:
+        return None
+    return _table(
+        "Placed and routed",
+        ("LUT", "FF", "DSP", "BRAM", "clocks", "interval", "clock [MHz]", "time"),
+        (
+            (
+                row.tool,
+                [
+                    *map(_count, (row.lut, row.ff, row.dsp, row.bram)),
+                    *map(_count, (row.pipeline_stages, row.initiation_interval)),
+                    Cell(f"{clock:,.1f}", ""),
+                    Cell(f"{row.pipeline_stages * 1000 / clock:,.1f} ns", ""),
+                ],
+            )
+            for row, clock in rows
+        ),
+        f"The fastest clock after routing ({1000 / summary.design.clock_ns:,.0f} MHz were asked "
+        "for), on the device that the row names and on no other; the time is clocks x its period.",
     )
 
 
