@@ -220,7 +220,7 @@ def test_parts_of_different_size_are_refused(constituents: int, cycles: int, cur
 
 
 def test_an_encoder_that_looks_at_no_constituent_is_refused() -> None:
-    encoder = random_encoder(1, constituents=4, context=2)
+    encoder = random_encoder(3, constituents=4, context=2)
     blind = replace(encoder.phi[-1], weight=np.zeros_like(encoder.phi[-1].weight))
     # its weights are 0, or nobody reads what they give
     deaf = encoder.rho[0].weight.copy()
