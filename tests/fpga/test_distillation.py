@@ -6,13 +6,14 @@ import copy
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from anomaly_hep.errors import NonFiniteError
 from anomaly_hep.fpga import distillation
-from anomaly_hep.fpga.distillation import Examples, Schedule
+from anomaly_hep.fpga.distillation import Examples, Lesson, Schedule
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 SHAPE: dict[str, Any] = {"ranges": [4.0, 1.0], "outputs": 2, "constituents": 3, "phi": [8, 4],
@@ -50,6 +51,14 @@ def _loss(encoder: TriggerEncoder, kind: str, examples: Examples, scale: Tensor)
 
 
 TRAINING, VALIDATION = _examples(500, 1), _examples(200, 2)
+
+
+def _lesson(
+    kind: str = "squared", training: Examples = TRAINING, validation: Examples = VALIDATION
+) -> Lesson:
+    return Lesson(kind, training, validation, 10.0)
+
+
 MEDIAN = TRAINING.targets.median()
 
 
@@ -62,11 +71,12 @@ def test_the_distance_by_hand() -> None:
 def test_the_loss_falls_on_events_not_trained_on(kind: str) -> None:
     start = _encoder(5)
     before = _loss(start, kind, VALIDATION, MEDIAN)
-    trained, lowest = distillation.distil(start, kind, TRAINING, VALIDATION, HOW)
+    trained, agreement = distillation.distil(start, _lesson(kind), HOW)
     after = _loss(trained, kind, VALIDATION, MEDIAN)
     assert after < before / 3
-    # what is returned is the encoder that had this loss
-    assert lowest == pytest.approx(after, rel=1e-4)
+    assert _lesson(kind).validated(trained) == pytest.approx(after, rel=1e-4)
+    # the agreement is that of the encoder that is returned
+    assert agreement == _lesson(kind).agreement(trained)
     assert not trained.training
 
 
@@ -82,11 +92,10 @@ def test_the_best_on_validation_is_kept() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distillation, "scores", look)
         how = Schedule(steps=60, learning_rate=0.5, batch_size=50, seed=0)
-        trained, lowest = distillation.distil(_encoder(5), "squared", TRAINING, VALIDATION, how)
-    # the second half of the steps, each of them
-    assert len(seen) == 30
-    assert min(seen) < seen[-1]
-    assert lowest == pytest.approx(min(seen), rel=1e-4)
+        trained, _ = distillation.distil(_encoder(5), _lesson(), how)
+    # the second half of the steps, each of them, and the one that is kept once more
+    assert len(seen) == 31
+    assert min(seen) < seen[-2]
     assert _loss(trained, "squared", VALIDATION, MEDIAN) == pytest.approx(min(seen), rel=1e-4)
 
 
@@ -94,7 +103,7 @@ def test_a_seed_repeats_the_training_and_another_does_not() -> None:
     def trained(seed: int) -> dict[str, Tensor]:
         how = Schedule(20, 1e-2, 50, seed)
         torch.manual_seed(seed + 17)  # what else the process drew does not matter
-        encoder, _ = distillation.distil(copy.deepcopy(start), "kl", TRAINING, VALIDATION, how)
+        encoder, _ = distillation.distil(copy.deepcopy(start), _lesson("kl"), how)
         return encoder.state_dict()
 
     start = _encoder(5)
@@ -105,12 +114,65 @@ def test_a_seed_repeats_the_training_and_another_does_not() -> None:
 
 def test_a_batch_takes_every_event_once_before_one_comes_again() -> None:
     how = Schedule(1, 1e-2, 4, 3)
-    stream = distillation._batches(12, how)
+    few = Examples(TRAINING.inputs[:12], TRAINING.targets[:12])
+    stream = _lesson(training=few).batches(how)
     first, second = ([row for _ in range(3) for row in next(stream).tolist()] for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(12))
     assert first != second
     # fewer events than a batch are one batch
-    assert sorted(next(distillation._batches(3, how)).tolist()) == [0, 1, 2]
+    three = Examples(TRAINING.inputs[:3], TRAINING.targets[:3])
+    assert sorted(next(_lesson(training=three).batches(how)).tolist()) == [0, 1, 2]
+
+
+def test_the_tail_has_its_share_of_each_batch() -> None:
+    # 500 events, 1 in 10 passes at the working point, the tail is five times as many
+    tail = set(TRAINING.targets.argsort()[-250:].tolist())
+    stream = _lesson().batches(Schedule(1, 1e-2, 40, 3, tail=0.25))
+    rows = [next(stream).tolist() for _ in range(40)]
+    assert all(len(batch) == 40 and set(batch[30:]) <= tail for batch in rows)
+    assert len({row for batch in rows for row in batch[30:]}) > 150
+    plain = next(_lesson().batches(Schedule(1, 1e-2, 40, 3))).tolist()
+    assert len(set(plain)) == 40
+
+
+def test_the_same_order_agrees_and_the_reverse_does_not() -> None:
+    scores = np.arange(1000.0)
+    assert distillation.agreement(scores**2, scores, 100) == 1
+    assert distillation.agreement(-scores, scores, 100) == 0
+    # half of the 10 that pass at rejection 100 are others, more of a wider cut agree
+    swapped = scores.copy()
+    swapped[-5:], swapped[:5] = scores[:5], scores[-5:]
+    found = distillation.agreement(swapped, scores, 100)
+    numbers = np.geomspace(1, 10, 5) * 10
+    assert found == pytest.approx(np.mean([(n.round() - 5) / n.round() for n in numbers]))
+
+
+def test_random_scores_agree_by_chance() -> None:
+    random = np.random.default_rng(2)
+    found = distillation.agreement(random.normal(size=20000), random.normal(size=20000), 20)
+    shares = np.geomspace(1, 10, 5) / 20
+    assert found == pytest.approx(float(np.mean(shares)), abs=0.02)
+
+
+def test_a_hint_brings_the_latent_vector_into_what_the_head_sees() -> None:
+    # latent vectors that the score alone does not tell: the first input of the first particle
+    latent = TRAINING.inputs[:, 0, :1]
+    hinted = Examples(TRAINING.inputs, TRAINING.targets, latent=latent)
+
+    def unexplained(training: Examples) -> float:
+        trained, _ = distillation.distil(_encoder(5), _lesson(training=training), HOW)
+        with torch.no_grad():
+            hidden = torch.cat([trained.hidden(TRAINING.inputs), torch.ones(500, 1)], 1)
+        fit = torch.linalg.lstsq(hidden, latent).solution
+        return float((hidden @ fit - latent).var() / latent.var())
+
+    assert unexplained(hinted) < unexplained(TRAINING)
+
+
+def test_latent_vectors_that_never_change_are_no_hint() -> None:
+    flat = Examples(TRAINING.inputs, TRAINING.targets, latent=torch.ones(500, 2))
+    assert distillation.hint_of(_lesson(training=flat), _encoder(5), 0) is None
+    assert distillation.hint_of(_lesson(), _encoder(5), 0) is None
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -119,19 +181,16 @@ def test_a_target_that_is_no_number_stops_the_training(bad: float) -> None:
     target[3] = bad
     how = Schedule(20, 1e-2, 500, 0)
     with pytest.raises(NonFiniteError, match=r"training loss .* at step 1\. Cure: a lower learn"):
-        distillation.distil(
-            _encoder(5), "squared", Examples(TRAINING.inputs, target), VALIDATION, how
-        )
+        distillation.distil(_encoder(5), _lesson(training=Examples(TRAINING.inputs, target)), how)
 
 
 def test_a_validation_target_that_is_no_number_stops_it_too() -> None:
     target = VALIDATION.targets.clone()
     target[3] = float("nan")
     how = Schedule(20, 1e-2, 500, 0)
+    lesson = _lesson(validation=Examples(VALIDATION.inputs, target))
     with pytest.raises(NonFiniteError, match=r"validation loss .* is nan.*Cure: a lower"):
-        distillation.distil(
-            _encoder(5), "squared", TRAINING, Examples(VALIDATION.inputs, target), how
-        )
+        distillation.distil(_encoder(5), lesson, how)
 
 
 def _weights(encoder: TriggerEncoder) -> dict[str, Tensor]:
@@ -158,9 +217,8 @@ def test_quantised_training_ends_below_its_start() -> None:
     for batch in range(40):
         start.train()(_examples(200, batch).inputs)
     before = _loss(start.eval(), "squared", VALIDATION, MEDIAN)
-    trained, lowest = distillation.distil(start, "squared", TRAINING, VALIDATION, HOW)
-    assert lowest < before / 2
-    assert _loss(trained, "squared", VALIDATION, MEDIAN) == pytest.approx(lowest, rel=1e-4)
+    trained, _ = distillation.distil(start, _lesson(), HOW)
+    assert _loss(trained, "squared", VALIDATION, MEDIAN) < before / 2
 
 
 def test_a_float_encoder_has_the_weights_and_first_outputs_of_a_quantised_one() -> None:

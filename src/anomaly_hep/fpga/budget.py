@@ -28,9 +28,11 @@ _REACHED, _SETTLED = 0.5, 0.85
 _AIM, TOLERANCE = 0.95, 0.1
 # the widths' learning rate in units of the weights'
 _WIDTHS_RATE = 5.0
-# the factor of the EBOPs in the loss: where it starts, its bounds, and by how much its logarithm
-# moves in a step per relative distance from the path
-_FACTOR, _LEAST, _MOST, _GAIN, _FARTHEST = 1e-8, 1e-9, 1e-3, 0.02, 0.5
+# the factor of the EBOPs in the loss: where it starts, and its bounds
+_FACTOR, _LEAST, _MOST = 1e-8, 1e-9, 1e-3
+# by how much its logarithm moves in a step, per relative distance from the path, of which no more
+# than the farthest counts, and per change of the distance, which keeps it from swinging
+_GAIN, _FARTHEST, _DAMPING = 0.02, 0.5, 5.0
 
 # the compiler's estimate of an encoder's LUTs, None for one that cannot be built
 Estimate = Callable[[LearnedTriggerEncoder], int | None]
@@ -55,6 +57,7 @@ class Controller:
     """The factor of the EBOPs in the loss, moved so that they follow a goal."""
 
     log_factor: float = math.log(_FACTOR)
+    last: float | None = None
 
     @property
     def factor(self) -> float:
@@ -64,7 +67,9 @@ class Controller:
     def see(self, ebops: float, goal: float) -> None:
         """Move the factor up where there are more EBOPs than the goal, and down where fewer."""
         distance = math.log(max(ebops, 1.0) / goal)
-        self.log_factor += _GAIN * max(min(distance, _FARTHEST), -_FARTHEST)
+        change = 0.0 if self.last is None else distance - self.last
+        self.last = distance
+        self.log_factor += _GAIN * max(min(distance, _FARTHEST), -_FARTHEST) + _DAMPING * change
         self.log_factor = max(min(self.log_factor, math.log(_MOST)), math.log(_LEAST))
 
 

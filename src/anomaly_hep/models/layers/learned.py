@@ -141,16 +141,22 @@ class LearnedLinear(nn.Module):
 class LearnedRounding(nn.Module):
     """Rounding down and saturation with learned widths for each channel, or channel in each slot.
 
-    Without a sign it is a ReLU as well. `finest`: the most bits behind the point, for inputs that
-    arrive with so many.
+    Without a sign it is a ReLU as well. `finest` and `largest`: the most bits behind and before the
+    point, for inputs that arrive with so many.
     """
 
     def __init__(
-        self, channels: int, *, signed: bool, slots: int | None, finest: float = _MOST
+        self,
+        channels: int,
+        *,
+        signed: bool,
+        slots: int | None,
+        finest: float = _MOST,
+        largest: float = _MOST,
     ) -> None:
         super().__init__()
         shape = (channels,) if slots is None else (slots, channels)
-        self.signed, self.finest = signed, finest
+        self.signed, self.finest, self.largest = signed, finest, largest
         self.fraction, self.integer = (
             nn.Parameter(torch.zeros(shape)),
             nn.Parameter(torch.zeros(shape)),
@@ -160,13 +166,13 @@ class LearnedRounding(nn.Module):
     def start(self, values: Float[Tensor, "*event channel"], bits: int) -> None:
         """Set the widths to `bits` bits below the largest value of each channel."""
         keep = self.fraction.ndim
-        largest = values.abs().flatten(0, -keep - 1).amax(0).clamp_min(2.0**-6)
-        self.integer.copy_(largest.log2().ceil())
+        most = values.abs().flatten(0, -keep - 1).amax(0).clamp_min(2.0**-6)
+        self.integer.copy_(most.log2().ceil().clamp(max=self.largest))
         self.fraction.copy_((bits - self.integer).clamp(max=self.finest))
 
     def widths(self) -> tuple[Float[Tensor, "*slot channel"], Float[Tensor, "*slot channel"]]:
         """Return the bits behind and before the point, not yet rounded."""
-        return self.fraction.clamp(_FEWEST, self.finest), self.integer.clamp(_FEWEST, _MOST)
+        return self.fraction.clamp(_FEWEST, self.finest), self.integer.clamp(_FEWEST, self.largest)
 
     def bits(self) -> Float[Tensor, "*slot channel"]:
         """Return the bits of each channel without its sign."""

@@ -44,7 +44,7 @@ class LearnedTriggerEncoder(TriggerEncoder):
         self.by_slot = by_slot
         slots = self.constituents if by_slot else None
         self.input = LearnedRounding(
-            len(self.ranges), signed=True, slots=slots, finest=float(input_bits - 1)
+            len(self.ranges), signed=True, slots=slots, finest=float(input_bits - 1), largest=0.0
         )
         self.phi = _learned(self.phi, slots)
         self.pool = LearnedRounding(self.phi_widths[-1], signed=False, slots=None)
