@@ -41,7 +41,7 @@ class LearnedTriggerEncoder(TriggerEncoder):
     ) -> None:
         super().__init__(**start.shape, precision=None)
         self.load_state_dict(start.state_dict())
-        self.by_slot = by_slot
+        self.by_slot, self.input_bits = by_slot, input_bits
         slots = self.constituents if by_slot else None
         self.input = LearnedRounding(
             len(self.ranges), signed=True, slots=slots, finest=float(input_bits - 1), largest=0.0
@@ -55,7 +55,7 @@ class LearnedTriggerEncoder(TriggerEncoder):
 
     def rounded(self, context: Float[Tensor, "jet quantity"]) -> Float[Tensor, "jet quantity"]:
         """Return the context rounded down to the bits of an input, of which none are learned."""
-        unit = 2.0**-self.input.finest
+        unit = 2.0 ** (1 - self.input_bits)
         return ((context / unit).floor() * unit).clamp(-1, 1 - unit)
 
     @torch.no_grad()
@@ -86,7 +86,7 @@ class LearnedTriggerEncoder(TriggerEncoder):
             total = total + repeats * linear.cost(bits)
             bits = rounding.bits()
         total = total + repeats * bits.sum()
-        of_event = torch.full((len(self.context_ranges),), self.input.finest)
+        of_event = torch.full((len(self.context_ranges),), self.input_bits - 1.0)
         bits = torch.cat([self.pool.bits(), of_event])
         for linear, rounding in _pairs(self.rho):
             total = total + linear.cost(bits)
