@@ -41,6 +41,13 @@ class FINNSettings:
     events_per_second: Positive
 
 
+@dataclass(frozen=True)
+class EmulatorSettings:
+    """`fpga.emulator`: conf/fpga/emulator.yaml."""
+
+    test_events: Count
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChipSettings:
     """The network on the chip, its score, its bit widths, and the device."""
@@ -83,6 +90,8 @@ class DesignSettings(ChipSettings):
     batch_size: Count
     training_events: Count
     test_events: Count
+    proof_events: Count
     rtl: RTLSettings | None = None
     hls4ml: HLS4MLSettings | None = None
     finn: FINNSettings | None = None
+    emulator: EmulatorSettings | None = None

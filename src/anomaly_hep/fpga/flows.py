@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import (
     finn_environment,
     finn_estimate,
@@ -16,7 +19,9 @@ from anomaly_hep.fpga import (
     yosys,
 )
 from anomaly_hep.fpga.design_settings import FINNSettings, HLS4MLSettings, RTLSettings
+from anomaly_hep.fpga.emulator_flow import emulator_flow
 from anomaly_hep.fpga.export import Arrays, ExportJob, ExportResults, Flow
+from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.masstable import write_table
 
 # events that are given to the vendors' own simulations
@@ -52,11 +57,13 @@ def rtl_flow(job: ExportJob) -> ExportResults:
         return {name: values << dropped[name] for name, values in integers.items()}
 
     with timed("RTL: interpreter"):
-        integers = rtl.interpret(circuit, encoder, job.events)
+        parts = [rtl.interpret(circuit, encoder, block) for block in job.proof.stimuli.blocks()]
+        integers = {name: np.concatenate([part[name] for part in parts]) for name in outputs}
     results.integers["generated RTL: da4ml's interpreter"] = restored(integers)
     simulated, bench = slice(own.simulated_events), directory / "bench"
     expected: Arrays = {name: job.expected[name][simulated] >> dropped[name] for name in outputs}
-    testbench.write(circuit, encoder, bench, job.events[simulated], expected, job.settings.clock_ns)
+    events = job.proof.stimuli.first(own.simulated_events)
+    testbench.write(circuit, encoder, bench, events, expected, job.settings.clock_ns)
     testbench.write_script(directory / "verilog", bench)
     if testbench.has_verilator():
         with timed("RTL: Verilator"):
@@ -84,7 +91,9 @@ def hls4ml_flow(job: ExportJob) -> ExportResults:
     """Write QONNX and hls4ml projects; execute the graph, compile and run the C simulation."""
     own, settings, timed = job.settings.hls4ml, job.settings, job.timed
     assert isinstance(own, HLS4MLSettings)
-    encoder, results = job.design.integers, ExportResults()
+    encoder, results = _typed(job, "hls4ml"), ExportResults()
+    if isinstance(encoder, str):
+        return ExportResults(remarks=[encoder])
     # the exponential's table has no operator in QONNX: there the latent vector is the output
     score = job.design.score.type if job.design.score.name == "squared" else None
     output = "latent" if score is None else "score"
@@ -128,12 +137,15 @@ def finn_flow(job: ExportJob) -> ExportResults:
     """Write QONNX in FINN's dialect, execute it, and let FINN fold and estimate it."""
     own, results = job.settings.finn, ExportResults()
     assert isinstance(own, FINNSettings)
+    encoder = _typed(job, "FINN")
+    if isinstance(encoder, str):
+        return ExportResults(remarks=[encoder])
     environment = Path(own.environment)
     if own.make_environment:
         with job.timed("FINN: environment"):
             finn_environment.make(environment)
     with job.timed("FINN: graph, execution"):
-        latents = finn_graph.execute(job.design.integers, job.events.inputs)
+        latents = finn_graph.execute(encoder, job.events.inputs)
     results.integers["FINN's graph: thresholds, onnx execution"] = {"latent": latents}
     if not finn_environment.ready(environment):
         results.remarks.append(
@@ -144,7 +156,7 @@ def finn_flow(job: ExportJob) -> ExportResults:
     request = finn_estimate.Request(own.events_per_second, job.settings.clock_ns, job.settings.part)
     with job.timed("FINN: fold and estimate"):
         estimate = finn_estimate.estimate(
-            job.design.integers,
+            encoder,
             job.events.inputs,
             request,
             environment=environment,
@@ -155,5 +167,23 @@ def finn_flow(job: ExportJob) -> ExportResults:
     return results
 
 
+def _typed(job: ExportJob, tool: str) -> IntegerEncoder | str:
+    """Return the encoder for a tool with one type per layer, or why this tool cannot have it.
+
+    Raises ExportError instead where no other export was requested.
+    """
+    try:
+        return job.design.integers.with_types_alone(tool)
+    except ExportError as error:
+        if job.alone:
+            raise
+        return f"Left out: {error}"
+
+
 # in the order in which they run, each under the name of its settings
-FLOWS: dict[str, Flow] = {"hls4ml": hls4ml_flow, "rtl": rtl_flow, "finn": finn_flow}
+FLOWS: dict[str, Flow] = {
+    "emulator": emulator_flow,
+    "hls4ml": hls4ml_flow,
+    "rtl": rtl_flow,
+    "finn": finn_flow,
+}

@@ -8,7 +8,12 @@ from anomaly_hep.evaluate.cells import NOTHING, Cell, percent
 from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.evaluate.resulttable import Column, ResultTable, Row
-from anomaly_hep.fpga.summary import DecorrelationSummary, FirmwareSummary, RateSummary
+from anomaly_hep.fpga.summary import (
+    DecorrelationSummary,
+    FirmwareSummary,
+    RateSummary,
+    StimuliSummary,
+)
 
 
 def proof(summary: FirmwareSummary) -> ResultTable:
@@ -30,7 +35,19 @@ def proof(summary: FirmwareSummary) -> ResultTable:
         "Float rows have their own threshold and are compared with the row above; all others with "
         "the quantised model, output by output in units of its last bit, at the chip's threshold. "
         f"Efficiencies at rejection {summary.design.rejection:g}, with 68 % intervals.",
+        *_stimuli(summary.stimuli),
     )
+
+
+def _stimuli(found: StimuliSummary | None) -> list[str]:
+    """Return what the events are that are not of data."""
+    if found is None or found.events == found.data:
+        return []
+    return [
+        f"Beyond {found.data:,} events they are made: data with bits flipped or particles "
+        "exchanged, and random integers over all inputs, compared with the integer reference. "
+        f"{found.toggled_pins:,} of {found.pins:,} input pins took both values."
+    ]
 
 
 def efficiencies(summary: FirmwareSummary) -> ResultTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.fixedpoint import exact_integers
 from anomaly_hep.fpga.integers import ChipEvents
 from anomaly_hep.fpga.masstable import quantiles
+from anomaly_hep.fpga.stimuli import Coverage, Stimuli
 from anomaly_hep.fpga.trigger_inputs import Jets
 from anomaly_hep.fpga.verify import Stage
 
@@ -66,27 +68,69 @@ def quantized_stage(
     latents = exact_integers(
         real[:, : design.score.outputs], design.integers.head.output.fraction, "Brevitas's outputs"
     )
-    return stage_of("quantisation-aware model: Brevitas", design, {"latent": latents}, events)
+    # the right integers at the ports, with which conversions from physical units are compared
+    given = {"latent": latents, "inputs": pins(design, events)}
+    return stage_of("quantisation-aware model: Brevitas", design, given, events.masses)
 
 
 def integer_stage(design: Design, events: ChipEvents) -> Stage:
     """Return the stage of the integer reference."""
     latents = {"latent": design.integers(events.inputs)}
-    return stage_of("integer reference: numpy", design, latents, events)
+    return stage_of("integer reference: numpy", design, latents, events.masses)
+
+
+def pins(design: Design, events: ChipEvents) -> Int64[np.ndarray, "event pin"]:
+    """Return the integers at all ports of an event in a row, that of the mass last, if any."""
+    flat = events.inputs.reshape(len(events), -1)
+    return flat if design.table is None else np.column_stack([flat, events.masses])
+
+
+@dataclass(frozen=True, eq=False)
+class Wide:
+    """All stimuli: the integer reference's results, their masses, and which pins they move."""
+
+    stage: Stage
+    masses: Int64[np.ndarray, " event"]
+    coverage: Coverage
+
+
+def wide_stage(design: Design, stimuli: Stimuli) -> Wide:
+    """Return what the integer reference gives for all stimuli."""
+    coverage, parts, masses = stimuli.coverage(), [], []
+    for block in stimuli.blocks():
+        coverage.add(block)
+        masses.append(block.masses)
+        parts.append(integer_stage(design, block))
+    names = parts[0].integers
+    stage = Stage(
+        parts[0].implementation,
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.fires for part in parts]),
+        {name: np.concatenate([part.integers[name] for part in parts]) for name in names},
+    )
+    return Wide(stage, np.concatenate(masses), coverage)
 
 
 def stage_of(
     name: str,
     design: Design,
     outputs: Mapping[str, Int64[np.ndarray, "event ..."]],
-    events: ChipEvents,
+    masses: Int64[np.ndarray, " event2"],
 ) -> Stage:
-    """Return the stage of an implementation from its integer outputs for the first `events`.
+    """Return the stage of an implementation from its integer outputs for the first events.
+
+    `masses` are the integers of the masses of all events.
 
     A missing score, quantile or decision is computed from the output before it, if there is one.
+    What only makes `inputs`, the integers at the ports, has the integer reference's outputs.
     """
     integers: dict[str, Any] = dict(outputs)
-    masses = events.masses[: len(next(iter(integers.values())))]
+    masses = masses[: len(next(iter(integers.values())))]
+    if set(integers) == {"inputs"}:
+        shape = design.integers.constituents, len(design.integers.ports)
+        ports = integers["inputs"][:, : shape[0] * shape[1]]
+        integers["latent"] = design.integers(ports.reshape(-1, *shape))
+        masses = masses if design.table is None else integers["inputs"][:, -1]
     if "latent" in integers:
         integers.setdefault("score", design.score(integers["latent"]))
     if "score" in integers:

@@ -130,6 +130,16 @@ class RateSummary:
 
 
 @dataclass(frozen=True)
+class StimuliSummary:
+    """Events of data, all events with those made, and how many input pins took both values."""
+
+    data: int
+    events: int
+    toggled_pins: int
+    pins: int
+
+
+@dataclass(frozen=True)
 class FirmwareSummary:
     """The content of fpga.json; `exact` says whether all is equal that must be equal."""
 
@@ -146,6 +156,7 @@ class FirmwareSummary:
     remarks: tuple[str, ...]
     decorrelation: DecorrelationSummary | None = None
     rate: RateSummary | None = None
+    stimuli: StimuliSummary | None = None
 
     @property
     def measured_on(self) -> str:
