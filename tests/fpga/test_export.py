@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 from anomaly_hep.fpga import rtl, testbench
-from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.export import ExportJob, ExportResults, Flow, export
 from anomaly_hep.fpga.flows import rtl_flow
 from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.stages import stage_of
 from anomaly_hep.fpga.verify import compare
-from anomaly_hep.models.layers.trigger import TriggerEncoder
+from tests.fpga.designs import design_of, proof_of
 from tests.fpga.encoders import hard_inputs, random_encoder, with_one_weight_changed, without_mass
 from tests.fpga.models import read_fpga_settings
 
@@ -29,14 +28,7 @@ SETTINGS = read_fpga_settings(
 
 
 def _design(**changes: Any) -> Design:
-    integers = random_encoder(1, **{"constituents": 2, **changes})
-    score = ChipScore("squared", integers.head.output, 2)
-    cut = int(np.median(score(integers(hard_inputs(integers)))))
-    # what an export never looks at
-    network = TriggerEncoder(
-        ranges=[1.0] * 3, outputs=2, constituents=2, phi=[5, 4], rho=[5], precision=None
-    )
-    return Design(network, network, integers, score, cut)
+    return design_of(random_encoder(1, **{"constituents": 2, **changes}))
 
 
 DESIGN = _design()
@@ -53,8 +45,8 @@ def _timed(name: str) -> Iterator[None]:
 
 
 def _export(flow: Flow, directory: Path, design: Design = DESIGN) -> ExportResults:
-    events = without_mass(hard_inputs(design.integers, 20))
-    return export("any", flow, design, events, SETTINGS, directory, _timed)
+    proof = proof_of(design, without_mass(hard_inputs(design.integers, 20)))
+    return export("any", flow, design, proof, SETTINGS, directory, _timed, alone=True)
 
 
 def _honest(job: ExportJob) -> ExportResults:
@@ -164,9 +156,9 @@ def test_an_exporter_that_changes_a_weight_is_found_out(tmp_path: Path) -> None:
         changed = replace(job.design, integers=with_one_weight_changed(job.design.integers))
         return _honest(replace(job, design=changed))
 
-    right = stage_of("right", DESIGN, {"latent": DESIGN.integers(INPUTS)}, EVENTS)
+    right = stage_of("right", DESIGN, {"latent": DESIGN.integers(INPUTS)}, EVENTS.masses)
     outputs = _export(changing, tmp_path).integers.items()
-    found = [right, *(stage_of(name, DESIGN, arrays, EVENTS) for name, arrays in outputs)]
+    found = [right, *(stage_of(name, DESIGN, arrays, EVENTS.masses) for name, arrays in outputs)]
     wrong = compare(found, np.full(len(INPUTS), "QCD"), "QCD", 10)
     assert wrong[1].equal is not None
     assert wrong[1].equal < len(INPUTS)
@@ -197,7 +189,9 @@ def test_rows_of_the_table_have_what_the_implementation_gave() -> None:
         "chip": {"score": scores, "decision": own},
         "wire": {"decision": own},
     }
-    by_name = {name: stage_of(name, DESIGN, outputs, EVENTS) for name, outputs in given.items()}
+    by_name = {
+        name: stage_of(name, DESIGN, outputs, EVENTS.masses) for name, outputs in given.items()
+    }
     unit = 2.0**-DESIGN.score.fraction / 2
     for name in ("latents", "scores", "chip"):
         np.testing.assert_array_equal(by_name[name].scores, scores * unit)

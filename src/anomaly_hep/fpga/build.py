@@ -95,8 +95,7 @@ def build(
     ]
     for results in exports:
         stages += [
-            stage_of(name, design, found, wide.masses)
-            for name, found in results.integers.items()
+            stage_of(name, design, found, wide.masses) for name, found in results.integers.items()
         ]
     comparisons = compare(stages, test.labels, source.background, settings.rejection, wide.stage)
     chip = next(stage for stage in stages if stage.integers)
@@ -161,7 +160,9 @@ def _proof_events(
         return ProofEvents(stimuli, wide.stage.integers)
     assert isinstance(source.reading, ParticleReading)
     conversion = PinConversion.of(source.reading, design.integers, particles)
-    return ProofEvents(stimuli, wide.stage.integers, Physical(particles, test.mass, conversion, stimuli.mass))
+    return ProofEvents(
+        stimuli, wide.stage.integers, Physical(particles, test.mass, conversion, stimuli.mass)
+    )
 
 
 def _counts(labels: Shaped[np.ndarray, " event"]) -> dict[str, int]:

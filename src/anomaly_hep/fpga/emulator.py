@@ -118,9 +118,7 @@ def _test_events(stimuli: Stimuli, number: int) -> tuple[int, int]:
     return min(number - made, data), made
 
 
-def _test_rows(
-    proof: ProofEvents, from_data: int, made: int
-) -> Int64[np.ndarray, "event number"]:
+def _test_rows(proof: ProofEvents, from_data: int, made: int) -> Int64[np.ndarray, "event number"]:
     """Return pins and answers of the first events of data and the first made ones."""
     stimuli = proof.stimuli
     rows = np.concatenate(
@@ -251,11 +249,10 @@ def _score(design: Design) -> list[str]:
     ]
     if score.name == "kl":
         table, own = score.fraction - TABLE.fraction, score.fraction - score.latent.fraction
+        entry = f"std::int64_t{{exponential[result.latent[i] - ({score.latent.lowest})]}}"
         lines += [
             f"for (int i = {means}; i < {2 * means}; ++i)",
-            f"  result.score += std::int64_t{{exponential[result.latent[i] - "
-            f"({score.latent.lowest})]}} * {1 << table} - std::int64_t{{result.latent[i]}} * "
-            f"{1 << own};",
+            f"  result.score += {entry} * {1 << table} - result.latent[i] * {1 << own};",
         ]
     return lines
 

@@ -10,7 +10,8 @@ from anomaly_hep.data.features import Formula
 from anomaly_hep.fpga.export import Physical
 from anomaly_hep.fpga.inputs import TYPE, Column, PinConversion
 
-_CPP = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+_CPP = {_SINGLE: "float", _DOUBLE: "double"}
 _MASS = "mass"
 
 
@@ -39,7 +40,7 @@ def input_texts(name: str, physical: Physical | None) -> dict[str, str]:
         "lowest": str(conversion.encoder.input.lowest),
         "highest": str(conversion.encoder.input.highest),
         "thresholds": "\n".join(_thresholds(c, conversion) for c in _logarithms(conversion)),
-        "order": _network(order, conversion),
+        "order": _network(order),
         # an argument that nothing reads has no name
         "order_arguments": f"const Event&{' event' if order.formula.per else ''}, "
         "const Particle& particle",
@@ -79,11 +80,11 @@ def _logarithms(conversion: PinConversion) -> list[Column]:
     return [column for column in conversion.columns if column.formula.logarithm]
 
 
-def number(value: float, kind: np.dtype = np.dtype(np.float64)) -> str:
+def number(value: float, kind: np.dtype = _DOUBLE) -> str:
     """Return a number as C++ reads it, without loss."""
-    text = repr(float(value)) if kind == np.float64 else str(np.float32(value))
+    text = repr(float(value)) if kind == _DOUBLE else str(np.float32(value))
     text = text if re.search(r"[.e]", text) else f"{text}.0"
-    return text if kind == np.float64 else f"{text}f"
+    return text if kind == _DOUBLE else f"{text}f"
 
 
 def _value(formula: Formula) -> str:
@@ -91,11 +92,11 @@ def _value(formula: Formula) -> str:
     return value if formula.per is None else f"{value} / event.{identifier(formula.per)}"
 
 
-def _network(column: Column, conversion: PinConversion) -> str:
+def _network(column: Column) -> str:
     feature = column.feature
     limit = "inputs::unlimited"
     if feature.clip is not None:
-        limit = number(feature.clip, np.dtype(np.float32))
+        limit = number(feature.clip, _SINGLE)
     return (
         f"inputs::network({_value(column.formula)}, {number(feature.center)}, "
         f"{number(feature.scale)}, {limit})"
@@ -106,7 +107,7 @@ def _steps(column: Column, conversion: PinConversion) -> str:
     if column.formula.logarithm:
         return f"inputs::reached({_value(column.formula)}, inputs::{_array_name(column)})"
     factor = 2.0**conversion.encoder.input.fraction / column.range
-    return f"inputs::steps({_network(column, conversion)}, {number(factor)})"
+    return f"inputs::steps({_network(column)}, {number(factor)})"
 
 
 def _array_name(column: Column) -> str:
@@ -119,7 +120,7 @@ def _thresholds(column: Column, conversion: PinConversion) -> str:
     if formula.per is not None:
         kind = np.result_type(kind, conversion.numbers[formula.per])
     values = column.thresholds(conversion.encoder.input, kind)
-    text = ", ".join(number(value, kind) for value in values)
+    text = ", ".join(number(value, kind) for value in values.tolist())
     return (
         f"// from which {formula.quantity} on each integer of {column.feature.name} is reached\n"
         f"constexpr {_CPP[kind]} {_array_name(column)}[{len(values)}] = {{{text}}};"
@@ -151,10 +152,10 @@ def _read_all(fields: dict[str, str], rows: str) -> str:
     """Return code that reads one column after the other."""
     lines = []
     for name, kind in fields.items():
+        loop = f"for (std::size_t i = 0; i < {rows}.size(); ++i)"
         lines += [
             f"  const auto {rows}_{name} = read<{kind}>({rows}.size());",
-            f"  for (std::size_t i = 0; i < {rows}.size(); ++i) {rows}[i].{name} = "
-            f"{rows}_{name}[i];",
+            f"  {loop} {rows}[i].{name} = {rows}_{name}[i];",
         ]
     return "\n".join(lines)
 

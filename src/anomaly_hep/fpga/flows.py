@@ -58,7 +58,10 @@ def rtl_flow(job: ExportJob) -> ExportResults:
 
     with timed("RTL: interpreter"):
         parts = [rtl.interpret(circuit, encoder, block) for block in job.proof.stimuli.blocks()]
-        integers = {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+        integers: Arrays = {
+            signal.name: np.concatenate([part[signal.name] for part in parts])
+            for signal in circuit.outputs
+        }
     results.integers["generated RTL: da4ml's interpreter"] = restored(integers)
     simulated, bench = slice(own.simulated_events), directory / "bench"
     expected: Arrays = {name: job.expected[name][simulated] >> dropped[name] for name in outputs}

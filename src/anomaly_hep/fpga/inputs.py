@@ -65,7 +65,7 @@ class Column:
         reached = np.full(len(levels), top)
         missed = np.full(len(levels), -1, word)  # below zero, which no quantity is
         while (reached - missed > 1).any():
-            middle = missed + (reached - missed) // 2
+            middle = np.maximum(missed + (reached - missed) // 2, 0)
             is_reached = self.steps(log(middle.view(number)), kind) >= levels
             reached = np.where(is_reached, middle, reached)
             missed = np.where(is_reached, missed, middle)
@@ -112,9 +112,7 @@ class PinConversion:
         """The formulas of all quantities, the first in the order of particles."""
         return (self.order.formula, *(column.formula for column in self.columns))
 
-    def values(
-        self, formula: Formula, particles: Events
-    ) -> Shaped[np.ndarray, " particle"]:
+    def values(self, formula: Formula, particles: Events) -> Shaped[np.ndarray, " particle"]:
         """Return a feature's values, without the logarithm, from the quantities."""
         values = particles.particles[formula.quantity]
         if formula.per is None:

@@ -43,11 +43,11 @@ def _stimuli(found: StimuliSummary | None) -> list[str]:
     """Return what the events are that are not of data."""
     if found is None or found.events == found.data:
         return []
-    return [
+    made = (
         f"Beyond {found.data:,} events they are made: data with bits flipped or particles "
         "exchanged, and random integers over all inputs, compared with the integer reference. "
-        f"{found.toggled_pins:,} of {found.pins:,} input pins took both values."
-    ]
+    )
+    return [made + f"{found.toggled_pins:,} of {found.pins:,} input pins took both values."]
 
 
 def efficiencies(summary: FirmwareSummary) -> ResultTable:

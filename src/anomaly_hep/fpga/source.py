@@ -145,9 +145,7 @@ class Source:
         with np.load(path, allow_pickle=False) as archive:
             return Jets(**archive)
 
-    def particles(
-        self, settings: DesignSettings, directory: Path, timed: Timed
-    ) -> Events | None:
+    def particles(self, settings: DesignSettings, directory: Path, timed: Timed) -> Events | None:
         """Return the particles of the test events in physical units, kept in a file of the run.
 
         The events are those of `jets`, in their order. None where the inputs are no particles.
