@@ -100,14 +100,10 @@ def wide_stage(design: Design, stimuli: Stimuli) -> Wide:
     for block in stimuli.blocks():
         coverage.add(block)
         masses.append(block.masses)
-        parts.append(integer_stage(design, block))
-    names = parts[0].integers
-    stage = Stage(
-        parts[0].implementation,
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.fires for part in parts]),
-        {name: np.concatenate([part.integers[name] for part in parts]) for name in names},
-    )
+        parts.append(completed(design, {"latent": design.integers(block.inputs)}, block.masses))
+    integers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    fires = integers["decision"] == 1
+    stage = Stage("integer reference: numpy", integers["score"], fires, integers)
     return Wide(stage, np.concatenate(masses), coverage)
 
 
@@ -120,6 +116,22 @@ def stage_of(
     """Return the stage of an implementation from its integer outputs for the first events.
 
     `masses` are the integers of the masses of all events.
+    """
+    integers = completed(design, outputs, masses)
+    fires = integers["decision"] == 1
+    # an implementation without a score is ranked by its decision
+    known = "score" in integers
+    masses = masses[: len(fires)]
+    scores = design.rank(integers["score"], masses) if known else fires.astype(float)
+    return Stage(name, scores, fires, integers)
+
+
+def completed(
+    design: Design,
+    outputs: Mapping[str, Int64[np.ndarray, "event ..."]],
+    masses: Int64[np.ndarray, " event2"],
+) -> dict[str, Any]:
+    """Return an implementation's integer outputs and those that follow from them.
 
     A missing score, quantile or decision is computed from the output before it, if there is one.
     What only makes `inputs`, the integers at the ports, has the integer reference's outputs.
@@ -138,8 +150,4 @@ def stage_of(
     elif "quantile" in integers and design.table is not None:
         fires = integers["quantile"] > design.table.deciding
         integers.setdefault("decision", fires.astype(np.int64))
-    fires = integers["decision"] == 1
-    # an implementation without a score is ranked by its decision
-    known = "score" in integers
-    scores = design.rank(integers["score"], masses) if known else fires.astype(float)
-    return Stage(name, scores, fires, integers)
+    return integers
