@@ -26,12 +26,13 @@ _NETWORK: dict[str, Any] = {
 def design_of(
     encoder: IntegerEncoder, score: ScoreName = "squared", table: MassTable | None = None
 ) -> Design:
-    """The design of an encoder, whose threshold half of the hardest inputs exceed."""
+    """The design of an encoder, whose threshold is in the middle of what scores there are."""
     network = TriggerEncoder(**_NETWORK)
     if score == "kl":
         encoder = with_latents(encoder, 3)
     chip = ChipScore(score, encoder.head.output, len(encoder.head.weight))
-    cut = int(np.median(chip(encoder(hard_inputs(encoder)))))
+    scores = np.unique(chip(encoder(hard_inputs(encoder))))
+    cut = int(scores[max(len(scores) // 2 - 1, 0)])
     return Design(network, network, encoder, chip, cut, table)
 
 

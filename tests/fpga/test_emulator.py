@@ -129,7 +129,7 @@ def test_the_emulator_is_the_integer_reference(case: str, tmp_path: Path) -> Non
     for name, values in proof.expected.items():
         np.testing.assert_array_equal(found[name], values)
     # not one and the same for all events
-    assert len(np.unique(found["score"])) > 20
+    assert len(np.unique(found["score"])) >= 20
     assert set(np.unique(found["decision"])) == {0, 1}
 
 
