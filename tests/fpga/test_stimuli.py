@@ -45,7 +45,10 @@ def test_each_pin_is_alone_once_and_missing_once() -> None:
     stimuli = _stimuli(mass=MASS)
     pins = stimuli.pins(_all(stimuli)[30 : 30 + 2 * (PINS + 4)])
     words = [
-        "".join(format(int(v) & ((1 << b) - 1), f"0{b}b") for v, b in zip(row, stimuli.bits, strict=True))
+        "".join(
+            format(int(v) & ((1 << b) - 1), f"0{b}b")
+            for v, b in zip(row, stimuli.bits, strict=True)
+        )
         for row in pins
     ]
     ones = [word.count("1") for word in words]

@@ -8,6 +8,7 @@ import numpy as np
 
 from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import (
+    equivalence,
     finn_environment,
     finn_estimate,
     finn_graph,
@@ -26,6 +27,8 @@ from anomaly_hep.fpga.masstable import write_table
 
 # events that are given to the vendors' own simulations
 _EXAMPLES = slice(100)
+# for each program of a proof for all inputs
+_PROOF_SECONDS = 60
 _XILINX = ("Vitis", "Vivado")
 
 
@@ -63,6 +66,12 @@ def rtl_flow(job: ExportJob) -> ExportResults:
             for signal in circuit.outputs
         }
     results.integers["generated RTL: da4ml's interpreter"] = restored(integers)
+    with timed("RTL: proof for all inputs"):
+        results.remarks.append(
+            equivalence.for_all_inputs(
+                job.design, circuit, job.proof.stimuli, directory / "verilog", _PROOF_SECONDS
+            )
+        )
     simulated, bench = slice(own.simulated_events), directory / "bench"
     expected: Arrays = {name: job.expected[name][simulated] >> dropped[name] for name in outputs}
     events = job.proof.stimuli.first(own.simulated_events)

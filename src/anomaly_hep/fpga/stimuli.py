@@ -125,6 +125,11 @@ class Stimuli:
             np.concatenate([part.masses for part in parts]),
         )
 
+    def of_words(self, words: Int64[np.ndarray, " event"]) -> ChipEvents:
+        """Return the events whose pins, the first field's lowest bit first, are the words' bits."""
+        low = np.cumsum(self.bits) - self.bits
+        return self.events(self._read(words[:, None] >> low))
+
     def _walking(self) -> Int64[np.ndarray, "event field"]:
         """Return each pin alone, and all pins but one."""
         field = np.repeat(np.arange(len(self.bits)), self.bits)
