@@ -106,8 +106,9 @@ def by_solver(design: Design, circuit: Circuit, project: Path, seconds: float) -
         return False
     command = "read_rtlil miter.il; sat -prove trigger 0 -show-inputs miter"
     shown = _run([name, "-p", command], directory, seconds) or ""
-    found = re.search(r"\\in_model_inp\s+\S+\s+(\w+)", shown)
-    event = f" for the input 0x{found[1]}" if found else ""
+    # decimal, hexadecimal, binary; an input that does not matter is x
+    found = re.search(r"\\in_model_inp +\S+ +\S+ +([01x]+)\s", shown)
+    event = f" for the input {int(found[1].replace('x', '0'), 2):#x}" if found else ""
     raise ExportError(f"generated RTL: the Verilog differs from its integers{event}. {_CURE}")
 
 
