@@ -25,11 +25,11 @@ def verilog(design: Design, circuit: Circuit) -> str:
     """Return a combinational module with the circuit's ports; the clock is not used."""
     body = _Body(_width(design))
     encoder, fields = design.integers, list(circuit.inputs)
-    ports = len(encoder.ports)
+    width = len(encoder.ports)
     total: list[list[str]] = []
     for slot in range(encoder.constituents):
         values = []
-        for number, signal in enumerate(fields[slot * ports : (slot + 1) * ports]):
+        for number, signal in enumerate(fields[slot * width : (slot + 1) * width]):
             shift = encoder.input.fraction - signal.type.fraction
             values.append(body.port(f"pin_{slot}_{number}", signal.low, signal.type, shift))
         values = body.kept(values, encoder.read, slot)
@@ -54,14 +54,8 @@ def verilog(design: Design, circuit: Circuit) -> str:
         drop = design.score.fraction - signal.type.fraction if signal.name == "score" else 0
         place = f"model_out[{signal.low + signal.type.bits - 1}:{signal.low}]"
         body.lines.append(f"assign {place} = {results[signal.name]} >>> {drop};")
-    return "\n".join(
-        [
-            f"module {NAME}(input clk, input [{high['in']}:0] model_inp, "
-            f"output [{high['out']}:0] model_out);",
-            *body.lines,
-            "endmodule\n",
-        ]
-    )
+    ports = f"input clk, input [{high['in']}:0] model_inp, output [{high['out']}:0] model_out"
+    return "\n".join([f"module {NAME}({ports});", *body.lines, "endmodule\n"])
 
 
 def _width(design: Design) -> int:
