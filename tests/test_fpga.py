@@ -48,7 +48,7 @@ INTEGER_ROWS = [
     "integer reference: numpy",
     "QONNX graph: qonnx execution",
     "hls4ml C simulation: Vitis, g++",
-    "generated RTL: da4ml's interpreter",
+    "generated RTL: alkaid's interpreter",
     "FINN's graph: thresholds, onnx execution",
 ]
 
@@ -117,7 +117,7 @@ def test_fpga_json_has_the_layout_for_machines(made: Path) -> None:
     for row in found["resources"]:
         assert {"tool", "lut", "ff", "dsp", "bram", "pipeline_stages",
                 "initiation_interval"} <= set(row)  # fmt: skip
-    (estimate,) = [row for row in found["resources"] if row["tool"] == "da4ml estimate"]
+    (estimate,) = [row for row in found["resources"] if row["tool"] == "alkaid estimate"]
     assert estimate["initiation_interval"] == 1
     assert estimate["dsp"] == 0
     assert estimate["lut"] > 0
@@ -265,7 +265,7 @@ def test_one_changed_threshold_stops_the_command(
     checkpoint = "checkpoint=outputs/deepset/checkpoints/best.ckpt"
     own = (*LIVING, checkpoint, "fpga.decorrelate=mass", ALL[1])
     printed = firmware(toys, "fpga=rtl", *own, "run_dir=changed-table", expect=1)
-    assert "ExportError: generated RTL: da4ml's interpreter" in printed
+    assert "ExportError: generated RTL: alkaid's interpreter" in printed
     found = content(toys / "changed-table")
     (stage,) = [s for s in found["stages"] if s["implementation"] == INTEGER_ROWS[3]]
     assert stage["equal"] < stage["events"]
@@ -332,7 +332,7 @@ def test_a_missing_package_is_named(
 ) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(
-        fpga.importlib.util, "find_spec", lambda name: None if name == "da4ml" else real(name)
+        fpga.importlib.util, "find_spec", lambda name: None if name == "alkaid" else real(name)
     )
     printed = firmware(toys, "run_dir=lacking", expect=1)
-    assert "MissingToolError: the command fpga needs da4ml. Cure: make setup" in printed
+    assert "MissingToolError: the command fpga needs alkaid. Cure: make setup" in printed

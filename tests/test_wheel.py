@@ -25,7 +25,7 @@ from tests.data.files import write_toys
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "anomaly_hep"
 # packages of the extras, and of the tests: training and scoring need none of them
-BLOCKED = ("pythia8mc", "fastjet", "vector", "wandb", "brevitas", "da4ml", "hls4ml", "onnx",
+BLOCKED = ("pythia8mc", "fastjet", "vector", "wandb", "brevitas", "alkaid", "hls4ml", "onnx",
            "onnxruntime", "qonnx", "joblib_launcher", "submitit", "beartype", "hypothesis",
            "pytest", "skimage")  # fmt: skip
 # where packages of extras are imported

@@ -10,7 +10,14 @@ import numpy as np
 
 from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
-from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder, Layer, Port
+from anomaly_hep.fpga.integers import (
+    ChannelBits,
+    ChipEvents,
+    IntegerEncoder,
+    Layer,
+    Port,
+    joined,
+)
 from anomaly_hep.fpga.masstable import MassTable
 from anomaly_hep.models.fits.decorrelated import MassQuantile
 
@@ -31,11 +38,12 @@ def random_encoder(
     output_bits: int = 6,
     phi_bias: bool = False,
     finer: int | None = None,
+    context: int = 0,
 ) -> IntegerEncoder:
     """An encoder whose scales let roundings drop bits and saturate, at times a bit too far.
 
     finer: bits behind the point that the outputs have more than the head's accumulator; where it is
-    None they have what suits its sums.
+    None they have what suits its sums. context: quantities of the whole event.
     """
     random = np.random.default_rng(seed)
     inputs = FixedPoint(True, input_bits, input_bits - 1)
@@ -51,6 +59,12 @@ def random_encoder(
         values, kind = layer(values), layer.output
     pool = FixedPoint(False, activation_bits + 2, kind.fraction - int(random.integers(2)))
     values, kind = pool.requantize(values.sum(1), kind.fraction), pool
+    if context:
+        extra = random.integers(inputs.lowest, inputs.highest + 1, (len(values), context))
+        kind = joined(pool, inputs)
+        both = (values, pool), (extra, inputs)
+        parts = [part << (kind.fraction - own.fraction) for part, own in both]
+        values = np.concatenate(parts, axis=1)
     for number, width in enumerate(rho):
         layer = _layer(
             random, f"rho.{number}", width, weight_bits, values, kind, activation, bias=True
@@ -69,6 +83,7 @@ def random_encoder(
         pool,
         tuple(layers[len(phi) :]),
         head,
+        context=tuple(Port(f"of_event_{i}", 1.0, flag=False) for i in range(context)),
     )
 
 
@@ -107,6 +122,42 @@ def _layer(
     return replace(layer, output=replace(output, fraction=layer.accumulator.fraction - drop))
 
 
+def with_random_channels(encoder: IntegerEncoder, seed: int = 1) -> IntegerEncoder:
+    """The encoder whose ports, channels and sums keep random bits of their own, at times none."""
+    random = np.random.default_rng(seed)
+
+    def bits(kind: FixedPoint, *shape: int) -> ChannelBits:
+        kept = random.integers(kind.bits // 2, kind.bits + 1, shape)
+        kept = np.where(random.random(shape) < 0.15, random.integers(0, 2, shape), kept)
+        return ChannelBits(kind.signed, kept, random.integers(0, kind.bits - kept + 1))
+
+    def changed(layer: Layer) -> Layer:
+        return replace(layer, kept=bits(layer.output, *layer.weight.shape[:-1]))
+
+    return replace(
+        encoder,
+        phi=tuple(map(changed, encoder.phi)),
+        rho=tuple(map(changed, encoder.rho)),
+        head=changed(encoder.head),
+        read=bits(encoder.input, len(encoder.ports)),
+        pooled=bits(encoder.pool, encoder.phi[-1].weight.shape[-2]),
+    )
+
+
+def by_slot(encoder: IntegerEncoder, seed: int = 1) -> IntegerEncoder:
+    """The encoder whose constituents have weights and biases of their own, some of them 0."""
+    random = np.random.default_rng(seed)
+
+    def changed(layer: Layer) -> Layer:
+        shape = (encoder.constituents, *layer.weight.shape)
+        weight = layer.weight + random.integers(-1, 2, shape)
+        weight[random.random(shape) < 0.3] = 0
+        bias = layer.bias + random.integers(-1, 2, shape[:-1]) * bool(layer.bias.any())
+        return replace(layer, weight=weight, bias=bias)
+
+    return replace(encoder, phi=tuple(map(changed, encoder.phi)))
+
+
 def with_one_weight_changed(encoder: IntegerEncoder, rank: int = 0) -> IntegerEncoder:
     """The encoder with one weight of phi's last layer a step nearer to zero.
 
@@ -141,6 +192,15 @@ def hard_inputs(encoder: IntegerEncoder, count: int = 500, seed: int = 1) -> Int
     filled = random.integers(0, encoder.constituents + 1, count)
     short[np.arange(encoder.constituents) >= filled[:, None]] = 0
     return np.concatenate([edges, full, small, short])
+
+
+def hard_context(encoder: IntegerEncoder, count: int, seed: int = 3) -> Integers:
+    """Quantities of the whole event, at the ends of their range first."""
+    low, high = encoder.input.lowest, encoder.input.highest
+    random = np.random.default_rng(seed)
+    values = random.integers(low, high + 1, (count, len(encoder.context)))
+    values[0], values[1] = low, high
+    return values
 
 
 def without_mass(inputs: Integers) -> ChipEvents:

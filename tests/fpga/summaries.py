@@ -25,7 +25,7 @@ FLOATS = ("float model, all constituents: torch", "float model, 16 hardest const
           "float trigger encoder, 16 hardest constituents: torch",
           "quantisation-aware model: Brevitas")  # fmt: skip
 INTEGERS = ("integer reference: numpy", "QONNX graph: qonnx execution",
-            "hls4ml C simulation: Vitis, g++", "generated RTL: da4ml's interpreter",
+            "hls4ml C simulation: Vitis, g++", "generated RTL: alkaid's interpreter",
             "FINN's graph: thresholds, onnx execution")  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def make_summary(
         Comparison(stage + name, 13000, 13000 - wrong, 2 * wrong, wrong, efficiencies, interval())
         for stage in INTEGERS
     ]
-    costs = (("da4ml estimate", 51498, 11635, 9, 1), ("yosys synth_xilinx -family xcup", 48074,
+    costs = (("alkaid estimate", 51498, 11635, 9, 1), ("yosys synth_xilinx -family xcup", 48074,
              9578, 9, 1), ("FINN estimate (1.6.1)", 4638, None, 868, 136))  # fmt: skip
     return FirmwareSummary(
         stages=tuple(stages),

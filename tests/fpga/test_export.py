@@ -223,7 +223,24 @@ def test_the_bench_of_an_export_expects_the_bits_that_leave(
     np.testing.assert_array_equal(expected["decision"], scores[:30] > design.threshold)
     (interpreted,) = results.integers.values()
     np.testing.assert_array_equal(interpreted["score"], scores)
-    assert [row.tool for row in results.resources] == ["da4ml estimate"]
+    assert [row.tool for row in results.resources] == ["alkaid estimate"]
     # what was left out is said, with its cure
     assert len(results.remarks) == 2
     assert all("Cure: apt-get install" in remark for remark in results.remarks)
+
+
+def test_an_export_of_an_earlier_version_is_taken_as_it_is(tmp_path: Path) -> None:
+    # what da4ml computed and estimated: complete, so nothing is made again
+    old = ExportResults(
+        {"generated RTL: da4ml's interpreter": {"decision": np.array([0, 1])}},
+        [replace(COST, tool="da4ml estimate")],
+    )
+    (tmp_path / "any").mkdir()
+    old.save(tmp_path / "any")
+
+    def never(job: ExportJob) -> ExportResults:
+        raise AssertionError("made again")
+
+    found = _export(never, tmp_path)
+    assert found.resources == old.resources
+    assert list(found.integers) == list(old.integers)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from alkaid.trace import trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomaly_hep.errors import ExportError
-from anomaly_hep.fpga import rtl
+from anomaly_hep.fpga import rtl, tracing
 from anomaly_hep.fpga.chipscore import ChipScore
+from anomaly_hep.fpga.circuit import Circuit
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
-from anomaly_hep.fpga.integers import IntegerEncoder
-from anomaly_hep.fpga.rtl import Circuit
+from anomaly_hep.fpga.integers import ChannelBits, IntegerEncoder
 from tests.fpga.encoders import (
     SCORES,
+    by_slot,
     hard_inputs,
     random_encoder,
     random_table,
@@ -27,6 +30,7 @@ from tests.fpga.encoders import (
     with_masses,
     with_one_threshold_changed,
     with_one_weight_changed,
+    with_random_channels,
     without_mass,
 )
 
@@ -93,6 +97,87 @@ def test_every_event_is_exact(
         assert all(len(np.unique(made[name])) == 1 for name in outputs)
         return
     _assert_equal(encoder, found)
+
+
+@settings(max_examples=50)
+@given(
+    seed=st.integers(0, 10**6),
+    kind=st.sampled_from(SCORES),
+    slots=st.booleans(),
+    constituents=st.integers(1, 4),
+    ports=st.integers(1, 4),
+    phi=st.lists(st.integers(2, 5), min_size=1, max_size=2),
+    rho=st.lists(st.integers(2, 5), max_size=2),
+    phi_bias=st.booleans(),
+)
+def test_channels_and_slots_with_bits_of_their_own_are_exact(
+    seed: int, kind: str, slots: bool, **design: Any
+) -> None:
+    encoder = with_latents(random_encoder(seed, **design), 3)
+    encoder = with_random_channels(by_slot(encoder, seed) if slots else encoder, seed)
+    try:
+        found = _traced(encoder, kind, ["score", "decision"])
+    except ExportError:
+        score, _, inputs = _cut(encoder, kind)
+        assert len(np.unique(score(encoder(inputs)))) == 1
+        return
+    _assert_equal(encoder, found)
+
+
+@pytest.mark.parametrize("kept_signed", [False, True])
+@pytest.mark.parametrize("type_signed", [False, True])
+@pytest.mark.parametrize(
+    ("bits", "dropped"), [(0, 0), (0, 3), (1, 0), (2, 2), (4, 0), (5, 0), (6, 4)]
+)
+def test_bits_of_any_kind_equal_the_reference(
+    kept_signed: bool, type_signed: bool, bits: int, dropped: int
+) -> None:
+    # also more bits than the type has, and another sign
+    encoder = random_encoder(1, phi=(5,), rho=())
+    kept = ChannelBits(kept_signed, np.full(4, bits), np.full(4, dropped))
+    head = replace(encoder.head.output, signed=type_signed, bits=5)
+    encoder = replace(encoder, head=replace(encoder.head, output=head, weight=_rows(encoder, 4),
+                                            bias=np.zeros(4, np.int64), kept=kept))  # fmt: skip
+    values = hard_inputs(encoder, 50)
+    latent = encoder(values)
+    score = ChipScore("squared", head, 4)
+    if not latent.any():
+        with pytest.raises(ExportError):
+            rtl.trace(encoder, score, 1, ["score"], 5)
+        return
+    _assert_equal(encoder, (rtl.trace(encoder, score, 1, ["score"], 5), score, 1, values))
+
+
+def _rows(encoder: IntegerEncoder, count: int) -> Integers:
+    return np.resize(encoder.head.weight, (count, encoder.head.weight.shape[1]))
+
+
+def test_bits_that_are_not_read_have_no_wire() -> None:
+    encoder = random_encoder(1, constituents=2)
+    read = ChannelBits(True, np.array([5, 3, 0]), np.array([0, 2, 0]))
+    encoder = replace(encoder, read=read)
+    found = _traced(encoder, "squared", ["score"])
+    _assert_equal(encoder, found)
+    types = {s.name: s.type for s in found[0].inputs}
+    for constituent in range(2):
+        assert types[f"{constituent}.p0"] == FixedPoint(True, 5, 4)
+        assert types[f"{constituent}.p1"] == FixedPoint(True, 3, 2)  # the lowest two are missing
+        assert types[f"{constituent}.p2"].bits == 0
+
+
+@pytest.mark.parametrize("slots", [False, True])
+@pytest.mark.parametrize("channels", [False, True])
+def test_the_quick_estimate_is_that_of_the_circuit(slots: bool, channels: bool) -> None:
+    encoder = random_encoder(3, constituents=4, ports=5, phi=(8, 6), rho=(8,), outputs=3)
+    encoder = by_slot(encoder) if slots else encoder
+    encoder = with_random_channels(encoder) if channels else encoder
+    score = ChipScore("squared", encoder.head.output, 3)
+    quick = rtl.estimate(encoder, score, 5)
+    whole = rtl.trace(encoder, score, 1, ["score"], 5).estimate
+    assert quick.lut == pytest.approx(whole.lut, rel=0.01)
+    assert quick.lut > 100
+    assert (quick.tool, quick.dsp, quick.ff) == (whole.tool, 0, None)
+    assert abs(quick.pipeline_stages - whole.pipeline_stages) <= 1
 
 
 @pytest.mark.parametrize("kind", SCORES)
@@ -212,6 +297,49 @@ def test_one_changed_threshold_is_noticed() -> None:
     )
 
 
+def test_the_second_trace_of_alkaid_is_still_wrong() -> None:
+    # when this turns red, `combinational` may leave alkaid its default
+    encoder = random_encoder(
+        2, constituents=1, ports=1, phi=[4], rho=[], weight_bits=2, activation_bits=2, input_bits=2
+    )
+    encoder = with_latents(encoder, 0)
+    values = np.arange(-2, 2)[:, None, None]
+    inputs = tracing.variables(tracing.port_types(encoder))
+    sums = tracing.phi(inputs.reshape(1, 1), encoder)[0]
+    latents = tracing.latents(sums, encoder)
+    real = encoder.input.real(values).reshape(4, 1)
+    right, wrong = (
+        compiled(inputs, latents).predict(real) for compiled in (tracing.combinational, trace)
+    )
+    np.testing.assert_array_equal(right, encoder(values))
+    assert (wrong != encoder(values)).any()
+
+
+@pytest.mark.parametrize("offset", [-1, 0, 1, 2])
+def test_a_threshold_may_be_at_either_end_of_the_scores(offset: int) -> None:
+    encoder = random_encoder(1)
+    score, _, inputs = _cut(encoder, "squared")
+    scores = score(encoder(inputs))
+    for cut in (int(scores.min()) + offset, int(scores.max()) - offset):
+        circuit = rtl.trace(encoder, score, cut, ["score", "decision"], 5)
+        _assert_equal(encoder, (circuit, score, cut, inputs))
+
+
+def test_thresholds_by_mass_keep_their_last_bit_beyond_float32() -> None:
+    # squares of 16-bit latents: odd thresholds above 2^24, which float32 does not hold
+    encoder = random_encoder(1, constituents=2, output_bits=16)
+    score, _, inputs = _cut(encoder, "squared")
+    scores = score(encoder(inputs))
+    high = np.sort(scores[scores > 2**25])
+    assert len(high) > 20
+    table = random_table(high - high % 2 + 1, bits=4, levels=2)
+    assert (table.thresholds % 2 == 1).all()
+    chip = with_masses(inputs, table)
+    circuit = rtl.trace(encoder, score, table, ["quantile"], 5)
+    found = rtl.interpret(circuit, encoder, chip)["quantile"]
+    np.testing.assert_array_equal(found, table.quantile(scores, chip.masses))
+
+
 def test_an_event_enters_at_every_clock() -> None:
     encoder = random_encoder(1)
     short, *_ = _traced(encoder, "squared", ["score"], cutoff=3)
@@ -255,11 +383,11 @@ def test_the_fields_cover_the_ports_without_overlap(project: Project) -> None:
     ports = json.loads((directory / "ports.json").read_text())
     assert ports["latency_in_clocks"] == circuit.latency
     top = (directory / "verilog" / "src" / "trigger.v").read_text()
-    for side, direction in (("model_inp", "input"), ("model_out", "output reg")):
+    for side, direction in (("model_inp", "input wire"), ("model_out", "output reg")):
         fields = ports[side]
         bits = [bit for f in fields for bit in range(f["low_bit"], f["high_bit"] + 1)]
         assert bits == list(range(len(bits)))
-        # what da4ml itself made the port
+        # what alkaid itself made the port
         assert f"{direction} [{len(bits) - 1}:0] {side}" in " ".join(top.split())
         for field in fields:
             width = field["high_bit"] - field["low_bit"] + 1
@@ -270,15 +398,21 @@ def test_the_fields_cover_the_ports_without_overlap(project: Project) -> None:
     ]
 
 
-def test_every_line_of_a_table_ends(project: Project) -> None:
-    tables = list(project[0].rglob("*.mem"))
-    # in both languages, where there is an exponential
-    assert len({path.parent for path in tables}) == (2 if project[2] == "kl" else 0)
-    for path in tables:
-        text = path.read_text()
-        assert text.endswith("\n")
-        assert len(text.splitlines()) == 2**6
-        assert all(int(line, 16) < 2**10 for line in text.splitlines())
+def test_tables_are_in_the_sources(project: Project) -> None:
+    # no file that a simulator would have to find: one entry for each log-variance
+    assert not list(project[0].rglob("*.mem"))
+    tables = project[0] / "verilog" / "src" / "trigger_tables.v"
+    assert tables.exists() == (project[2] == "kl")
+    if tables.exists():
+        entries = re.findall(r"(\d+)'h(\w+): out = (\d+)'h(\w+);", tables.read_text())
+        for bits in {int(bits) for bits, *_ in entries}:
+            addresses = [int(address, 16) for width, address, *_ in entries if int(width) == bits]
+            assert sorted(set(addresses)) == list(range(2**bits))
+        # what the log-variance cannot be is left open
+        values = [(int(bits), int(value, 16)) for *_, bits, value in entries if "X" not in value]
+        assert len(values) > 10
+        assert all(value < 2**bits <= 2**10 for bits, value in values)
+        assert (project[0] / "vhdl" / "src" / "trigger_tables.vhd").exists()
 
 
 def test_a_decision_that_is_always_the_same_is_refused_alone() -> None:

@@ -27,7 +27,7 @@ from anomaly_hep.run import OUTPUTS, digest, hold
 from anomaly_hep.runtime import Termination, keep_freed_memory
 from anomaly_hep.settings import Composed, FirmwareSettings, shown
 
-PACKAGES = ("brevitas", "da4ml", "hls4ml", "onnx", "onnxruntime", "qonnx")
+PACKAGES = ("alkaid", "brevitas", "hls4ml", "onnx", "onnxruntime", "qonnx")
 SMALL = ["experiment=trigger"]  # trained if there is no run to start from
 
 

@@ -41,6 +41,12 @@ def verilog(design: Design, circuit: Circuit) -> str:
     pool = encoder.pool
     values = [body.rounded(v, pool.fraction - last, pool.lowest, pool.highest) for v in sums]
     values = body.kept(values, encoder.pooled, 0)
+    if encoder.context:
+        values = [body.wire(f"{v} <<< {encoder.joined.fraction - pool.fraction}") for v in values]
+        first = encoder.constituents * width
+        for number, signal in enumerate(fields[first : first + len(encoder.context)]):
+            shift = encoder.joined.fraction - signal.type.fraction
+            values.append(body.port(f"event_{number}", signal.low, signal.type, shift))
     for layer in (*encoder.rho, encoder.head):
         values = body.layer(layer, values, 0)
     results = {"score": _score(design, body, values)}
@@ -64,7 +70,7 @@ def _width(design: Design) -> int:
     shifts = max(
         layer.output.fraction - layer.accumulator.fraction for layer in design.integers.layers
     )
-    bits = [widest + max(shifts, 0), design.integers.sum.bits, design.score.type.bits]
+    bits = [widest + max(shifts, 0), design.integers.sum.bits, design.integers.joined.bits, design.score.type.bits]
     return max(bits) + 2
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le, MinLen
 
 from anomaly_hep.bounds import Count, Positive
+from anomaly_hep.errors import ConfigError
 
 # squared: the sum of mu^2, without exponential and variances, as in CMS's AXOL1TL;
 # kl: the whole KL divergence, with the exponential as a LUT.
@@ -81,6 +82,7 @@ class DesignSettings(ChipSettings):
     types: bool
     decorrelate: Literal["mass"] | None
     mass_bits: Annotated[int, Ge(2), Le(12)]
+    cycles: Literal[1, 2, 4, 8]
     threshold: str | None
     float_starts: Count
     float_steps: Count
@@ -91,7 +93,17 @@ class DesignSettings(ChipSettings):
     training_events: Count
     test_events: Count
     proof_events: Count
+    teacher: str | None
     rtl: RTLSettings | None = None
     hls4ml: HLS4MLSettings | None = None
     finn: FINNSettings | None = None
     emulator: EmulatorSettings | None = None
+
+
+def check_cycles(constituents: int, cycles: int) -> None:
+    """Raise ConfigError where so many constituents cannot arrive in equal parts."""
+    if constituents % cycles:
+        raise ConfigError(
+            f"fpga.cycles={cycles} does not divide {constituents} constituents. Cure: "
+            f"fpga.constituents={-(-constituents // cycles) * cycles}, or fpga.cycles=1"
+        )

@@ -1,6 +1,7 @@
 """Distillation of a trained model's score into small encoders for a trigger, its students.
 
-A student sees only background events and its teacher's scores of them: no label enters.
+A student sees only background events, its teacher's scores of them, and the teacher's latent
+vectors where there are any: no label enters.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -21,25 +24,153 @@ from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 # The interval of validations is the number of steps divided by this.
-_VALIDATIONS = 100
+VALIDATIONS = 100
+_BATCH = 4096  # events that a trained encoder computes at once
+# of the hint in the loss: the share of the latent vectors' variance that is not explained
+_HINT = 0.1
+# background events that the tail holds per event that passes at the working point
+_TAIL = 5
+# shares of background at which student and teacher are compared, up to this many times the
+# working point's
+_WIDEST, _SHARES = 10.0, 5
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Background events: the inputs of the student, and the teacher's scores as its targets."""
+    """Background events: the inputs of the student, and the teacher's scores as its targets.
+
+    `context` are quantities of the whole event, if the student sees any; `latent` are the teacher's
+    latent vectors, if it has any.
+    """
 
     inputs: Float[Tensor, "event constituent input"]
     targets: Float[Tensor, " event"]
+    context: Float[Tensor, "event quantity"] | None = None
+    latent: Float[Tensor, "event component"] | None = None
+
+    def seen(
+        self, rows: Int64[Tensor, " row"] | slice = slice(None)
+    ) -> tuple[Float[Tensor, "row constituent input"], Float[Tensor, "row quantity"] | None]:
+        """Return what the student sees of some events."""
+        return self.inputs[rows], None if self.context is None else self.context[rows]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A student's training: steps, peak of the one-cycle learning rate, batch size, seed."""
+    """A student's training: steps, peak of the one-cycle learning rate, batch size, seed.
+
+    `tail` is the share of each batch that is drawn from the tail of the teacher's scores.
+    """
 
     steps: int
     learning_rate: float
     batch_size: int
     seed: int
+    tail: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a student learns: a score of background events, above all those near the working point.
+
+    `rejection` is that of the working point: background events per one that passes.
+    """
+
+    score: ScoreName
+    examples: Examples
+    validation: Examples
+    rejection: float
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """The median of the targets, in the logarithms of the loss."""
+        return self.examples.targets.median()
+
+    def batches(self, schedule: Schedule) -> Iterator[Int64[Tensor, " _"]]:
+        """Yield batches of rows without end.
+
+        Each pass shuffles the events and repeats none; the part from the tail is drawn at random.
+        """
+        targets = self.examples.targets
+        rng = torch.Generator().manual_seed(schedule.seed)
+        from_tail = round(schedule.tail * schedule.batch_size)
+        highest = max(round(_TAIL * len(targets) / self.rejection), 1)
+        tail = targets.argsort()[-highest:]
+        size = schedule.batch_size - from_tail
+        while True:
+            order = torch.randperm(len(targets), generator=rng)
+            for rows in order[: max(len(targets) // size, 1) * size].split(size):
+                drawn = torch.randint(len(tail), (from_tail,), generator=rng)
+                yield torch.cat([rows, tail[drawn]])
+
+    def loss(
+        self, student: TriggerEncoder, rows: Int64[Tensor, " row"], hint: Hint | None
+    ) -> Float[Tensor, ""]:
+        """Return the loss of some training events."""
+        hidden = student.hidden(*self.examples.seen(rows))
+        values = float_score(self.score, student.output(student.head(hidden)))
+        loss = distillation_loss(values, self.examples.targets[rows], self.scale)
+        return loss if hint is None else loss + _HINT * hint(hidden, rows)
+
+    def validated(self, student: TriggerEncoder) -> float:
+        """Return the loss of the validation events."""
+        values = scores(student, self.score, *self.validation.seen())
+        return distillation_loss(values, self.validation.targets, self.scale).item()
+
+    def agreement(self, student: TriggerEncoder) -> float:
+        """Return how far student and teacher keep the same validation events at the working point.
+
+        See `agreement`.
+        """
+        values = scores(student, self.score, *self.validation.seen())
+        return agreement(values.numpy(), self.validation.targets.numpy(), self.rejection)
+
+
+class Hint(nn.Module):
+    """The teacher's latent vector as a linear map of what the student's head sees.
+
+    It shapes the student while it learns and is not part of it: a latent vector says more of an
+    event than its score alone.
+    """
+
+    def __init__(self, latent: Float[Tensor, "event component"], hidden: int, seed: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.map = nn.Linear(hidden, latent.shape[1])
+        self.latent = latent
+        self.variance = latent.var(0).sum()
+
+    def forward(
+        self, hidden: Float[Tensor, "row hidden"], rows: Int64[Tensor, " row"]
+    ) -> Float[Tensor, ""]:
+        """Return the share of the vectors' variance that the map does not explain."""
+        error: Tensor = (self.map(hidden) - self.latent[rows]).square().sum(1).mean()
+        return error / self.variance
+
+
+def hint_of(lesson: Lesson, student: TriggerEncoder, seed: int) -> Hint | None:
+    """Return the hint for a student; None for a teacher whose latent vectors say nothing."""
+    latent = lesson.examples.latent
+    if latent is None or not latent.shape[1] or not bool(latent.var(0).sum() > 0):
+        return None
+    return Hint(latent, student.head_inputs, seed)
+
+
+def agreement(
+    student: Float[np.ndarray, " event"], teacher: Float[np.ndarray, " event"], rejection: float
+) -> float:
+    """Return the share of events that pass a cut on either score, of those that pass one of them.
+
+    Both cuts keep equally many events. It is the mean over cuts that keep 1 in `rejection` and up
+    to 10 times as many, because few events are left at the working point itself.
+    """
+    kept = np.geomspace(1, _WIDEST, _SHARES) * len(teacher) / rejection
+    numbers = np.unique(np.clip(kept.round().astype(int), 1, len(teacher)))
+    orders = [np.argsort(values, kind="stable")[::-1] for values in (student, teacher)]
+    return float(
+        np.mean([len(np.intersect1d(*(order[:n] for order in orders))) / n for n in numbers])
+    )
 
 
 def distillation_loss(
@@ -54,44 +185,39 @@ def distillation_loss(
 
 
 def distil(
-    student: TriggerEncoder,
-    score: ScoreName,
-    examples: Examples,
-    validation: Examples,
-    schedule: Schedule,
+    student: TriggerEncoder, lesson: Lesson, schedule: Schedule
 ) -> tuple[TriggerEncoder, float]:
-    """Train a student; return it at its lowest validation loss, and this loss."""
-    optimizer = torch.optim.AdamW(student.parameters(), schedule.learning_rate, weight_decay=1e-3)
+    """Train a student; return it at its lowest validation loss, and its agreement there."""
+    hint = hint_of(lesson, student, schedule.seed)
+    parameters = [*student.parameters(), *([] if hint is None else hint.parameters())]
+    optimizer = torch.optim.AdamW(parameters, schedule.learning_rate, weight_decay=1e-3)
     one_cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, schedule.learning_rate, total_steps=schedule.steps
     )
-    scale = examples.targets.median()
     best, lowest = copy.deepcopy(student.state_dict()), float("inf")
-    every = max(schedule.steps // _VALIDATIONS, 1)
-    for step, rows in zip(
-        range(1, schedule.steps + 1), _batches(len(examples.targets), schedule), strict=False
-    ):
+    every = max(schedule.steps // VALIDATIONS, 1)
+    steps = zip(range(1, schedule.steps + 1), lesson.batches(schedule), strict=False)
+    for step, rows in steps:
         student.train()
-        values = float_score(score, student(examples.inputs[rows]))
-        loss = distillation_loss(values, examples.targets[rows], scale)
-        _refuse_non_finite(loss.item(), "training", step)
+        loss = lesson.loss(student, rows, hint)
+        refuse_non_finite(loss.item(), "training", step)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         one_cycle.step()
         # Brevitas sets its scales from the first batches, so early losses are not final
         if step % every == 0 and step > schedule.steps // 2:
-            values = scores(student, score, validation.inputs)
-            validation_loss = distillation_loss(values, validation.targets, scale).item()
-            _refuse_non_finite(validation_loss, "validation", step)
+            validation_loss = lesson.validated(student)
+            refuse_non_finite(validation_loss, "validation", step)
             if validation_loss < lowest:
                 lowest, best = validation_loss, copy.deepcopy(student.state_dict())
     student.load_state_dict(best)
-    return student.eval(), lowest
+    return student.eval(), lesson.agreement(student)
 
 
-def _refuse_non_finite(loss: float, where: str, step: int) -> None:
+def refuse_non_finite(loss: float, where: str, step: int) -> None:
+    """Raise NonFiniteError for a loss that is no number."""
     if not math.isfinite(loss):
         raise NonFiniteError(
             f"the {where} loss of the trigger's encoder is {loss} at step {step}. "
@@ -99,28 +225,29 @@ def _refuse_non_finite(loss: float, where: str, step: int) -> None:
         )
 
 
-def _batches(count: int, schedule: Schedule) -> Iterator[Int64[Tensor, " _"]]:
-    """Yield batches of rows without end; each pass shuffles the events and repeats none."""
-    rng, size = torch.Generator().manual_seed(schedule.seed), schedule.batch_size
-    while True:
-        order = torch.randperm(count, generator=rng)
-        yield from order[: max(count // size, 1) * size].split(size)
-
-
 @torch.no_grad()
 def outputs(
-    encoder: TriggerEncoder, inputs: Float[Tensor, "event constituent input"]
+    encoder: TriggerEncoder,
+    inputs: Float[Tensor, "event constituent input"],
+    context: Float[Tensor, "event quantity"] | None = None,
 ) -> Float[Tensor, "event output"]:
     """Return the outputs of a trained encoder."""
     encoder.eval()
-    return torch.cat([encoder(part).detach() for part in inputs.split(4096)])
+    parts = [slice(i, i + _BATCH) for i in range(0, len(inputs), _BATCH)]
+    return torch.cat([
+        encoder(inputs[part], None if context is None else context[part]).detach()
+        for part in parts
+    ])  # fmt: skip
 
 
 def scores(
-    encoder: TriggerEncoder, score: ScoreName, inputs: Float[Tensor, "event constituent input"]
+    encoder: TriggerEncoder,
+    score: ScoreName,
+    inputs: Float[Tensor, "event constituent input"],
+    context: Float[Tensor, "event quantity"] | None = None,
 ) -> Float[Tensor, " event"]:
     """Return the float score of a trained encoder's outputs."""
-    return float_score(score, outputs(encoder, inputs))
+    return float_score(score, outputs(encoder, inputs, context))
 
 
 def quantized_copy(

@@ -45,6 +45,8 @@ def write(design: Design, proof: ProofEvents, directory: Path, test_events: int)
         "constituents": str(encoder.constituents),
         "ports": str(len(encoder.ports)),
         "port_names": ", ".join(port.name for port in encoder.ports),
+        "quantities": str(len(encoder.context)),
+        "quantity_names": ", ".join(port.name for port in encoder.context) or "none",
         "latents": str(len(encoder.head.weight)),
         "has_mass": str(design.table is not None).lower(),
         "score_step": f"2^-{design.score.fraction}",
@@ -142,6 +144,8 @@ def _port_texts(design: Design) -> dict[str, str]:
         "port_lowest": array([0 if p.flag else kind.lowest for p in encoder.ports]),
         "port_highest": array([1 if p.flag else kind.highest for p in encoder.ports]),
         "port_step": array([half if p.flag else 1 for p in encoder.ports]),
+        "event_lowest": str(kind.lowest),
+        "event_highest": str(kind.highest),
         "mass_highest": str(0 if design.table is None else design.table.mass.highest),
     }
 
@@ -232,11 +236,26 @@ def _body(design: Design) -> str:
     )
     lines += _keep("total", "pool_kept", encoder.pooled)
     source = "total"
+    if encoder.context:
+        lines += _joined(encoder, width)
+        source = "joined"
     for layer in (*encoder.rho, encoder.head):
         lines += _call(layer, source)
         source = _identifier(layer)
     lines += ["Result result;", f"result.latent = {source};", *_score(design), *_decision(design)]
     return "\n".join(f"  {line}" for line in lines)
+
+
+def _joined(encoder: IntegerEncoder, width: int) -> list[str]:
+    """Return code that puts the event's quantities behind the sum, at one scale."""
+    total, event = (
+        1 << (encoder.joined.fraction - kind.fraction) for kind in (encoder.pool, encoder.input)
+    )
+    return [
+        f"std::array<std::int32_t, {width} + quantities> joined;",
+        f"for (int i = 0; i < {width}; ++i) joined[i] = total[i] * {total};",
+        f"for (int i = 0; i < quantities; ++i) joined[{width} + i] = pins.event[i] * {event};",
+    ]
 
 
 def _score(design: Design) -> list[str]:
@@ -269,7 +288,7 @@ def _decision(design: Design) -> list[str]:
 def _pins_text(encoder: IntegerEncoder) -> str:
     """Return what the README says of each port."""
     lines = ["| port | type | center | one step, in physical units |", "|---|---|---:|---:|"]
-    for port in encoder.ports:
+    for port in (*encoder.ports, *encoder.context):
         kind = port.type(encoder.input)
         step = "" if port.flag else f"{kind.lsb / port.scale:.6g}"
         lines.append(f"| `{port.name}` | {kind} | {port.center:g} | {step} |")

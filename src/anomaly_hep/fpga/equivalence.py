@@ -50,6 +50,8 @@ def for_all_inputs(
     if bits <= ALL_INPUTS:
         exhaustive(design, circuit, stimuli)
         return f"RTL: proved for all inputs; the interpreter computed all 2^{bits} of them."
+    if circuit.cycles > 1:
+        return "RTL: not proved for all inputs: the solver is given designs of one clock per event."
     if cells > LARGEST:
         return (
             f"RTL: not proved for all inputs: {bits} input bits and {cells:,} LUTs are beyond "
@@ -72,7 +74,7 @@ def exhaustive(design: Design, circuit: Circuit, stimuli: Stimuli) -> None:
     for start in range(0, every, _BLOCK):
         words = np.arange(start, min(start + _BLOCK, every))
         events = stimuli.of_words(words)
-        latents = {"latent": design.integers(events.inputs)}
+        latents = {"latent": design.integers(events.inputs, events.context)}
         right = completed(design, latents, events.masses)
         for signal in circuit.outputs:
             found = rtl.interpret(circuit, design.integers, events)[signal.name]

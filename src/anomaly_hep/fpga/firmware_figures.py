@@ -126,7 +126,7 @@ def trade_off(points: pd.DataFrame) -> Figure:
         front = pareto(list(zip(points["lut"], 100 * points["efficiency"], strict=True)))
         axes.step(*zip(*front, strict=True), where="post", color="#888888", zorder=0)
         axes.set_xscale("log")
-        axes.set_xlabel("LUTs, da4ml's estimate")
+        axes.set_xlabel("LUTs, the compiler's estimate")
         axes.set_ylabel("signal efficiency at the rejection, mean over signals [%]")
         axes.legend(fontsize="small", frameon=False, loc="upper left")
     return figure

@@ -45,12 +45,13 @@ def rtl_flow(job: ExportJob) -> ExportResults:
             design.threshold if design.table is None else design.table,
             outputs,
             own.delay_per_stage,
+            job.settings.cycles,
         )
         rtl.write(circuit, directory, job.settings.part, job.settings.clock_ns)
         if design.table is not None:
             write_table(design.table, directory / "mass_table.csv")
     results.resources.append(circuit.estimate)
-    # da4ml drops bits of the score that are always 0
+    # alkaid drops bits of the score that are always 0
     dropped: dict[str, int] = {
         s.name: design.score.fraction - s.type.fraction if s.name == "score" else 0
         for s in circuit.outputs
@@ -65,7 +66,7 @@ def rtl_flow(job: ExportJob) -> ExportResults:
             signal.name: np.concatenate([part[signal.name] for part in parts])
             for signal in circuit.outputs
         }
-    results.integers["generated RTL: da4ml's interpreter"] = restored(integers)
+    results.integers["generated RTL: alkaid's interpreter"] = restored(integers)
     with timed("RTL: proof for all inputs"):
         results.remarks.append(
             equivalence.for_all_inputs(
@@ -89,7 +90,9 @@ def rtl_flow(job: ExportJob) -> ExportResults:
     if own.synthesis and yosys.program():
         with timed("RTL: yosys"):
             results.resources.append(
-                yosys.synthesize(directory / "verilog", directory / "yosys.log", circuit.latency)
+                yosys.synthesize(
+                    directory / "verilog", directory / "yosys.log", circuit.latency, circuit.cycles
+                )
             )
     elif own.synthesis:
         results.remarks.append(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# the compilers' estimates, by name: da4ml in runs of earlier versions, alkaid, its successor, since
+ESTIMATES = ("alkaid estimate", "da4ml estimate")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:

@@ -64,26 +64,32 @@ class Stimuli:
             FixedPoint(False, 1, 1) if port.flag else self.encoder.input
             for port in self.encoder.ports
         ]
-        return ports * self.encoder.constituents + ([] if self.mass is None else [self.mass])
+        event = [self.encoder.input] * len(self.encoder.context)
+        event += [] if self.mass is None else [self.mass]
+        return ports * self.encoder.constituents + event
 
     @cached_property
     def bits(self) -> Int64[np.ndarray, " field"]:
-        """Bits of each field: the ports of all constituents, then the mass, if any."""
+        """Bits of each field: the ports of all constituents, the context, the mass, if any."""
         return np.array([kind.bits for kind in self._types])
 
     @cached_property
     def _shift(self) -> Int64[np.ndarray, " field"]:
         # a flag stands for one half, in the units of the other ports
-        ports = self.encoder.constituents * len(self.encoder.ports)
-        shift = [self.encoder.input.fraction - kind.fraction for kind in self._types[:ports]]
-        return np.array(shift + [0] * (self.mass is not None))
+        shift = [self.encoder.input.fraction - kind.fraction for kind in self._types]
+        if self.mass is not None:
+            shift[-1] = 0
+        return np.array(shift)
 
     def pins(self, events: ChipEvents) -> Int64[np.ndarray, "event field"]:
         """Return the integers of the fields as they are on the wires: a flag is 0 or 1."""
-        flat = events.inputs.reshape(len(events), -1)
+        parts = [events.inputs.reshape(len(events), -1)]
+        if self.encoder.context:
+            assert events.context is not None
+            parts.append(events.context)
         if self.mass is not None:
-            flat = np.column_stack([flat, events.masses])
-        return flat >> self._shift
+            parts.append(events.masses[:, None])
+        return np.concatenate(parts, axis=1) >> self._shift
 
     def events(self, pins: Int64[np.ndarray, "event field"]) -> ChipEvents:
         """Return events from the integers on the wires."""
@@ -91,7 +97,10 @@ class Stimuli:
         masses = np.zeros(len(pins), np.int64) if self.mass is None else values[:, -1]
         ports = self.encoder.constituents * len(self.encoder.ports)
         shape = (len(pins), self.encoder.constituents, len(self.encoder.ports))
-        return ChipEvents(values[:, :ports].reshape(shape), masses)
+        context = values[:, ports : ports + len(self.encoder.context)]
+        return ChipEvents(
+            values[:, :ports].reshape(shape), masses, context if self.encoder.context else None
+        )
 
     def coverage(self) -> Coverage:
         """Return a count of the pins that events move, empty yet."""
@@ -120,9 +129,11 @@ class Stimuli:
             left -= len(parts[-1])
             if left == 0:
                 break
+        contexts = [part.context for part in parts if part.context is not None]
         return ChipEvents(
             np.concatenate([part.inputs for part in parts]),
             np.concatenate([part.masses for part in parts]),
+            np.concatenate(contexts) if contexts else None,
         )
 
     def of_words(self, words: Int64[np.ndarray, " event"]) -> ChipEvents:
@@ -162,7 +173,8 @@ class Stimuli:
         if not len(self.data):
             return np.zeros((number, len(self.bits)), np.int64)
         chosen = random.integers(len(self.data), size=number)
-        pins = self.pins(ChipEvents(self.data.inputs[chosen], self.data.masses[chosen]))
+        context = None if self.data.context is None else self.data.context[chosen]
+        pins = self.pins(ChipEvents(self.data.inputs[chosen], self.data.masses[chosen], context))
         event = np.repeat(np.arange(number), random.integers(1, _FLIPS + 1, number))
         field = random.integers(len(self.bits), size=len(event))
         np.bitwise_xor.at(pins, (event, field), 1 << random.integers(0, self.bits[field]))

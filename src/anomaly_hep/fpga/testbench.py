@@ -19,9 +19,10 @@ from jaxtyping import Int64, UInt8
 
 from anomaly_hep.atomic import write_text
 from anomaly_hep.errors import ExportError, MissingToolError
-from anomaly_hep.fpga import programs
+from anomaly_hep.fpga import programs, rtl
+from anomaly_hep.fpga.circuit import Circuit, Signal
 from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
-from anomaly_hep.fpga.rtl import NAME, Circuit, Signal
+from anomaly_hep.fpga.rtl import NAME
 
 _BUILD = "build"
 _BENCH = Template(Path(__file__).with_name("testbench.v.template").read_text(encoding="utf-8"))
@@ -48,20 +49,10 @@ def write(
         half_period=clock_ns / 2,
     )
     write_text(directory / f"{NAME}_bench.v", text)
-    fields = port_fields(circuit, encoder, events)
+    fields = rtl.port_fields(circuit, encoder, events)
     write_text(directory / "inputs.hex", packed(circuit.inputs, fields))
     columns = np.stack([expected[s.name] for s in circuit.outputs], axis=1)
     write_text(directory / "expected.hex", packed(circuit.outputs, columns))
-
-
-def port_fields(
-    circuit: Circuit, encoder: IntegerEncoder, events: ChipEvents
-) -> Int64[np.ndarray, "event field"]:
-    """Return the integers of the inputs at the scale of each field, the mass's as they are."""
-    flat = events.inputs.reshape(len(events), -1)
-    signals = circuit.inputs[: flat.shape[1]]
-    fields = flat >> np.array([encoder.input.fraction - s.type.fraction for s in signals])
-    return np.column_stack([fields, events.masses]) if circuit.has_mass else fields
 
 
 def packed(signals: Sequence[Signal], values: Int64[np.ndarray, "event field"]) -> str:
@@ -140,19 +131,13 @@ def write_script(project: Path, bench: Path) -> None:
 
 
 def _commands(project: Path, bench: Path) -> tuple[list[str], list[str]]:
-    """Return the commands that compile and run the bench; copy the tables to where it runs."""
+    """Return the commands that compile and run the bench."""
     sources = sorted((project / "src").rglob("*.v"))
     sources = [path for path in sources if not path.stem.endswith("_wrapper")]
-    tables = sorted((project / "src" / "memfiles").iterdir())
-    if not tables:
-        # by default this module reads a file that does not exist
-        sources = [path for path in sources if path.stem != "lookup_table"]
-    for table in tables:
-        shutil.copy(table, bench)
     compile_it = [
         *("verilator", "--binary", "--timing", "-j", "2", "-O3", "-Wno-fatal", "-Wno-lint"),
-        # da4ml's sources name messages that Verilator 5.006 (Debian 12) does not know yet
-        *("-Wfuture-WIDTHTRUNC", "-Wfuture-WIDTHEXPAND"),
+        # alkaid's sources name a message that Verilator 5.006 (Debian 12) does not know yet
+        "-Wfuture-WIDTHTRUNC",
         # one C++ function for a whole stage takes the compiler many minutes
         *("--output-split", "20000", "--output-split-cfuncs", "2000"),
         *("-CFLAGS", "-O1", "--Mdir", _BUILD, "--top-module", f"{NAME}_bench"),

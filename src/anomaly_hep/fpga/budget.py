@@ -1,0 +1,172 @@
+"""Training with learned widths to a budget of logic: every design on the way is an offer.
+
+The number of effective bit operations (EBOPs) is in the loss. A controller moves its factor so that
+they follow a path, down to where the compiler's own estimate of the LUTs, which is asked again and
+again, meets the budget. Of all designs on the way those are kept that no other beats in both LUTs
+and agreement with the teacher.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from anomaly_hep.fpga.distillation import Lesson, Schedule, hint_of, refuse_non_finite
+from anomaly_hep.models.layers.learned_trigger import LearnedTriggerEncoder
+
+# how often the compiler is asked, and designs are offered
+_CHECKS = 60
+# shares of the steps: where the budget is reached, and from where the widths stay
+_REACHED, _SETTLED = 0.5, 0.85
+# of the budget: what is aimed at, and how far below it a design may be that is chosen
+_AIM, TOLERANCE = 0.95, 0.1
+# the widths' learning rate in units of the weights'
+_WIDTHS_RATE = 5.0
+# the factor of the EBOPs in the loss: where it starts, its bounds, and by how much its logarithm
+# moves in a step per relative distance from the path
+_FACTOR, _LEAST, _MOST, _GAIN, _FARTHEST = 1e-8, 1e-9, 1e-3, 0.02, 0.5
+
+# the compiler's estimate of an encoder's LUTs
+Estimate = Callable[[LearnedTriggerEncoder], int]
+
+
+@dataclass(frozen=True, eq=False)
+class Offer:
+    """A design on the way: its cost, how it agrees with the teacher, and its weights and widths."""
+
+    step: int
+    ebops: float
+    lut: int
+    agreement: float
+    state: dict[str, Any]
+
+
+@dataclass
+class Controller:
+    """The factor of the EBOPs in the loss, moved so that they follow a goal."""
+
+    log_factor: float = math.log(_FACTOR)
+
+    @property
+    def factor(self) -> float:
+        """The factor."""
+        return math.exp(self.log_factor)
+
+    def see(self, ebops: float, goal: float) -> None:
+        """Move the factor up where there are more EBOPs than the goal, and down where fewer."""
+        distance = math.log(max(ebops, 1.0) / goal)
+        self.log_factor += _GAIN * max(min(distance, _FARTHEST), -_FARTHEST)
+        self.log_factor = max(min(self.log_factor, math.log(_MOST)), math.log(_LEAST))
+
+
+@dataclass
+class _Path:
+    """The EBOPs that are aimed at: from those at the start down to those of the budget."""
+
+    start: float
+    end: float
+    steps: int
+
+    def goal(self, step: int) -> float:
+        """Return the EBOPs aimed at in a step; their logarithm falls evenly."""
+        share = min(step / (_REACHED * self.steps), 1.0)
+        return math.exp((1 - share) * math.log(self.start) + share * math.log(self.end))
+
+
+@dataclass
+class Front:
+    """The offers that no other beats in both LUTs and agreement, by growing LUTs."""
+
+    offers: list[Offer] = field(default_factory=list)
+
+    def add(self, offer: Offer) -> None:
+        """Keep an offer unless it is beaten, and drop those that it beats."""
+        if any(o.lut <= offer.lut and o.agreement >= offer.agreement for o in self.offers):
+            return
+        self.offers = [o for o in self.offers if o.lut < offer.lut or o.agreement > offer.agreement]
+        self.offers = sorted([*self.offers, offer], key=lambda o: o.lut)
+
+
+def learn_widths(
+    student: LearnedTriggerEncoder,
+    lesson: Lesson,
+    schedule: Schedule,
+    target_lut: int,
+    estimate: Estimate,
+) -> list[Offer]:
+    """Train a student's weights and widths to a budget; return the offers that none beats.
+
+    Those of the last part, where the budget is met, are among them where they are best at their
+    LUTs.
+    """
+    hint = hint_of(lesson, student, schedule.seed)
+    optimizer, weights = _optimizer(student, hint, schedule)
+    start = student.cost().item()
+    path = _Path(start, start * _AIM * target_lut / max(estimate(student), 1), schedule.steps)
+    controller, front = Controller(), Front()
+    every = max(schedule.steps // _CHECKS, 1)
+    steps = zip(range(1, schedule.steps + 1), lesson.batches(schedule), strict=False)
+    for step, rows in steps:
+        student.train()
+        ebops = student.cost()
+        loss = lesson.loss(student, rows, hint) + controller.factor * ebops
+        refuse_non_finite(loss.item(), "training", step)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        _set_rates(optimizer, schedule, step)
+        optimizer.step()
+        controller.see(ebops.item(), path.goal(step))
+        if step % every == 0 or step == schedule.steps:
+            student.eval()
+            offer = _offer(student, lesson, step, estimate)
+            # LUTs per EBOP differ from design to design: the end of the path follows them
+            path.end = offer.ebops * _AIM * target_lut / max(offer.lut, 1)
+            front.add(offer)
+    return front.offers
+
+
+def chosen(offers: Sequence[Offer], target_lut: int) -> Offer | None:
+    """Return the offer that agrees best among those within a tenth below the budget, if any."""
+    within = [o for o in offers if (1 - TOLERANCE) * target_lut <= o.lut <= target_lut]
+    return max(within, key=lambda o: o.agreement, default=None)
+
+
+def _offer(student: LearnedTriggerEncoder, lesson: Lesson, step: int, estimate: Estimate) -> Offer:
+    with torch.no_grad():
+        ebops = student.cost().item()
+    return Offer(
+        step,
+        ebops,
+        estimate(student),
+        lesson.agreement(student),
+        copy.deepcopy(student.state_dict()),
+    )
+
+
+def _optimizer(
+    student: LearnedTriggerEncoder, hint: nn.Module | None, schedule: Schedule
+) -> tuple[torch.optim.Optimizer, list[nn.Parameter]]:
+    """Return the optimiser, and the parameters that are weights; widths do not decay."""
+    widths = student.width_parameters()
+    known = {id(width) for width in widths}
+    weights = [p for p in student.parameters() if id(p) not in known]
+    weights += [] if hint is None else list(hint.parameters())
+    groups = [{"params": weights, "weight_decay": 1e-3}, {"params": widths, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, schedule.learning_rate), weights
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> None:
+    """Let the learning rates fall from where the budget is reached; widths stay at the end."""
+    share = step / schedule.steps
+    left = max((1 - share) / (1 - _REACHED), 0.0)
+    rate = schedule.learning_rate * (1.0 if left > 1 else 0.5 * (1 - math.cos(math.pi * left)))
+    weights, widths = optimizer.param_groups
+    weights["lr"] = max(rate, 0.01 * schedule.learning_rate)
+    widths["lr"] = _WIDTHS_RATE * rate if share < _SETTLED else 0.0

@@ -1,0 +1,179 @@
+"""Layers whose bit widths are learned with the weights, for each weight and each channel.
+
+Decisions, after high-granularity quantisation (arXiv:2405.00645):
+- A number has `fraction` bits behind the point, a parameter that is rounded when it is used. The
+  gradient of a rounded value q of x with respect to its fraction is ln 2 (x - q), the derivative of
+  a rounding error proportional to 2^-fraction (eq. 8 with our sign); to x it passes unchanged.
+- Activations are rounded down and saturate, as in all firmware of this house, and not wrapped
+  around: what is anomalous may lie beyond every range that was seen. Their bits before the point
+  are learned too, by the gradient of the highest value, 2^integer - 2^-fraction.
+- Widths of 0 bits are allowed: the weight or the channel is 0 and costs nothing.
+- The cost is the number of effective bit operations (EBOPs): the bits of the weight times the bits
+  of the activation, summed over all products (eq. 5). Signs are not counted.
+- Own layers and not pquant-ml's, which know no sum over particles and bring a training loop of
+  their own, nor Brevitas's, which learn one width for a whole tensor.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+# bits that a learned width can have on either side of the point
+_FEWEST, _MOST = -8.0, 12.0
+_LN2 = math.log(2.0)
+
+
+class _Nearest(torch.autograd.Function):
+    """Round to the nearest multiple of 2^-fraction; ties go to the even one."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, fraction: Tensor) -> Tensor:
+        unit = torch.exp2(-fraction.round())
+        rounded = (values / unit).round() * unit
+        ctx.save_for_backward(values - rounded)
+        ctx.shapes = values.shape, fraction.shape
+        return rounded
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        (error,) = ctx.saved_tensors
+        values, fraction = ctx.shapes
+        return gradient.sum_to_size(values), (_LN2 * error * gradient).sum_to_size(fraction)
+
+
+class _Down(torch.autograd.Function):
+    """Round down to a multiple of 2^-fraction, and saturate at +-2^integer, or at 0 below."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, values: Tensor, fraction: Tensor, integer: Tensor, signed: bool
+    ) -> Tensor:
+        unit, bound = torch.exp2(-fraction.round()), torch.exp2(integer.round())
+        alive = fraction.round() + integer.round() > 0
+        high = torch.where(alive, bound - unit, 0.0)
+        low = torch.where(alive, -bound, 0.0) if signed else torch.zeros_like(high)
+        rounded = torch.minimum(torch.maximum((values / unit).floor() * unit, low), high)
+        above, below = values >= high + unit, values < low
+        ctx.save_for_backward(values - rounded, above & alive, below & alive, bound)
+        ctx.signed, ctx.shapes = signed, (fraction.shape, integer.shape)
+        return rounded
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        error, above, below, bound = ctx.saved_tensors
+        fraction, integer = ctx.shapes
+        beyond = above | below
+        inside = torch.where(beyond, 0.0, gradient)
+        edge = torch.where(above, gradient, 0.0)
+        if ctx.signed:
+            edge = edge - torch.where(below, gradient, 0.0)
+        return (
+            inside,
+            (_LN2 * error * inside).sum_to_size(fraction),
+            (_LN2 * bound * edge).sum_to_size(integer),
+            None,
+        )
+
+
+def _whole(bits: Tensor) -> Tensor:
+    """Return bits rounded to whole numbers, with the gradient of the unrounded ones."""
+    return bits + (bits.round() - bits).detach()
+
+
+class LearnedLinear(nn.Module):
+    """A linear map with a learned width for each weight, and for each weight in each slot.
+
+    It starts from a map in floating point, each weight with `bits` bits below the largest one.
+    `slots`: the number of slots that have widths of their own; None if all share them.
+    """
+
+    def __init__(self, start: nn.Linear, *, bits: int, slots: int | None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(start.weight.detach().clone())
+        finest = bits - float(self.weight.detach().abs().max().clamp_min(2.0**-6).log2().ceil())
+        shape = self.weight.shape if slots is None else (slots, *self.weight.shape)
+        self.fraction = nn.Parameter(torch.full(shape, finest))
+        self.bias: Tensor | None = None
+        if start.bias is not None:
+            self.bias = nn.Parameter(start.bias.detach().clone())
+            self.bias_fraction = nn.Parameter(torch.full((len(self.weight),), finest))
+
+    def quantized_weight(self) -> Float[Tensor, "*slot output input"]:
+        """Return the rounded weights."""
+        rounded: Tensor = _Nearest.apply(self.weight, self.fraction.clamp(_FEWEST, _MOST))
+        return rounded
+
+    def quantized_bias(self) -> Float[Tensor, " output"] | None:
+        """Return the rounded biases, if any."""
+        if self.bias is None:
+            return None
+        rounded: Tensor = _Nearest.apply(self.bias, self.bias_fraction.clamp(_FEWEST, _MOST))
+        return rounded
+
+    def bits(self) -> Float[Tensor, "*slot output input"]:
+        """Return the bits of each weight, from its highest to its last one, without its sign."""
+        weight = self.quantized_weight().detach()
+        before = torch.where(weight == 0, 0.0, weight.abs().log2().floor() + 1)
+        bits = _whole(self.fraction.clamp(_FEWEST, _MOST)) + before
+        return torch.where(weight == 0, 0.0, bits)
+
+    def cost(self, inputs: Float[Tensor, "*slot input"]) -> Float[Tensor, ""]:
+        """Return the EBOPs of inputs with so many bits, of all slots that are told apart."""
+        return (self.bits() * inputs[..., None, :]).sum()
+
+    def forward(self, values: Float[Tensor, "*event input"]) -> Float[Tensor, "*event output"]:
+        """Return the map's values; with slots, these are the last but one axis of the input."""
+        weight, bias = self.quantized_weight(), self.quantized_bias()
+        if weight.ndim == 2:
+            return nn.functional.linear(values, weight, bias)
+        products = torch.einsum("...si,soi->...so", values, weight)
+        return products if bias is None else products + bias
+
+
+class LearnedRounding(nn.Module):
+    """Rounding down and saturation with learned widths for each channel, or channel in each slot.
+
+    Without a sign it is a ReLU as well. `finest`: the most bits behind the point, for inputs that
+    arrive with so many.
+    """
+
+    def __init__(
+        self, channels: int, *, signed: bool, slots: int | None, finest: float = _MOST
+    ) -> None:
+        super().__init__()
+        shape = (channels,) if slots is None else (slots, channels)
+        self.signed, self.finest = signed, finest
+        self.fraction, self.integer = (
+            nn.Parameter(torch.zeros(shape)),
+            nn.Parameter(torch.zeros(shape)),
+        )
+
+    @torch.no_grad()
+    def start(self, values: Float[Tensor, "*event channel"], bits: int) -> None:
+        """Set the widths to `bits` bits below the largest value of each channel."""
+        keep = self.fraction.ndim
+        largest = values.abs().flatten(0, -keep - 1).amax(0).clamp_min(2.0**-6)
+        self.integer.copy_(largest.log2().ceil())
+        self.fraction.copy_((bits - self.integer).clamp(max=self.finest))
+
+    def widths(self) -> tuple[Float[Tensor, "*slot channel"], Float[Tensor, "*slot channel"]]:
+        """Return the bits behind and before the point, not yet rounded."""
+        return self.fraction.clamp(_FEWEST, self.finest), self.integer.clamp(_FEWEST, _MOST)
+
+    def bits(self) -> Float[Tensor, "*slot channel"]:
+        """Return the bits of each channel without its sign."""
+        fraction, integer = self.widths()
+        return (_whole(fraction) + _whole(integer)).clamp_min(0.0)
+
+    def forward(self, values: Float[Tensor, "*event channel"]) -> Float[Tensor, "*event channel"]:
+        """Return the values with their learned widths."""
+        rounded: Tensor = _Down.apply(values, *self.widths(), self.signed)
+        return rounded
