@@ -70,7 +70,12 @@ def _width(design: Design) -> int:
     shifts = max(
         layer.output.fraction - layer.accumulator.fraction for layer in design.integers.layers
     )
-    bits = [widest + max(shifts, 0), design.integers.sum.bits, design.integers.joined.bits, design.score.type.bits]
+    bits = [
+        widest + max(shifts, 0),
+        design.integers.sum.bits,
+        design.integers.joined.bits,
+        design.score.type.bits,
+    ]
     return max(bits) + 2
 
 
