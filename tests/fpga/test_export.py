@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import rtl, testbench
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.export import ExportJob, ExportResults, Flow, export
-from anomaly_hep.fpga.flows import rtl_flow
+from anomaly_hep.fpga.flows import finn_flow, hls4ml_flow, rtl_flow
+from anomaly_hep.fpga.integers import ChannelBits
 from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.stages import stage_of
 from anomaly_hep.fpga.verify import compare
@@ -22,6 +24,7 @@ from tests.fpga.designs import design_of, proof_of
 from tests.fpga.encoders import hard_inputs, random_encoder, with_one_weight_changed, without_mass
 from tests.fpga.models import read_fpga_settings
 
+EVERY = read_fpga_settings("fpga.outputs=[score,decision]", "fpga.rtl.simulated_events=30")
 SETTINGS = read_fpga_settings(
     "fpga=rtl", "fpga.outputs=[score,decision]", "fpga.rtl.simulated_events=30"
 )
@@ -46,7 +49,7 @@ def _timed(name: str) -> Iterator[None]:
 
 def _export(flow: Flow, directory: Path, design: Design = DESIGN) -> ExportResults:
     proof = proof_of(design, without_mass(hard_inputs(design.integers, 20)))
-    return export("any", flow, design, proof, SETTINGS, directory, _timed, alone=True)
+    return export("any", flow, design, proof, EVERY, directory, _timed, alone=True)
 
 
 def _honest(job: ExportJob) -> ExportResults:
@@ -225,8 +228,10 @@ def test_the_bench_of_an_export_expects_the_bits_that_leave(
     np.testing.assert_array_equal(interpreted["score"], scores)
     assert [row.tool for row in results.resources] == ["alkaid estimate"]
     # what was left out is said, with its cure
-    assert len(results.remarks) == 2
-    assert all("Cure: apt-get install" in remark for remark in results.remarks)
+    proved, *missing = results.remarks
+    assert "not proved for all inputs: 30 input bits and" in proved
+    assert len(missing) == 2
+    assert all("Cure: apt-get install" in remark for remark in missing)
 
 
 def test_an_export_of_an_earlier_version_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -244,3 +249,24 @@ def test_an_export_of_an_earlier_version_is_taken_as_it_is(tmp_path: Path) -> No
     found = _export(never, tmp_path)
     assert found.resources == old.resources
     assert list(found.integers) == list(old.integers)
+
+
+@pytest.mark.parametrize(("flow", "tool"), [(hls4ml_flow, "hls4ml"), (finn_flow, "FINN")])
+def test_widths_of_single_channels_are_refused_by_name(
+    tmp_path: Path, flow: Flow, tool: str
+) -> None:
+    design = _design()
+    layer = design.integers.phi[0]
+    # the first channel has no bit at all
+    bits = np.array([0, *[layer.output.bits] * (len(layer.weight) - 1)])
+    kept = replace(layer, kept=ChannelBits(False, bits, np.zeros_like(bits)))
+    integers = replace(design.integers, phi=(kept, *design.integers.phi[1:]))
+    design = replace(design, integers=integers)
+    text = f"{tool} has one type for all channels of a layer, and phi.0 has learned a width"
+    with pytest.raises(ExportError, match=f"{text}.*Cure: fpga=rtl"):
+        _export(flow, tmp_path, design)
+    # beside other exports it is left out, and that is said
+    proof = proof_of(design, without_mass(hard_inputs(design.integers, 20)))
+    found = export("any", flow, design, proof, EVERY, tmp_path, _timed, alone=False)
+    assert found.integers == {}
+    assert [remark.startswith(f"Left out: {text}") for remark in found.remarks] == [True]

@@ -122,12 +122,6 @@ def _script(project: Path, directory: Path) -> str:
         for path in sorted((project / "src").rglob("*.v"))
         if not path.stem.endswith("_wrapper")
     ]
-    tables = sorted((project / "src" / "memfiles").iterdir())
-    if not tables:
-        # by default this module reads a file that does not exist
-        sources = [path for path in sources if path.stem != "lookup_table"]
-    for table in tables:
-        shutil.copy(table, directory)
     clean = "memory -nomap; memory_map; opt -full"
     return "\n".join(
         [
