@@ -94,7 +94,7 @@ def by_solver(design: Design, circuit: Circuit, project: Path, seconds: float) -
     text = behaviour.verilog(design, circuit)
     (directory / f"{behaviour.NAME}.v").write_text(text, encoding="utf-8")
     (directory / "wires.v").write_text(_WIRES, encoding="utf-8")
-    (directory / "miter.ys").write_text(_script(project, directory), encoding="utf-8")
+    (directory / "miter.ys").write_text(_script(project), encoding="utf-8")
     name = yosys.program()
     assert name is not None
     if _run([name, "-q", "-s", "miter.ys"], directory, seconds) is None:
@@ -114,7 +114,7 @@ def by_solver(design: Design, circuit: Circuit, project: Path, seconds: float) -
     raise ExportError(f"generated RTL: the Verilog differs from its integers{event}. {_CURE}")
 
 
-def _script(project: Path, directory: Path) -> str:
+def _script(project: Path) -> str:
     """Return what yosys does: both modules without registers, and one output that must stay 0."""
     relative = Path("..") / project.name / "src"
     sources = [
