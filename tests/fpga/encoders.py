@@ -10,14 +10,7 @@ import numpy as np
 
 from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
-from anomaly_hep.fpga.integers import (
-    ChannelBits,
-    ChipEvents,
-    IntegerEncoder,
-    Layer,
-    Port,
-    joined,
-)
+from anomaly_hep.fpga.integers import ChannelBits, ChipEvents, IntegerEncoder, Layer, Port, joined
 from anomaly_hep.fpga.masstable import MassTable
 from anomaly_hep.models.fits.decorrelated import MassQuantile
 
@@ -203,9 +196,9 @@ def hard_context(encoder: IntegerEncoder, count: int, seed: int = 3) -> Integers
     return values
 
 
-def without_mass(inputs: Integers) -> ChipEvents:
+def without_mass(inputs: Integers, context: Integers | None = None) -> ChipEvents:
     """Events of a chip that has no port for the mass."""
-    return ChipEvents(inputs, np.zeros(len(inputs), np.int64))
+    return ChipEvents(inputs, np.zeros(len(inputs), np.int64), context)
 
 
 def random_table(

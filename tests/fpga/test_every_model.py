@@ -131,23 +131,14 @@ def _built(source: Source, path: Path, *choices: str, rate: bool = False) -> Fir
     return FirmwareSummary.read(path / "fpga.json")
 
 
-def test_it_is_exact_from_the_score_of_its_encoder(made: Any, tmp_path: Path) -> None:
-    name, source = made
+def test_it_is_exact_from_the_score_of_its_encoder(tmp_path: Path) -> None:
+    source = Source.open(_run("deepset_bvae", tmp_path / "toys"), None)
     found = _built(source, tmp_path)
     assert found.exact
-    rows = [stage for stage in found.stages if stage.equal is not None]
-    assert len(rows) >= 2
-    assert all(stage.equal == stage.events > 50 for stage in rows)
-    assert len(found.design.ports) == CASES[name].inputs
     assert found.stages[0].implementation == "float model, all constituents: torch"
     assert found.remarks[0].startswith("The encoder learned the encoder's score in units of")
-    weighted = any("The events have weights (weight), which are" in r for r in found.remarks)
-    assert weighted == (name == "deepset_bvae")
-    ports = json.loads((tmp_path / "rtl" / "ports.json").read_text())["model_inp"]
-    of_event = [port.name for port in found.design.context]
-    assert len(ports) == 3 * CASES[name].inputs + len(of_event)
-    assert [port["name"] for port in ports[len(ports) - len(of_event) :]] == of_event
-    assert bool(of_event) == (name == "deepset_bvae")
+    assert found.model.score is None
+    assert "learned:" not in (tmp_path / "report.html").read_text().split("</h1>")[0]
 
 
 def test_it_is_exact_by_mass_and_rate_from_another_score(made: Any, tmp_path: Path) -> None:
@@ -163,6 +154,16 @@ def test_it_is_exact_by_mass_and_rate_from_another_score(made: Any, tmp_path: Pa
     assert (found.rate.wanted_hz, found.design.rejection) == (2e3, 20)
     ports = json.loads((tmp_path / "rtl" / "ports.json").read_text())["model_inp"]
     assert ports[-1]["name"] == "mass"
+    assert len(found.design.ports) == CASES[name].inputs
+    weighted = any("The events have weights (weight), which are" in r for r in found.remarks)
+    assert weighted == (name == "deepset_bvae")
+    of_event = [port.name for port in found.design.context]
+    assert len(ports) == 3 * CASES[name].inputs + len(of_event) + 1
+    assert [port["name"] for port in ports[-1 - len(of_event) : -1]] == of_event
+    assert bool(of_event) == (name == "deepset_bvae")
+    rows = [stage for stage in found.stages if stage.equal is not None]
+    assert len(rows) >= 2
+    assert all(stage.equal == stage.events > 50 for stage in rows)
     page = (tmp_path / "report.html").read_text()
     assert f"in firmware, learned: {found.model.learned}" in page
 

@@ -214,6 +214,7 @@ def test_the_bench_of_an_export_expects_the_bits_that_leave(
     # with three bits more than any sum has, the squares' last six are not wires
     design = _design(finer=finer, output_bits=16 if finer else 6)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     results = _export(rtl_flow, tmp_path, design)
     inputs = hard_inputs(design.integers, 20)
     scores = design.score(design.integers(inputs))
@@ -228,10 +229,13 @@ def test_the_bench_of_an_export_expects_the_bits_that_leave(
     np.testing.assert_array_equal(interpreted["score"], scores)
     assert [row.tool for row in results.resources] == ["alkaid estimate"]
     # what was left out is said, with its cure
-    proved, *missing = results.remarks
+    proved, *open_tools, vendor = results.remarks
     assert "not proved for all inputs: 30 input bits and" in proved
-    assert len(missing) == 2
-    assert all("Cure: apt-get install" in remark for remark in missing)
+    missing = [remark.split()[0] for remark in open_tools]
+    assert missing == ["Verilator", "GHDL", "yosys"]
+    assert all("Cure: apt-get install" in remark for remark in open_tools)
+    assert "vivado is not on PATH" in vendor
+    assert "Cure: rtl/verilog/build_vivado_prj.tcl does it elsewhere" in vendor
 
 
 def test_an_export_of_an_earlier_version_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -270,3 +274,20 @@ def test_widths_of_single_channels_are_refused_by_name(
     found = export("any", flow, design, proof, EVERY, tmp_path, _timed, alone=False)
     assert found.integers == {}
     assert [remark.startswith(f"Left out: {text}") for remark in found.remarks] == [True]
+
+
+def test_an_export_of_events_in_parts_is_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    shared = replace(SETTINGS, cycles=2)
+    events = without_mass(hard_inputs(DESIGN.integers, 20))
+    proof = proof_of(DESIGN, events)
+    results = export("any", rtl_flow, DESIGN, proof, shared, tmp_path, _timed, alone=True)
+    (interpreted,) = results.integers.values()
+    np.testing.assert_array_equal(
+        interpreted["score"], DESIGN.score(DESIGN.integers(events.inputs))
+    )
+    assert results.resources[0].initiation_interval == 2
+    words = (tmp_path / "any" / "bench" / "inputs.hex").read_text().split()
+    assert len(words) == 2 * 30

@@ -83,6 +83,7 @@ def test_a_small_design_needs_gates_and_no_multiplier(tmp_path: Path, kind: str)
 def test_without_yosys_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project, _ = _project(tmp_path, "squared")
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     assert yosys.program() is None
     with pytest.raises(MissingToolError, match="Cure: apt-get install yosys, or pip install yow"):
         yosys.synthesize(project, tmp_path / "log", 3)

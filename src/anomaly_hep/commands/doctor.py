@@ -22,13 +22,16 @@ PURPOSES = {
     "wandb": "logger=wandb (extra wandb)",
     "hpc": "sweeps on many cores or SLURM (extra hpc)",
     "fpga": "fpga (extra fpga)",
+    "routing": "fpga.rtl.routing (extra routing)",
 }
 # optional programs and their purpose
 PROGRAMS = {
     "g++": "layers of images, hls4ml's C simulation",
-    "verilator": "fpga: simulation of the RTL",
+    "verilator": "fpga: simulation of the Verilog",
+    "ghdl": "fpga: simulation of the VHDL",
     "yosys": "fpga: synthesis of the RTL",
     "vitis_hls": "fpga: the vendor's synthesis",
+    "vivado": "fpga: the vendor's place and route",
 }
 
 

@@ -20,7 +20,7 @@ from anomaly_hep.configuration import compose
 from anomaly_hep.errors import ConfigError, MissingToolError
 from anomaly_hep.evaluate.ensembles import find_runs
 from anomaly_hep.evaluate.thresholds import Thresholds, read_thresholds
-from anomaly_hep.fpga.proof_tables import decorrelation, proof, rate, resources
+from anomaly_hep.fpga.proof_tables import budget, decorrelation, proof, rate, resources, routed
 from anomaly_hep.fpga.summary import FirmwareSummary
 from anomaly_hep.models.loading import model_class
 from anomaly_hep.run import OUTPUTS, digest, hold
@@ -51,6 +51,8 @@ def run(settings: FirmwareSettings) -> None:
     written = chosen | {k: v for k, v in shown(settings.config).items() if v is not None}
     config = Composed({**settings.config, **chosen}, {**shown(settings.config), **written})
     path = Path(settings.run_dir or _default_path(config, checkpoint))
+    from anomaly_hep.fpga.vendor_reports import with_reports
+
     with hold(path, config) as directory:
         if directory.finished:
             console.print(f"{path} is finished; its results:")
@@ -63,13 +65,18 @@ def run(settings: FirmwareSettings) -> None:
             steps, source = Steps(path, console), Source.open(checkpoint, settings.data_dir)
             build(source, design, settings.seed, path, steps.timed, steps.seconds, thresholds)
             directory.finish({})
-        summary = FirmwareSummary.read(path / "fpga.json")
+        summary = with_reports(FirmwareSummary.read(path / "fpga.json"), path)
         console.print(proof(summary))
         if summary.rate is not None:
             console.print(rate(summary.rate))
         if summary.decorrelation is not None:
             console.print(decorrelation(summary.decorrelation))
+        if summary.budget is not None:
+            console.print(budget(summary.budget))
         console.print(resources(summary))
+        placed = routed(summary)
+        if placed is not None:
+            console.print(placed)
         console.print(f"report: {path / 'report.html'}", soft_wrap=True)
 
 

@@ -32,16 +32,19 @@ _WIDTHS_RATE = 5.0
 # moves in a step per relative distance from the path
 _FACTOR, _LEAST, _MOST, _GAIN, _FARTHEST = 1e-8, 1e-9, 1e-3, 0.02, 0.5
 
-# the compiler's estimate of an encoder's LUTs
-Estimate = Callable[[LearnedTriggerEncoder], int]
+# the compiler's estimate of an encoder's LUTs, None for one that cannot be built
+Estimate = Callable[[LearnedTriggerEncoder], int | None]
 
 
 @dataclass(frozen=True, eq=False)
 class Offer:
-    """A design on the way: its cost, how it agrees with the teacher, and its weights and widths."""
+    """A design on the way: its cost, how it agrees with the teacher, and its weights and widths.
+
+    The EBOPs are None where widths are not learned.
+    """
 
     step: int
-    ebops: float
+    ebops: float | None
     lut: int
     agreement: float
     state: dict[str, Any]
@@ -87,10 +90,14 @@ class Front:
 
     def add(self, offer: Offer) -> None:
         """Keep an offer unless it is beaten, and drop those that it beats."""
-        if any(o.lut <= offer.lut and o.agreement >= offer.agreement for o in self.offers):
+        if any(_beats(other, offer) for other in self.offers):
             return
-        self.offers = [o for o in self.offers if o.lut < offer.lut or o.agreement > offer.agreement]
-        self.offers = sorted([*self.offers, offer], key=lambda o: o.lut)
+        kept = [other for other in self.offers if not _beats(offer, other)]
+        self.offers = sorted([*kept, offer], key=lambda o: o.lut)
+
+
+def _beats(one: Offer, other: Offer) -> bool:
+    return one.lut <= other.lut and one.agreement >= other.agreement
 
 
 def learn_widths(
@@ -108,7 +115,7 @@ def learn_widths(
     hint = hint_of(lesson, student, schedule.seed)
     optimizer, weights = _optimizer(student, hint, schedule)
     start = student.cost().item()
-    path = _Path(start, start * _AIM * target_lut / max(estimate(student), 1), schedule.steps)
+    path = _Path(start, start * _AIM * target_lut / (estimate(student) or start), schedule.steps)
     controller, front = Controller(), Front()
     every = max(schedule.steps // _CHECKS, 1)
     steps = zip(range(1, schedule.steps + 1), lesson.batches(schedule), strict=False)
@@ -118,17 +125,17 @@ def learn_widths(
         loss = lesson.loss(student, rows, hint) + controller.factor * ebops
         refuse_non_finite(loss.item(), "training", step)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
         _set_rates(optimizer, schedule, step)
         optimizer.step()
         controller.see(ebops.item(), path.goal(step))
         if step % every == 0 or step == schedule.steps:
-            student.eval()
-            offer = _offer(student, lesson, step, estimate)
-            # LUTs per EBOP differ from design to design: the end of the path follows them
-            path.end = offer.ebops * _AIM * target_lut / max(offer.lut, 1)
-            front.add(offer)
+            lut = estimate(student.eval())
+            if lut is not None:
+                front.add(_offer(student, lesson, step, lut))
+                # LUTs per EBOP differ from design to design: the end of the path follows them
+                path.end = student.cost().item() * _AIM * target_lut / max(lut, 1)
     return front.offers
 
 
@@ -138,16 +145,9 @@ def chosen(offers: Sequence[Offer], target_lut: int) -> Offer | None:
     return max(within, key=lambda o: o.agreement, default=None)
 
 
-def _offer(student: LearnedTriggerEncoder, lesson: Lesson, step: int, estimate: Estimate) -> Offer:
-    with torch.no_grad():
-        ebops = student.cost().item()
-    return Offer(
-        step,
-        ebops,
-        estimate(student),
-        lesson.agreement(student),
-        copy.deepcopy(student.state_dict()),
-    )
+def _offer(student: LearnedTriggerEncoder, lesson: Lesson, step: int, lut: int) -> Offer:
+    agreement = lesson.agreement(student)
+    return Offer(step, student.cost().item(), lut, agreement, copy.deepcopy(student.state_dict()))
 
 
 def _optimizer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ from anomaly_hep.data.particles import ParticleReading
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.intervals import Interval, binomial
 from anomaly_hep.evaluate.thresholds import Thresholds
-from anomaly_hep.fpga import firmware_figures
+from anomaly_hep.fpga import budget_figure, firmware_figures
+from anomaly_hep.fpga.comparison import compared
 from anomaly_hep.fpga.decorrelation import measured
 from anomaly_hep.fpga.design import Design, learn
 from anomaly_hep.fpga.design_settings import ChipSettings, DesignSettings, check_cycles
@@ -132,6 +133,7 @@ def build(
         decorrelation=decorrelation,
         rate=None if thresholds is None else _rate(thresholds, firing),
         stimuli=StimuliSummary(len(events), len(stimuli), *wide.coverage.counts),
+        budget=compared(design, settings, test, source.background),
     )
     write_text(path / "fpga.json", summary.to_json())
     figures = path / "figures"
@@ -147,6 +149,8 @@ def build(
             firmware_figures.passing(decorrelation, settings.rejection),
             figures / "passing.png",
         )
+    if summary.budget is not None and summary.budget.model:
+        save(budget_figure.budget(summary.budget, settings.rejection), figures / "budget.png")
     write_text(path / "report.html", firmware_page(path, summary))
     refuse_differences(comparisons)
 
@@ -217,6 +221,9 @@ def _port_summaries(ports: Sequence[Port], encoder: IntegerEncoder) -> tuple[Por
 
 def _design_summary(design: Design, settings: DesignSettings) -> DesignSummary:
     encoder, score = design.integers, design.score
+    if settings.target_lut is not None:
+        own = settings.learned
+        settings = replace(settings, phi=own.phi, rho=own.rho, latent_dim=own.latent_dim)
     return DesignSummary(
         **{field.name: getattr(settings, field.name) for field in fields(ChipSettings)},
         threshold=design.threshold,

@@ -13,12 +13,12 @@ from jaxtyping import Float, Int64
 
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import CheckpointError
-from anomaly_hep.fpga import distillation
+from anomaly_hep.fpga import distillation, from_brevitas
+from anomaly_hep.fpga.alternatives import Alternative, shape_of, the_chosen, train_to_budget
 from anomaly_hep.fpga.chipscore import ChipScore, check_rejection, outputs_of, threshold
 from anomaly_hep.fpga.design_settings import DesignSettings
-from anomaly_hep.fpga.distillation import Examples, Schedule
+from anomaly_hep.fpga.distillation import Examples, Lesson, Schedule
 from anomaly_hep.fpga.fixedpoint import FixedPoint
-from anomaly_hep.fpga.from_brevitas import integer_encoder
 from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.masstable import MassTable, mass_port, mass_table
 from anomaly_hep.fpga.source import Source, Timed
@@ -34,7 +34,8 @@ class Design:
     """The chip's design: the encoder in float, quantised and as integers, score and threshold.
 
     The threshold is an integer score, set on validation background. Where there is a `table`, its
-    thresholds, which depend on the mass, decide instead.
+    thresholds, which depend on the mass, decide instead. `alternatives` are the designs that were
+    trained on the way to a budget of logic, this one among them.
     """
 
     float_encoder: TriggerEncoder
@@ -43,6 +44,7 @@ class Design:
     score: ChipScore
     threshold: int
     table: MassTable | None = None
+    alternatives: tuple[Alternative, ...] = ()
 
     def decide(
         self, scores: Int64[np.ndarray, " event"], masses: Int64[np.ndarray, " event"]
@@ -77,28 +79,34 @@ def learn(
     """Return the design: train the float and the quantised encoder, or load those already kept.
 
     The float encoder is distilled from a score of the model, that of all constituents, on
-    background. Of
-    several random starts the best on validation background is kept. The quantised encoder starts
-    from its weights and has the same teacher. A model with a trigger encoder supplies the float
-    encoder itself, and a quantised model both.
+    background. Of several random starts that one is kept which agrees best on validation
+    background. The quantised encoder starts from its weights and has the same teacher. A model with
+    a trigger encoder supplies the float encoder itself, and a quantised model both. With a budget
+    of LUTs the bit widths are learned too.
     """
     check_rejection(settings.rejection, len(jets["validation"]))
     mass = _mass_port(source, settings, jets["training"])
     ports, context = source.ports(settings), source.context(settings)
-    outputs = outputs_of(settings.score, settings.latent_dim)
-    shape = {
-        "ranges": [port.range for port in ports],
-        "outputs": outputs,
-        "constituents": settings.constituents,
-        "phi": settings.phi,
-        "rho": settings.rho,
-        "context_ranges": [port.range for port in context],
-    }
     targets = Targets.of(jets["training"].score, source.learned(settings))
-    examples, validation = (_examples(jets[n], targets) for n in ("training", "validation"))
-    teacher = _Teacher(settings, examples, validation, directory, seed, timed)
-    float_encoder, quantized = _encoders(source.trigger, shape, teacher)
-    integers = integer_encoder(quantized, ports, context).with_outputs(outputs)
+    examples, validation = (_examples(jets[name], targets) for name in ("training", "validation"))
+    lesson = Lesson(settings.score, examples, validation, settings.rejection)
+    alternatives: list[Alternative] = []
+    if settings.target_lut is None:
+        shape = shape_of(settings, ports, context)
+        teacher = _Teacher(settings, lesson, directory, seed, timed)
+        float_encoder, quantized = _encoders(source.trigger, shape, teacher)
+        integers = from_brevitas.integer_encoder(quantized, ports, context)
+    else:
+        with timed("train the designs to a budget"):
+            alternatives = train_to_budget(settings, lesson, ports, context, directory, seed)
+        best = the_chosen(alternatives)
+        float_encoder, quantized, integers = best.float_encoder, best.quantized, best.integers
+        for name, encoder in {"float": float_encoder, "quantized": quantized}.items():
+            _keep(encoder, directory / f"{name}.ckpt")
+    outputs = len(integers.head.weight)
+    if settings.target_lut is None:
+        outputs = outputs_of(settings.score, settings.latent_dim)
+        integers = integers.with_outputs(outputs)
     score = ChipScore(settings.score, integers.head.output, outputs)
     background = _chip_scores(integers, score, jets["validation"])
     chip_threshold = int(threshold(background, settings.rejection))
@@ -107,7 +115,9 @@ def learn(
         training = jets["training"]
         scores = _chip_scores(integers, score, training)
         table = mass_table(*mass, scores, training.mass, score.type, settings.rejection)
-    return Design(float_encoder, quantized, integers, score, chip_threshold, table)
+    return Design(
+        float_encoder, quantized, integers, score, chip_threshold, table, tuple(alternatives)
+    )
 
 
 def _mass_port(
@@ -140,17 +150,16 @@ def _chip_scores(
 
 @dataclass(frozen=True, eq=False)
 class _Teacher:
-    """A model's scores of background events as targets; trains students and keeps them on disk."""
+    """What the students learn; trains them and keeps the best on disk."""
 
     settings: DesignSettings
-    examples: Examples
-    validation: Examples
+    lesson: Lesson
     directory: Path
     seed: int
     timed: Timed
 
     def teach(self, students: list[TriggerEncoder], name: str) -> TriggerEncoder:
-        """Return the best student on validation background, or the one that an earlier start kept.
+        """Return the student that agrees best on validation background, or one already kept.
 
         `name` is 'float' or 'quantized', as in the settings and in the file's name.
         """
@@ -158,31 +167,29 @@ class _Teacher:
         if path.exists():
             return _load(students[0], path)
         trained = []
+        settings = self.settings
         with self.timed(f"train {name} encoder"):
             for number, student in enumerate(students):
                 schedule = Schedule(
-                    getattr(self.settings, f"{name}_steps"),
-                    getattr(self.settings, f"{name}_learning_rate"),
-                    self.settings.batch_size,
+                    getattr(settings, f"{name}_steps"),
+                    getattr(settings, f"{name}_learning_rate"),
+                    settings.batch_size,
                     self.seed + number,
+                    settings.tail,
                 )
-                trained.append(
-                    distillation.distil(
-                        student, self.settings.score, self.examples, self.validation, schedule
-                    )
-                )
-        best, _ = min(trained, key=lambda pair: pair[1])
-        with atomic_path(path) as temporary:
-            torch.save(best.state_dict(), temporary)
+                trained.append(distillation.distil(student, self.lesson, schedule))
+        best, _ = max(trained, key=lambda pair: pair[1])
+        _keep(best, path)
         return best
 
     def replaced_by(self, encoder: TriggerEncoder) -> _Teacher:
         """Return a teacher whose targets are an encoder's scores."""
         examples, validation = (
             replace(old, targets=distillation.scores(encoder, self.settings.score, *old.seen()))
-            for old in (self.examples, self.validation)
+            for old in (self.lesson.examples, self.lesson.validation)
         )
-        return replace(self, examples=examples, validation=validation)
+        lesson = replace(self.lesson, examples=examples, validation=validation)
+        return replace(self, lesson=lesson)
 
 
 def _encoders(
@@ -211,8 +218,13 @@ def _random_encoders(shape: Mapping[str, Any], number: int, seed: int) -> list[T
 
 
 def _examples(jets: Jets, targets: Targets) -> Examples:
-    parts = (jets.inputs, targets(jets.score), jets.context)
+    parts = (jets.inputs, targets(jets.score), jets.context, jets.latent)
     return Examples(*map(torch.from_numpy, parts))
+
+
+def _keep(encoder: TriggerEncoder, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        torch.save(encoder.state_dict(), temporary)
 
 
 def _load(encoder: TriggerEncoder, path: Path) -> TriggerEncoder:

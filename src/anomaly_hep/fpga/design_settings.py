@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Le, Lt, MinLen
 
 from anomaly_hep.bounds import Count, Positive
 from anomaly_hep.errors import ConfigError
@@ -24,6 +24,8 @@ class RTLSettings:
     delay_per_stage: Positive
     simulated_events: Count
     synthesis: bool
+    vhdl_events: Count
+    routing: bool
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,18 @@ class EmulatorSettings:
     """`fpga.emulator`: conf/fpga/emulator.yaml."""
 
     test_events: Count
+
+
+@dataclass(frozen=True)
+class LearnedSettings:
+    """`fpga.learned`: the network whose bit widths are learned where `fpga.target_lut` is given."""
+
+    phi: tuple[Count, ...]
+    rho: tuple[Count, ...]
+    latent_dim: Count
+    starts: Count
+    steps: Count
+    learning_rate: Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +104,10 @@ class DesignSettings(ChipSettings):
     quantized_steps: Count
     quantized_learning_rate: Positive
     batch_size: Count
+    tail: Annotated[float, Ge(0), Lt(1)]
+    target_lut: Count | None
+    order_aware: bool
+    learned: LearnedSettings
     training_events: Count
     test_events: Count
     proof_events: Count

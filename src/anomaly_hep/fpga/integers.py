@@ -253,7 +253,7 @@ class IntegerEncoder:
     ) -> tuple[Int64[np.ndarray, "event constituent port"], Bool[np.ndarray, "event port"]]:
         """Return inputs in the network's units as integers, and which ports clipped an event."""
         integers, clipped = self._quantize(inputs, self.ports)
-        return integers, clipped.any(axis=1)
+        return integers, np.logical_or.reduce(clipped, axis=1)
 
     def quantize_context(
         self, context: Float[np.ndarray, "event quantity"]
@@ -265,7 +265,8 @@ class IntegerEncoder:
         self, values: Float[np.ndarray, "*event port"], ports: Sequence[Port]
     ) -> tuple[Int64[np.ndarray, "*event port"], Bool[np.ndarray, "*event port"]]:
         scaled: np.ndarray = values / np.array([port.range for port in ports])
-        return self.input.quantize(scaled), (scaled >= 1.0) | (scaled < -1.0)
+        beyond: np.ndarray = (scaled >= 1.0) | (scaled < -1.0)
+        return self.input.quantize(scaled), beyond
 
 
 def joined(total: FixedPoint, context: FixedPoint) -> FixedPoint:

@@ -1,8 +1,10 @@
-"""Run external programs, and quote their output when they fail."""
+"""Find and run external programs, and quote their output when they fail."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +13,17 @@ from typing import Any
 from anomaly_hep.errors import ExportError
 
 _LINES = 5
+
+
+def find(*names: str) -> str | None:
+    """Return the path of the first of these programs that is installed.
+
+    It is looked for on PATH, then beside Python, where packages of an environment that is not
+    activated have their programs.
+    """
+    beside = str(Path(sys.executable).parent)
+    places = (shutil.which(name, path=path) for path in (None, beside) for name in names)
+    return next((place for place in places if place), None)
 
 
 def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 
 from anomaly_hep.evaluate.cells import NOTHING, Cell, percent
@@ -9,7 +10,10 @@ from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.evaluate.paper import load_paper
 from anomaly_hep.evaluate.resulttable import Column, ResultTable, Row
 from anomaly_hep.fpga.summary import (
+    BudgetSummary,
     DecorrelationSummary,
+    DesignPoint,
+    EfficiencyAt,
     FirmwareSummary,
     RateSummary,
     StimuliSummary,
@@ -103,6 +107,56 @@ def rate(found: RateSummary) -> ResultTable:
     )
 
 
+def budget(found: BudgetSummary) -> ResultTable:
+    """Return the designs in the budget and those with fixed widths, and their mean and spread."""
+    rejections = [at.rejection for at in found.model]
+    heads = ("LUT", "agreement [%]", *(f"at rejection {r:g} [%]" for r in rejections))
+    rows: list[tuple[str, list[Cell]]] = [
+        ("float model", [NOTHING, NOTHING, *map(_mean, found.model)])
+    ]
+    for learned, name in ((False, "fixed widths"), (True, "learned widths")):
+        designs = [d for d in found.designs if d.learned == learned]
+        designs = [d for d in designs if d.in_budget or not learned]
+        for design in designs:
+            cells = [_count(design.lut), Cell(f"{100 * design.agreement:.1f}", "")]
+            cells += map(_mean, design.efficiencies)
+            rows.append((f"{name}, start {design.start}" + ", chosen" * design.chosen, cells))
+        if len(designs) > 1:
+            rows.append((f"{name}, mean and spread", _spreads(designs, len(rejections))))
+    remark = (
+        "Mean efficiency over the signals, with 68 % intervals of the test events; spread: "
+        "standard deviation over the starts. Agreement with the float model on validation "
+        "background, by which the start is chosen. LUTs: alkaid's estimate of encoder and score."
+    )
+    remarks = [remark]
+    if found.order_flips is not None:
+        remarks.append(
+            f"Order-aware: {percent(*found.order_flips)} % of the test events are decided "
+            "otherwise if their constituents come in a random order."
+        )
+    return _table(f"Designs for {found.target_lut:,} LUTs", heads, rows, *remarks)
+
+
+def _mean(at: EfficiencyAt) -> Cell:
+    return NOTHING if at.mean is None else percent(*at.mean)
+
+
+def _spreads(designs: Sequence[DesignPoint], rejections: int) -> list[Cell]:
+    """Return mean and standard deviation over starts of LUTs, agreement and efficiencies."""
+    cells = [_spread([design.lut for design in designs], 0)]
+    cells.append(_spread([100 * design.agreement for design in designs], 1))
+    for place in range(rejections):
+        means = [d.efficiencies[place].mean for d in designs]
+        known = [100 * mean.value for mean in means if mean is not None]
+        cells.append(_spread(known, 1) if len(known) == len(means) else NOTHING)
+    return cells
+
+
+def _spread(values: Sequence[float], digits: int) -> Cell:
+    spread = statistics.stdev(values)
+    return Cell(f"{statistics.fmean(values):,.{digits}f}", f"±{spread:,.{digits}f}")
+
+
 def _nats(value: Interval | None) -> Cell:
     if value is None:
         return NOTHING
@@ -110,7 +164,7 @@ def _nats(value: Interval | None) -> Cell:
 
 
 def resources(summary: FirmwareSummary) -> ResultTable:
-    """Return the resources by tool, and the latency in clocks and in time."""
+    """Return the resources as tools estimate them, and the latency in clocks and in time."""
     clock_ns = summary.design.clock_ns
     return _table(
         "Resources and latency",
@@ -125,9 +179,35 @@ def resources(summary: FirmwareSummary) -> ResultTable:
                 ],
             )
             for row in summary.resources
+            if row.clock_mhz is None
         ),
         "Estimates: nothing was placed or routed. The time is clocks x the period asked for, and "
         "the timing is not closed: no vendor's tool has shown that this clock can be met.",
+    )
+
+
+def routed(summary: FirmwareSummary) -> ResultTable | None:
+    """Return what place and route made of the design or of a part of it, None where it did not."""
+    rows = [(row, row.clock_mhz) for row in summary.resources if row.clock_mhz is not None]
+    if not rows:
+        return None
+    return _table(
+        "Placed and routed",
+        ("LUT", "FF", "DSP", "BRAM", "clocks", "interval", "clock [MHz]", "time"),
+        (
+            (
+                row.tool,
+                [
+                    *map(_count, (row.lut, row.ff, row.dsp, row.bram)),
+                    *map(_count, (row.pipeline_stages, row.initiation_interval)),
+                    Cell(f"{clock:,.1f}", ""),
+                    Cell(f"{row.pipeline_stages * 1000 / clock:,.1f} ns", ""),
+                ],
+            )
+            for row, clock in rows
+        ),
+        f"The fastest clock after routing ({1000 / summary.design.clock_ns:,.0f} MHz were asked "
+        "for), on the device that the row names and on no other; the time is clocks x its period.",
     )
 
 

@@ -14,7 +14,7 @@ class Resources:
 
     `bram` are blocks of memory, `carry` blocks of carry logic. `pipeline_stages` is the latency
     from an event's arrival to its result, `initiation_interval` the time from one event to the
-    next.
+    next. `clock_mhz` is the clock that place and route has reached; without it nothing was placed.
     """
 
     tool: str
@@ -25,3 +25,4 @@ class Resources:
     pipeline_stages: int
     initiation_interval: int
     carry: int | None = None
+    clock_mhz: float | None = None

@@ -182,6 +182,7 @@ class Source:
                     self.mass if settings.decorrelate else None,
                     context=self.context(settings),
                     teacher=settings.teacher,
+                    hints=name != "test",
                 )
                 if name == "test":
                     jets = jets.shuffled()

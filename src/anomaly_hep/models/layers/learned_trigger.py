@@ -25,6 +25,11 @@ class LearnedTriggerEncoder(TriggerEncoder):
     order of the constituents, by falling momentum, is seen then.
     """
 
+    input: LearnedRounding
+    pool: LearnedRounding
+    head: LearnedLinear
+    output: LearnedRounding
+
     def __init__(
         self,
         start: TriggerEncoder,

@@ -55,7 +55,7 @@ class TriggerEncoder(nn.Module):
             )
         self.constituents, self.precision = constituents, dict(precision) if precision else None
         self.phi_widths, self.rho_widths = list(phi), list(rho)
-        self.shape = {
+        self.shape: dict[str, Any] = {
             "ranges": list(ranges),
             "outputs": outputs,
             "constituents": constituents,

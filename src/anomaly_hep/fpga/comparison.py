@@ -1,0 +1,102 @@
+"""The designs that were trained to a budget, measured on test events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from anomaly_hep.evaluate.intervals import Interval, binomial, mean_efficiency_interval
+from anomaly_hep.evaluate.roc import ScoreDistribution
+from anomaly_hep.fpga.alternatives import Alternative
+from anomaly_hep.fpga.chipscore import ChipScore
+from anomaly_hep.fpga.design import Design
+from anomaly_hep.fpga.design_settings import DesignSettings, ScoreName
+from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
+from anomaly_hep.fpga.summary import BudgetSummary, DesignPoint, EfficiencyAt
+from anomaly_hep.fpga.trigger_inputs import Jets
+
+# background events per one that passes, at which designs are compared
+REJECTIONS = (10.0, 100.0, 1000.0)
+_BLOCK = 16_384  # events whose integers are in memory at once
+
+
+def compared(
+    design: Design, settings: DesignSettings, jets: Jets, background: str
+) -> BudgetSummary | None:
+    """Return how the designs on the way to the budget do on test events; None without a budget."""
+    if settings.target_lut is None:
+        return None
+    model = _at_rejections("the model", jets.score, jets.labels, background)
+    points = tuple(
+        _point(alternative, design.score.name, jets, background)
+        for alternative in design.alternatives
+    )
+    flips = None
+    if settings.order_aware:
+        flips = _flips(design, jets)
+    return BudgetSummary(settings.target_lut, settings.order_aware, model, points, flips)
+
+
+def _point(alternative: Alternative, score: ScoreName, jets: Jets, background: str) -> DesignPoint:
+    encoder = alternative.integers
+    chip = ChipScore(score, encoder.head.output, len(encoder.head.weight))
+    scores = _scores(encoder, chip, jets)
+    return DesignPoint(
+        learned=alternative.learned,
+        start=alternative.start,
+        step=alternative.step,
+        ebops=alternative.ebops,
+        lut=alternative.lut,
+        agreement=alternative.agreement,
+        in_budget=alternative.in_budget,
+        chosen=alternative.chosen,
+        efficiencies=_at_rejections("a design", scores, jets.labels, background),
+    )
+
+
+def _scores(encoder: IntegerEncoder, chip: ChipScore, jets: Jets) -> Float[np.ndarray, " event"]:
+    parts = []
+    for first in range(0, len(jets), _BLOCK):
+        part = slice(first, first + _BLOCK)
+        inputs, _ = encoder.quantize(jets.inputs[part])
+        context, _ = encoder.quantize_context(jets.context[part])
+        parts.append(chip(encoder(inputs, context)))
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _at_rejections(
+    name: str,
+    scores: Float[np.ndarray, " event"],
+    labels: Shaped[np.ndarray, " event"],
+    background: str,
+) -> tuple[EfficiencyAt, ...]:
+    """Return the mean efficiency over the signals at each rejection; nothing without signals."""
+    samples: Mapping[str, ScoreDistribution] = {
+        label: ScoreDistribution.of(scores[labels == label], name=name)
+        for label in np.unique(labels).tolist()
+    }
+    signals = [sample for label, sample in samples.items() if label != background]
+    if not signals or background not in samples:
+        return ()
+    return tuple(
+        EfficiencyAt(rejection, mean_efficiency_interval(samples[background], signals, rejection))
+        for rejection in REJECTIONS
+    )
+
+
+def _flips(design: Design, jets: Jets) -> Interval:
+    """Return the share of test events that are decided otherwise in another order."""
+    rng = np.random.default_rng(0)
+    inputs, _ = design.integers.quantize(jets.inputs)
+    context, _ = design.integers.quantize_context(jets.context)
+    shuffled = rng.permuted(np.broadcast_to(np.arange(inputs.shape[1]), inputs.shape[:2]), axis=1)
+    other = np.take_along_axis(inputs, shuffled[..., None], axis=1)
+    decisions = []
+    for values in (inputs, other):
+        events = ChipEvents(values, np.zeros(len(values), np.int64), context)
+        latents = design.integers(events.inputs, events.context)
+        decisions.append(design.score(latents) > design.threshold)
+    changed = decisions[0] != decisions[1]
+    return binomial(int(changed.sum()), len(changed))

@@ -1,0 +1,160 @@
+"""Several starts of a training, each in a process of its own and kept in a file of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anomaly_hep.atomic import atomic_path
+from anomaly_hep.errors import CheckpointError, ExportError
+from anomaly_hep.fpga import budget, distillation, from_brevitas, from_learned, rtl
+from anomaly_hep.fpga.budget import Offer
+from anomaly_hep.fpga.chipscore import ChipScore
+from anomaly_hep.fpga.design_settings import DesignSettings
+from anomaly_hep.fpga.distillation import Lesson, Schedule
+from anomaly_hep.fpga.integers import IntegerEncoder, Port
+from anomaly_hep.models.layers.learned_trigger import LearnedTriggerEncoder
+from anomaly_hep.models.layers.trigger import TriggerEncoder
+
+# events whose largest values set the widths that a training starts with
+_FIRST = 4096
+_DELAY = 5.0  # between registers; the estimate of LUTs does not depend on it
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A start of a training: a student in floating point first, then one with integers.
+
+    `shape` is the student's, as `TriggerEncoder` takes it; the file `path` keeps what was learned.
+    """
+
+    settings: DesignSettings
+    shape: Mapping[str, Any]
+    ports: tuple[Port, ...]
+    context: tuple[Port, ...]
+    lesson: Lesson
+    seed: int
+    path: Path
+
+    def schedule(self, steps: int, learning_rate: float) -> Schedule:
+        """Return a schedule of this start."""
+        settings = self.settings
+        return Schedule(steps, learning_rate, settings.batch_size, self.seed, settings.tail)
+
+    def random(self) -> TriggerEncoder:
+        """Return the encoder that the start's seed makes."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return TriggerEncoder(**self.shape, precision=None)
+
+    def in_float(self) -> TriggerEncoder:
+        """Return the student trained in floating point."""
+        settings = self.settings
+        schedule = self.schedule(settings.float_steps, settings.float_learning_rate)
+        return distillation.distil(self.random(), self.lesson, schedule)[0]
+
+    def learned(self, float_encoder: TriggerEncoder) -> LearnedTriggerEncoder:
+        """Return the student with learned widths that starts from one in floating point."""
+        inputs, context = self.lesson.examples.seen(slice(_FIRST))
+        return LearnedTriggerEncoder(
+            float_encoder,
+            inputs,
+            context=context,
+            input_bits=self.settings.input_bits,
+            by_slot=self.settings.order_aware,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a start has learned: the float encoder's weights, and the designs with integers."""
+
+    float_state: dict[str, Any]
+    offers: list[Offer]
+
+    def save(self, path: Path) -> None:
+        """Write the file."""
+        content = {"float": self.float_state, "offers": [vars(offer) for offer in self.offers]}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+
+    @staticmethod
+    def load(path: Path) -> Trained:
+        """Read the file; raises CheckpointError where it is damaged."""
+        try:
+            content = torch.load(path, weights_only=True)
+            return Trained(content["float"], [Offer(**offer) for offer in content["offers"]])
+        except Exception as error:  # damaged bytes can raise any exception
+            raise CheckpointError(
+                f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}). "
+                "Cure: remove it, and the same command trains it again"
+            ) from error
+
+
+def fixed_widths(start: Start) -> None:
+    """Train a design whose widths are those of the settings."""
+    float_encoder = start.in_float()
+    settings = start.settings
+    student = distillation.quantized_copy(float_encoder, start.shape, settings.precision)
+    schedule = start.schedule(settings.quantized_steps, settings.quantized_learning_rate)
+    best, agreement = distillation.distil(student, start.lesson, schedule)
+    cost = _lut(from_brevitas.integer_encoder(best, start.ports, start.context), start)
+    offer = Offer(settings.quantized_steps, None, cost, agreement, best.state_dict())
+    Trained(float_encoder.state_dict(), [offer]).save(start.path)
+
+
+def learned_widths(start: Start) -> None:
+    """Train designs whose widths are learned, down to the budget of LUTs.
+
+    Raises ExportError where no design on the way can be built.
+    """
+    float_encoder, settings = start.in_float(), start.settings
+    assert settings.target_lut is not None
+    schedule = start.schedule(settings.learned.steps, settings.learned.learning_rate)
+    refused: list[str] = []
+
+    def estimate(student: LearnedTriggerEncoder) -> int | None:
+        try:
+            return _lut(from_learned.integer_encoder(student, start.ports, start.context), start)
+        except ExportError as error:
+            refused.append(str(error))
+            return None
+
+    offers = budget.learn_widths(
+        start.learned(float_encoder), start.lesson, schedule, settings.target_lut, estimate
+    )
+    if not offers:
+        raise ExportError(f"no design on the way can be built: {refused[-1]}")
+    Trained(float_encoder.state_dict(), offers).save(start.path)
+
+
+def _lut(encoder: IntegerEncoder, start: Start) -> int:
+    """Return the compiler's estimate of the LUTs of encoder and score."""
+    outputs = start.shape["outputs"]
+    score = ChipScore(start.settings.score, encoder.head.output, outputs)
+    count = rtl.estimate(encoder, score, _DELAY, start.settings.cycles).lut
+    assert count is not None
+    return count
+
+
+def train(starts: Sequence[tuple[Callable[[Start], None], Start]]) -> None:
+    """Train the starts whose files are not there yet, as many at a time as there are cores."""
+    missing = [(work, start) for work, start in starts if not start.path.exists()]
+    workers = min(len(missing), os.cpu_count() or 1)
+    if workers <= 1:
+        for work, start in missing:
+            work(start)
+        return
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        for done in [pool.submit(work, start) for work, start in missing]:
+            done.result()
