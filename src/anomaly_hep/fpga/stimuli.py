@@ -129,7 +129,8 @@ class Stimuli:
             left -= len(parts[-1])
             if left == 0:
                 break
-        contexts = [part.context for part in parts if part.context is not None]
+        found = [part.context for part in parts if part.context is not None]
+        contexts = found if self.encoder.context else []
         return ChipEvents(
             np.concatenate([part.inputs for part in parts]),
             np.concatenate([part.masses for part in parts]),
