@@ -14,8 +14,8 @@ import pytest
 
 from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import equivalence, rtl
+from anomaly_hep.fpga.circuit import Circuit
 from anomaly_hep.fpga.design import Design
-from anomaly_hep.fpga.rtl import Circuit
 from anomaly_hep.fpga.stages import completed
 from anomaly_hep.fpga.stimuli import Stimuli
 from tests.fpga.designs import proof_of, random_design

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from anomaly_hep.fpga.chipscore import TABLE
+from anomaly_hep.fpga.circuit import Circuit
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.fixedpoint import FixedPoint
 from anomaly_hep.fpga.integers import ChannelBits, Layer
-from anomaly_hep.fpga.rtl import Circuit
 
 NAME = "behaviour"
 

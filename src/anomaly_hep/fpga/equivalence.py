@@ -16,8 +16,8 @@ import numpy as np
 
 from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import behaviour, rtl, yosys
+from anomaly_hep.fpga.circuit import Circuit
 from anomaly_hep.fpga.design import Design
-from anomaly_hep.fpga.rtl import Circuit
 from anomaly_hep.fpga.stages import completed
 from anomaly_hep.fpga.stimuli import Stimuli
 
