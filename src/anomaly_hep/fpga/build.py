@@ -83,7 +83,7 @@ def build(
     masses = np.zeros(len(test), np.int64)
     if design.table is not None:
         masses, _ = design.table.quantize(test.mass)
-    events = ChipEvents(inputs, masses, context)
+    events = ChipEvents(inputs, masses, context if design.integers.context else None)
     mass = None if design.table is None else design.table.mass
     stimuli = Stimuli(design.integers, events, mass, settings.proof_events, seed)
     with timed("integer reference, all events"):
