@@ -33,6 +33,7 @@ DESIGN = (
     "fpga.float_steps=60",
     "fpga.quantized_steps=60",
     "fpga.rejection=10",
+    "fpga.proof_events=1",  # those of data alone
 )
 # enough bits and steps for scores of which few are equal
 LIVING = (
@@ -46,6 +47,9 @@ LIVING = (
 ALL = ("fpga.hls4ml.backends=[Vitis,oneAPI]", "fpga.rtl.simulated_events=300")
 INTEGER_ROWS = [
     "integer reference: numpy",
+    "inputs: numpy",
+    "inputs: C++ header, g++",
+    "C++ emulator: g++",
     "QONNX graph: qonnx execution",
     "hls4ml C simulation: Vitis, g++",
     "generated RTL: alkaid's interpreter",

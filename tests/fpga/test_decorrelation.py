@@ -47,11 +47,10 @@ def found(test: int = 40_000, signal: int = 2000) -> DecorrelationSummary:
     parts = [events(test, "QCD", 1), *([events(signal, "Hbb", 2)] if signal else [])]
     labels, scores, masses = (np.concatenate(part) for part in zip(*parts, strict=True))
     nothing = np.zeros(len(labels))
-    jets = Jets(
-        labels, np.zeros((len(labels), 2, 3)), nothing, nothing, masses, np.zeros((len(labels), 0))
-    )
+    none = np.zeros((len(labels), 0))
+    jets = Jets(labels, np.zeros((len(labels), 2, 3)), nothing, nothing, masses, none, none)
     chip = ChipEvents(np.zeros((len(labels), 2, 3), np.int64), table.quantize(masses)[0])
-    stage = stage_of("chip", design, {"score": scores}, chip)
+    stage = stage_of("chip", design, {"score": scores}, chip.masses)
     return measured(design, table, stage, jets, "QCD", REJECTION)
 
 
@@ -112,15 +111,15 @@ def test_what_a_table_decides_follows_from_the_output_before_it() -> None:
         "quantile": {"quantile": quantile},
         "first": {"quantile": quantile[:7]},
     }
-    stages = {name: stage_of(name, design, outputs, chip) for name, outputs in given.items()}
+    stages = {name: stage_of(name, design, outputs, chip.masses) for name, outputs in given.items()}
     for name, stage in stages.items():
         np.testing.assert_array_equal(stage.fires, quantile[: len(stage)] > table.deciding)
         assert set(stage.integers) == {*given[name], "quantile", "decision"}
     np.testing.assert_array_equal(stages["score"].scores, table.decorrelated(scores, at))
     assert len(stages["first"]) == 7
     # what the chip itself says is not replaced
-    own = stage_of("own", design, {"score": scores, "quantile": quantile + 1}, chip)
+    own = stage_of("own", design, {"score": scores, "quantile": quantile + 1}, chip.masses)
     np.testing.assert_array_equal(own.integers["quantile"], quantile + 1)
     # without a table the masses do not matter
-    plain = stage_of("plain", replace(design, table=None), {"score": scores}, chip)
+    plain = stage_of("plain", replace(design, table=None), {"score": scores}, chip.masses)
     assert set(plain.integers) == {"score", "decision"}

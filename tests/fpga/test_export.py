@@ -11,32 +11,27 @@ from typing import Any
 import numpy as np
 import pytest
 
+from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import rtl, testbench
-from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.export import ExportJob, ExportResults, Flow, export
-from anomaly_hep.fpga.flows import rtl_flow
+from anomaly_hep.fpga.flows import finn_flow, hls4ml_flow, rtl_flow
+from anomaly_hep.fpga.integers import ChannelBits
 from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.stages import stage_of
 from anomaly_hep.fpga.verify import compare
-from anomaly_hep.models.layers.trigger import TriggerEncoder
+from tests.fpga.designs import design_of, proof_of
 from tests.fpga.encoders import hard_inputs, random_encoder, with_one_weight_changed, without_mass
 from tests.fpga.models import read_fpga_settings
 
+EVERY = read_fpga_settings("fpga.outputs=[score,decision]", "fpga.rtl.simulated_events=30")
 SETTINGS = read_fpga_settings(
     "fpga=rtl", "fpga.outputs=[score,decision]", "fpga.rtl.simulated_events=30"
 )
 
 
 def _design(**changes: Any) -> Design:
-    integers = random_encoder(1, **{"constituents": 2, **changes})
-    score = ChipScore("squared", integers.head.output, 2)
-    cut = int(np.median(score(integers(hard_inputs(integers)))))
-    # what an export never looks at
-    network = TriggerEncoder(
-        ranges=[1.0] * 3, outputs=2, constituents=2, phi=[5, 4], rho=[5], precision=None
-    )
-    return Design(network, network, integers, score, cut)
+    return design_of(random_encoder(1, **{"constituents": 2, **changes}))
 
 
 DESIGN = _design()
@@ -53,8 +48,8 @@ def _timed(name: str) -> Iterator[None]:
 
 
 def _export(flow: Flow, directory: Path, design: Design = DESIGN) -> ExportResults:
-    events = without_mass(hard_inputs(design.integers, 20))
-    return export("any", flow, design, events, SETTINGS, directory, _timed)
+    proof = proof_of(design, without_mass(hard_inputs(design.integers, 20)))
+    return export("any", flow, design, proof, EVERY, directory, _timed, alone=True)
 
 
 def _honest(job: ExportJob) -> ExportResults:
@@ -164,9 +159,9 @@ def test_an_exporter_that_changes_a_weight_is_found_out(tmp_path: Path) -> None:
         changed = replace(job.design, integers=with_one_weight_changed(job.design.integers))
         return _honest(replace(job, design=changed))
 
-    right = stage_of("right", DESIGN, {"latent": DESIGN.integers(INPUTS)}, EVENTS)
+    right = stage_of("right", DESIGN, {"latent": DESIGN.integers(INPUTS)}, EVENTS.masses)
     outputs = _export(changing, tmp_path).integers.items()
-    found = [right, *(stage_of(name, DESIGN, arrays, EVENTS) for name, arrays in outputs)]
+    found = [right, *(stage_of(name, DESIGN, arrays, EVENTS.masses) for name, arrays in outputs)]
     wrong = compare(found, np.full(len(INPUTS), "QCD"), "QCD", 10)
     assert wrong[1].equal is not None
     assert wrong[1].equal < len(INPUTS)
@@ -197,7 +192,9 @@ def test_rows_of_the_table_have_what_the_implementation_gave() -> None:
         "chip": {"score": scores, "decision": own},
         "wire": {"decision": own},
     }
-    by_name = {name: stage_of(name, DESIGN, outputs, EVENTS) for name, outputs in given.items()}
+    by_name = {
+        name: stage_of(name, DESIGN, outputs, EVENTS.masses) for name, outputs in given.items()
+    }
     unit = 2.0**-DESIGN.score.fraction / 2
     for name in ("latents", "scores", "chip"):
         np.testing.assert_array_equal(by_name[name].scores, scores * unit)
@@ -232,7 +229,8 @@ def test_the_bench_of_an_export_expects_the_bits_that_leave(
     np.testing.assert_array_equal(interpreted["score"], scores)
     assert [row.tool for row in results.resources] == ["alkaid estimate"]
     # what was left out is said, with its cure
-    *open_tools, vendor = results.remarks
+    proved, *open_tools, vendor = results.remarks
+    assert "not proved for all inputs: 30 input bits and" in proved
     missing = [remark.split()[0] for remark in open_tools]
     assert missing == ["Verilator", "GHDL", "yosys"]
     assert all("Cure: apt-get install" in remark for remark in open_tools)
@@ -257,13 +255,35 @@ def test_an_export_of_an_earlier_version_is_taken_as_it_is(tmp_path: Path) -> No
     assert list(found.integers) == list(old.integers)
 
 
+@pytest.mark.parametrize(("flow", "tool"), [(hls4ml_flow, "hls4ml"), (finn_flow, "FINN")])
+def test_widths_of_single_channels_are_refused_by_name(
+    tmp_path: Path, flow: Flow, tool: str
+) -> None:
+    design = _design()
+    layer = design.integers.phi[0]
+    # the first channel has no bit at all
+    bits = np.array([0, *[layer.output.bits] * (len(layer.weight) - 1)])
+    kept = replace(layer, kept=ChannelBits(False, bits, np.zeros_like(bits)))
+    integers = replace(design.integers, phi=(kept, *design.integers.phi[1:]))
+    design = replace(design, integers=integers)
+    text = f"{tool} has one type for all channels of a layer, and phi.0 has learned a width"
+    with pytest.raises(ExportError, match=f"{text}.*Cure: fpga=rtl"):
+        _export(flow, tmp_path, design)
+    # beside other exports it is left out, and that is said
+    proof = proof_of(design, without_mass(hard_inputs(design.integers, 20)))
+    found = export("any", flow, design, proof, EVERY, tmp_path, _timed, alone=False)
+    assert found.integers == {}
+    assert [remark.startswith(f"Left out: {text}") for remark in found.remarks] == [True]
+
+
 def test_an_export_of_events_in_parts_is_exact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     shared = replace(SETTINGS, cycles=2)
     events = without_mass(hard_inputs(DESIGN.integers, 20))
-    results = export("any", rtl_flow, DESIGN, events, shared, tmp_path, _timed)
+    proof = proof_of(DESIGN, events)
+    results = export("any", rtl_flow, DESIGN, proof, shared, tmp_path, _timed, alone=True)
     (interpreted,) = results.integers.values()
     np.testing.assert_array_equal(
         interpreted["score"], DESIGN.score(DESIGN.integers(events.inputs))

@@ -169,3 +169,15 @@ def test_labels_of_more_events_than_a_stage_has_do_not_count() -> None:
     stage, labels = _sample()
     first = Stage("any", stage.scores[:200], stage.fires[:200])
     assert compare([first], labels, "QCD", 10) == compare([first], labels[:200], "QCD", 10)
+
+
+def test_a_stage_with_more_events_is_compared_with_what_has_as_many() -> None:
+    more = np.concatenate([SCORES, [2, 8, 6]])
+    wide = Stage("integer reference", more, more > 4, {"score": more})
+    wrong = more + np.array([0] * 7 + [-4])
+    stages = [REFERENCE, _stage("emulator", more), _stage("wrong", wrong)]
+    _, equal, other = compare(stages, np.full(5, "QCD"), "QCD", 2, wide)
+    assert _numbers(equal) == (8, 0, 0)
+    # the last event is off by 4, and 2 does not fire where 6 does
+    assert _numbers(other) == (7, 4, 1)
+    assert not other.exact

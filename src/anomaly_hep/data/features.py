@@ -37,21 +37,54 @@ _TYPE_OF = np.array([[1, 0], [2, 2], [3, 3], [4, 5], [6, 7]])
 
 
 @dataclass(frozen=True)
+class Formula:
+    """A feature as few operations on one quantity of a particle, in GeV or radians.
+
+    quantity: its name; particle: its values. The feature is the quantity, divided by the event's
+    `per`, if any, and its natural logarithm where `logarithm` says so.
+    """
+
+    quantity: str
+    particle: Callable[[Quantities], Shaped[np.ndarray, " particle"]]
+    per: str | None = None
+    logarithm: bool = False
+
+
+@dataclass(frozen=True)
 class Definition:
-    """How one feature is computed, and the branches that this needs."""
+    """How one feature is computed, the branches that this needs, and its formula if it has one."""
 
     needs: tuple[str, ...]
     value: Callable[[Quantities], Shaped[np.ndarray, " particle"]]
+    formula: Formula | None = None
+
+
+def _branch(name: str) -> Definition:
+    """Return the definition of a feature that is a branch of the particles."""
+    formula = Formula(name, lambda q: q.particle(name))
+    return Definition((name,), formula.particle, formula)
+
+
+def _logarithm(name: str) -> Definition:
+    """Return the definition of a feature that is the logarithm of a branch."""
+    formula = Formula(name, lambda q: q.particle(name), logarithm=True)
+    return Definition((name,), lambda q: log(q.particle(name)), formula)
 
 
 _MOMENTUM = ("part_px", "part_py")
 _FRAME = (*_MOMENTUM, "part_pz", "jet_pt")
 DEFINITIONS: Mapping[str, Definition] = {
-    "pt_rel": Definition((*_MOMENTUM, "jet_pt"), lambda q: q.pt / q.jet("jet_pt")),
-    "delta_eta": Definition(("part_deta",), lambda q: q.particle("part_deta")),
-    "delta_phi": Definition(("part_dphi",), lambda q: q.particle("part_dphi")),
-    "log_pt": Definition(_MOMENTUM, lambda q: q.log_pt),
-    "log_energy": Definition(("part_energy",), lambda q: q.log_energy),
+    "pt_rel": Definition(
+        (*_MOMENTUM, "jet_pt"),
+        lambda q: q.pt / q.jet("jet_pt"),
+        Formula("pt", lambda q: q.pt, per="jet_pt"),
+    ),
+    "delta_eta": _branch("part_deta"),
+    "delta_phi": _branch("part_dphi"),
+    "log_pt": Definition(
+        _MOMENTUM, lambda q: q.log_pt, Formula("pt", lambda q: q.pt, logarithm=True)
+    ),
+    "log_energy": _logarithm("part_energy"),
     "log_pt_rel": Definition((*_MOMENTUM, "jet_pt"), lambda q: q.log_pt - q.log_of_jet("jet_pt")),
     "log_energy_rel": Definition(
         ("part_energy", "jet_energy"), lambda q: q.log_energy - q.log_of_jet("jet_energy")
@@ -62,9 +95,9 @@ DEFINITIONS: Mapping[str, Definition] = {
     ),
     "tanh_d0": Definition(("part_d0val",), lambda q: np.tanh(q.particle("part_d0val"))),
     "tanh_dz": Definition(("part_dzval",), lambda q: np.tanh(q.particle("part_dzval"))),
-    "d0_error": Definition(("part_d0err",), lambda q: q.particle("part_d0err")),
-    "dz_error": Definition(("part_dzerr",), lambda q: q.particle("part_dzerr")),
-    "log_part_pt": Definition(("part_pt",), lambda q: log(q.particle("part_pt"))),
+    "d0_error": _branch("part_d0err"),
+    "dz_error": _branch("part_dzerr"),
+    "log_part_pt": _logarithm("part_pt"),
     "eta_from_hardest": Definition(("part_pt", "part_eta"), lambda q: q.from_hardest("part_eta")),
     "phi_from_hardest": Definition(
         ("part_pt", "part_phi"), lambda q: wrapped(q.from_hardest("part_phi"))
@@ -75,8 +108,8 @@ DEFINITIONS: Mapping[str, Definition] = {
     "frame_energy": Definition(_FRAME, lambda q: q.frame[3]),
     "object_log10_energy": Definition(("obj_energy",), lambda q: log10(q.particle("obj_energy"))),
     "object_log10_pt": Definition(("obj_pt",), lambda q: log10(q.particle("obj_pt"))),
-    "object_eta": Definition(("obj_eta",), lambda q: q.particle("obj_eta")),
-    "object_phi": Definition(("obj_phi",), lambda q: q.particle("obj_phi")),
+    "object_eta": _branch("obj_eta"),
+    "object_phi": _branch("obj_phi"),
 }
 
 
@@ -106,7 +139,12 @@ class Feature(Scaling):
         """How the quantity is computed."""
         if (column := self.column) is None:
             return DEFINITIONS[self.name]
-        return Definition((column,), lambda quantities: quantities.particle(column))
+        return _branch(column)
+
+    @property
+    def formula(self) -> Formula:
+        """The feature's formula; without one of its own, its value is the quantity."""
+        return self.definition.formula or Formula(self.name, self.definition.value)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from anomaly_hep.atomic import write_text
+from anomaly_hep.data.particles import ParticleReading
 from anomaly_hep.evaluate.figures.style import save
 from anomaly_hep.evaluate.intervals import Interval, binomial
 from anomaly_hep.evaluate.thresholds import Thresholds
@@ -18,12 +19,21 @@ from anomaly_hep.fpga.comparison import compared
 from anomaly_hep.fpga.decorrelation import measured
 from anomaly_hep.fpga.design import Design, learn
 from anomaly_hep.fpga.design_settings import ChipSettings, DesignSettings, check_cycles
-from anomaly_hep.fpga.export import export
+from anomaly_hep.fpga.export import Physical, ProofEvents, export
 from anomaly_hep.fpga.firmware_page import firmware_page
 from anomaly_hep.fpga.flows import FLOWS
+from anomaly_hep.fpga.inputs import PinConversion
 from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder, Port
 from anomaly_hep.fpga.source import SPLITS, Source, Timed
-from anomaly_hep.fpga.stages import float_stages, integer_stage, quantized_stage, stage_of
+from anomaly_hep.fpga.stages import (
+    Wide,
+    float_stages,
+    integer_stage,
+    quantized_stage,
+    stage_of,
+    wide_stage,
+)
+from anomaly_hep.fpga.stimuli import Stimuli
 from anomaly_hep.fpga.summary import (
     ClippedSummary,
     DesignSummary,
@@ -31,6 +41,7 @@ from anomaly_hep.fpga.summary import (
     LayerSummary,
     PortSummary,
     RateSummary,
+    StimuliSummary,
     SumSummary,
 )
 from anomaly_hep.fpga.targets import Targets
@@ -72,21 +83,29 @@ def build(
     masses = np.zeros(len(test), np.int64)
     if design.table is not None:
         masses, _ = design.table.quantize(test.mass)
-    events = ChipEvents(inputs, masses, context)
+    events = ChipEvents(inputs, masses, context if design.integers.context else None)
+    mass = None if design.table is None else design.table.mass
+    stimuli = Stimuli(design.integers, events, mass, settings.proof_events, seed)
+    with timed("integer reference, all events"):
+        wide = wide_stage(design, stimuli)
+    proof = _proof_events(source, settings, design, stimuli, wide, test, path, timed)
     with timed("float, Brevitas and integer scores"):
         stages = [
             *float_stages(design, jets, settings.rejection, settings.teacher),
             quantized_stage(design, test, events),
             integer_stage(design, events),
         ]
+    requested_flows = {n: f for n, f in FLOWS.items() if getattr(settings, n) is not None}
+    alone = len(requested_flows) == 1
     exports = [
-        export(name, flow, design, events, settings, path, timed)
-        for name, flow in FLOWS.items()
-        if getattr(settings, name) is not None
+        export(name, flow, design, proof, settings, path, timed, alone=alone)
+        for name, flow in requested_flows.items()
     ]
     for results in exports:
-        stages += [stage_of(n, design, found, events) for n, found in results.integers.items()]
-    comparisons = compare(stages, test.labels, source.background, settings.rejection)
+        stages += [
+            stage_of(name, design, found, wide.masses) for name, found in results.integers.items()
+        ]
+    comparisons = compare(stages, test.labels, source.background, settings.rejection, wide.stage)
     chip = next(stage for stage in stages if stage.integers)
     firing = _firing(chip, test.labels == source.background)
     decorrelation = None
@@ -113,6 +132,7 @@ def build(
         ),
         decorrelation=decorrelation,
         rate=None if thresholds is None else _rate(thresholds, firing),
+        stimuli=StimuliSummary(len(events), len(stimuli), *wide.coverage.counts),
         budget=compared(design, settings, test, source.background),
     )
     write_text(path / "fpga.json", summary.to_json())
@@ -133,6 +153,29 @@ def build(
         save(budget_figure.budget(summary.budget, settings.rejection), figures / "budget.png")
     write_text(path / "report.html", firmware_page(path, summary))
     refuse_differences(comparisons)
+
+
+def _proof_events(
+    source: Source,
+    settings: DesignSettings,
+    design: Design,
+    stimuli: Stimuli,
+    wide: Wide,
+    test: Jets,
+    path: Path,
+    timed: Timed,
+) -> ProofEvents:
+    """Return the events of the proof, with the particles of the data's if they are wanted."""
+    particles = None
+    if settings.emulator is not None and not design.integers.context:
+        particles = source.particles(settings, path, timed)
+    if particles is None:
+        return ProofEvents(stimuli, wide.stage.integers)
+    assert isinstance(source.reading, ParticleReading)
+    conversion = PinConversion.of(source.reading, design.integers, particles)
+    return ProofEvents(
+        stimuli, wide.stage.integers, Physical(particles, test.mass, conversion, stimuli.mass)
+    )
 
 
 def _counts(labels: Shaped[np.ndarray, " event"]) -> dict[str, int]:

@@ -45,6 +45,13 @@ class FINNSettings:
 
 
 @dataclass(frozen=True)
+class EmulatorSettings:
+    """`fpga.emulator`: conf/fpga/emulator.yaml."""
+
+    test_events: Count
+
+
+@dataclass(frozen=True)
 class LearnedSettings:
     """`fpga.learned`: the network whose bit widths are learned where `fpga.target_lut` is given."""
 
@@ -103,10 +110,12 @@ class DesignSettings(ChipSettings):
     learned: LearnedSettings
     training_events: Count
     test_events: Count
+    proof_events: Count
     teacher: str | None
     rtl: RTLSettings | None = None
     hls4ml: HLS4MLSettings | None = None
     finn: FINNSettings | None = None
+    emulator: EmulatorSettings | None = None
 
 
 def check_cycles(constituents: int, cycles: int) -> None:

@@ -55,7 +55,11 @@ def framed(
 
 
 def finn_graph(encoder: IntegerEncoder, events: int = 1) -> ModelProto:
-    """Return the graph: events x row x column x port to events x 1 x 1 x latent, all integers."""
+    """Return the graph: events x row x column x port to events x 1 x 1 x latent, all integers.
+
+    Raises ExportError for channels with types of their own.
+    """
+    encoder = encoder.with_types_alone("FINN")
     edge = side(encoder)
     graph = _Graph({INPUT: [events, edge, edge, len(encoder.ports)]})
     graph.types[INPUT] = encoder.input

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga import (
     ecp5,
+    equivalence,
     finn_environment,
     finn_estimate,
     finn_graph,
@@ -20,12 +24,16 @@ from anomaly_hep.fpga import (
 )
 from anomaly_hep.fpga.circuit import Circuit
 from anomaly_hep.fpga.design_settings import FINNSettings, HLS4MLSettings, RTLSettings
+from anomaly_hep.fpga.emulator_flow import emulator_flow
 from anomaly_hep.fpga.export import Arrays, ExportJob, ExportResults, Flow
+from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.masstable import write_table
 from anomaly_hep.fpga.simulators import GHDL, VERILATOR
 
 # events that are given to the vendors' own simulations
 _EXAMPLES = slice(100)
+# for each program of a proof for all inputs
+_PROOF_SECONDS = 60
 _XILINX = ("Vitis", "Vivado")
 
 
@@ -76,14 +84,25 @@ def rtl_flow(job: ExportJob) -> ExportResults:
         return {name: values << dropped[name] for name, values in integers.items()}
 
     with timed("RTL: interpreter"):
-        integers = rtl.interpret(circuit, encoder, job.events)
+        parts = [rtl.interpret(circuit, encoder, block) for block in job.proof.stimuli.blocks()]
+        integers: Arrays = {
+            signal.name: np.concatenate([part[signal.name] for part in parts])
+            for signal in circuit.outputs
+        }
     results.integers["generated RTL: alkaid's interpreter"] = restored(integers)
+    with timed("RTL: proof for all inputs"):
+        results.remarks.append(
+            equivalence.for_all_inputs(
+                job.design, circuit, job.proof.stimuli, directory / "verilog", _PROOF_SECONDS
+            )
+        )
     simulated, bench = slice(own.simulated_events), directory / "bench"
     expected: Arrays = {name: job.expected[name][simulated] >> dropped[name] for name in outputs}
-    testbench.write(circuit, encoder, bench, job.events[simulated], expected, job.settings.clock_ns)
+    events = job.proof.stimuli.first(own.simulated_events)
+    testbench.write(circuit, encoder, bench, events, expected, job.settings.clock_ns)
     limits = {VERILATOR: own.simulated_events, GHDL: own.vhdl_events}
     for simulator, limit in limits.items():
-        project, count = directory / simulator.folder, min(limit, len(job.events[simulated]))
+        project, count = directory / simulator.folder, min(limit, len(events))
         simulator.write_script(project, bench, count)
         if not simulator.installed:
             results.remarks.append(
@@ -130,7 +149,9 @@ def hls4ml_flow(job: ExportJob) -> ExportResults:
     """Write QONNX and hls4ml projects; execute the graph, compile and run the C simulation."""
     own, settings, timed = job.settings.hls4ml, job.settings, job.timed
     assert isinstance(own, HLS4MLSettings)
-    encoder, results = job.design.integers, ExportResults()
+    encoder, results = _typed(job, "hls4ml"), ExportResults()
+    if isinstance(encoder, str):
+        return ExportResults(remarks=[encoder])
     # the exponential's table has no operator in QONNX: there the latent vector is the output
     score = job.design.score.type if job.design.score.name == "squared" else None
     output = "latent" if score is None else "score"
@@ -174,12 +195,15 @@ def finn_flow(job: ExportJob) -> ExportResults:
     """Write QONNX in FINN's dialect, execute it, and let FINN fold and estimate it."""
     own, results = job.settings.finn, ExportResults()
     assert isinstance(own, FINNSettings)
+    encoder = _typed(job, "FINN")
+    if isinstance(encoder, str):
+        return ExportResults(remarks=[encoder])
     environment = Path(own.environment)
     if own.make_environment:
         with job.timed("FINN: environment"):
             finn_environment.make(environment)
     with job.timed("FINN: graph, execution"):
-        latents = finn_graph.execute(job.design.integers, job.events.inputs)
+        latents = finn_graph.execute(encoder, job.events.inputs)
     results.integers["FINN's graph: thresholds, onnx execution"] = {"latent": latents}
     if not finn_environment.ready(environment):
         results.remarks.append(
@@ -190,7 +214,7 @@ def finn_flow(job: ExportJob) -> ExportResults:
     request = finn_estimate.Request(own.events_per_second, job.settings.clock_ns, job.settings.part)
     with job.timed("FINN: fold and estimate"):
         estimate = finn_estimate.estimate(
-            job.design.integers,
+            encoder,
             job.events.inputs,
             request,
             environment=environment,
@@ -201,5 +225,23 @@ def finn_flow(job: ExportJob) -> ExportResults:
     return results
 
 
+def _typed(job: ExportJob, tool: str) -> IntegerEncoder | str:
+    """Return the encoder for a tool with one type per layer, or why this tool cannot have it.
+
+    Raises ExportError instead where no other export was requested.
+    """
+    try:
+        return job.design.integers.with_types_alone(tool)
+    except ExportError as error:
+        if job.alone:
+            raise
+        return f"Left out: {error}"
+
+
 # in the order in which they run, each under the name of its settings
-FLOWS: dict[str, Flow] = {"hls4ml": hls4ml_flow, "rtl": rtl_flow, "finn": finn_flow}
+FLOWS: dict[str, Flow] = {
+    "emulator": emulator_flow,
+    "hls4ml": hls4ml_flow,
+    "rtl": rtl_flow,
+    "finn": finn_flow,
+}

@@ -60,6 +60,7 @@ def write(
     cannot write without its vendor's tool.
     """
     _check(backend)
+    encoder = encoder.with_types_alone("hls4ml")
     directory = directory.resolve()
     if directory.exists():
         raise ExportError(f"{directory} exists already. Cure: remove it, or choose another")

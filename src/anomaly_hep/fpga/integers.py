@@ -17,6 +17,8 @@ from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, narrowest, shifted
 
 # float32, in which Brevitas and QONNX compute, holds all integers of so many bits
 EXACT_BITS = 24
+# events whose intermediate integers fit into a processor's cache
+_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,16 @@ class IntegerEncoder:
         context: Int64[np.ndarray, "event quantity"] | None = None,
     ) -> Int64[np.ndarray, "event latent"]:
         """Return the integers of the latent vector for integers at the ports."""
+        blocks = [slice(i, i + _BLOCK) for i in range(0, max(len(inputs), 1), _BLOCK)]
+        return np.concatenate(
+            [self._latents(inputs[b], None if context is None else context[b]) for b in blocks]
+        )
+
+    def _latents(
+        self,
+        inputs: Int64[np.ndarray, "event constituent port"],
+        context: Int64[np.ndarray, "event quantity"] | None,
+    ) -> Int64[np.ndarray, "event latent"]:
         values: Integers = inputs if self.read is None else self.read(inputs)
         for layer in self.phi:
             values = layer(values)

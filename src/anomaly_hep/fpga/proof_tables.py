@@ -16,6 +16,7 @@ from anomaly_hep.fpga.summary import (
     EfficiencyAt,
     FirmwareSummary,
     RateSummary,
+    StimuliSummary,
 )
 
 
@@ -38,7 +39,19 @@ def proof(summary: FirmwareSummary) -> ResultTable:
         "Float rows have their own threshold and are compared with the row above; all others with "
         "the quantised model, output by output in units of its last bit, at the chip's threshold. "
         f"Efficiencies at rejection {summary.design.rejection:g}, with 68 % intervals.",
+        *_stimuli(summary.stimuli),
     )
+
+
+def _stimuli(found: StimuliSummary | None) -> list[str]:
+    """Return what the events are that are not of data."""
+    if found is None or found.events == found.data:
+        return []
+    made = (
+        f"Beyond {found.data:,} events they are made: data with bits flipped or particles "
+        "exchanged, and random integers over all inputs, compared with the integer reference. "
+    )
+    return [made + f"{found.toggled_pins:,} of {found.pins:,} input pins took both values."]
 
 
 def efficiencies(summary: FirmwareSummary) -> ResultTable:

@@ -135,8 +135,10 @@ def qonnx_graph(encoder: IntegerEncoder, score: FixedPoint | None = None) -> Mod
 
     Inputs of shape [1, constituent, port] and outputs [1, latent] are integers times the last
     bit's value. With `score`, the type of the chip score "squared", the graph ends in the sum of
-    the latents' squares, of shape [1, 1]. Raises ExportError for a score wider than float32 holds.
+    the latents' squares, of shape [1, 1]. Raises ExportError for a score wider than float32 holds,
+    and for channels with types of their own.
     """
+    encoder = encoder.with_types_alone("QONNX")
     if score is not None and score.bits > EXACT_BITS:
         raise ExportError(
             f"the score has {score.bits} bits, of which float32, the numbers of QONNX, holds "

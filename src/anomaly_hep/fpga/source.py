@@ -20,6 +20,7 @@ from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.formats.origin import origin_of
 from anomaly_hep.fpga.design_settings import DesignSettings, Output
+from anomaly_hep.fpga.inputs import read_particles
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.fpga.summary import ModelSummary
 from anomaly_hep.fpga.trigger_inputs import (
@@ -29,8 +30,10 @@ from anomaly_hep.fpga.trigger_inputs import (
     context_ports,
     input_ports,
     read_jets,
+    shuffled_order,
 )
 from anomaly_hep.models.layers.trigger import TriggerEncoder, TriggerPosterior
+from anomaly_hep.types import Events
 
 # times a step of the command and prints its duration
 Timed = Callable[[str], AbstractContextManager[None]]
@@ -187,6 +190,39 @@ class Source:
                 np.savez(stream, **vars(jets))
         with np.load(path, allow_pickle=False) as archive:
             return Jets(**archive)
+
+    def particles(self, settings: DesignSettings, directory: Path, timed: Timed) -> Events | None:
+        """Return the particles of the test events in physical units, kept in a file of the run.
+
+        The events are those of `jets`, in their order. None where the inputs are no particles.
+        """
+        path = directory / "events" / "particles.npz"
+        if not path.exists():
+            with timed("read particles of test events"):
+                ports = self.ports(settings)
+                particles = read_particles(
+                    self.reading,
+                    self._parts(SPLITS["test"], settings),
+                    [port.name for port in ports if not port.flag],
+                    types=any(port.flag for port in ports),
+                )
+            if particles is None:
+                return None
+            particles = particles.take(shuffled_order(len(particles)))
+            with atomic_path(path) as temporary, temporary.open("wb") as stream:
+                np.savez(
+                    stream,
+                    allow_pickle=False,
+                    lengths=particles.lengths,
+                    **{f"particle/{name}": column for name, column in particles.particles.items()},
+                    **{f"event/{name}": column for name, column in particles.events.items()},
+                )
+        with np.load(path, allow_pickle=False) as archive:
+            groups: dict[str, dict[str, np.ndarray]] = {"particle": {}, "event": {}}
+            for key in archive.files:
+                group, _, name = key.partition("/")
+                groups.setdefault(group, {})[name] = archive[key]
+            return Events(groups["lengths"][""], groups["particle"], groups["event"])
 
     def _parts(self, split: str, settings: DesignSettings) -> list[tuple[str, Slice]]:
         """Return labelled parts of files with no more events than the settings allow."""

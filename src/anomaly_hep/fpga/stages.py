@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.fixedpoint import exact_integers
 from anomaly_hep.fpga.integers import ChipEvents
 from anomaly_hep.fpga.masstable import quantiles
+from anomaly_hep.fpga.stimuli import Coverage, Stimuli
 from anomaly_hep.fpga.trigger_inputs import Jets
 from anomaly_hep.fpga.verify import Stage
 
@@ -75,27 +77,82 @@ def quantized_stage(design: Design, test: Jets, events: ChipEvents) -> Stage:
         "the quantised model's outputs",
     )
     made = "torch, learned widths" if design.alternatives else "Brevitas"
-    return stage_of(f"quantisation-aware model: {made}", design, {"latent": latents}, events)
+    # the right integers at the ports, with which conversions from physical units are compared
+    given = {"latent": latents, "inputs": pins(design, events)}
+    return stage_of(f"quantisation-aware model: {made}", design, given, events.masses)
 
 
 def integer_stage(design: Design, events: ChipEvents) -> Stage:
     """Return the stage of the integer reference."""
     latents = {"latent": design.integers(events.inputs, events.context)}
-    return stage_of("integer reference: numpy", design, latents, events)
+    return stage_of("integer reference: numpy", design, latents, events.masses)
+
+
+def pins(design: Design, events: ChipEvents) -> Int64[np.ndarray, "event pin"]:
+    """Return the integers at all ports of an event in a row, that of the mass last, if any."""
+    flat = events.inputs.reshape(len(events), -1)
+    return flat if design.table is None else np.column_stack([flat, events.masses])
+
+
+@dataclass(frozen=True, eq=False)
+class Wide:
+    """All stimuli: the integer reference's results, their masses, and which pins they move."""
+
+    stage: Stage
+    masses: Int64[np.ndarray, " event"]
+    coverage: Coverage
+
+
+def wide_stage(design: Design, stimuli: Stimuli) -> Wide:
+    """Return what the integer reference gives for all stimuli."""
+    coverage, parts, masses = stimuli.coverage(), [], []
+    for block in stimuli.blocks():
+        coverage.add(block)
+        masses.append(block.masses)
+        latents = {"latent": design.integers(block.inputs, block.context)}
+        parts.append(completed(design, latents, block.masses))
+    integers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    fires = integers["decision"] == 1
+    stage = Stage("integer reference: numpy", integers["score"], fires, integers)
+    return Wide(stage, np.concatenate(masses), coverage)
 
 
 def stage_of(
     name: str,
     design: Design,
     outputs: Mapping[str, Int64[np.ndarray, "event ..."]],
-    events: ChipEvents,
+    masses: Int64[np.ndarray, " event2"],
 ) -> Stage:
-    """Return the stage of an implementation from its integer outputs for the first `events`.
+    """Return the stage of an implementation from its integer outputs for the first events.
+
+    `masses` are the integers of the masses of all events.
+    """
+    integers = completed(design, outputs, masses)
+    fires = integers["decision"] == 1
+    # an implementation without a score is ranked by its decision
+    known = "score" in integers
+    masses = masses[: len(fires)]
+    scores = design.rank(integers["score"], masses) if known else fires.astype(float)
+    return Stage(name, scores, fires, integers)
+
+
+def completed(
+    design: Design,
+    outputs: Mapping[str, Int64[np.ndarray, "event ..."]],
+    masses: Int64[np.ndarray, " event2"],
+) -> dict[str, Any]:
+    """Return an implementation's integer outputs and those that follow from them.
 
     A missing score, quantile or decision is computed from the output before it, if there is one.
+    What only makes `inputs`, the integers at the ports, has the integer reference's outputs.
     """
     integers: dict[str, Any] = dict(outputs)
-    masses = events.masses[: len(next(iter(integers.values())))]
+    masses = masses[: len(next(iter(integers.values())))]
+    if set(integers) == {"inputs"}:
+        shape = design.integers.constituents, len(design.integers.ports)
+        ports = integers["inputs"][:, : shape[0] * shape[1]]
+        integers["latent"] = design.integers(ports.reshape(-1, *shape))
+        masses = masses if design.table is None else integers["inputs"][:, -1]
     if "latent" in integers:
         integers.setdefault("score", design.score(integers["latent"]))
     if "score" in integers:
@@ -103,8 +160,4 @@ def stage_of(
     elif "quantile" in integers and design.table is not None:
         fires = integers["quantile"] > design.table.deciding
         integers.setdefault("decision", fires.astype(np.int64))
-    fires = integers["decision"] == 1
-    # an implementation without a score is ranked by its decision
-    known = "score" in integers
-    scores = design.rank(integers["score"], masses) if known else fires.astype(float)
-    return Stage(name, scores, fires, integers)
+    return integers

@@ -137,6 +137,16 @@ class RateSummary:
 
 
 @dataclass(frozen=True)
+class StimuliSummary:
+    """Events of data, all events with those made, and how many input pins took both values."""
+
+    data: int
+    events: int
+    toggled_pins: int
+    pins: int
+
+
+@dataclass(frozen=True)
 class EfficiencyAt:
     """The mean efficiency over the signals at a rejection; None where too few events pass."""
 
@@ -197,6 +207,7 @@ class FirmwareSummary:
     remarks: tuple[str, ...]
     decorrelation: DecorrelationSummary | None = None
     rate: RateSummary | None = None
+    stimuli: StimuliSummary | None = None
     budget: BudgetSummary | None = None
 
     @property

@@ -77,8 +77,13 @@ class Jets:
 
     def shuffled(self) -> Jets:
         """Return the jets in a fixed random order, so that any first part holds all classes."""
-        order = np.random.default_rng(0).permutation(len(self))
+        order = shuffled_order(len(self))
         return Jets(**{f.name: getattr(self, f.name)[order] for f in fields(Jets)})
+
+
+def shuffled_order(events: int) -> Int64[np.ndarray, " event"]:
+    """Return the fixed random order in which test events are kept."""
+    return np.random.default_rng(0).permutation(events)
 
 
 def chip_inputs(reading: ConstituentReading) -> dict[str, float]:

@@ -61,15 +61,21 @@ def compare(
     labels: Shaped[np.ndarray, " event"],
     background: str,
     rejection: float,
+    wide: Stage | None = None,
 ) -> list[Comparison]:
-    """Return the comparison of each stage; the reference is the first integer stage."""
-    reference = next((stage for stage in stages if stage.integers), None)
+    """Return the comparison of each stage; the reference is the first integer stage.
+
+    A stage with more events than that is compared with `wide`, which has as many at least. Events
+    without a label do not count in efficiencies.
+    """
+    first = next((stage for stage in stages if stage.integers), None)
     results: list[Comparison] = []
     previous: Stage | None = None
     for stage in stages:
         equal = worst = None
         other = previous
-        if reference is not None and stage is not reference and stage.integers:
+        reference = first if wide is None or first is None or len(stage) <= len(first) else wide
+        if reference is not None and stage is not first and stage.integers:
             other = reference
             differences = _differences(reference, stage)
             equal, worst = int((differences == 0).sum()), int(differences.max())
@@ -110,8 +116,9 @@ def _efficiencies(
     stage: Stage, labels: Shaped[np.ndarray, " event"], background: str, rejection: float
 ) -> tuple[dict[str, Interval], Interval | None]:
     """Return each signal's efficiency from the stage's own ROC curve, and their mean."""
+    scores = stage.scores[: len(labels)]
     samples = {
-        str(label): ScoreDistribution.of(stage.scores[labels == label], name=stage.implementation)
+        str(label): ScoreDistribution.of(scores[labels == label], name=stage.implementation)
         for label in dict.fromkeys(labels.tolist())
     }
     tail = samples.pop(background, None)
