@@ -154,27 +154,6 @@ def test_random_scores_agree_by_chance() -> None:
     assert found == pytest.approx(float(np.mean(shares)), abs=0.02)
 
 
-def test_a_hint_brings_the_latent_vector_into_what_the_head_sees() -> None:
-    # latent vectors that the score alone does not tell: the first input of the first particle
-    latent = TRAINING.inputs[:, 0, :1]
-    hinted = Examples(TRAINING.inputs, TRAINING.targets, latent=latent)
-
-    def unexplained(training: Examples) -> float:
-        trained, _ = distillation.distil(_encoder(5), _lesson(training=training), HOW)
-        with torch.no_grad():
-            hidden = torch.cat([trained.hidden(TRAINING.inputs), torch.ones(500, 1)], 1)
-        fit = torch.linalg.lstsq(hidden, latent).solution
-        return float((hidden @ fit - latent).var() / latent.var())
-
-    assert unexplained(hinted) < unexplained(TRAINING)
-
-
-def test_latent_vectors_that_never_change_are_no_hint() -> None:
-    flat = Examples(TRAINING.inputs, TRAINING.targets, latent=torch.ones(500, 2))
-    assert distillation.hint_of(_lesson(training=flat), _encoder(5), 0) is None
-    assert distillation.hint_of(_lesson(), _encoder(5), 0) is None
-
-
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_target_that_is_no_number_stops_the_training(bad: float) -> None:
     target = TRAINING.targets.clone()

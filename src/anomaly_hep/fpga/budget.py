@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from anomaly_hep.fpga.distillation import Lesson, Schedule, hint_of, refuse_non_finite
+from anomaly_hep.fpga.distillation import Lesson, Schedule, refuse_non_finite
 from anomaly_hep.models.layers.learned_trigger import LearnedTriggerEncoder
 
 # how often the compiler is asked, and designs are offered
@@ -117,8 +117,7 @@ def learn_widths(
     Those of the last part, where the budget is met, are among them where they are best at their
     LUTs.
     """
-    hint = hint_of(lesson, student, schedule.seed)
-    optimizer, weights = _optimizer(student, hint, schedule)
+    optimizer, weights = _optimizer(student, schedule)
     start = student.cost().item()
     path = _Path(start, start * _AIM * target_lut / (estimate(student) or start), schedule.steps)
     controller, front = Controller(), Front()
@@ -127,7 +126,7 @@ def learn_widths(
     for step, rows in steps:
         student.train()
         ebops = student.cost()
-        loss = lesson.loss(student, rows, hint) + controller.factor * ebops
+        loss = lesson.loss(student, rows) + controller.factor * ebops
         refuse_non_finite(loss.item(), "training", step)
         optimizer.zero_grad()
         loss.backward()
@@ -156,13 +155,12 @@ def _offer(student: LearnedTriggerEncoder, lesson: Lesson, step: int, lut: int) 
 
 
 def _optimizer(
-    student: LearnedTriggerEncoder, hint: nn.Module | None, schedule: Schedule
+    student: LearnedTriggerEncoder, schedule: Schedule
 ) -> tuple[torch.optim.Optimizer, list[nn.Parameter]]:
     """Return the optimiser, and the parameters that are weights; widths do not decay."""
     widths = student.width_parameters()
     known = {id(width) for width in widths}
     weights = [p for p in student.parameters() if id(p) not in known]
-    weights += [] if hint is None else list(hint.parameters())
     groups = [{"params": weights, "weight_decay": 1e-3}, {"params": widths, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, schedule.learning_rate), weights
 

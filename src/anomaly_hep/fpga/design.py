@@ -218,7 +218,7 @@ def _random_encoders(shape: Mapping[str, Any], number: int, seed: int) -> list[T
 
 
 def _examples(jets: Jets, targets: Targets) -> Examples:
-    parts = (jets.inputs, targets(jets.score), jets.context, jets.latent)
+    parts = (jets.inputs, targets(jets.score), jets.context)
     return Examples(*map(torch.from_numpy, parts))
 
 

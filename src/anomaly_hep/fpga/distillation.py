@@ -1,7 +1,6 @@
 """Distillation of a trained model's score into small encoders for a trigger, its students.
 
-A student sees only background events, its teacher's scores of them, and the teacher's latent
-vectors where there are any: no label enters.
+A student sees only background events and its teacher's scores of them: no label enters.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ from anomaly_hep.models.layers.trigger import TriggerEncoder
 # The interval of validations is the number of steps divided by this.
 VALIDATIONS = 100
 _BATCH = 4096  # events that a trained encoder computes at once
-# of the hint in the loss: the share of the latent vectors' variance that is not explained
-_HINT = 0.1
 # background events that the tail holds per event that passes at the working point
 _TAIL = 5
 # shares of background at which student and teacher are compared, up to this many times the
@@ -39,14 +36,12 @@ _WIDEST, _SHARES = 10.0, 5
 class Examples:
     """Background events: the inputs of the student, and the teacher's scores as its targets.
 
-    `context` are quantities of the whole event, if the student sees any; `latent` are the teacher's
-    latent vectors, if it has any.
+    `context` are quantities of the whole event, if the student sees any.
     """
 
     inputs: Float[Tensor, "event constituent input"]
     targets: Float[Tensor, " event"]
     context: Float[Tensor, "event quantity"] | None = None
-    latent: Float[Tensor, "event component"] | None = None
 
     def seen(
         self, rows: Int64[Tensor, " row"] | slice = slice(None)
@@ -103,14 +98,10 @@ class Lesson:
                 drawn = torch.randint(len(tail), (from_tail,), generator=rng)
                 yield torch.cat([rows, tail[drawn]])
 
-    def loss(
-        self, student: TriggerEncoder, rows: Int64[Tensor, " row"], hint: Hint | None
-    ) -> Float[Tensor, ""]:
+    def loss(self, student: TriggerEncoder, rows: Int64[Tensor, " row"]) -> Float[Tensor, ""]:
         """Return the loss of some training events."""
-        hidden = student.hidden(*self.examples.seen(rows))
-        values = float_score(self.score, student.output(student.head(hidden)))
-        loss = distillation_loss(values, self.examples.targets[rows], self.scale)
-        return loss if hint is None else loss + _HINT * hint(hidden, rows)
+        values = float_score(self.score, student(*self.examples.seen(rows)))
+        return distillation_loss(values, self.examples.targets[rows], self.scale)
 
     def validated(self, student: TriggerEncoder) -> float:
         """Return the loss of the validation events."""
@@ -124,37 +115,6 @@ class Lesson:
         """
         values = scores(student, self.score, *self.validation.seen())
         return agreement(values.numpy(), self.validation.targets.numpy(), self.rejection)
-
-
-class Hint(nn.Module):
-    """The teacher's latent vector as a linear map of what the student's head sees.
-
-    It shapes the student while it learns and is not part of it: a latent vector says more of an
-    event than its score alone.
-    """
-
-    def __init__(self, latent: Float[Tensor, "event component"], hidden: int, seed: int) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.map = nn.Linear(hidden, latent.shape[1])
-        self.latent = latent
-        self.variance = latent.var(0).sum()
-
-    def forward(
-        self, hidden: Float[Tensor, "row hidden"], rows: Int64[Tensor, " row"]
-    ) -> Float[Tensor, ""]:
-        """Return the share of the vectors' variance that the map does not explain."""
-        error: Tensor = (self.map(hidden) - self.latent[rows]).square().sum(1).mean()
-        return error / self.variance
-
-
-def hint_of(lesson: Lesson, student: TriggerEncoder, seed: int) -> Hint | None:
-    """Return the hint for a student; None for a teacher whose latent vectors say nothing."""
-    latent = lesson.examples.latent
-    if latent is None or not latent.shape[1] or not bool(latent.var(0).sum() > 0):
-        return None
-    return Hint(latent, student.head_inputs, seed)
 
 
 def agreement(
@@ -187,9 +147,7 @@ def distil(
     student: TriggerEncoder, lesson: Lesson, schedule: Schedule
 ) -> tuple[TriggerEncoder, float]:
     """Train a student; return it at its lowest validation loss, and its agreement there."""
-    hint = hint_of(lesson, student, schedule.seed)
-    parameters = [*student.parameters(), *([] if hint is None else hint.parameters())]
-    optimizer = torch.optim.AdamW(parameters, schedule.learning_rate, weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(student.parameters(), schedule.learning_rate, weight_decay=1e-3)
     one_cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, schedule.learning_rate, total_steps=schedule.steps
     )
@@ -198,11 +156,11 @@ def distil(
     steps = zip(range(1, schedule.steps + 1), lesson.batches(schedule), strict=False)
     for step, rows in steps:
         student.train()
-        loss = lesson.loss(student, rows, hint)
+        loss = lesson.loss(student, rows)
         refuse_non_finite(loss.item(), "training", step)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
         one_cycle.step()
         # Brevitas sets its scales from the first batches, so early losses are not final

@@ -182,7 +182,6 @@ class Source:
                     self.mass if settings.decorrelate else None,
                     context=self.context(settings),
                     teacher=settings.teacher,
-                    hints=name != "test",
                 )
                 if name == "test":
                     jets = jets.shuffled()

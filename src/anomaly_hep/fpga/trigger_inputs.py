@@ -20,11 +20,10 @@ from anomaly_hep.evaluate.scores import usable
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.models.layers.jagged import Jagged
 from anomaly_hep.models.layers.trigger import FLAG_RANGE
-from anomaly_hep.models.outputs import EventOutputs, ScoreDescription
+from anomaly_hep.models.outputs import ScoreDescription
 from anomaly_hep.types import Events
 
 _CHUNK = 4096  # events read at a time
-_LATENT = "latent"  # the embedding that is a hint to what learns a model's score
 
 
 @runtime_checkable
@@ -35,7 +34,6 @@ class FirmwareModel(Protocol):
     encoder: nn.Module
     needs_types: bool  # whether the types of the constituents are inputs
     score_names: tuple[str, ...]
-    embedding_names: tuple[str, ...]
 
     @classmethod
     def score_descriptions(cls) -> Mapping[str, ScoreDescription]:
@@ -47,9 +45,6 @@ class FirmwareModel(Protocol):
     def scores(self, batch: ParticleBatch) -> Mapping[str, Float[Tensor, " jet"]]:
         """Return all scores, which may need the whole network."""
 
-    def outputs(self, batch: ParticleBatch) -> EventOutputs:
-        """Return all scores and the embeddings, the latent vector among them."""
-
     def parameter_counts(self) -> dict[str, int]:
         """Return the trainable parameters of the 'encoder'."""
 
@@ -60,8 +55,7 @@ class Jets:
 
     Inputs are features in the network's scaled units, then flags for the types; they are zero where
     an event has no more constituents. `context` are quantities of the whole event, in the same
-    units, `latent` the model's latent vectors, without components if it has none or none were asked
-    for. The mass, in GeV, is NaN where none was asked for.
+    units. The mass, in GeV, is NaN where none was asked for.
     """
 
     labels: Shaped[np.ndarray, " event"]
@@ -70,7 +64,6 @@ class Jets:
     score_of_hardest: Float[np.ndarray, " event"]
     mass: Float[np.ndarray, " event"]
     context: Float[np.ndarray, "event quantity"]
-    latent: Float[np.ndarray, "event component"]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -141,13 +134,11 @@ def read_jets(
     *,
     context: Sequence[Port] = (),
     teacher: str | None = None,
-    hints: bool = False,
 ) -> Jets:
     """Return the jets in labelled parts of files that pass the model's selection.
 
     `mass` is the event column with their masses in GeV, None where these are not needed. `teacher`
-    is one of the model's scores, None for that of its encoder. With `hints` the model's latent
-    vectors are there too. Raises BadFileError for a mass that
+    is one of the model's scores, None for that of its encoder. Raises BadFileError for a mass that
     is not finite, NonFiniteError for a score that is not.
     """
     if not parts:
@@ -166,22 +157,10 @@ def read_jets(
             inputs = _inputs(batch, reading, ports, constituents)
             masses = _masses(events, kept, piece, mass)
             quantities = _context(batch, reading, context)
-            latent = _latent(model, batch, wanted=hints)
             chunks.append((
-                np.full(len(kept), label), inputs.numpy(), *scores, masses, quantities.numpy(),
-                latent.numpy(),
+                np.full(len(kept), label), inputs.numpy(), *scores, masses, quantities.numpy()
             ))  # fmt: skip
     return Jets(*(np.concatenate(columns) for columns in zip(*chunks, strict=True)))
-
-
-def _latent(
-    model: FirmwareModel, batch: ParticleBatch, *, wanted: bool
-) -> Float[Tensor, "event component"]:
-    """Return the latent vectors; without components if the model has none."""
-    if not wanted or _LATENT not in model.embedding_names:
-        return batch.features.new_zeros(len(batch), 0)
-    with torch.inference_mode():
-        return model.outputs(batch).embeddings[_LATENT].float()
 
 
 def _scores(

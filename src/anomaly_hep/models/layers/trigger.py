@@ -106,27 +106,12 @@ class TriggerEncoder(nn.Module):
         context: Float[Tensor, "jet quantity"] | None = None,
     ) -> Float[Tensor, "jet output"]:
         """Return the outputs for zero-padded particles, and the context of each jet, if any."""
-        outputs: Tensor = self.output(self.head(self.hidden(inputs, context)))
-        return outputs
-
-    @property
-    def head_inputs(self) -> int:
-        """The number of values that the head sees."""
-        context = len(self.context_ranges)
-        return self.rho_widths[-1] if self.rho_widths else self.phi_widths[-1] + context
-
-    def hidden(
-        self,
-        inputs: Float[Tensor, "jet constituent input"],
-        context: Float[Tensor, "jet quantity"] | None = None,
-    ) -> Float[Tensor, "jet hidden"]:
-        """Return what the head makes the outputs of."""
         features = self.phi(self.input(inputs / self.ranges))
         total = self.pool(features.sum(1))
         if context is not None and len(self.context_ranges):
             total = torch.cat([total, self.rounded(context / self.context_ranges)], 1)
-        hidden: Tensor = self.rho(total)
-        return hidden
+        outputs: Tensor = self.output(self.head(self.rho(total)))
+        return outputs
 
     def rounded(self, context: Float[Tensor, "jet quantity"]) -> Float[Tensor, "jet quantity"]:
         """Return the context, in units of its ranges, as the network takes it: like an input."""
