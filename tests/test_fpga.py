@@ -310,6 +310,10 @@ def test_many_designs_make_one_figure(toys: Path) -> None:
         (["fpga.inputs={charge: 1}"], "ConfigError: fpga.inputs.charge is no input of the trained"),
         (["fpga.outputs=[quantile]"], "ConfigError: fpga.outputs: a quantile .* Cure: fpga.dec"),
         (["fpga.decorrelate=mass", "fpga.rejection=31"], "ConfigError: fpga.rejection=31 leaves"),
+        (
+            ["fpga.cycles=8", "fpga.constituents=12"],
+            "ConfigError: fpga.cycles=8 does not divide 12",
+        ),
         (["fpga.weight_bits=9"], "ConfigError: fpga.weight_bits=9. Cure: it should be less"),
         (["fpga.rejection=1000"], "ConfigError: fpga.rejection=1000 cannot be set with .* Cure"),
         (["run_dir=a b"], "ConfigError: run_dir=a b: make builds the simulation .* Cure: a run"),

@@ -101,7 +101,7 @@ def test_every_import_between_rooms_is_seen() -> None:
         ("wandb", {"dashboards.py"}),
         ("wandb_workspaces", {"workspace.py"}),
         ("brevitas", {"models/layers/quantized.py"}),
-        ("alkaid", {f"fpga/{n}.py" for n in ("multiplexing", "phi_alone", "rtl", "tracing")}),
+        ("alkaid", {f"fpga/{name}.py" for name in ("multiplexing", "phi_alone", "rtl", "tracing")}),
         ("hls4ml", {"fpga/hls4ml_project.py", "fpga/vitis.py"}),
         ("hist", {"search/spectrum.py"}),
         ("pyhf", {"search/histfactory.py"}),

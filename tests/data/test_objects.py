@@ -63,6 +63,20 @@ def test_missing_momentum_is_the_first_object() -> None:
     assert batch.known_types[others].tolist() == (events.particles["obj_type"] - 1).tolist()
 
 
+def test_a_trigger_is_told_of_types_and_of_missing_momentum() -> None:
+    events = toy_objects(5, seed=2)
+    batch, _ = reading().batch(events, np.arange(5), "x")
+    rows = reading().constituents(batch)
+    assert int((~rows).sum()) == len(events)
+    met = torch.from_numpy(events.events["met"]).log10()
+    own = reading().event_features
+    assert own == {"missing_log10_pt": "object_log10_pt", "missing_phi": "object_phi"}
+    column = reading().feature_names.index(own["missing_log10_pt"])
+    torch.testing.assert_close(batch.features[~rows, column], met)
+    assert reading().momentum == "object_log10_pt"
+    assert int(batch.known_types[rows].max()) < len(reading().type_names) == len(OBJECT_TYPES) - 1
+
+
 def test_the_hardest_objects_are_kept_and_the_cut_is_counted() -> None:
     events = toy_objects(20, seed=3)
     batch, counts = reading(5).batch(events, np.arange(20), "x")

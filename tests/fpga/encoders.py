@@ -10,7 +10,7 @@ import numpy as np
 
 from anomaly_hep.fpga.design_settings import ScoreName
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
-from anomaly_hep.fpga.integers import ChannelBits, ChipEvents, IntegerEncoder, Layer, Port
+from anomaly_hep.fpga.integers import ChannelBits, ChipEvents, IntegerEncoder, Layer, Port, joined
 from anomaly_hep.fpga.masstable import MassTable
 from anomaly_hep.models.fits.decorrelated import MassQuantile
 
@@ -31,11 +31,12 @@ def random_encoder(
     output_bits: int = 6,
     phi_bias: bool = False,
     finer: int | None = None,
+    context: int = 0,
 ) -> IntegerEncoder:
     """An encoder whose scales let roundings drop bits and saturate, at times a bit too far.
 
     finer: bits behind the point that the outputs have more than the head's accumulator; where it is
-    None they have what suits its sums.
+    None they have what suits its sums. context: quantities of the whole event.
     """
     random = np.random.default_rng(seed)
     inputs = FixedPoint(True, input_bits, input_bits - 1)
@@ -51,6 +52,12 @@ def random_encoder(
         values, kind = layer(values), layer.output
     pool = FixedPoint(False, activation_bits + 2, kind.fraction - int(random.integers(2)))
     values, kind = pool.requantize(values.sum(1), kind.fraction), pool
+    if context:
+        extra = random.integers(inputs.lowest, inputs.highest + 1, (len(values), context))
+        kind = joined(pool, inputs)
+        both = (values, pool), (extra, inputs)
+        parts = [part << (kind.fraction - own.fraction) for part, own in both]
+        values = np.concatenate(parts, axis=1)
     for number, width in enumerate(rho):
         layer = _layer(
             random, f"rho.{number}", width, weight_bits, values, kind, activation, bias=True
@@ -69,6 +76,7 @@ def random_encoder(
         pool,
         tuple(layers[len(phi) :]),
         head,
+        context=tuple(Port(f"of_event_{i}", 1.0, flag=False) for i in range(context)),
     )
 
 
@@ -179,9 +187,18 @@ def hard_inputs(encoder: IntegerEncoder, count: int = 500, seed: int = 1) -> Int
     return np.concatenate([edges, full, small, short])
 
 
-def without_mass(inputs: Integers) -> ChipEvents:
+def hard_context(encoder: IntegerEncoder, count: int, seed: int = 3) -> Integers:
+    """Quantities of the whole event, at the ends of their range first."""
+    low, high = encoder.input.lowest, encoder.input.highest
+    random = np.random.default_rng(seed)
+    values = random.integers(low, high + 1, (count, len(encoder.context)))
+    values[0], values[1] = low, high
+    return values
+
+
+def without_mass(inputs: Integers, context: Integers | None = None) -> ChipEvents:
     """Events of a chip that has no port for the mass."""
-    return ChipEvents(inputs, np.zeros(len(inputs), np.int64))
+    return ChipEvents(inputs, np.zeros(len(inputs), np.int64), context)
 
 
 def random_table(

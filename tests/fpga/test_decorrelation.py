@@ -47,7 +47,9 @@ def found(test: int = 40_000, signal: int = 2000) -> DecorrelationSummary:
     parts = [events(test, "QCD", 1), *([events(signal, "Hbb", 2)] if signal else [])]
     labels, scores, masses = (np.concatenate(part) for part in zip(*parts, strict=True))
     nothing = np.zeros(len(labels))
-    jets = Jets(labels, np.zeros((len(labels), 2, 3)), nothing, nothing, masses)
+    jets = Jets(
+        labels, np.zeros((len(labels), 2, 3)), nothing, nothing, masses, np.zeros((len(labels), 0))
+    )
     chip = ChipEvents(np.zeros((len(labels), 2, 3), np.int64), table.quantize(masses)[0])
     stage = stage_of("chip", design, {"score": scores}, chip)
     return measured(design, table, stage, jets, "QCD", REJECTION)

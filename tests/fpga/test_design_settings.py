@@ -39,6 +39,7 @@ def test_every_export_has_its_settings() -> None:
         ("fpga.finn.events_per_second=-1", "fpga.finn.events_per_second=-1. Cure: it should be gr"),
         ("fpga.decorrelate=pt", "fpga.decorrelate=pt. Cure: it should be 'mass'"),
         ("fpga.mass_bits=1", "fpga.mass_bits=1. Cure: it should be greater than or equal to 2"),
+        ("fpga.cycles=3", "fpga.cycles=3. Cure: it should be 1, 2, 4 or 8"),
         ("fpga.clock_ns=0", "fpga.clock_ns=0. Cure: it should be greater than 0"),
         ("fpga.rtl.simulated_events=0", "fpga.rtl.simulated_events=0. Cure: it should be greater"),
     ],

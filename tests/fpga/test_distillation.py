@@ -75,9 +75,9 @@ def test_the_best_on_validation_is_kept() -> None:
     seen: list[float] = []
     real = distillation.scores
 
-    def look(encoder: TriggerEncoder, kind: str, inputs: Tensor) -> Tensor:
+    def look(encoder: TriggerEncoder, kind: str, *inputs: Any) -> Tensor:
         seen.append(_loss(encoder.eval(), kind, VALIDATION, MEDIAN))
-        return real(encoder, kind, inputs)
+        return real(encoder, kind, *inputs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distillation, "scores", look)

@@ -255,3 +255,19 @@ def test_an_export_of_an_earlier_version_is_taken_as_it_is(tmp_path: Path) -> No
     found = _export(never, tmp_path)
     assert found.resources == old.resources
     assert list(found.integers) == list(old.integers)
+
+
+def test_an_export_of_events_in_parts_is_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    shared = replace(SETTINGS, cycles=2)
+    events = without_mass(hard_inputs(DESIGN.integers, 20))
+    results = export("any", rtl_flow, DESIGN, events, shared, tmp_path, _timed)
+    (interpreted,) = results.integers.values()
+    np.testing.assert_array_equal(
+        interpreted["score"], DESIGN.score(DESIGN.integers(events.inputs))
+    )
+    assert results.resources[0].initiation_interval == 2
+    words = (tmp_path / "any" / "bench" / "inputs.hex").read_text().split()
+    assert len(words) == 2 * 30

@@ -98,6 +98,37 @@ def test_integers_equal_for_any_number_of_constituents(constituents: int, seed: 
     _assert_equal(encoder, integer_encoder(encoder, PORTS), 500)
 
 
+@pytest.mark.parametrize("rho", [(7,), ()])
+@pytest.mark.parametrize("changes", [{}, {"input_bits": 4}, {"input_bits": 10, "weight_bits": 4}])
+def test_integers_equal_with_quantities_of_the_event(
+    changes: dict[str, int], rho: tuple[int, ...]
+) -> None:
+    torch.manual_seed(4)
+    own = (Port("missing", 4.0, False), Port("angle", 1.0, False))
+    encoder = TriggerEncoder(
+        ranges=[port.range for port in PORTS], outputs=3, constituents=4, phi=[8, 6], rho=rho,
+        precision=BITS | changes, context_ranges=[port.range for port in own],
+    )  # fmt: skip
+    random = torch.Generator().manual_seed(9)
+
+    def draw(count: int) -> Tensor:
+        return torch.randn(count, 2, generator=random) * torch.tensor([2.0, 0.5])
+
+    with torch.no_grad():
+        for batch in range(40):
+            encoder(_jets(200, 4, 1000 + batch), draw(200))
+        encoder.eval()
+        jets, quantities = _jets(1000, 4, 1), draw(1000)
+        outputs = encoder(jets, quantities).double().numpy()
+    integers = integer_encoder(encoder, PORTS, own)
+    assert integers.context == own
+    seen = integers.quantize(jets.numpy())[0], integers.quantize_context(quantities.numpy())[0]
+    found = integers(*seen)
+    np.testing.assert_array_equal(found * 2.0**-integers.head.output.fraction, outputs)
+    assert len(np.unique(found)) > 2
+    assert (integers(seen[0], np.zeros_like(seen[1])) != found).any()
+
+
 def test_integers_equal_before_the_scales_are_settled() -> None:
     torch.manual_seed(0)
     encoder = TriggerEncoder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,8 +15,13 @@ from hypothesis import strategies as st
 
 from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers
-from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port
-from tests.fpga.encoders import hard_inputs, random_encoder, with_one_weight_changed
+from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port, joined
+from tests.fpga.encoders import (
+    hard_context,
+    hard_inputs,
+    random_encoder,
+    with_one_weight_changed,
+)
 
 
 def _value(integer: int, kind: FixedPoint) -> Fraction:
@@ -43,7 +49,9 @@ def _slow_layer(layer: Layer, values: list[Fraction]) -> list[Fraction]:
     ]
 
 
-def _slow(encoder: IntegerEncoder, event: list[list[int]]) -> list[Fraction]:
+def _slow(
+    encoder: IntegerEncoder, event: list[list[int]], context: Sequence[int] = ()
+) -> list[Fraction]:
     """The encoder as it is described, on values instead of integers, constituent by constituent."""
     total = [Fraction(0)] * len(encoder.phi[-1].weight)
     for constituent in event:
@@ -52,6 +60,7 @@ def _slow(encoder: IntegerEncoder, event: list[list[int]]) -> list[Fraction]:
             values = _slow_layer(layer, values)
         total = [a + b for a, b in zip(total, values, strict=True)]
     values = [_rounded(value, encoder.pool) for value in total]
+    values += [_value(integer, encoder.input) for integer in context]
     for layer in (*encoder.rho, encoder.head):
         values = _slow_layer(layer, values)
     return values
@@ -71,6 +80,68 @@ def test_integers_are_the_values_in_units_of_the_last_bit(seed: int, **design: o
     for event, found in zip(inputs.tolist(), encoder(inputs).tolist(), strict=True):
         values = [_value(integer, encoder.head.output) for integer in found]
         assert values == _slow(encoder, event)
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 10**6),
+    context=st.integers(1, 3),
+    rho=st.lists(st.integers(1, 4), max_size=2),
+    bits=st.integers(2, 7),
+)
+def test_quantities_of_the_event_stand_behind_the_sum(
+    seed: int, context: int, rho: list[int], bits: int
+) -> None:
+    encoder = random_encoder(seed, context=context, rho=rho, input_bits=bits)
+    inputs = hard_inputs(encoder, 5, seed)
+    quantities = hard_context(encoder, len(inputs), seed)
+    found = encoder(inputs, quantities).tolist()
+    for event, own, latent in zip(inputs.tolist(), quantities.tolist(), found, strict=True):
+        values = [_value(integer, encoder.head.output) for integer in latent]
+        assert values == _slow(encoder, event, own)
+
+
+def test_tools_that_know_constituents_alone_refuse_quantities_of_the_event() -> None:
+    said = r"hls4ml has one input, the constituents, and of_event_0, of_event_1 .*Cure: fpga=rtl"
+    with pytest.raises(ExportError, match=said):
+        random_encoder(1, context=2).with_types_alone("hls4ml")
+    assert random_encoder(1).with_types_alone("hls4ml").context == ()
+
+
+def test_the_quantities_of_the_event_matter() -> None:
+    encoder = random_encoder(1, context=2)
+    inputs = hard_inputs(encoder, 20)
+    quantities = hard_context(encoder, len(inputs))
+    assert (encoder(inputs, quantities) != encoder(inputs, -1 - quantities)).any()
+
+
+@given(
+    total=st.tuples(st.integers(1, 10), st.integers(-4, 9)),
+    context=st.tuples(st.integers(2, 12), st.integers(-4, 12)),
+)
+def test_the_joined_type_holds_both_and_no_bit_less_would(
+    total: tuple[int, int], context: tuple[int, int]
+) -> None:
+    pool, own = FixedPoint(False, *total), FixedPoint(True, *context)
+    both = joined(pool, own)
+    assert both.fraction == max(pool.fraction, own.fraction)
+    ends = [_value(n, kind) for kind in (pool, own) for n in (kind.lowest, kind.highest)]
+    assert all(_rounded(value, both) == value for value in ends)
+    narrow = replace(both, bits=both.bits - 1)
+    assert any(_rounded(value, narrow) != value for value in ends)
+
+
+def test_quantities_beyond_their_range_saturate_and_are_counted() -> None:
+    encoder = replace(
+        random_encoder(0, context=2), context=(Port("a", 4.0, False), Port("b", 0.5, False))
+    )
+    values = np.array([[0.0, 0.0], [3.99, 0.5], [-4.0, -0.51], [4.0, 0.25]])
+    found, clipped = encoder.quantize_context(values)
+    # 5 bits: 16 steps from 0 to the range
+    np.testing.assert_array_equal(found, [[0, 0], [15, 15], [-16, -16], [15, 8]])
+    np.testing.assert_array_equal(
+        clipped, [[False, False], [False, True], [False, True], [True, False]]
+    )
 
 
 def _layer(

@@ -20,6 +20,7 @@ from anomaly_hep.fpga.integers import ChannelBits, ChipEvents, IntegerEncoder
 from tests.fpga.encoders import (
     SCORES,
     by_slot,
+    hard_context,
     hard_inputs,
     random_encoder,
     random_table,
@@ -37,12 +38,17 @@ def _traced(
 ) -> tuple[Circuit, ChipEvents, dict[str, Any]]:
     """The circuit, events, and what must leave the chip for them, as real numbers."""
     score = ChipScore(kind, encoder.head.output, len(encoder.head.weight))
-    inputs = hard_inputs(encoder, 40)
-    scores = score(encoder(inputs))
+    events = _events(encoder)
+    scores = score(encoder(events.inputs, events.context))
     cut = int(np.sort(scores)[len(scores) // 2])
     circuit = rtl.trace(encoder, score, cut, OUTPUTS, delay, cycles)
     expected = {"score": scores * 2.0**-score.fraction, "decision": scores > cut}
-    return circuit, without_mass(inputs), expected
+    return circuit, events, expected
+
+
+def _events(encoder: IntegerEncoder) -> ChipEvents:
+    inputs = hard_inputs(encoder, 40)
+    return without_mass(inputs, hard_context(encoder, len(inputs)) if encoder.context else None)
 
 
 def _assert_interpreted(
@@ -64,6 +70,7 @@ def _assert_interpreted(
     phi=st.lists(st.integers(1, 4), min_size=1, max_size=2),
     rho=st.lists(st.integers(1, 4), max_size=1),
     phi_bias=st.booleans(),
+    context=st.sampled_from([0, 0, 2]),
 )
 def test_every_event_is_exact(
     seed: int, kind: str, cycles: int, copies: int, channels: bool, **design: Any
@@ -74,7 +81,9 @@ def test_every_event_is_exact(
         circuit, events, expected = _traced(encoder, kind, cycles)
     except ExportError:  # random weights may leave nothing that changes
         score = ChipScore(kind, encoder.head.output, len(encoder.head.weight))
-        assert len(np.unique(score(encoder(hard_inputs(encoder, 40))))) == 1
+        events = _events(encoder)
+        scores = score(encoder(events.inputs, events.context))
+        assert len(np.unique(scores)) == 1 or encoder.context
         return
     _assert_interpreted(encoder, circuit, events, expected)
 
@@ -148,6 +157,18 @@ def test_a_start_at_another_clock_gives_other_scores() -> None:
     assert (found["model_out"][valid, 0] != expected["score"][7:30]).any()
 
 
+def test_the_context_is_read_with_the_last_part() -> None:
+    encoder = with_latents(random_encoder(1, constituents=4, context=2), 3)
+    circuit, events, expected = _traced(encoder, "squared", 2)
+    fields = rtl.port_fields(circuit, encoder, events[:25])
+    assert not fields[::2, -2:].any()
+    fields[::2, -2:] = fields[1::2, -2:][::-1]
+    clocked = _clocked(circuit, fields, [0, 1] * 12 + [2])
+    valid = clocked["valid"][:, 0].astype(bool)
+    np.testing.assert_array_equal(clocked["model_out"][valid, 0], expected["score"][:25])
+    assert "with the last part alone is read: of_event_0, of_event_1" in circuit.contract["parts"]
+
+
 @pytest.mark.parametrize("kind", SCORES)
 def test_the_mass_is_read_with_the_last_part(kind: str) -> None:
     encoder = with_latents(random_encoder(1, constituents=4, outputs=4), 3)
@@ -196,6 +217,21 @@ def test_parts_of_different_size_are_refused(constituents: int, cycles: int, cur
         match=rf"cycles={cycles} does not divide {constituents} c.*Cure: fpga.constituents={cure}",
     ):
         _traced(encoder, "squared", cycles)
+
+
+def test_an_encoder_that_looks_at_no_constituent_is_refused() -> None:
+    encoder = random_encoder(3, constituents=4, context=2)
+    blind = replace(encoder.phi[-1], weight=np.zeros_like(encoder.phi[-1].weight))
+    # its weights are 0, or nobody reads what they give
+    deaf = encoder.rho[0].weight.copy()
+    deaf[:, :4] = 0
+    for changed in (
+        replace(encoder, phi=(*encoder.phi[:-1], blind)),
+        replace(encoder, rho=(replace(encoder.rho[0], weight=deaf),)),
+    ):
+        with pytest.raises(ExportError, match=r"no output depends on a constituent.*cycles=1"):
+            _traced(changed, "squared", 2)
+        _assert_interpreted(changed, *_traced(changed, "squared", 1))
 
 
 def test_slots_of_their_own_are_refused() -> None:

@@ -23,6 +23,7 @@ from anomaly_hep.fpga.integers import ChannelBits, IntegerEncoder
 from tests.fpga.encoders import (
     SCORES,
     by_slot,
+    hard_context,
     hard_inputs,
     random_encoder,
     random_table,
@@ -150,6 +151,36 @@ def test_bits_of_any_kind_equal_the_reference(
 
 def _rows(encoder: IntegerEncoder, count: int) -> Integers:
     return np.resize(encoder.head.weight, (count, encoder.head.weight.shape[1]))
+
+
+@settings(max_examples=20)
+@given(
+    seed=st.integers(0, 10**6),
+    kind=st.sampled_from(SCORES),
+    context=st.integers(1, 3),
+    rho=st.lists(st.integers(1, 4), max_size=1),
+    channels=st.booleans(),
+)
+def test_quantities_of_the_event_are_exact(
+    seed: int, kind: str, channels: bool, **design: Any
+) -> None:
+    encoder = with_latents(random_encoder(seed, constituents=2, phi=(3,), **design), 3)
+    encoder = with_random_channels(encoder, seed) if channels else encoder
+    score = ChipScore(kind, encoder.head.output, 2)
+    inputs = hard_inputs(encoder, 40)
+    context = hard_context(encoder, len(inputs))
+    scores = score(encoder(inputs, context))
+    table = random_table(scores, seed)
+    events = replace(with_masses(inputs, table), context=context)
+    try:
+        circuit = rtl.trace(encoder, score, table, ["score", "quantile"], 5)
+    except ExportError:
+        assert len(np.unique(scores)) == 1
+        return
+    found = rtl.interpret(circuit, encoder, events)
+    unit = circuit.outputs[0].type.lsb
+    np.testing.assert_array_equal(found["score"] * unit, scores * 2.0**-score.fraction)
+    np.testing.assert_array_equal(found["quantile"], table.quantile(scores, events.masses))
 
 
 def test_bits_that_are_not_read_have_no_wire() -> None:
@@ -306,7 +337,7 @@ def test_the_second_trace_of_alkaid_is_still_wrong() -> None:
     values = np.arange(-2, 2)[:, None, None]
     inputs = tracing.variables(tracing.port_types(encoder))
     sums = tracing.phi(inputs.reshape(1, 1), encoder)[0]
-    latents = tracing.latents(sums, encoder)
+    latents = tracing.latents(sums, encoder, inputs[:0])
     real = encoder.input.real(values).reshape(4, 1)
     right, wrong = (
         compiled(inputs, latents).predict(real) for compiled in (tracing.combinational, trace)

@@ -74,7 +74,7 @@ def test_events_are_kept_for_the_next_run(toys: Path, tmp_path: Path) -> None:
         raise AssertionError(name)
 
     again = source.jets("validation", SETTINGS, tmp_path, never)
-    for name in ("labels", "inputs", "score", "score_of_hardest", "mass"):
+    for name in ("labels", "inputs", "score", "score_of_hardest", "mass", "context"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert [path.name for path in (tmp_path / "events").iterdir()] == ["validation.npz"]
 
@@ -124,6 +124,32 @@ def test_without_a_mass_nothing_depends_on_it(toys: Path, run: Path) -> None:
         Source.open(run, str(toys)).settings(asked)
 
 
+def test_a_teacher_is_one_of_the_models_scores(toys: Path, run: Path, tmp_path: Path) -> None:
+    source = Source.open(run, str(toys))
+    named = source.settings(replace(SETTINGS, teacher="total"))
+    summary = source.summary(named)
+    assert (summary.score, summary.learned) == ("total", "total loss")
+    assert source.summary(SETTINGS).learned == "encoder's score"
+    found = source.jets("validation", named, tmp_path / "a", _timed)
+    own = source.jets("validation", SETTINGS, tmp_path / "b", _timed)
+    np.testing.assert_array_equal(found.inputs, own.inputs)
+    assert (found.score > own.score).all()  # the total adds the reconstruction
+    said = r"fpga\.teacher=emd is no score of the CLIP-VAE in .*Cure: one of .*kl.*or null"
+    with pytest.raises(ConfigError, match=said):
+        source.settings(replace(SETTINGS, teacher="emd"))
+    trained = Source.open(toys / "trigger.ckpt", None)
+    with pytest.raises(ConfigError, match=r"goes to the chip as it is.*Cure: fpga\.teacher=null"):
+        trained.settings(replace(SETTINGS, teacher="total"))
+
+
+def test_more_constituents_than_there_can_be_are_refused(toys: Path) -> None:
+    source = Source.open(toys / "deepset.ckpt", None)
+    assert source.settings(replace(SETTINGS, constituents=128)).constituents == 128
+    said = r"constituents=129, but the model was trained on at most 128 .*Cure: no more"
+    with pytest.raises(ConfigError, match=said):
+        source.settings(replace(SETTINGS, constituents=129))
+
+
 def test_outputs_that_are_not_named_are_all_that_there_are(toys: Path, run: Path) -> None:
     source = Source.open(run, str(toys))
     open_ = replace(SETTINGS, outputs=None)
@@ -138,8 +164,8 @@ def test_events_may_be_in_another_place(toys: Path, tmp_path: Path) -> None:
     write_toys(tmp_path, train=12, test=2, files=1)
     moved = Source.open(toys / "deepset.ckpt", str(tmp_path))
     assert len(moved.jets("training", SETTINGS, tmp_path / "run", _timed)) == 12
-    assert moved.summary().events == str(tmp_path)
-    assert Source.open(toys / "deepset.ckpt", None).summary().events == str(toys)
+    assert moved.summary(SETTINGS).events == str(tmp_path)
+    assert Source.open(toys / "deepset.ckpt", None).summary(SETTINGS).events == str(toys)
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=5), st.integers(0, 60))
@@ -209,14 +235,14 @@ def test_models_of_sets_of_particles_can_become_firmware(toys: Path, tmp_path: P
     for name in ("setvae", "clipvae"):
         path = tmp_path / f"{name}.ckpt"
         write_checkpoint(path, toys, f"model={name}", "model.encoder.layers=1")
-        described = Source.open(path, None).summary()
+        described = Source.open(path, None).summary(SETTINGS)
         assert described.name == name
         assert described.title == {"setvae": "Set-VAE", "clipvae": "CLIP-VAE"}[name]
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("codae", "CoDAE, .*standard deviation"), ("imageae", ".*no integer form of its encoder")],
+    [("codae", "CoDAE, .*standard deviation"), ("imageae", ".*no constituents for a trigger")],
 )
 def test_other_models_say_why_they_cannot(
     monkeypatch: pytest.MonkeyPatch, name: str, reason: str

@@ -10,14 +10,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from anomaly_hep.bounds import Count
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
+from anomaly_hep.data.constituents import ConstituentReading
 from anomaly_hep.data.features import FeatureList
 from anomaly_hep.data.particles import truncated
-from anomaly_hep.data.reading import Counts, Reading
+from anomaly_hep.data.reading import Counts
 from anomaly_hep.data.summaries import largest, summed
 from anomaly_hep.types import Events
 
@@ -28,11 +29,14 @@ OBJECT_TYPES = (
 _MISSING = OBJECT_TYPES.index("missing_momentum")
 # objects whose momenta are looked at together
 _KINDS = {"jet": [0], "b_jet": [1], "lepton": [2, 3, 4, 5], "photon": [6]}
+_LOG_PT = "object_log10_pt"
+# what a trigger is told of the missing momentum: its energy and eta are always 0
+_OF_MISSING = {"missing_log10_pt": _LOG_PT, "missing_phi": "object_phi"}
 _COLUMNS = ("obj_type", "obj_energy", "obj_pt", "obj_eta", "obj_phi", "met", "met_phi")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObjectReading(Reading):
+class ObjectReading(ConstituentReading):
     """Objects of events, the first of which is the missing momentum: E = 0, eta = 0, pT = MET.
 
     features: {name: {center, scale, clip}}, see `data.features`. max_particles: only so many
@@ -56,6 +60,25 @@ class ObjectReading(Reading):
     def has_types(self) -> bool:
         """Objects have types."""
         return True
+
+    @property
+    def type_names(self) -> Sequence[str]:
+        """The types of objects besides the missing momentum."""
+        return OBJECT_TYPES[:_MISSING]
+
+    @property
+    def momentum(self) -> str:
+        """The feature with an object's momentum."""
+        return _LOG_PT
+
+    @property
+    def event_features(self) -> Mapping[str, str]:
+        """Size and direction of the missing momentum, where objects have these features."""
+        return {name: f for name, f in _OF_MISSING.items() if f in self.feature_names}
+
+    def constituents(self, batch: ParticleBatch) -> Bool[Tensor, " row"]:
+        """Return which rows are not the missing momentum."""
+        return batch.known_types != _MISSING
 
     @property
     def feature_names(self) -> Sequence[str]:
@@ -92,7 +115,7 @@ class ObjectReading(Reading):
 
     def summary(self, batch: ParticleBatch) -> Float64[Tensor, "event component"]:
         """Return `summary_names` of each event: numbers, and log10 of 1 + momentum in GeV."""
-        pt = 10.0 ** self._column(batch, "object_log10_pt")
+        pt = 10.0 ** self._column(batch, _LOG_PT)
         flags = torch.nn.functional.one_hot(batch.known_types, len(OBJECT_TYPES)).double()
         by_type = flags * pt[:, None]
         by_kind = torch.stack([by_type[:, types].sum(1) for types in _KINDS.values()], 1)

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from anomaly_hep.bounds import Count
 from anomaly_hep.data.batch import JaggedBatch, ParticleBatch
+from anomaly_hep.data.constituents import ConstituentReading
 from anomaly_hep.data.features import PARTICLE_TYPES, FeatureList
-from anomaly_hep.data.reading import Counts, Reading
+from anomaly_hep.data.reading import Counts
 from anomaly_hep.data.summaries import largest, summed
 from anomaly_hep.types import Events
 
@@ -24,7 +25,7 @@ _MOMENTUM, _PT = ("part_px", "part_py"), "part_pt"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParticleReading(Reading):
+class ParticleReading(ConstituentReading):
     """Particles of jets.
 
     features: {name: {center, scale, clip, column}}, see `data.features`. max_particles: only so
@@ -50,6 +51,11 @@ class ParticleReading(Reading):
     def has_types(self) -> bool:
         """Whether the particles have types."""
         return self.particle_types
+
+    @property
+    def type_names(self) -> Sequence[str]:
+        """The types of particles, if they have any."""
+        return PARTICLE_TYPES if self.has_types else ()
 
     @property
     def feature_names(self) -> Sequence[str]:

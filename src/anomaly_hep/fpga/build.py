@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from anomaly_hep.fpga.design_settings import ChipSettings, DesignSettings, check
 from anomaly_hep.fpga.export import export
 from anomaly_hep.fpga.firmware_page import firmware_page
 from anomaly_hep.fpga.flows import FLOWS
-from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
+from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder, Port
 from anomaly_hep.fpga.source import SPLITS, Source, Timed
 from anomaly_hep.fpga.stages import float_stages, integer_stage, quantized_stage, stage_of
 from anomaly_hep.fpga.summary import (
@@ -32,11 +32,17 @@ from anomaly_hep.fpga.summary import (
     RateSummary,
     SumSummary,
 )
+from anomaly_hep.fpga.targets import Targets
+from anomaly_hep.fpga.trigger_inputs import Jets
 from anomaly_hep.fpga.verify import Stage, compare, refuse_differences
 
 _IN_RTL_ALONE = (
     "The port of the mass and the thresholds by mass are in the RTL alone: the projects of hls4ml "
     "and FINN end with the score or the latent vector, and in their rows numpy decides."
+)
+_WEIGHTS = (
+    "The events have weights ({}), which are not used: in the training of the encoder, for the "
+    "threshold and in the efficiencies each event counts once."
 )
 
 
@@ -61,14 +67,15 @@ def build(
     design = learn(source, settings, jets, path, seed, timed)
     test = jets["test"]
     inputs, clipped = design.integers.quantize(test.inputs)
+    context, cut = design.integers.quantize_context(test.context)
     masses = np.zeros(len(test), np.int64)
     if design.table is not None:
         masses, _ = design.table.quantize(test.mass)
-    events = ChipEvents(inputs, masses)
+    events = ChipEvents(inputs, masses, context)
     with timed("float, Brevitas and integer scores"):
         stages = [
-            *float_stages(design, jets, settings.rejection),
-            quantized_stage(design, test.inputs, events),
+            *float_stages(design, jets, settings.rejection, settings.teacher),
+            quantized_stage(design, test, events),
             integer_stage(design, events),
         ]
     exports = [
@@ -91,13 +98,15 @@ def build(
         resources=tuple(row for results in exports for row in results.resources),
         seconds=dict(seconds),
         exact=all(comparison.exact for comparison in comparisons),
-        model=source.summary(),
+        model=source.summary(settings),
         events=_counts(test.labels),
         background=source.background,
         design=_design_summary(design, settings),
         background_firing=firing,
-        inputs_beyond_range=_clipped_summary(clipped, design.integers),
+        inputs_beyond_range=_clipped_summary(np.hstack([clipped, cut]), design.integers),
         remarks=(
+            *_learned(source, settings, jets),
+            *([_WEIGHTS.format(source.weight)] if source.weight else []),
             *(remark for results in exports for remark in results.remarks),
             *([_IN_RTL_ALONE] if design.table and (settings.hls4ml or settings.finn) else []),
         ),
@@ -141,9 +150,26 @@ def _rate(thresholds: Thresholds, firing: Interval) -> RateSummary:
 def _clipped_summary(
     clipped: Bool[np.ndarray, "event port"], encoder: IntegerEncoder
 ) -> ClippedSummary:
-    names = [port.name for port in encoder.ports]
+    names = [port.name for port in (*encoder.ports, *encoder.context)]
     shares = dict(zip(names, clipped.mean(axis=0).tolist(), strict=True))
     return ClippedSummary(float(clipped.any(axis=1).mean()), shares)
+
+
+def _learned(source: Source, settings: DesignSettings, jets: Mapping[str, Jets]) -> list[str]:
+    """Return a remark on the targets; a model's own trigger encoder has learned none."""
+    if source.trigger is not None:
+        return []
+    name = source.learned(settings)
+    targets = Targets.of(jets["training"].score, name)
+    return [targets.remark(name, jets["test"].score)]
+
+
+def _port_summaries(ports: Sequence[Port], encoder: IntegerEncoder) -> tuple[PortSummary, ...]:
+    types = [port.type(encoder.input) for port in ports]
+    return tuple(
+        PortSummary(port.name, str(kind), kind.lsb, port.center, port.scale)
+        for port, kind in zip(ports, types, strict=True)
+    )
 
 
 def _design_summary(design: Design, settings: DesignSettings) -> DesignSummary:
@@ -153,16 +179,8 @@ def _design_summary(design: Design, settings: DesignSettings) -> DesignSummary:
         threshold=design.threshold,
         score_type=str(score.type),
         threshold_value=float(score.real(np.array([design.threshold]))[0]),
-        ports=tuple(
-            PortSummary(
-                port.name,
-                str(port.type(encoder.input)),
-                port.type(encoder.input).lsb,
-                port.center,
-                port.scale,
-            )
-            for port in encoder.ports
-        ),
+        ports=_port_summaries(encoder.ports, encoder),
+        context=_port_summaries(encoder.context, encoder),
         layers=tuple(
             LayerSummary(
                 layer.name,

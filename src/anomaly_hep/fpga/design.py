@@ -22,6 +22,7 @@ from anomaly_hep.fpga.from_brevitas import integer_encoder
 from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.masstable import MassTable, mass_port, mass_table
 from anomaly_hep.fpga.source import Source, Timed
+from anomaly_hep.fpga.targets import Targets
 from anomaly_hep.fpga.trigger_inputs import Jets
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
@@ -75,14 +76,15 @@ def learn(
 ) -> Design:
     """Return the design: train the float and the quantised encoder, or load those already kept.
 
-    The float encoder is distilled from the model's score of all constituents, on background. Of
+    The float encoder is distilled from a score of the model, that of all constituents, on
+    background. Of
     several random starts the best on validation background is kept. The quantised encoder starts
     from its weights and has the same teacher. A model with a trigger encoder supplies the float
     encoder itself, and a quantised model both.
     """
     check_rejection(settings.rejection, len(jets["validation"]))
     mass = _mass_port(source, settings, jets["training"])
-    ports = source.ports(settings)
+    ports, context = source.ports(settings), source.context(settings)
     outputs = outputs_of(settings.score, settings.latent_dim)
     shape = {
         "ranges": [port.range for port in ports],
@@ -90,12 +92,13 @@ def learn(
         "constituents": settings.constituents,
         "phi": settings.phi,
         "rho": settings.rho,
+        "context_ranges": [port.range for port in context],
     }
-    teacher = _Teacher(
-        settings, _examples(jets["training"]), _examples(jets["validation"]), directory, seed, timed
-    )
+    targets = Targets.of(jets["training"].score, source.learned(settings))
+    examples, validation = (_examples(jets[n], targets) for n in ("training", "validation"))
+    teacher = _Teacher(settings, examples, validation, directory, seed, timed)
     float_encoder, quantized = _encoders(source.trigger, shape, teacher)
-    integers = integer_encoder(quantized, ports).with_outputs(outputs)
+    integers = integer_encoder(quantized, ports, context).with_outputs(outputs)
     score = ChipScore(settings.score, integers.head.output, outputs)
     background = _chip_scores(integers, score, jets["validation"])
     chip_threshold = int(threshold(background, settings.rejection))
@@ -121,9 +124,17 @@ def _chip_scores(
     integers: IntegerEncoder, score: ChipScore, jets: Jets
 ) -> Int64[np.ndarray, " event"]:
     """Return the integer scores, a few thousand events at a time."""
-    parts = range(0, len(jets), _BLOCK)
+    parts = [slice(i, i + _BLOCK) for i in range(0, len(jets), _BLOCK)]
     return np.concatenate(
-        [score(integers(integers.quantize(jets.inputs[i : i + _BLOCK])[0])) for i in parts]
+        [
+            score(
+                integers(
+                    integers.quantize(jets.inputs[part])[0],
+                    integers.quantize_context(jets.context[part])[0],
+                )
+            )
+            for part in parts
+        ]
     )
 
 
@@ -168,7 +179,7 @@ class _Teacher:
     def replaced_by(self, encoder: TriggerEncoder) -> _Teacher:
         """Return a teacher whose targets are an encoder's scores."""
         examples, validation = (
-            replace(old, targets=distillation.scores(encoder, self.settings.score, old.inputs))
+            replace(old, targets=distillation.scores(encoder, self.settings.score, *old.seen()))
             for old in (self.examples, self.validation)
         )
         return replace(self, examples=examples, validation=validation)
@@ -199,8 +210,9 @@ def _random_encoders(shape: Mapping[str, Any], number: int, seed: int) -> list[T
     return encoders
 
 
-def _examples(jets: Jets) -> Examples:
-    return Examples(torch.from_numpy(jets.inputs), torch.from_numpy(jets.score))
+def _examples(jets: Jets, targets: Targets) -> Examples:
+    parts = (jets.inputs, targets(jets.score), jets.context)
+    return Examples(*map(torch.from_numpy, parts))
 
 
 def _load(encoder: TriggerEncoder, path: Path) -> TriggerEncoder:

@@ -87,6 +87,7 @@ class DesignSettings(ChipSettings):
     batch_size: Count
     training_events: Count
     test_events: Count
+    teacher: str | None
     rtl: RTLSettings | None = None
     hls4ml: HLS4MLSettings | None = None
     finn: FINNSettings | None = None

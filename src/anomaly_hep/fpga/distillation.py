@@ -22,14 +22,25 @@ from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 # The interval of validations is the number of steps divided by this.
 _VALIDATIONS = 100
+_BATCH = 4096  # events that a trained encoder computes at once
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Background events: the inputs of the student, and the teacher's scores as its targets."""
+    """Background events: the inputs of the student, and the teacher's scores as its targets.
+
+    `context` are quantities of the whole event, if the student sees any.
+    """
 
     inputs: Float[Tensor, "event constituent input"]
     targets: Float[Tensor, " event"]
+    context: Float[Tensor, "event quantity"] | None = None
+
+    def seen(
+        self, rows: Int64[Tensor, " row"] | slice = slice(None)
+    ) -> tuple[Float[Tensor, "row constituent input"], Float[Tensor, "row quantity"] | None]:
+        """Return what the student sees of some events."""
+        return self.inputs[rows], None if self.context is None else self.context[rows]
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,7 @@ def distil(
         range(1, schedule.steps + 1), _batches(len(examples.targets), schedule), strict=False
     ):
         student.train()
-        values = float_score(score, student(examples.inputs[rows]))
+        values = float_score(score, student(*examples.seen(rows)))
         loss = distillation_loss(values, examples.targets[rows], scale)
         _refuse_non_finite(loss.item(), "training", step)
         optimizer.zero_grad()
@@ -82,7 +93,7 @@ def distil(
         one_cycle.step()
         # Brevitas sets its scales from the first batches, so early losses are not final
         if step % every == 0 and step > schedule.steps // 2:
-            values = scores(student, score, validation.inputs)
+            values = scores(student, score, *validation.seen())
             validation_loss = distillation_loss(values, validation.targets, scale).item()
             _refuse_non_finite(validation_loss, "validation", step)
             if validation_loss < lowest:
@@ -109,18 +120,27 @@ def _batches(count: int, schedule: Schedule) -> Iterator[Int64[Tensor, " _"]]:
 
 @torch.no_grad()
 def outputs(
-    encoder: TriggerEncoder, inputs: Float[Tensor, "event constituent input"]
+    encoder: TriggerEncoder,
+    inputs: Float[Tensor, "event constituent input"],
+    context: Float[Tensor, "event quantity"] | None = None,
 ) -> Float[Tensor, "event output"]:
     """Return the outputs of a trained encoder."""
     encoder.eval()
-    return torch.cat([encoder(part).detach() for part in inputs.split(4096)])
+    parts = [slice(i, i + _BATCH) for i in range(0, len(inputs), _BATCH)]
+    return torch.cat([
+        encoder(inputs[part], None if context is None else context[part]).detach()
+        for part in parts
+    ])  # fmt: skip
 
 
 def scores(
-    encoder: TriggerEncoder, score: ScoreName, inputs: Float[Tensor, "event constituent input"]
+    encoder: TriggerEncoder,
+    score: ScoreName,
+    inputs: Float[Tensor, "event constituent input"],
+    context: Float[Tensor, "event quantity"] | None = None,
 ) -> Float[Tensor, " event"]:
     """Return the float score of a trained encoder's outputs."""
-    return float_score(score, outputs(encoder, inputs))
+    return float_score(score, outputs(encoder, inputs, context))
 
 
 def quantized_copy(

@@ -27,11 +27,12 @@ _CAPTIONS = {
 
 def firmware_page(directory: Path, summary: FirmwareSummary) -> str:
     """Return the page of a run directory, its figures inside."""
+    learned = f", learned: {summary.model.learned}" if summary.model.score else ""
     placed = routed(summary)
     figures = {directory / "figures" / name: caption for name, caption in _CAPTIONS.items()}
     return page(
         "firmware.html.j2",
-        title=f"{summary.model.title} in firmware",
+        title=f"{summary.model.title} in firmware{learned}",
         subtitle=f"From {summary.model.checkpoint}; {summary.measured_on}.",
         summary=summary,
         compared=[stage for stage in summary.stages if stage.equal is not None],
@@ -65,6 +66,8 @@ def _cards(summary: FirmwareSummary) -> dict[str, str | Cell]:
     design = summary.design
     values: dict[str, str | Cell] = {
         "constituents × inputs": f"{design.constituents} × {len(design.ports)}",
+        **({"of the event": ", ".join(p.name for p in design.context)} if design.context else {}),
+        "learned": summary.model.learned,
         "weights / activations": f"{design.weight_bits} / {design.activation_bits} bits",
         "score": f"{design.score}, {design.score_type}",
         **_firing(summary),

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from anomaly_hep.errors import ExportError
 from anomaly_hep.fpga.fixedpoint import FixedPoint, exact_integers, power_of_two, shifted
-from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port
+from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port, joined
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 
 @torch.no_grad()
-def integer_encoder(encoder: TriggerEncoder, ports: Sequence[Port]) -> IntegerEncoder:
+def integer_encoder(
+    encoder: TriggerEncoder, ports: Sequence[Port], context: Sequence[Port] = ()
+) -> IntegerEncoder:
     """Return the integer encoder that computes what a quantised encoder does.
 
     Raises ExportError for a scale that is not a power of two, or an accumulator that is too wide.
@@ -31,11 +33,19 @@ def integer_encoder(encoder: TriggerEncoder, ports: Sequence[Port]) -> IntegerEn
     inputs = _type(encoder.input, "the inputs")
     phi = _chain(encoder.phi, "phi", inputs)
     pool = _type(encoder.pool, "the sum")
-    rho = _chain(encoder.rho, "rho", pool)
-    last = rho[-1].output if rho else pool
+    both = joined(pool, inputs) if context else pool
+    rho = _chain(encoder.rho, "rho", both)
+    last = rho[-1].output if rho else both
     head = _layer(encoder.head, "head", last, _type(encoder.output, "the outputs"))
     return IntegerEncoder(
-        encoder.constituents, tuple(ports), inputs, tuple(phi), pool, tuple(rho), head
+        encoder.constituents,
+        tuple(ports),
+        inputs,
+        tuple(phi),
+        pool,
+        tuple(rho),
+        head,
+        context=tuple(context),
     )
 
 

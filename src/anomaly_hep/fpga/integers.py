@@ -6,13 +6,14 @@ and scales, and uses integer arithmetic only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from anomaly_hep.errors import ExportError
-from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, narrowest
+from anomaly_hep.fpga.fixedpoint import FixedPoint, Integers, narrowest, shifted
 
 # float32, in which Brevitas and QONNX compute, holds all integers of so many bits
 EXACT_BITS = 24
@@ -20,7 +21,7 @@ EXACT_BITS = 24
 
 @dataclass(frozen=True)
 class Port:
-    """One input of each constituent: its name, and a power of two that bounds its size.
+    """One input of each constituent, or of the event: its name, and a power of two that bounds it.
 
     A flag is 0 or 1 and takes one wire. Physical value = network's value / scale + center.
     """
@@ -122,13 +123,18 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class ChipEvents:
-    """Events as integers at the ports; the masses are zeros where there is no port for them."""
+    """Events as integers at the ports; the masses are zeros where there is no port for them.
+
+    `context` are the integers of the whole event's quantities, None without any.
+    """
 
     inputs: Int64[np.ndarray, "event constituent port"]
     masses: Int64[np.ndarray, " event"]
+    context: Int64[np.ndarray, "event quantity"] | None = None
 
     def __getitem__(self, events: slice) -> ChipEvents:
-        return ChipEvents(self.inputs[events], self.masses[events])
+        context = None if self.context is None else self.context[events]
+        return ChipEvents(self.inputs[events], self.masses[events], context)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -141,7 +147,8 @@ class IntegerEncoder:
     `ports` are the inputs of one constituent. Divided by their ranges, all are numbers of type
     `input`, so a port's integer is used as it arrives; that of a flag stands for one half. `pool`
     is the type in which the sum is kept. `read` and `pooled` are the bits that are read of each
-    port and kept of each channel of the sum, if not all.
+    port and kept of each channel of the sum, if not all. `context` are the ports of quantities of
+    the whole event, also of type `input`, which enter rho, or the head, behind the sum.
     """
 
     constituents: int
@@ -153,6 +160,7 @@ class IntegerEncoder:
     head: Layer
     read: ChannelBits | None = None
     pooled: ChannelBits | None = None
+    context: tuple[Port, ...] = ()
 
     def __post_init__(self) -> None:
         if self.sum.bits > EXACT_BITS:
@@ -172,8 +180,15 @@ class IntegerEncoder:
         last = self.phi[-1].output
         return replace(narrowest(0, self.constituents * last.highest), fraction=last.fraction)
 
+    @property
+    def joined(self) -> FixedPoint:
+        """Type that holds the sum as it is kept, and the context if there is any."""
+        return joined(self.pool, self.input) if self.context else self.pool
+
     def __call__(
-        self, inputs: Int64[np.ndarray, "event constituent port"]
+        self,
+        inputs: Int64[np.ndarray, "event constituent port"],
+        context: Int64[np.ndarray, "event quantity"] | None = None,
     ) -> Int64[np.ndarray, "event latent"]:
         """Return the integers of the latent vector for integers at the ports."""
         values: Integers = inputs if self.read is None else self.read(inputs)
@@ -182,6 +197,10 @@ class IntegerEncoder:
         values = self.pool.requantize(values.sum(1), self.phi[-1].output.fraction)
         if self.pooled is not None:
             values = self.pooled(values)
+        if context is not None and self.context:
+            both = (values, self.pool), (context, self.input)
+            parts = [shifted(v, self.joined.fraction - kind.fraction) for v, kind in both]
+            values = np.concatenate(parts, axis=1)
         for layer in (*self.rho, self.head):
             values = layer(values)
         return values
@@ -198,8 +217,15 @@ class IntegerEncoder:
     def with_types_alone(self, tool: str) -> IntegerEncoder:
         """Return the encoder for a tool that knows one type for all channels and slots of a layer.
 
-        Raises ExportError, naming the layer, where channels have bits of their own.
+        Raises ExportError, naming the layer, where channels have bits of their own, and where
+        there are inputs of the whole event.
         """
+        if self.context:
+            raise ExportError(
+                f"{tool} has one input, the constituents, and "
+                f"{', '.join(port.name for port in self.context)} enter this design behind the sum "
+                "over them. Cure: fpga=rtl"
+            )
         places = {"the inputs": self.read, "the sum": self.pooled}
         places |= {layer.name: layer.kept for layer in self.layers}
         shaped = [layer.name for layer in self.layers if layer.weight.ndim > 2]
@@ -214,6 +240,24 @@ class IntegerEncoder:
         self, inputs: Float[np.ndarray, "event constituent port"]
     ) -> tuple[Int64[np.ndarray, "event constituent port"], Bool[np.ndarray, "event port"]]:
         """Return inputs in the network's units as integers, and which ports clipped an event."""
-        scaled = inputs / np.array([port.range for port in self.ports])
-        clipped = ((scaled >= 1.0) | (scaled < -1.0)).any(axis=1)
-        return self.input.quantize(scaled), clipped
+        integers, clipped = self._quantize(inputs, self.ports)
+        return integers, np.logical_or.reduce(clipped, axis=1)
+
+    def quantize_context(
+        self, context: Float[np.ndarray, "event quantity"]
+    ) -> tuple[Int64[np.ndarray, "event quantity"], Bool[np.ndarray, "event quantity"]]:
+        """Return the context in the network's units as integers, and what was clipped."""
+        return self._quantize(context, self.context)
+
+    def _quantize(
+        self, values: Float[np.ndarray, "*event port"], ports: Sequence[Port]
+    ) -> tuple[Int64[np.ndarray, "*event port"], Bool[np.ndarray, "*event port"]]:
+        scaled: np.ndarray = values / np.array([port.range for port in ports])
+        return self.input.quantize(scaled), (scaled >= 1.0) | (scaled < -1.0)
+
+
+def joined(total: FixedPoint, context: FixedPoint) -> FixedPoint:
+    """Return the narrowest signed type that holds all numbers of an unsigned and a signed type."""
+    fraction = max(total.fraction, context.fraction)
+    bits = total.bits - total.fraction + 1, context.bits - context.fraction
+    return FixedPoint(True, max(bits) + fraction, fraction)

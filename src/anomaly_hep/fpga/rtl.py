@@ -15,7 +15,7 @@ from jaxtyping import Int64
 
 from anomaly_hep.fpga import multiplexing, tracing
 from anomaly_hep.fpga.chipscore import ChipScore
-from anomaly_hep.fpga.circuit import MASS, Circuit, refuse_constants, signals
+from anomaly_hep.fpga.circuit import MASS, Circuit, Signal, refuse_constants, signals
 from anomaly_hep.fpga.design_settings import Output
 from anomaly_hep.fpga.fixedpoint import exact_integers
 from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
@@ -43,20 +43,21 @@ def trace(
         return multiplexing.trace(encoder, score, threshold, outputs, delay, cycles)
     table = threshold if isinstance(threshold, MassTable) else None
     types = tracing.port_types(encoder)
-    inputs = tracing.variables(types + ([] if table is None else [table.mass]))
+    inputs = tracing.variables(types + tracing.event_types(encoder, table))
     values = inputs[: len(types)].reshape(encoder.constituents, len(encoder.ports))
     sums = np.sum(tracing.phi(values, encoder), axis=0)
-    results = tracing.results(sums, encoder, score, threshold, inputs[-1], outputs)
+    results = tracing.results(sums, encoder, score, threshold, inputs[len(types) :], outputs)
     logic = tracing.combinational(inputs, results)
     found = signals(outputs, logic.out_qint)
     constant = not any(sum(interval.kif) for interval in logic.inp_qint)
     refuse_constants(outputs, [] if constant else found)
     names = [f"{n}.{port.name}" for n in range(encoder.constituents) for port in encoder.ports]
+    names += [port.name for port in encoder.context] + [MASS] * (table is not None)
     machine = to_pipeline(logic, latency_cutoff=delay, verbose=False)
     return Circuit(
         (logic,),
         machine,
-        signals([*names, *[MASS] * (table is not None)], logic.inp_qint),
+        signals(names, logic.inp_qint),
         found,
         len(machine.logic),
     )
@@ -86,8 +87,10 @@ def estimate(encoder: IntegerEncoder, score: ChipScore, delay: float, cycles: in
         blocks.append(tracing.combinational(values, sums))
         blocks.append(multiplexing.accumulator(blocks[0].out_qint, cycles))
         values = sums = tracing.between(blocks[1].out_qint)
-    total = tracing.score_of(tracing.latents(sums, encoder), score)
-    blocks.append(tracing.combinational(values, tracing.array([total], values)))
+    event = tracing.variables(tracing.event_types(encoder, None))
+    total = tracing.score_of(tracing.latents(sums, encoder, event), score)
+    inputs = tracing.array([*values, *event], values)
+    blocks.append(tracing.combinational(inputs, tracing.array([total], values)))
     before = max(late) + (max(blocks[0].out_latency) if cycles > 1 else 0)
     behind = max(blocks[-1].out_latency)
     stages = math.ceil((before + behind) / delay)
@@ -126,17 +129,28 @@ def port_fields(
     """Return the integers of the inputs at the scale of each field, the mass's as they are.
 
     Bits that a port does not have are left out, the lowest of them without rounding. Where an event
-    takes several clocks, the mass comes with its last part and is 0 before.
+    takes several clocks, its context and its mass come with the last part and are 0 before.
     """
     flat = events.inputs.reshape(len(events) * circuit.cycles, -1)
-    ports = circuit.inputs[: flat.shape[1]]
-    fields = flat >> np.array([encoder.input.fraction - s.type.fraction for s in ports])
-    fields = np.where([s.type.bits > 0 for s in ports], fields, 0)
-    if not circuit.has_mass:
-        return fields
-    masses = np.zeros((len(events), circuit.cycles), np.int64)
-    masses[:, -1] = events.masses
-    return np.column_stack([fields, masses.ravel()])
+    fields = _at_ports(flat, encoder, circuit.inputs)
+    context = events.context
+    if context is not None:
+        context = _at_ports(context, encoder, circuit.inputs[flat.shape[1] :])
+    of_event = [np.empty((len(events), 0), np.int64) if context is None else context]
+    of_event += [events.masses[:, None]] * circuit.has_mass
+    known = np.hstack(of_event)
+    last = np.zeros((len(events), circuit.cycles, known.shape[1]), np.int64)
+    last[:, -1] = known
+    return np.hstack([fields, last.reshape(len(fields), -1)])
+
+
+def _at_ports(
+    values: Int64[np.ndarray, "clock field"], encoder: IntegerEncoder, ports: Sequence[Signal]
+) -> Int64[np.ndarray, "clock field"]:
+    """Return integers of the encoder's input type at the scale of the first ports."""
+    ports = ports[: values.shape[1]]
+    fields = values >> np.array([encoder.input.fraction - port.type.fraction for port in ports])
+    return np.where([port.type.bits > 0 for port in ports], fields, 0)
 
 
 def write(circuit: Circuit, directory: Path, part: str, clock_ns: float) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from anomaly_hep.atomic import atomic_path
+from anomaly_hep.data.constituents import ConstituentReading
 from anomaly_hep.data.module import EventDataModule
 from anomaly_hep.data.plan import Slice
-from anomaly_hep.data.reading import Reading
 from anomaly_hep.errors import CheckpointError, ConfigError, ExportError
 from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.evaluate.runfiles import RunFiles
@@ -26,6 +26,7 @@ from anomaly_hep.fpga.trigger_inputs import (
     FirmwareModel,
     Jets,
     chip_inputs,
+    context_ports,
     input_ports,
     read_jets,
 )
@@ -39,11 +40,11 @@ SPLITS = {"training": "train", "validation": "val", "test": "test"}
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A trained model of jets, its reading of events, and its data."""
+    """A trained model of sets of constituents, its reading of events, and its data."""
 
     checkpoint: Path
     model: FirmwareModel
-    reading: Reading
+    reading: ConstituentReading
     module: EventDataModule
 
     @staticmethod
@@ -55,6 +56,11 @@ class Source:
                 f"{checkpoint} holds {model.title}, which cannot become firmware: "
                 f"{model.firmware_refusal}. Cure: leave checkpoint out, and the newest finished "
                 "run of a model that can is taken"
+            )
+        if not isinstance(reading, ConstituentReading):
+            raise ExportError(
+                f"{checkpoint} was trained on what {type(reading).__name__} reads, which has no "
+                "constituents for a trigger to take the hardest of. Cure: a run on data that have"
             )
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         hyper_parameters = dict(content["datamodule_hyper_parameters"])
@@ -72,6 +78,11 @@ class Source:
     def background(self) -> str:
         """Label of the background."""
         return self.module.background
+
+    @property
+    def weight(self) -> str | None:
+        """The column with the weights of background events, if they have any."""
+        return self.module.parts("train")[0].file.sample.weight
 
     @property
     def trigger(self) -> TriggerEncoder | None:
@@ -101,13 +112,14 @@ class Source:
             )
         if requested.inputs is None:
             requested = replace(requested, inputs=chip_inputs(self.reading))
+        self._check(requested)
         if not isinstance(encoder, TriggerPosterior):
             return requested
         network = encoder.network
         fixed: dict[str, Any] = {
             "constituents": network.constituents,
             "inputs": {name: float(limit) for name, limit in encoder.ranges.items()},
-            "types": self.model.use_pid,
+            "types": self.model.needs_types,
             "latent_dim": encoder.latent_dim,
             "phi": tuple(network.phi_widths),
             "rho": tuple(network.rho_widths),
@@ -115,11 +127,42 @@ class Source:
         }
         return replace(requested, **fixed)
 
+    def _check(self, requested: DesignSettings) -> None:
+        """Raise ConfigError for a teacher that the model lacks, or a flow that cannot be made."""
+        teacher, names = requested.teacher, ", ".join(self.model.score_names)
+        if teacher is not None and self.trigger is not None:
+            raise ConfigError(
+                f"fpga.teacher={teacher}: the encoder of {self.checkpoint} goes to the chip as it "
+                "is, and learns from no score. Cure: fpga.teacher=null"
+            )
+        if teacher is not None and teacher not in self.model.score_names:
+            raise ConfigError(
+                f"fpga.teacher={teacher} is no score of the {self.model.title} in "
+                f"{self.checkpoint}. Cure: one of {names}, or null for the score of its encoder"
+            )
+        if self.trigger is None and requested.constituents > self.reading.max_particles:
+            raise ConfigError(
+                f"fpga.constituents={requested.constituents}, but the model was trained on at most "
+                f"{self.reading.max_particles} of an event. Cure: no more than these"
+            )
+        context = ", ".join(port.name for port in self.context(requested))
+        exports = [name for name in ("hls4ml", "finn") if getattr(requested, name) is not None]
+        if context and exports:
+            raise ConfigError(
+                f"fpga.{exports[0]} has one input, the constituents, and {context} enter this "
+                "design behind the sum over them. Cure: fpga=rtl"
+            )
+
     def ports(self, settings: DesignSettings) -> tuple[Port, ...]:
         """Return the inputs of a constituent on the chip."""
         assert settings.inputs is not None
-        types = settings.types and self.model.use_pid
+        types = settings.types and self.model.needs_types
         return input_ports(self.reading, settings.inputs, types=types)
+
+    def context(self, settings: DesignSettings) -> tuple[Port, ...]:
+        """Return the event-level inputs on the chip; a model's own trigger encoder has none."""
+        assert settings.inputs is not None
+        return () if self.trigger else context_ports(self.reading, settings.inputs)
 
     def jets(self, name: str, settings: DesignSettings, directory: Path, timed: Timed) -> Jets:
         """Return the jets of 'training', 'validation' or 'test', kept in a file of the run."""
@@ -134,6 +177,8 @@ class Source:
                     self.ports(settings),
                     settings.constituents,
                     self.mass if settings.decorrelate else None,
+                    context=self.context(settings),
+                    teacher=settings.teacher,
                 )
                 if name == "test":
                     jets = jets.shuffled()
@@ -153,8 +198,14 @@ class Source:
             parts += [(label, p) for p in _limited(whole, settings.test_events)]
         return parts
 
-    def summary(self) -> ModelSummary:
-        """Return fpga.json's description of the model and of the events."""
+    def learned(self, settings: DesignSettings) -> str:
+        """Return what the score is called that the encoder on the chip has learned."""
+        if settings.teacher is None:
+            return "encoder's score"
+        return self.model.score_descriptions()[settings.teacher].title
+
+    def summary(self, settings: DesignSettings) -> ModelSummary:
+        """Return fpga.json's description of the model, its score, and the events."""
         labels = self.module.classes
         files = [f.description for label in labels for f in self.module.files("test", label)]
         origin, generator = origin_of(files, self.module.test_directory)
@@ -163,6 +214,8 @@ class Source:
             name=type(self.model).__module__.rpartition(".")[2],
             title=self.model.title,
             paper=self._paper(),
+            score=settings.teacher,
+            learned=self.learned(settings),
             encoder_parameters=self.model.parameter_counts()["encoder"],
             events=str(self.module.test_directory),
             origin=origin,

@@ -20,22 +20,29 @@ from anomaly_hep.fpga.trigger_inputs import Jets
 from anomaly_hep.fpga.verify import Stage
 
 
-def float_stages(design: Design, jets: Mapping[str, Jets], rejection: float) -> list[Stage]:
+def float_stages(
+    design: Design, jets: Mapping[str, Jets], rejection: float, score: str | None
+) -> list[Stage]:
     """Return the stages before quantisation, each with a threshold of its own.
 
     It is set on validation background or, where it depends on the mass, on training background.
-    `jets` are those of 'training', 'validation' and 'test'.
+    `jets` are those of 'training', 'validation' and 'test', `score` is that of the model which was
+    learned, None for that of its encoder.
     """
+    model = "float model" if score is None else f"float model's {score}"
     hardest = f"{design.integers.constituents} hardest constituents"
     students = {
         name: distillation.scores(
-            design.float_encoder, design.score.name, torch.from_numpy(part.inputs)
+            design.float_encoder,
+            design.score.name,
+            torch.from_numpy(part.inputs),
+            torch.from_numpy(part.context),
         ).numpy()
         for name, part in jets.items()
     }
     scores = {
-        "float model, all constituents": {n: part.score for n, part in jets.items()},
-        f"float model, {hardest}": {n: part.score_of_hardest for n, part in jets.items()},
+        f"{model}, all constituents": {n: part.score for n, part in jets.items()},
+        f"{model}, {hardest}": {n: part.score_of_hardest for n, part in jets.items()},
         f"float trigger encoder, {hardest}": students,
     }
     return [
@@ -58,11 +65,10 @@ def _cut(
     return values, values > math.log(rejection)
 
 
-def quantized_stage(
-    design: Design, inputs: Float[np.ndarray, "event constituent port"], events: ChipEvents
-) -> Stage:
+def quantized_stage(design: Design, test: Jets, events: ChipEvents) -> Stage:
     """Return the stage of the quantised model: Brevitas's outputs, in units of the last bit."""
-    real = distillation.outputs(design.quantized, torch.from_numpy(inputs)).double().numpy()
+    seen = (torch.from_numpy(values) for values in (test.inputs, test.context))
+    real = distillation.outputs(design.quantized, *seen).double().numpy()
     latents = exact_integers(
         real[:, : design.score.outputs], design.integers.head.output.fraction, "Brevitas's outputs"
     )
@@ -71,7 +77,7 @@ def quantized_stage(
 
 def integer_stage(design: Design, events: ChipEvents) -> Stage:
     """Return the stage of the integer reference."""
-    latents = {"latent": design.integers(events.inputs)}
+    latents = {"latent": design.integers(events.inputs, events.context)}
     return stage_of("integer reference: numpy", design, latents, events)
 
 

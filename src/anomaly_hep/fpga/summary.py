@@ -19,7 +19,11 @@ from anomaly_hep.fpga.verify import Comparison
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """The model, the events that it is compared on, and the paper that names their classes."""
+    """The model, the events that it is compared on, and the paper that names their classes.
+
+    `score` is the name of the score that the chip's encoder learned, None for that of the model's
+    own encoder, and `learned` its title.
+    """
 
     checkpoint: str
     name: str
@@ -29,11 +33,13 @@ class ModelSummary:
     generator: str | None
     title: str = ""
     paper: str | None = None
+    score: str | None = None
+    learned: str = "encoder's score"
 
 
 @dataclass(frozen=True)
 class PortSummary:
-    """An input of a constituent; its last bit is lsb / scale in physical units."""
+    """An input of a constituent, or of the event; its last bit is lsb / scale in physical units."""
 
     name: str
     type: str
@@ -70,6 +76,7 @@ class DesignSummary(ChipSettings):
     score_type: str
     threshold_value: float
     ports: tuple[PortSummary, ...]
+    context: tuple[PortSummary, ...] = ()
     layers: tuple[LayerSummary, ...]
     sum: SumSummary
 

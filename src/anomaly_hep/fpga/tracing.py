@@ -37,6 +37,8 @@ def combinational(inputs: FVArray, outputs: FVArray) -> Any:
 
 def variables(types: Sequence[FixedPoint]) -> FVArray:
     """Return one variable of each type."""
+    if not types:
+        return FVArray(np.array([]), _SOLVER, _COST_MODEL)
     bits = (np.array(column) for column in zip(*map(kif, types), strict=True))
     return FVArray.from_kif(*bits, hwconf=_COST_MODEL, solver_options=_SOLVER)
 
@@ -86,9 +88,16 @@ def phi(values: FVArray, encoder: IntegerEncoder) -> FVArray:
     return values
 
 
-def latents(sums: FVArray, encoder: IntegerEncoder) -> FVArray:
-    """Return the latent vector for the sums over constituents, one of each channel."""
+def event_types(encoder: IntegerEncoder, table: MassTable | None) -> list[FixedPoint]:
+    """Return the types of what is known of the whole event: its context, then the mass."""
+    return [encoder.input] * len(encoder.context) + ([] if table is None else [table.mass])
+
+
+def latents(sums: FVArray, encoder: IntegerEncoder, event: FVArray) -> FVArray:
+    """Return the latent vector for the sums over constituents, and what `event_types` names."""
     values = _rounded(sums, encoder.pool, encoder.pooled)
+    context = event[: len(encoder.context)]
+    values = np.concatenate([values, context]) if encoder.context else values
     for layer in (*encoder.rho, encoder.head):
         values = _layer(values, layer)
     return values
@@ -109,11 +118,12 @@ def results(
     encoder: IntegerEncoder,
     score: ChipScore,
     threshold: int | MassTable,
-    mass: Any,
+    event: FVArray,
     outputs: Sequence[Output],
 ) -> FVArray:
-    """Return the outputs for the sums over constituents; `mass` is read where there is a table."""
-    total = score_of(latents(sums, encoder), score)
+    """Return the outputs for the sums over constituents, and what `event_types` names."""
+    total = score_of(latents(sums, encoder, event), score)
+    mass = event[-1] if isinstance(threshold, MassTable) else None
     available = {"score": total, **decided(total, score, threshold, mass)}
     return array([available[name] for name in outputs], sums)
 
@@ -136,15 +146,24 @@ def kif(number: FixedPoint) -> tuple[int, int, int]:
 
 
 def _layer(values: FVArray, layer: Layer) -> FVArray:
-    scale, columns = 2.0**-layer.weight_fraction, np.swapaxes(layer.weight, -1, -2)
-    if columns.ndim > 2:  # each slot has weights of its own
-        rows = [value @ (weight * scale) for value, weight in zip(values, columns, strict=True)]
-        total = array([list(row) for row in rows], values)
-    else:
-        total = values @ (columns * scale)
+    columns = np.swapaxes(layer.weight, -1, -2) * 2.0**-layer.weight_fraction
+    if values.ndim == 1:
+        total = _product(values, columns)
+    else:  # each slot has its weights, or all have the same
+        each = np.broadcast_to(columns, (len(values), *columns.shape[-2:]))
+        rows = [list(_product(*pair)) for pair in zip(values, each, strict=True)]
+        total = array(rows, values)
     if layer.bias.any():
         total = total + layer.bias * 2.0**-layer.accumulator.fraction
     return _rounded(total, layer.output, layer.kept)
+
+
+def _product(values: FVArray, weight: Any) -> FVArray:
+    # alkaid does not multiply where all that changes has weight 0
+    low, high = (np.array([getattr(value, end) for value in values]) for end in ("low", "high"))
+    if weight[low != high].any():
+        return values @ weight
+    return array((low @ weight).tolist(), values)
 
 
 def _rounded(values: FVArray, number: FixedPoint, kept: ChannelBits | None) -> FVArray:

@@ -104,7 +104,7 @@ class Antelope(AnomalyModel):
         self.save_hyperparameters(logger=False)
         self.reconstruction_weight, self.beta = reconstruction_weight, beta
         self.features = tuple(features)
-        self.signal, self.use_pid = signal, False
+        self.signal = signal
         self.latent_dim = latent_dim
         self.classifier: nn.Module | None = None
         if embedding is None:
@@ -115,7 +115,6 @@ class Antelope(AnomalyModel):
             self.hparams["embedding"] = described(source.model)
             first, size = source, source.size
             self.features, self.needs_types = source.model.features, source.model.needs_types
-            self.use_pid = source.model.needs_types
             self.score_names = self.score_names[:-1]
             self.phases = tuple(p for p in self.phases if not p.learns(_EMBEDDING))
         self.encoder = TwoStageEncoder(first, size, latent_dim)

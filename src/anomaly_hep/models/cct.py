@@ -125,6 +125,10 @@ class CCT(AnomalyModel):
     title: ClassVar[str] = "CCT"
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: str = "signal_probability"
+    firmware_refusal: ClassVar[str | None] = (
+        "its attention compares all patches of a detector image, which has no constituents for a "
+        "trigger to take the hardest of, and it learns from signal labels"
+    )
     score_names = ("signal_probability",)
 
     def __init__(

@@ -94,6 +94,7 @@ class DeepSetBVAE(AnomalyModel):
     embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ParticleBatch
     needs_types = True
+    firmware_refusal: ClassVar[str | None] = None
     default_score: str = "kl"
     score_names: tuple[str, ...] = ("total", "kl", "chamfer")
 

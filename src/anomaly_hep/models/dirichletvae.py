@@ -101,6 +101,10 @@ class DirichletVAE(AnomalyModel):
     embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: str = "latent_2"
+    firmware_refusal: ClassVar[str | None] = (
+        "its encoder takes every pixel of a detector image, and images have no constituents "
+        "for a trigger to take the hardest of"
+    )
 
     def __init__(
         self,

@@ -98,7 +98,6 @@ class IBVAE(AnomalyModel):
         self.save_hyperparameters(logger=False)
         cure = "data/features=fourmomenta data.max_particles=20"
         self.take_features(features, FEATURES, cure)
-        self.use_pid = False
         self.max_particles, self.latent_dim = max_particles, latent_dim
         self.beta, self.adversary_weight = beta, adversary_weight
         self.penalty_weight = penalty_weight

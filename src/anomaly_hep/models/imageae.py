@@ -121,6 +121,10 @@ class ImageAE(AnomalyModel):
     embedding_names: ClassVar[tuple[str, ...]] = ("latent",)
     accepts: ClassVar[type[JaggedBatch]] = ImageBatch
     default_score: str = "sse"
+    firmware_refusal: ClassVar[str | None] = (
+        "its encoder convolves whole detector images, and they have no constituents for a "
+        "trigger to take the hardest of"
+    )
     score_names = RECONSTRUCTION_SCORES
     event_columns = RECONSTRUCTION_COLUMNS
 

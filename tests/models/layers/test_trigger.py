@@ -66,6 +66,18 @@ def test_nothing_in_gives_nothing_to_the_sum(precision: dict[str, int] | None) -
     assert not any(name.endswith("bias") for name, _ in encoder.phi.named_parameters())
 
 
+@pytest.mark.parametrize("rho", [[7], []])
+def test_the_context_enters_beside_the_sum(rho: list[int]) -> None:
+    encoder = _encoder(None, rho=rho, context_ranges=[4.0, 0.5])
+    assert (encoder.rho[0] if rho else encoder.head).in_features == 5 + 2
+    jets, context = torch.randn(6, 3, 2), torch.randn(6, 2)
+    total = torch.stack([encoder.phi(event / torch.tensor([2.0, 1.0])).sum(0) for event in jets])
+    own = torch.stack([context[:, 0] / 4, context[:, 1] / 0.5], 1)
+    expected = encoder.head(encoder.rho(torch.cat([total, own], 1)))
+    torch.testing.assert_close(encoder(jets, context), expected)
+    assert encoder.macs(3) == 3 * (2 * 6 + 6 * 5) + (7 * 7 + 7 * 4 if rho else 7 * 4)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_places_behind_the_last_particle_add_nothing(precision: dict[str, int] | None) -> None:
     encoder = _encoder(precision)

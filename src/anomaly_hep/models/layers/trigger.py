@@ -20,10 +20,11 @@ FLAG_RANGE = 2.0
 
 
 class TriggerEncoder(nn.Module):
-    """head(rho(sum over the hardest particles of phi(x))), float or with integer arithmetic.
+    """head(rho(sum over the hardest particles of phi(x), context)), float or on integers.
 
     phi has no bias, so phi(0) = 0: a slot without a particle, whose inputs are zero, adds exactly
-    nothing, and the hardware needs no mask. ranges: for each input a power of two, to which its
+    nothing, and the hardware needs no mask. context: quantities of the whole event, if any, which
+    enter rho beside the sum. ranges, context_ranges: for each input a power of two, to which its
     absolute value is clipped. The network gets value / range, which in the hardware is the
     integer input itself. precision: {weight_bits, activation_bits, input_bits, output_bits}, or
     None for floating point.
@@ -38,9 +39,10 @@ class TriggerEncoder(nn.Module):
         phi: Sequence[int],
         rho: Sequence[int],
         precision: Mapping[str, int] | None,
+        context_ranges: Sequence[float | int] = (),
     ) -> None:
         super().__init__()
-        for value in ranges:
+        for value in (*ranges, *context_ranges):
             if value <= 0 or torch.tensor(float(value)).frexp().mantissa != 0.5:
                 raise ConfigError(
                     f"the range {value} of an input is not a power of two. Cure: choose one, "
@@ -54,29 +56,26 @@ class TriggerEncoder(nn.Module):
         self.constituents, self.precision = constituents, dict(precision) if precision else None
         self.phi_widths, self.rho_widths = list(phi), list(rho)
         self.ranges: Tensor
-        self.register_buffer("ranges", torch.tensor(ranges, dtype=torch.float32), persistent=False)
+        self.context_ranges: Tensor
+        for name, limits in (("ranges", ranges), ("context_ranges", context_ranges)):
+            self.register_buffer(name, torch.tensor(limits, dtype=torch.float32), persistent=False)
+        # rho takes the sum and the context
+        of_phi, of_rho = [len(ranges), *phi], [phi[-1] + len(context_ranges), *rho]
         if precision is None:
-            self._build_float(len(ranges), outputs, phi, rho)
+            self._build_float(outputs, of_phi, of_rho)
         else:
-            self._build_quantized(len(ranges), outputs, phi, rho, precision)
+            self._build_quantized(outputs, of_phi, of_rho, precision)
 
-    def _build_float(
-        self, inputs: int, outputs: int, phi: Sequence[int], rho: Sequence[int]
-    ) -> None:
+    def _build_float(self, outputs: int, phi: Sequence[int], rho: Sequence[int]) -> None:
         self.input: nn.Module = nn.Identity()
         self.pool: nn.Module = nn.Identity()
         self.output: nn.Module = nn.Identity()
-        self.phi = _layers([inputs, *phi], lambda a, b: [nn.Linear(a, b, bias=False), nn.ReLU()])
-        self.rho = _layers([phi[-1], *rho], lambda a, b: [nn.Linear(a, b), nn.ReLU()])
-        self.head: nn.Module = nn.Linear([phi[-1], *rho][-1], outputs)
+        self.phi = _layers(phi, lambda a, b: [nn.Linear(a, b, bias=False), nn.ReLU()])
+        self.rho = _layers(rho, lambda a, b: [nn.Linear(a, b), nn.ReLU()])
+        self.head: nn.Module = nn.Linear(rho[-1], outputs)
 
     def _build_quantized(
-        self,
-        inputs: int,
-        outputs: int,
-        phi: Sequence[int],
-        rho: Sequence[int],
-        settings: Mapping[str, int],
+        self, outputs: int, phi: Sequence[int], rho: Sequence[int], settings: Mapping[str, int]
     ) -> None:
         # Brevitas is optional, and only needed here
         from anomaly_hep.models.layers import quantized as q
@@ -84,25 +83,26 @@ class TriggerEncoder(nn.Module):
         precision = q.Precision.of(settings)
         bits = precision.activation_bits
         self.input = q.below_one(precision.input_bits)
-        self.phi = _layers(
-            [inputs, *phi], lambda a, b: [q.linear(a, b, precision, bias=False), q.relu(bits)]
-        )
+        self.phi = _layers(phi, lambda a, b: [q.linear(a, b, precision, bias=False), q.relu(bits)])
         self.pool = q.unsigned(bits + SUM_BITS)
-        self.rho = _layers(
-            [phi[-1], *rho], lambda a, b: [q.linear(a, b, precision, bias=True), q.relu(bits)]
-        )
-        self.head = q.linear([phi[-1], *rho][-1], outputs, precision, bias=True)
+        self.rho = _layers(rho, lambda a, b: [q.linear(a, b, precision, bias=True), q.relu(bits)])
+        self.head = q.linear(rho[-1], outputs, precision, bias=True)
         self.output = q.signed(precision.output_bits)
         # Brevitas shares a stateless clamp between encoders; Lightning warns if another encoder
         # left it in evaluation mode
         self.train()
 
     def forward(
-        self, inputs: Float[Tensor, "jet constituent input"]
+        self,
+        inputs: Float[Tensor, "jet constituent input"],
+        context: Float[Tensor, "jet quantity"] | None = None,
     ) -> Float[Tensor, "jet output"]:
-        """Return the outputs for zero-padded particles."""
+        """Return the outputs for zero-padded particles, and the context of each jet, if any."""
         features = self.phi(self.input(inputs / self.ranges))
-        outputs: Tensor = self.output(self.head(self.rho(self.pool(features.sum(1)))))
+        total = self.pool(features.sum(1))
+        if context is not None and len(self.context_ranges):
+            total = torch.cat([total, self.input(context / self.context_ranges)], 1)
+        outputs: Tensor = self.output(self.head(self.rho(total)))
         return outputs
 
     def macs(self, particles: float) -> float:
