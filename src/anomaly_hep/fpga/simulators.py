@@ -26,11 +26,9 @@ from anomaly_hep.fpga.testbench import BENCH, unpacked
 
 # how events follow one another, in the order of the bench's option `run`
 RUNS = ("back to back", "with gaps", "after a restart")
-# events of each run but the first, at most: each takes a clock, and the gaps many
-_FEW = 2000
+# of the first run's events a quarter is in each of the others, where idle clocks take their time
+_QUARTER, _FEW = 4, 2000
 _BUILD = "build"
-# fewer events are not worth a process of their own
-_SHARE = 500
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,14 @@ class Simulator:
     """A simulator of one language: its program, how it compiles a bench, and how it runs it.
 
     `compile` takes the project's directory and that of the bench, `run` the number of the run, the
-    first event and the number of events.
+    first event and the number of events. Fewer events than `share` are not worth a process.
     """
 
     name: str
     program: str
     language: str
     script: str
+    share: int
     compile: Callable[[Path, Path], list[list[str]]]
     run: Callable[[int, int, int], list[str]]
 
@@ -97,7 +96,7 @@ class Simulator:
     ) -> dict[str, Int64[np.ndarray, " event"]]:
         """Return each output's integers in one run, its events shared over the cores."""
         cores = len(os.sched_getaffinity(0))
-        share = max(_SHARE, -(-events // cores))
+        share = max(self.share, -(-events // cores))
         firsts = range(0, events, share)
         with ThreadPoolExecutor(cores) as pool:
             commands = [self.run(number, n, min(share, events - n)) for n in firsts]
@@ -126,7 +125,7 @@ class Simulator:
 
 
 def _events(number: int, events: int) -> int:
-    return min(events, _FEW) if number else events
+    return min(-(-events // _QUARTER), _FEW) if number else events
 
 
 def _verilator(project: Path, bench: Path) -> list[list[str]]:
@@ -173,9 +172,9 @@ def _run_ghdl(number: int, first: int, count: int) -> list[str]:
 
 
 VERILATOR = Simulator(
-    "Verilator", "verilator", "Verilog", "simulate.sh", _verilator, _run_verilator
+    "Verilator", "verilator", "Verilog", "simulate.sh", 500, _verilator, _run_verilator
 )
-GHDL = Simulator("GHDL", "ghdl", "VHDL", "simulate_vhdl.sh", _ghdl, _run_ghdl)
+GHDL = Simulator("GHDL", "ghdl", "VHDL", "simulate_vhdl.sh", 50, _ghdl, _run_ghdl)
 
 
 def _allow_large_stack() -> None:
