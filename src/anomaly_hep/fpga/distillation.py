@@ -109,18 +109,20 @@ class Lesson:
         return distillation_loss(values, self.validation.targets, self.scale).item()
 
     def agreement(self, student: TriggerEncoder) -> float:
-        """Return how far student and teacher keep the same validation events at the working point.
+        """Return how far student and teacher keep the same background at the working point.
 
-        See `agreement`.
+        Of validation and of training, for few events pass there. See `agreement`.
         """
-        values = scores(student, self.score, *self.validation.seen())
-        return agreement(values.numpy(), self.validation.targets.numpy(), self.rejection)
+        parts = (self.validation, self.examples)
+        values = torch.cat([scores(student, self.score, *part.seen()) for part in parts])
+        targets = torch.cat([part.targets for part in parts])
+        return agreement(values.numpy(), targets.numpy(), self.rejection)
 
 
 def agreement(
     student: Float[np.ndarray, " event"], teacher: Float[np.ndarray, " event"], rejection: float
 ) -> float:
-    """Return the share of events that pass a cut on either score, of those that pass one of them.
+    """Return the share of the events that pass a cut on one score which pass it on the other too.
 
     Both cuts keep equally many events. It is the mean over cuts that keep 1 in `rejection` and up
     to 10 times as many, because few events are left at the working point itself.
