@@ -125,8 +125,9 @@ def budget(found: BudgetSummary) -> ResultTable:
             rows.append((f"{name}, mean and spread", _spreads(designs, len(rejections))))
     remark = (
         "Mean efficiency over the signals, with 68 % intervals of the test events; spread: "
-        "standard deviation over the starts. Agreement with the float model on training "
-        "and validation background, by which the start is chosen. LUTs: alkaid's estimate of encoder and score."
+        "standard deviation over the starts. Agreement with the float model on training and "
+        "validation background, by which the start is chosen. LUTs: alkaid's estimate of encoder "
+        "and score."
     )
     remarks = [remark]
     if found.order_flips is not None:

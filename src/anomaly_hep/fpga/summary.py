@@ -158,9 +158,9 @@ class EfficiencyAt:
 class DesignPoint:
     """A design that was trained on the way to a budget of LUTs, with its efficiencies.
 
-    `agreement` is that with the teacher on training and validation background. `in_budget`: the best of its
-    start within a tenth below the budget; `chosen`: the one that became the chip. `ebops` are None
-    where widths are fixed.
+    `agreement` is that with the teacher on training and validation background. `in_budget`: the
+    best of its start within a tenth below the budget; `chosen`: the one that became the chip.
+    `ebops` are None where widths are fixed.
     """
 
     learned: bool
