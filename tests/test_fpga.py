@@ -44,6 +44,14 @@ LIVING = (
     "fpga.quantized_steps=300",
     "fpga.rtl.synthesis=false",
 )
+FOUR = ("fpga.constituents=4",)
+LEARNED = (
+    "fpga.learned.phi=[4,3]",
+    "fpga.learned.rho=[4]",
+    "fpga.learned.latent_dim=2",
+    "fpga.learned.starts=1",
+    "fpga.learned.steps=200",
+)
 ALL = ("fpga.hls4ml.backends=[Vitis,oneAPI]", "fpga.rtl.simulated_events=300")
 INTEGER_ROWS = [
     "integer reference: numpy",
@@ -200,6 +208,34 @@ def test_one_changed_weight_stops_the_command(
     assert not (run / "done.json").exists()
 
 
+@pytest.mark.parametrize("order_aware", [False, True])
+def test_learned_widths_reach_their_budget_and_are_exact(
+    toys: Path, made: Path, order_aware: bool
+) -> None:
+    name = f"learned-{order_aware}"
+    asked = ("fpga=all", *LIVING, *LEARNED, "fpga.target_lut=900", "fpga.learned.starts=2")
+    asked += (f"fpga.order_aware={order_aware}", "fpga.finn.make_environment=false", *ALL[1:])
+    printed = firmware(toys, *asked, f"run_dir={name}")
+    assert "Designs for 900 LUTs" in printed
+    found = content(toys / name)
+    assert found["exact"]
+    (interpreter,) = [s for s in found["stages"] if "interpreter" in s["implementation"]]
+    assert interpreter["equal"] == interpreter["events"] >= 120
+    designs = found["budget"]["designs"]
+    (best,) = [design for design in designs if design["chosen"]]
+    assert 810 <= best["lut"] <= 900
+    assert best["in_budget"]
+    assert {d["start"] for d in designs if not d["learned"]} == {1, 2}
+    # no design of a start is beaten by another of it: more LUTs agree better
+    for start in (1, 2):
+        own = [design for design in designs if design["learned"] and design["start"] == start]
+        agreements = [d["agreement"] for d in sorted(own, key=lambda d: d["lut"])]
+        assert agreements == sorted(set(agreements))
+    assert (found["budget"]["order_flips"] is not None) == order_aware
+    assert any("hls4ml has one type for all channels" in remark for remark in found["remarks"])
+    assert (toys / name / "figures" / "budget.png").stat().st_size > 0
+
+
 @pytest.fixture(scope="module")
 def by_mass(toys: Path, made: Path) -> Path:
     """Firmware of the same run with thresholds by mass, for a wanted rate."""
@@ -318,6 +354,23 @@ def test_many_designs_make_one_figure(toys: Path) -> None:
             ["fpga.cycles=8", "fpga.constituents=12"],
             "ConfigError: fpga.cycles=8 does not divide 12",
         ),
+        (
+            ["fpga.order_aware=true"],
+            "ConfigError: fpga.order_aware=true gives .* Cure: fpga.target",
+        ),
+        (
+            ["fpga.target_lut=900", "fpga.order_aware=true", "fpga.cycles=3"],
+            "ConfigError: fpga.cycles=3. Cure: it should be 1, 2, 4 or 8",
+        ),
+        (
+            ["fpga.target_lut=900", "fpga.order_aware=true", "fpga.cycles=4", *FOUR],
+            "ConfigError: fpga.cycles=4 shares phi among the places .* Cure: fpga.cycles=1",
+        ),
+        (
+            ["fpga.target_lut=900", "checkpoint=trigger/checkpoints/best.ckpt"],
+            "ConfigError: fpga.target_lut=900: the encoder of .* Cure: fpga.target_lut=null",
+        ),
+        (["fpga.target_lut=30", *LEARNED], "ExportError: no design came within a tenth below fpga"),
         (["fpga.weight_bits=9"], "ConfigError: fpga.weight_bits=9. Cure: it should be less"),
         (["fpga.rejection=1000"], "ConfigError: fpga.rejection=1000 cannot be set with .* Cure"),
         (["run_dir=a b"], "ConfigError: run_dir=a b: make builds the simulation .* Cure: a run"),

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from anomaly_hep.evaluate.intervals import Interval
 from anomaly_hep.fpga.resources import Resources
 from anomaly_hep.fpga.summary import (
+    BudgetSummary,
     ClippedSummary,
     DecorrelationSummary,
+    DesignPoint,
     DesignSummary,
+    EfficiencyAt,
     FirmwareSummary,
     LayerSummary,
     ModelSummary,
@@ -35,10 +38,12 @@ def make_summary(
     name: str = "",
     signals: Sequence[str] = ("Hbb", "Tbl"),
     by_mass: bool = False,
+    learned: bool = False,
 ) -> FirmwareSummary:
     """A summary in which `wrong` events of each export differ, and `name` is in every text.
 
-    by_mass: whether thresholds depend on the mass, and a file sets the rate.
+    by_mass: whether thresholds depend on the mass, and a file sets the rate. learned: whether
+    widths were learned to a budget.
     """
     draw = random.Random(4)
 
@@ -86,7 +91,30 @@ def make_summary(
         remarks=(f"Nothing was placed.{name}",),
         decorrelation=make_decorrelation(name) if by_mass else None,
         rate=RateSummary(1000.0, 4e7, Interval(1010.0, 910.0, 1120.0)) if by_mass else None,
+        budget=make_budget() if learned else None,
     )  # fmt: skip
+
+
+def make_budget() -> BudgetSummary:
+    """Two starts with fixed and two with learned widths; one of these has two designs."""
+
+    def at(*means: float | None) -> tuple[EfficiencyAt, ...]:
+        intervals = [None if m is None else Interval(m, 0.9 * m, 1.1 * m) for m in means]
+        return tuple(map(EfficiencyAt, (10.0, 100.0, 1000.0), intervals))
+
+    rows = [  # learned, start, LUT, agreement, in the budget, chosen, efficiency at 100
+        (False, 1, 44000, 0.70, False, False, 0.10),
+        (False, 2, 48000, 0.72, False, False, 0.12),
+        (True, 1, 24000, 0.75, True, True, 0.11),
+        (True, 1, 60000, 0.85, False, False, 0.13),
+        (True, 2, 23000, 0.71, True, False, 0.09),
+    ]
+    designs = tuple(
+        DesignPoint(learned, start, 100, 5e4 if learned else None, lut, agreement, within, best,
+                    at(0.4, mean, None))
+        for learned, start, lut, agreement, within, best, mean in rows
+    )  # fmt: skip
+    return BudgetSummary(25000, True, at(0.45, 0.135, 0.02), designs, Interval(0.02, 0.018, 0.022))
 
 
 def make_decorrelation(name: str = "") -> DecorrelationSummary:

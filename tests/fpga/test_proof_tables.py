@@ -9,8 +9,21 @@ import pytest
 from rich.console import Console
 
 from anomaly_hep.evaluate.resulttable import to_ascii
-from anomaly_hep.fpga.proof_tables import decorrelation, efficiencies, proof, rate, resources
-from tests.fpga.summaries import FLOATS, INTEGERS, make_decorrelation, make_summary
+from anomaly_hep.fpga.proof_tables import (
+    budget,
+    decorrelation,
+    efficiencies,
+    proof,
+    rate,
+    resources,
+)
+from tests.fpga.summaries import (
+    FLOATS,
+    INTEGERS,
+    make_budget,
+    make_decorrelation,
+    make_summary,
+)
 
 SIGNALS = ("Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
 SUMMARY = make_summary(signals=SIGNALS)
@@ -85,3 +98,20 @@ def test_the_latency_is_clocks_times_the_period() -> None:
     assert times == ["22.5 ns", "22.5 ns", "2,170 ns"]
     assert table.rows[2].cells["FF"].value == "–"
     assert "the timing is not closed" in " ".join(_printed(80).split())
+
+
+def test_designs_for_a_budget_have_their_mean_and_spread_over_starts() -> None:
+    table = budget(make_budget())
+    rows = {row.name: {name: str(cell) for name, cell in row.cells.items()} for row in table.rows}
+    assert list(rows) == [
+        "float model", "fixed widths, start 1", "fixed widths, start 2",
+        "fixed widths, mean and spread", "learned widths, start 1, chosen",
+        "learned widths, start 2", "learned widths, mean and spread",
+    ]  # fmt: skip
+    assert rows["learned widths, start 1, chosen"]["LUT"] == "24,000"
+    spread = rows["learned widths, mean and spread"]
+    # by hand: 24,000 and 23,000; 11 and 9 %
+    assert spread["LUT"] == "23,500 ±707"
+    assert spread["at rejection 100 [%]"] == "10.0 ±1.4"
+    assert spread["at rejection 1000 [%]"] == "–"
+    assert "2.00 ±0.20 % of the test events are decided otherwise" in "".join(table.remarks)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from anomaly_hep.evaluate.figures.style import DENSITY_COLOURS, all_colours, house_style
 from anomaly_hep.evaluate.paper import load_paper
+from anomaly_hep.fpga.budget_figure import draw_published
 from anomaly_hep.fpga.summary import DecorrelationSummary, FirmwareSummary
 from anomaly_hep.fpga.verify import Stage
 
@@ -103,7 +104,8 @@ def passing(found: DecorrelationSummary, rejection: float) -> Figure:
 def trade_off(points: pd.DataFrame) -> Figure:
     """Return mean signal efficiency against LUTs, one point per design, with the Pareto front.
 
-    `points` has the columns constituents, weight_bits, lut, efficiency, low, high.
+    `points` has the columns constituents, widths, lut, efficiency, low, high. Lines are the LUTs of
+    published designs.
     """
     with house_style():
         figure = Figure(figsize=(7, 4.8), layout="constrained")
@@ -113,11 +115,11 @@ def trade_off(points: pd.DataFrame) -> Figure:
         ):
             intervals = designs[["efficiency", "low", "high"]].to_numpy()
             _draw(axes, designs["lut"], intervals, color=colour, label=f"{size} constituents")
-            for lut, value, bits in zip(
-                designs["lut"], intervals[:, 0], designs["weight_bits"], strict=True
+            for lut, value, widths in zip(
+                designs["lut"], intervals[:, 0], designs["widths"], strict=True
             ):
                 axes.annotate(
-                    f"{bits} bit",
+                    widths,
                     (lut, 100 * value),
                     xytext=(4, 4),
                     textcoords="offset points",
@@ -125,10 +127,11 @@ def trade_off(points: pd.DataFrame) -> Figure:
                 )
         front = pareto(list(zip(points["lut"], 100 * points["efficiency"], strict=True)))
         axes.step(*zip(*front, strict=True), where="post", color="#888888", zorder=0)
+        draw_published(axes)
         axes.set_xscale("log")
-        axes.set_xlabel("LUTs, the compiler's estimate")
+        axes.set_xlabel("LUTs: the compiler's estimate; of published designs after place and route")
         axes.set_ylabel("signal efficiency at the rejection, mean over signals [%]")
-        axes.legend(fontsize="small", frameon=False, loc="upper left")
+        figure.legend(fontsize="x-small", frameon=False, loc="outside lower center", ncols=2)
     return figure
 
 

@@ -132,6 +132,7 @@ class Source:
 
     def _check(self, requested: DesignSettings) -> None:
         """Raise ConfigError for a teacher that the model lacks, or a flow that cannot be made."""
+        self._check_budget(requested)
         teacher, names = requested.teacher, ", ".join(self.model.score_names)
         if teacher is not None and self.trigger is not None:
             raise ConfigError(
@@ -154,6 +155,26 @@ class Source:
             raise ConfigError(
                 f"fpga.{exports[0]} has one input, the constituents, and {context} enter this "
                 "design behind the sum over them. Cure: fpga=rtl"
+            )
+
+    def _check_budget(self, requested: DesignSettings) -> None:
+        """Raise ConfigError for settings that no training to a budget can have."""
+        if requested.target_lut is None:
+            if requested.order_aware:
+                raise ConfigError(
+                    "fpga.order_aware=true gives each place widths that are learned. Cure: "
+                    "fpga.target_lut=12000, or fpga.order_aware=false"
+                )
+            return
+        if self.trigger is not None:
+            raise ConfigError(
+                f"fpga.target_lut={requested.target_lut}: the encoder of {self.checkpoint} goes to "
+                "the chip with the widths that it has. Cure: fpga.target_lut=null"
+            )
+        if requested.order_aware and requested.cycles > 1:
+            raise ConfigError(
+                f"fpga.cycles={requested.cycles} shares phi among the places of constituents, and "
+                "fpga.order_aware=true gives each widths of its own. Cure: fpga.cycles=1"
             )
 
     def ports(self, settings: DesignSettings) -> tuple[Port, ...]:

@@ -43,6 +43,7 @@ def _row(path: Path) -> dict[str, Any] | None:
     return {
         "run": path.parent.name,
         "constituents": design.constituents,
+        "widths": f"{design.weight_bits} bit" if summary.budget is None else "learned",
         "weight_bits": design.weight_bits,
         "activation_bits": design.activation_bits,
         "score": design.score,
