@@ -114,7 +114,9 @@ def make_budget() -> BudgetSummary:
                     at(0.4, mean, None))
         for learned, start, lut, agreement, within, best, mean in rows
     )  # fmt: skip
-    return BudgetSummary(25000, True, at(0.45, 0.135, 0.02), designs, Interval(0.02, 0.018, 0.022))
+    return BudgetSummary(
+        25000, 3, True, at(0.45, 0.135, 0.02), designs, Interval(0.02, 0.018, 0.022)
+    )
 
 
 def make_decorrelation(name: str = "") -> DecorrelationSummary:

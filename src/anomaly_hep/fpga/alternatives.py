@@ -21,8 +21,8 @@ from anomaly_hep.models.layers.trigger import TriggerEncoder
 class Alternative:
     """A trained design: how its widths were found, its start, its cost, its agreement.
 
-    `in_budget`: whether it is its start's best within a tenth below the budget; `chosen`: whether
-    it is the one that becomes the chip. Designs with fixed widths are neither.
+    `in_budget`: whether it is its start's best within the budget; `chosen`: whether it is the one
+    that becomes the chip. Designs with fixed widths are neither.
     """
 
     learned: bool
@@ -63,7 +63,7 @@ def train_to_budget(
     """Return the designs with fixed widths and those with learned ones, from several starts each.
 
     What is in the directory from an earlier try is not trained again. Raises ExportError if no
-    design comes within a tenth below the budget.
+    design comes down to the budget.
     """
     own = settings.learned
     fixed = shape_of(settings, ports, context)
@@ -129,8 +129,8 @@ def _with_choice(found: Sequence[Alternative], settings: DesignSettings) -> list
     if not within:
         luts = [alternative.lut for alternative in found if alternative.learned]
         raise ExportError(
-            f"no design came within a tenth below fpga.target_lut={settings.target_lut}: they have "
-            f"{min(luts):,} to {max(luts):,} LUTs. Cure: more fpga.learned.steps, or another "
+            f"no design came down to fpga.target_lut={settings.target_lut}: they have "
+            f"{min(luts):,} to {max(luts):,} LUTs. Cure: more fpga.learned.steps, or a larger "
             "fpga.target_lut"
         )
     best = max(within, key=lambda alternative: alternative.agreement)

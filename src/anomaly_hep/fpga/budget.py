@@ -24,8 +24,8 @@ from anomaly_hep.models.layers.learned_trigger import LearnedTriggerEncoder
 _CHECKS = 60
 # shares of the steps: where the budget is reached, and from where the widths stay
 _REACHED, _SETTLED = 0.5, 0.85
-# of the budget: what is aimed at, and how far below it a design may be that is chosen
-_AIM, TOLERANCE = 0.95, 0.1
+# the share of the budget that is aimed at
+_AIM = 0.95
 # the widths' learning rate in units of the weights'
 _WIDTHS_RATE = 5.0
 # the factor of the EBOPs in the loss: where it starts, and its bounds
@@ -144,8 +144,8 @@ def learn_widths(
 
 
 def chosen(offers: Sequence[Offer], target_lut: int) -> Offer | None:
-    """Return the offer that agrees best among those within a tenth below the budget, if any."""
-    within = [o for o in offers if (1 - TOLERANCE) * target_lut <= o.lut <= target_lut]
+    """Return the offer that agrees best among those within the budget, if any."""
+    within = [o for o in offers if o.lut <= target_lut]
     return max(within, key=lambda o: o.agreement, default=None)
 
 

@@ -36,7 +36,8 @@ def compared(
     flips = None
     if settings.order_aware:
         flips = _flips(design, jets)
-    return BudgetSummary(settings.target_lut, settings.order_aware, model, points, flips)
+    starts = settings.learned.starts
+    return BudgetSummary(settings.target_lut, starts, settings.order_aware, model, points, flips)
 
 
 def _point(alternative: Alternative, score: ScoreName, jets: Jets, background: str) -> DesignPoint:

@@ -130,6 +130,11 @@ def budget(found: BudgetSummary) -> ResultTable:
         "and score."
     )
     remarks = [remark]
+    dead = found.starts - sum(not design.learned for design in found.designs)
+    if dead:
+        remarks.append(
+            f"{dead} of {found.starts} starts with fixed widths are left out: a layer died."
+        )
     if found.order_flips is not None:
         remarks.append(
             f"Order-aware: {percent(*found.order_flips)} % of the test events are decided "

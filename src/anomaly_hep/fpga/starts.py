@@ -100,15 +100,20 @@ class Trained:
 
 
 def fixed_widths(start: Start) -> None:
-    """Train a design whose widths are those of the settings."""
+    """Train a design whose widths are those of the settings; no offer if it cannot be built."""
     float_encoder = start.in_float()
     settings = start.settings
     student = distillation.quantized_copy(float_encoder, start.shape, settings.precision)
     schedule = start.schedule(settings.quantized_steps, settings.quantized_learning_rate)
     best, agreement = distillation.distil(student, start.lesson, schedule)
-    cost = _lut(from_brevitas.integer_encoder(best, start.ports, start.context), start)
-    offer = Offer(settings.quantized_steps, None, cost, agreement, best.state_dict())
-    Trained(float_encoder.state_dict(), [offer]).save(start.path)
+    offers = []
+    try:
+        cost = _lut(from_brevitas.integer_encoder(best, start.ports, start.context), start)
+    except ExportError:  # a layer has died
+        pass
+    else:
+        offers = [Offer(settings.quantized_steps, None, cost, agreement, best.state_dict())]
+    Trained(float_encoder.state_dict(), offers).save(start.path)
 
 
 def learned_widths(start: Start) -> None:

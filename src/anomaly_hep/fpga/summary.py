@@ -159,7 +159,7 @@ class DesignPoint:
     """A design that was trained on the way to a budget of LUTs, with its efficiencies.
 
     `agreement` is that with the teacher on training and validation background. `in_budget`: the
-    best of its start within a tenth below the budget; `chosen`: the one that became the chip.
+    best of its start within the budget; `chosen`: the one that became the chip.
     `ebops` are None where widths are fixed.
     """
 
@@ -178,12 +178,14 @@ class DesignPoint:
 class BudgetSummary:
     """The budget, and all designs that no other of the same start beats in LUTs and agreement.
 
-    `model` are the efficiencies of the model that the designs learned from. `order_flips` is the
-    share of test events that an order-aware design decides otherwise when their constituents come
-    in a random order.
+    Of `starts` with fixed widths those are left out in which a layer died. `model` are the
+    efficiencies of the model that the designs learned from. `order_flips` is the share of test
+    events that an order-aware design decides otherwise when their constituents come in a random
+    order.
     """
 
     target_lut: int
+    starts: int
     order_aware: bool
     model: tuple[EfficiencyAt, ...]
     designs: tuple[DesignPoint, ...]
