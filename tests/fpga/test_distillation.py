@@ -139,6 +139,7 @@ def test_the_same_order_agrees_and_the_reverse_does_not() -> None:
     scores = np.arange(1000.0)
     assert distillation.agreement(scores**2, scores, 100) == 1
     assert distillation.agreement(-scores, scores, 100) == 0
+    assert distillation.agreement(np.ones(1000), scores, 100) == 0
     # half of the 10 that pass at rejection 100 are others, more of a wider cut agree
     swapped = scores.copy()
     swapped[-5:], swapped[:5] = scores[:5], scores[-5:]

@@ -125,8 +125,11 @@ def agreement(
     """Return the share of the events that pass a cut on one score which pass it on the other too.
 
     Both cuts keep equally many events. It is the mean over cuts that keep 1 in `rejection` and up
-    to 10 times as many, because few events are left at the working point itself.
+    to 10 times as many, because few events are left at the working point itself. A student that
+    gives all events one score agrees with nobody: 0.
     """
+    if student.min() == student.max():
+        return 0.0
     kept = np.geomspace(1, _WIDEST, _SHARES) * len(teacher) / rejection
     numbers = np.unique(np.clip(kept.round().astype(int), 1, len(teacher)))
     orders = [np.argsort(values, kind="stable")[::-1] for values in (student, teacher)]

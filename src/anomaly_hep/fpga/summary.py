@@ -50,10 +50,13 @@ class PortSummary:
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """The shape and the types of a layer, and the share of its weights that are zero."""
+    """The shape and the types of a layer, and the share of its weights that are zero.
+
+    The shape is (output, input); where each place has weights of its own, these come first.
+    """
 
     name: str
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     zero_weights: float
     input: str
     accumulator: str
