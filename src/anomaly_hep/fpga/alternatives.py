@@ -76,7 +76,7 @@ def train_to_budget(
     ):
         for number in range(1, own.starts + 1):
             path = directory / "starts" / f"{name}-{number}.ckpt"
-            start = Start(settings, shape, ports, context, lesson, seed + number - 1, path)
+            start = Start(settings, shape, ports, context, lesson, number, seed + number - 1, path)
             jobs.append((work, start))
     starts.train(jobs)
     found = [
@@ -105,11 +105,10 @@ def _loaded(start: Start, *, learned: bool) -> list[Alternative]:
             quantized = distillation.quantized_copy(float_encoder, start.shape, precision)
             quantized.load_state_dict(offer.state)
             integers = from_brevitas.integer_encoder(quantized, start.ports, start.context)
-        number = start.seed
         found.append(
             Alternative(
                 learned,
-                number,
+                start.number,
                 offer.step,
                 offer.ebops,
                 offer.lut,

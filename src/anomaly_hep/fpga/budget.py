@@ -28,8 +28,8 @@ _REACHED, _SETTLED = 0.5, 0.85
 _AIM = 0.95
 # the widths' learning rate in units of the weights'
 _WIDTHS_RATE = 5.0
-# the factor of the EBOPs in the loss: where it starts, and its bounds
-_FACTOR, _LEAST, _MOST = 1e-8, 1e-9, 1e-3
+# the factor of the EBOPs, in units of those at the start, in the loss: where it starts, its bounds
+_FACTOR, _LEAST, _MOST = 3e-3, 1e-4, 1e2
 # by how much its logarithm moves in a step, per relative distance from the path, of which no more
 # than the farthest counts, and per change of the distance, which keeps it from swinging
 _GAIN, _FARTHEST, _DAMPING = 0.02, 0.5, 5.0
@@ -126,7 +126,7 @@ def learn_widths(
     for step, rows in steps:
         student.train()
         ebops = student.cost()
-        loss = lesson.loss(student, rows) + controller.factor * ebops
+        loss = lesson.loss(student, rows) + controller.factor * ebops / start
         refuse_non_finite(loss.item(), "training", step)
         optimizer.zero_grad()
         loss.backward()
@@ -139,7 +139,7 @@ def learn_widths(
             if lut is not None:
                 front.add(_offer(student, lesson, step, lut))
                 # LUTs per EBOP differ from design to design: the end of the path follows them
-                path.end = student.cost().item() * _AIM * target_lut / max(lut, 1)
+                path.end = max(student.cost().item(), 1.0) * _AIM * target_lut / max(lut, 1)
     return front.offers
 
 

@@ -113,6 +113,8 @@ def build(
         decorrelation = measured(
             design, design.table, chip, test, source.background, settings.rejection
         )
+    with timed("designs on test events"):
+        budget = compared(design, settings, test, source.background)
     summary = FirmwareSummary(
         stages=tuple(comparisons),
         resources=tuple(row for results in exports for row in results.resources),
@@ -133,7 +135,7 @@ def build(
         decorrelation=decorrelation,
         rate=None if thresholds is None else _rate(thresholds, firing),
         stimuli=StimuliSummary(len(events), len(stimuli), *wide.coverage.counts),
-        budget=compared(design, settings, test, source.background),
+        budget=budget,
     )
     write_text(path / "fpga.json", summary.to_json())
     figures = path / "figures"

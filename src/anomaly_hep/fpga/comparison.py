@@ -13,7 +13,7 @@ from anomaly_hep.fpga.alternatives import Alternative
 from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.design_settings import DesignSettings, ScoreName
-from anomaly_hep.fpga.integers import ChipEvents, IntegerEncoder
+from anomaly_hep.fpga.integers import IntegerEncoder
 from anomaly_hep.fpga.summary import BudgetSummary, DesignPoint, EfficiencyAt
 from anomaly_hep.fpga.trigger_inputs import Jets
 
@@ -92,12 +92,14 @@ def _flips(design: Design, jets: Jets) -> Interval:
     rng = np.random.default_rng(0)
     inputs, _ = design.integers.quantize(jets.inputs)
     context, _ = design.integers.quantize_context(jets.context)
+    masses = np.zeros(len(jets), np.int64)
+    if design.table is not None:
+        masses, _ = design.table.quantize(jets.mass)
     shuffled = rng.permuted(np.broadcast_to(np.arange(inputs.shape[1]), inputs.shape[:2]), axis=1)
     other = np.take_along_axis(inputs, shuffled[..., None], axis=1)
     decisions = []
     for values in (inputs, other):
-        events = ChipEvents(values, np.zeros(len(values), np.int64), context)
-        latents = design.integers(events.inputs, events.context)
-        decisions.append(design.score(latents) > design.threshold)
+        scores = design.score(design.integers(values, context))
+        decisions.append(design.decide(scores, masses)["decision"])
     changed = decisions[0] != decisions[1]
     return binomial(int(changed.sum()), len(changed))

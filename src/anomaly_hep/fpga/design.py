@@ -79,7 +79,7 @@ def learn(
     """Return the design: train the float and the quantised encoder, or load those already kept.
 
     The float encoder is distilled from a score of the model, that of all constituents, on
-    background. Of several random starts that one is kept which agrees best on validation
+    background. Of several random starts that one is kept which agrees best with it on
     background. The quantised encoder starts from its weights and has the same teacher. A model with
     a trigger encoder supplies the float encoder itself, and a quantised model both. With a budget
     of LUTs the bit widths are learned too.
@@ -87,7 +87,9 @@ def learn(
     check_rejection(settings.rejection, len(jets["validation"]))
     mass = _mass_port(source, settings, jets["training"])
     ports, context = source.ports(settings), source.context(settings)
-    targets = Targets.of(jets["training"].score, source.learned(settings))
+    targets = Targets(0.0, 1.0)  # of a trigger encoder of its own, which learns from no score
+    if source.trigger is None:
+        targets = Targets.of(jets["training"].score, source.learned(settings))
     examples, validation = (_examples(jets[name], targets) for name in ("training", "validation"))
     lesson = Lesson(settings.score, examples, validation, settings.rejection)
     alternatives: list[Alternative] = []
@@ -159,7 +161,7 @@ class _Teacher:
     timed: Timed
 
     def teach(self, students: list[TriggerEncoder], name: str) -> TriggerEncoder:
-        """Return the student that agrees best on validation background, or one already kept.
+        """Return the student that agrees best with its teacher, or one already kept.
 
         `name` is 'float' or 'quantized', as in the settings and in the file's name.
         """

@@ -43,11 +43,22 @@ class Examples:
     targets: Float[Tensor, " event"]
     context: Float[Tensor, "event quantity"] | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # as arrays: torch would hand tensors to another process in shared memory, of which
+        # containers have little
+        parts = (self.inputs, self.targets, self.context)
+        return _examples, tuple(None if part is None else part.numpy() for part in parts)
+
     def seen(
         self, rows: Int64[Tensor, " row"] | slice = slice(None)
     ) -> tuple[Float[Tensor, "row constituent input"], Float[Tensor, "row quantity"] | None]:
         """Return what the student sees of some events."""
         return self.inputs[rows], None if self.context is None else self.context[rows]
+
+
+def _examples(inputs: np.ndarray, targets: np.ndarray, context: np.ndarray | None) -> Examples:
+    of_event = None if context is None else torch.from_numpy(context)
+    return Examples(torch.from_numpy(inputs), torch.from_numpy(targets), of_event)
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ class Lesson:
         """
         targets = self.examples.targets
         rng = torch.Generator().manual_seed(schedule.seed)
-        from_tail = round(schedule.tail * schedule.batch_size)
+        from_tail = min(round(schedule.tail * schedule.batch_size), schedule.batch_size - 1)
         highest = max(round(_TAIL * len(targets) / self.rejection), 1)
         tail = targets.argsort()[-highest:]
         size = schedule.batch_size - from_tail

@@ -24,7 +24,7 @@ def integer_encoder(
     Raises ExportError for an accumulator that is too wide.
     """
     encoder.eval()
-    finest = int(encoder.input.finest)
+    finest = encoder.input_bits - 1
     inputs = FixedPoint(True, finest + 1, finest)
     read = _bits(encoder.input, inputs)
     phi = _chain(encoder.phi, "phi", inputs)

@@ -135,6 +135,12 @@ def budget(found: BudgetSummary) -> ResultTable:
         remarks.append(
             f"{dead} of {found.starts} starts with fixed widths are left out: a layer died."
         )
+    missed = found.starts - sum(design.in_budget for design in found.designs)
+    if missed:
+        remarks.append(
+            f"{missed} of {found.starts} starts with learned widths are left out: none of their "
+            "designs came down to the budget."
+        )
     if found.order_flips is not None:
         remarks.append(
             f"Order-aware: {percent(*found.order_flips)} % of the test events are decided "

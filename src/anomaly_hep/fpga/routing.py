@@ -21,6 +21,12 @@ _CELLS_PER_LUT = 1.7
 _SHORTEST = 1.2
 
 
+_TOO_WIDE = (
+    "phi alone needs {} pins and a Lattice ECP5-85 has {}: it was not placed. Fewer inputs, bits "
+    "or channels of phi fit."
+)
+
+
 @dataclass(frozen=True)
 class Routed:
     """A row for each try of place and route, and what is to be said of them."""
@@ -53,6 +59,8 @@ def fit(
     latest, best, stages = delay, 0.0, 0
     while len(rows) < _TRIES:
         circuit = phi_alone.trace(encoder, latest)
+        if ecp5.pins(circuit) > ecp5.PINS:
+            return Fitted(tuple(rows), _TOO_WIDE.format(ecp5.pins(circuit), ecp5.PINS), delay)
         if circuit.latency > stages:
             stages = circuit.latency
             phi_alone.check(circuit, encoder, events)

@@ -166,6 +166,11 @@ class Source:
                     "fpga.target_lut=12000, or fpga.order_aware=false"
                 )
             return
+        if requested.rtl is None and requested.emulator is None:
+            raise ConfigError(
+                f"fpga.target_lut={requested.target_lut}: hls4ml and FINN have one type for all "
+                "channels of a layer. Cure: fpga=rtl, or fpga.target_lut=null"
+            )
         if self.trigger is not None:
             raise ConfigError(
                 f"fpga.target_lut={requested.target_lut}: the encoder of {self.checkpoint} goes to "

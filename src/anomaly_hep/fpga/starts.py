@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +21,7 @@ from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.distillation import Lesson, Schedule
 from anomaly_hep.fpga.integers import IntegerEncoder, Port
+from anomaly_hep.lifeline import end_with_parent
 from anomaly_hep.models.layers.learned_trigger import LearnedTriggerEncoder
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
@@ -32,7 +34,8 @@ _DELAY = 5.0  # between registers; the estimate of LUTs does not depend on it
 class Start:
     """A start of a training: a student in floating point first, then one with integers.
 
-    `shape` is the student's, as `TriggerEncoder` takes it; the file `path` keeps what was learned.
+    `shape` is the student's, as `TriggerEncoder` takes it; the file `path` keeps what start
+    `number` has learned.
     """
 
     settings: DesignSettings
@@ -40,6 +43,7 @@ class Start:
     ports: tuple[Port, ...]
     context: tuple[Port, ...]
     lesson: Lesson
+    number: int
     seed: int
     path: Path
 
@@ -151,15 +155,30 @@ def _lut(encoder: IntegerEncoder, start: Start) -> int:
 
 
 def train(starts: Sequence[tuple[Callable[[Start], None], Start]]) -> None:
-    """Train the starts whose files are not there yet, as many at a time as there are cores."""
+    """Train the starts whose files are not there yet, as many at a time as there are cores.
+
+    Each computes with one thread, so that a start's result does not depend on the others. Raises
+    ExportError where a process is killed.
+    """
     missing = [(work, start) for work, start in starts if not start.path.exists()]
-    workers = min(len(missing), os.cpu_count() or 1)
-    if workers <= 1:
-        for work, start in missing:
-            work(start)
+    if not missing:
         return
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    workers = min(len(missing), len(os.sched_getaffinity(0)))
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
+    )
+    try:
         for done in [pool.submit(work, start) for work, start in missing]:
             done.result()
+    except BrokenProcessPool as error:
+        raise ExportError(
+            "the process of a start was killed, perhaps for its memory. Cure: the same command "
+            "goes on with the starts that are missing; with fewer fpga.training_events if need be"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(parent: int) -> None:
+    end_with_parent(parent)
+    torch.set_num_threads(1)

@@ -18,8 +18,8 @@ LN2 = math.log(2)
 def _rounding(fraction: float, integer: float, *, signed: bool) -> LearnedRounding:
     rounding = LearnedRounding(1, signed=signed, slots=None)
     nn.init.constant_(rounding.fraction, fraction)
-    nn.init.constant_(rounding.integer, integer)
-    return rounding
+    rounding.largest.fill_(2.0 ** (integer - 1))  # a bit more is kept
+    return rounding.eval()
 
 
 def _linear(weight: list[list[float]], bits: int = 4, slots: int | None = None) -> LearnedLinear:
@@ -48,39 +48,43 @@ def test_values_are_rounded_down_and_saturate(
 
 
 @pytest.mark.parametrize(
-    ("value", "of_value", "of_fraction", "of_integer"),
+    ("value", "of_value", "of_fraction"),
     [
-        (1.3, 1.0, LN2 * (1.3 - 1.25), 0.0),  # inside: rounded down to 1.25
-        (-0.3, 1.0, LN2 * (-0.3 + 0.5), 0.0),  # to -0.5
-        (9.0, 0.0, 0.0, LN2 * 4),  # saturates at 4 - 1/4
-        (-9.0, 0.0, 0.0, -LN2 * 4),  # saturates at -4
+        (1.3, 1.0, LN2 * (1.3 - 1.25)),  # inside: rounded down to 1.25
+        (-0.3, 1.0, LN2 * (-0.3 + 0.5)),  # to -0.5
+        (9.0, 0.0, 0.0),  # saturates at 4 - 1/4
+        (-9.0, 0.0, 0.0),  # saturates at -4
     ],
 )
 def test_gradients_of_a_rounded_value_in_closed_form(
-    value: float, of_value: float, of_fraction: float, of_integer: float
+    value: float, of_value: float, of_fraction: float
 ) -> None:
     rounding = _rounding(2, 2, signed=True)
     given_value = torch.tensor([[value]], requires_grad=True)
     rounding(given_value).sum().backward()
-    found = (given_value.grad, rounding.fraction.grad, rounding.integer.grad)
-    for gradient, expected in zip(found, (of_value, of_fraction, of_integer), strict=True):
+    for gradient, expected in (
+        (given_value.grad, of_value),
+        (rounding.fraction.grad, of_fraction),
+    ):
         assert gradient is not None
         assert float(gradient) == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_gradient_of_the_highest_value_is_its_derivative() -> None:
-    # 2^integer - 2^-fraction, by finite differences of the closed form
-    step = 1e-4
-    expected = (2.0 ** (2 + step) - 2.0 ** (2 - step)) / (2 * step)
-    rounding = _rounding(2, 2, signed=False)
-    rounding(torch.tensor([[100.0]])).sum().backward()
-    assert rounding.integer.grad is not None
-    assert float(rounding.integer.grad) == pytest.approx(expected, rel=1e-4)
+def test_the_range_follows_training_and_holds_twice_the_largest_value() -> None:
+    rounding = _rounding(4, -3, signed=False)
+    rounding.train()(torch.tensor([[3.0], [0.5]]))
+    assert rounding.widths()[1].tolist() == [3.0]  # 4 > 3, and a bit more
+    rounding.eval()(torch.tensor([[100.0]]))
+    assert rounding.widths()[1].tolist() == [3.0]  # what is evaluated does not change it
+    assert rounding(torch.tensor([[5.9], [100.0]])).flatten().tolist() == [5.875, 8 - 1 / 16]
+    for _ in range(3000):  # what training no longer gives is forgotten
+        rounding.train()(torch.tensor([[0.4]]))
+    assert rounding.widths()[1].tolist() == [0.0]
 
 
 def test_a_channel_of_no_bits_asks_for_bits_where_they_would_lower_the_loss() -> None:
-    rounding = _rounding(-1, 0, signed=False)
-    value = torch.tensor([[3.0]])
+    rounding = _rounding(-1, 1, signed=False)
+    value = torch.tensor([[1.5]])
     (-rounding(value)).sum().backward()  # the loss falls with the value
     assert rounding(value).item() == 0
     assert rounding.fraction.grad is not None
@@ -127,18 +131,27 @@ def test_slots_have_widths_of_their_own_and_the_same_weights() -> None:
 
 
 def test_the_first_widths_hold_the_largest_values() -> None:
-    rounding = LearnedRounding(3, signed=False, slots=None, finest=7.0)
+    rounding = LearnedRounding(3, signed=False, slots=None)
     values = torch.tensor([[0.9, 5.0, 0.0], [0.2, 0.1, 0.0]])
     rounding.start(values, bits=6)
-    assert rounding.integer.tolist() == [0.0, 3.0, -6.0]
-    assert rounding.fraction.tolist() == [6.0, 3.0, 7.0]  # no finer than the input
+    assert rounding.widths()[1].tolist() == [1.0, 4.0, -5.0]
+    assert rounding.fraction.tolist() == [6.0, 3.0, 12.0]
     assert (rounding(values) - values).abs().max().item() <= 2.0**-3
+
+
+def test_numbers_that_arrive_have_the_range_and_at_most_the_bits_of_their_port() -> None:
+    rounding = LearnedRounding(1, signed=True, slots=None, arriving=7)
+    rounding.start(torch.tensor([[30.0], [0.01]]), bits=8)
+    rounding.train()
+    assert rounding(torch.tensor([[1.5], [-1.5]])).flatten().tolist() == [0.875, -1.0]
+    nn.init.constant_(rounding.fraction, 12.0)
+    assert rounding(torch.tensor([[1.5]])).flatten().tolist() == [1 - 2.0**-7]
 
 
 def test_by_slot_the_first_widths_are_of_each_slot() -> None:
     rounding = LearnedRounding(1, signed=False, slots=2)
     rounding.start(torch.tensor([[[3.0], [0.4]]]), bits=4)
-    assert rounding.integer.tolist() == [[2.0], [-1.0]]
+    assert rounding.widths()[1].tolist() == [[3.0], [0.0]]
 
 
 def test_gradients_reach_all_that_is_learned() -> None:
@@ -147,7 +160,7 @@ def test_gradients_reach_all_that_is_learned() -> None:
     rounding = LearnedRounding(2, signed=True, slots=None)
     values = torch.randn(50, 3)
     with torch.no_grad():
-        rounding.start(linear(values) / 2, bits=4)  # so that some values saturate
+        rounding.start(linear(values), bits=4)
     rounding(linear(values)).square().sum().backward()
     for parameter in (*linear.parameters(), *rounding.parameters()):
         assert parameter.grad is not None

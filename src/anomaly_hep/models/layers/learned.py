@@ -4,9 +4,10 @@ Decisions, after high-granularity quantisation (arXiv:2405.00645):
 - A number has `fraction` bits behind the point, a parameter that is rounded when it is used. The
   gradient of a rounded value q of x with respect to its fraction is ln 2 (x - q), the derivative of
   a rounding error proportional to 2^-fraction (eq. 8 with our sign); to x it passes unchanged.
-- Activations are rounded down and saturate, as in all firmware of this house, and not wrapped
+- Activations are rounded down and saturate, as in all firmware of this house, and are not wrapped
   around: what is anomalous may lie beyond every range that was seen. Their bits before the point
-  are learned too, by the gradient of the highest value, 2^integer - 2^-fraction.
+  are not learned: they hold twice the largest value that background has had of late. Where they
+  were learned, saturation became part of the network, and cut off what only signals reach.
 - Widths of 0 bits are allowed: the weight or the channel is 0 and costs nothing.
 - The cost is the number of effective bit operations (EBOPs): the bits of the weight times the bits
   of the activation, summed over all products (eq. 5). Signs are not counted.
@@ -27,6 +28,8 @@ from torch.autograd.function import once_differentiable
 # bits that a learned width can have on either side of the point
 _FEWEST, _MOST = -8.0, 12.0
 _LN2 = math.log(2.0)
+# of the largest value of a channel: what a batch leaves of it, and what it cannot fall below
+_KEPT, _SMALLEST = 0.999, 2.0**-6
 
 
 class _Nearest(torch.autograd.Function):
@@ -55,32 +58,22 @@ class _Down(torch.autograd.Function):
     def forward(
         ctx: Any, values: Tensor, fraction: Tensor, integer: Tensor, signed: bool
     ) -> Tensor:
-        unit, bound = torch.exp2(-fraction.round()), torch.exp2(integer.round())
-        alive = fraction.round() + integer.round() > 0
+        unit, bound = torch.exp2(-fraction.round()), torch.exp2(integer)
+        alive = fraction.round() + integer > 0
         high = torch.where(alive, bound - unit, 0.0)
         low = torch.where(alive, -bound, 0.0) if signed else torch.zeros_like(high)
         rounded = torch.minimum(torch.maximum((values / unit).floor() * unit, low), high)
-        above, below = values >= high + unit, values < low
-        ctx.save_for_backward(values - rounded, above & alive, below & alive, bound)
-        ctx.signed, ctx.shapes = signed, (fraction.shape, integer.shape)
+        inside = (values < high + unit) & (values >= low)
+        ctx.save_for_backward(values - rounded, inside | ~alive & (values >= low))
+        ctx.shape = fraction.shape
         return rounded
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        error, above, below, bound = ctx.saved_tensors
-        fraction, integer = ctx.shapes
-        beyond = above | below
-        inside = torch.where(beyond, 0.0, gradient)
-        edge = torch.where(above, gradient, 0.0)
-        if ctx.signed:
-            edge = edge - torch.where(below, gradient, 0.0)
-        return (
-            inside,
-            (_LN2 * error * inside).sum_to_size(fraction),
-            (_LN2 * bound * edge).sum_to_size(integer),
-            None,
-        )
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        error, inside = ctx.saved_tensors
+        kept = torch.where(inside, gradient, 0.0)
+        return kept, (_LN2 * error * kept).sum_to_size(ctx.shape), None, None
 
 
 def _whole(bits: Tensor) -> Tensor:
@@ -141,45 +134,49 @@ class LearnedLinear(nn.Module):
 class LearnedRounding(nn.Module):
     """Rounding down and saturation with learned widths for each channel, or channel in each slot.
 
-    Without a sign it is a ReLU as well. `finest` and `largest`: the most bits behind and before the
-    point, for inputs that arrive with so many.
+    Without a sign it is a ReLU as well. `largest` is the largest value of each channel that
+    training has seen, of which a thousandth is forgotten in each batch; the range is the power of
+    two that holds twice as much. `arriving`: the bits behind the point of values that arrive as
+    numbers between -1 and 1, whose range is that.
     """
 
     def __init__(
-        self,
-        channels: int,
-        *,
-        signed: bool,
-        slots: int | None,
-        finest: float = _MOST,
-        largest: float = _MOST,
+        self, channels: int, *, signed: bool, slots: int | None, arriving: int | None = None
     ) -> None:
         super().__init__()
         shape = (channels,) if slots is None else (slots, channels)
-        self.signed, self.finest, self.largest = signed, finest, largest
-        self.fraction, self.integer = (
-            nn.Parameter(torch.zeros(shape)),
-            nn.Parameter(torch.zeros(shape)),
-        )
+        self.signed, self.arriving = signed, arriving
+        self.fraction = nn.Parameter(torch.zeros(shape))
+        self.largest: Tensor
+        self.register_buffer("largest", torch.full(shape, _SMALLEST))
 
     @torch.no_grad()
     def start(self, values: Float[Tensor, "*event channel"], bits: int) -> None:
         """Set the widths to `bits` bits below the largest value of each channel."""
-        keep = self.fraction.ndim
-        most = values.abs().flatten(0, -keep - 1).amax(0).clamp_min(2.0**-6)
-        self.integer.copy_(most.log2().ceil().clamp(max=self.largest))
-        self.fraction.copy_((bits - self.integer).clamp(max=self.finest))
+        self.largest.fill_(_SMALLEST)
+        self._see(values)
+        finest = _MOST if self.arriving is None else float(self.arriving)
+        self.fraction.copy_((bits - self.largest.log2().ceil()).clamp(max=finest))
+
+    def _see(self, values: Float[Tensor, "*event channel"]) -> None:
+        most = values.detach().abs().flatten(0, -self.fraction.ndim - 1).amax(0)
+        self.largest.copy_(torch.maximum(_KEPT * self.largest, most).clamp_min(_SMALLEST))
 
     def widths(self) -> tuple[Float[Tensor, "*slot channel"], Float[Tensor, "*slot channel"]]:
-        """Return the bits behind and before the point, not yet rounded."""
-        return self.fraction.clamp(_FEWEST, self.finest), self.integer.clamp(_FEWEST, self.largest)
+        """Return the bits behind the point, not yet rounded, and those before it."""
+        if self.arriving is not None:
+            zeros = torch.zeros_like(self.largest)
+            return self.fraction.clamp(_FEWEST, float(self.arriving)), zeros
+        return self.fraction.clamp(_FEWEST, _MOST), self.largest.log2().ceil() + 1
 
     def bits(self) -> Float[Tensor, "*slot channel"]:
         """Return the bits of each channel without its sign."""
         fraction, integer = self.widths()
-        return (_whole(fraction) + _whole(integer)).clamp_min(0.0)
+        return (_whole(fraction) + integer).clamp_min(0.0)
 
     def forward(self, values: Float[Tensor, "*event channel"]) -> Float[Tensor, "*event channel"]:
         """Return the values with their learned widths."""
+        if self.training:
+            self._see(values)
         rounded: Tensor = _Down.apply(values, *self.widths(), self.signed)
         return rounded

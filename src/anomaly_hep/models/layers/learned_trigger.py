@@ -20,7 +20,7 @@ class LearnedTriggerEncoder(TriggerEncoder):
     """A TriggerEncoder in which each weight and each channel learns how many bits it needs.
 
     It starts from an encoder in floating point and from events, whose largest values set the first
-    widths. All slots share the widths of phi, so that the order of the constituents is not seen.
+    ranges. All slots share the widths of phi, so that the order of the constituents is not seen.
     With `by_slot` each slot has widths of its own, though the same weights before rounding: the
     order of the constituents, by falling momentum, is seen then.
     """
@@ -44,7 +44,7 @@ class LearnedTriggerEncoder(TriggerEncoder):
         self.by_slot, self.input_bits = by_slot, input_bits
         slots = self.constituents if by_slot else None
         self.input = LearnedRounding(
-            len(self.ranges), signed=True, slots=slots, finest=float(input_bits - 1), largest=0.0
+            len(self.ranges), signed=True, slots=slots, arriving=input_bits - 1
         )
         self.phi = _learned(self.phi, slots)
         self.pool = LearnedRounding(self.phi_widths[-1], signed=False, slots=None)
@@ -95,7 +95,7 @@ class LearnedTriggerEncoder(TriggerEncoder):
 
     def width_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that are widths, and not weights."""
-        return [p for name, p in self.named_parameters() if name.endswith(("fraction", "integer"))]
+        return [p for name, p in self.named_parameters() if name.endswith("fraction")]
 
 
 def _set_widths(module: LearnedRounding, inputs: tuple[Tensor]) -> None:
