@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from anomaly_hep.errors import ExportError
+from anomaly_hep.errors import CheckpointError, ExportError
 from anomaly_hep.fpga import budget, distillation, from_brevitas, from_learned, starts
 from anomaly_hep.fpga.chipscore import outputs_of
 from anomaly_hep.fpga.design_settings import DesignSettings
@@ -90,7 +90,7 @@ def train_to_budget(
 def _loaded(start: Start, *, learned: bool) -> list[Alternative]:
     trained = Trained.load(start.path)
     float_encoder = TriggerEncoder(**start.shape, precision=None)
-    float_encoder.load_state_dict(trained.float_state)
+    _fill(float_encoder, trained.float_state, start.path)
     assert start.settings.target_lut is not None
     best = budget.chosen(trained.offers, start.settings.target_lut) if learned else None
     found = []
@@ -98,12 +98,12 @@ def _loaded(start: Start, *, learned: bool) -> list[Alternative]:
         quantized: TriggerEncoder
         if learned:
             quantized = own = start.learned(float_encoder)
-            quantized.load_state_dict(offer.state)
+            _fill(quantized, offer.state, start.path)
             integers = from_learned.integer_encoder(own, start.ports, start.context)
         else:
             precision = start.settings.precision
             quantized = distillation.quantized_copy(float_encoder, start.shape, precision)
-            quantized.load_state_dict(offer.state)
+            _fill(quantized, offer.state, start.path)
             integers = from_brevitas.integer_encoder(quantized, start.ports, start.context)
         found.append(
             Alternative(
@@ -120,6 +120,17 @@ def _loaded(start: Start, *, learned: bool) -> list[Alternative]:
             )
         )
     return found
+
+
+def _fill(encoder: TriggerEncoder, state: Mapping[str, Any], path: Path) -> None:
+    """Give an encoder its weights; raises CheckpointError for those of another version."""
+    try:
+        encoder.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} was written by another version. Cure: remove it, and the same command trains "
+            "it again"
+        ) from error
 
 
 def _with_choice(found: Sequence[Alternative], settings: DesignSettings) -> list[Alternative]:
