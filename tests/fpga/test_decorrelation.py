@@ -48,7 +48,7 @@ def found(test: int = 40_000, signal: int = 2000) -> DecorrelationSummary:
     labels, scores, masses = (np.concatenate(part) for part in zip(*parts, strict=True))
     nothing = np.zeros(len(labels))
     none = np.zeros((len(labels), 0))
-    jets = Jets(labels, np.zeros((len(labels), 2, 3)), nothing, nothing, masses, none, none)
+    jets = Jets(labels, np.zeros((len(labels), 2, 3)), nothing, nothing, masses, none)
     chip = ChipEvents(np.zeros((len(labels), 2, 3), np.int64), table.quantize(masses)[0])
     stage = stage_of("chip", design, {"score": scores}, chip.masses)
     return measured(design, table, stage, jets, "QCD", REJECTION)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from anomaly_hep.checking import settings_of
+from anomaly_hep.configuration import compose
 from anomaly_hep.errors import ConfigError
+from anomaly_hep.fpga.design_settings import check_budget
 from tests.fpga.models import read_fpga_settings
 
 
@@ -47,3 +51,27 @@ def test_every_export_has_its_settings() -> None:
 def test_a_bad_value_is_named_with_what_is_expected(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         read_fpga_settings(override)
+
+
+@pytest.mark.parametrize(
+    ("choices", "own", "message"),
+    [
+        (["fpga=rtl", "fpga.order_aware=true"], None, "order_aware=true gives .* Cure: fpga.tar"),
+        (["fpga=hls4ml", "fpga.target_lut=900"], None, "hls4ml and FINN have one .* Cure: fpga=rtl"),
+        (["fpga=rtl", "fpga.target_lut=900"], Path("a.ckpt"), "encoder of a.ckpt goes .* Cure: "),
+        (["fpga=rtl", "fpga.target_lut=900", "fpga.order_aware=true", "fpga.cycles=2"], None,
+         "fpga.cycles=2 shares phi .* Cure: fpga.cycles=1"),
+    ],
+)  # fmt: skip
+def test_what_no_training_to_a_budget_can_have_is_refused(
+    choices: list[str], own: Path | None, message: str
+) -> None:
+    settings = settings_of("fpga", compose("fpga", choices)).fpga
+    with pytest.raises(ConfigError, match=message):
+        check_budget(settings, own)
+
+
+@pytest.mark.parametrize("exports", ["all", "rtl", "emulator"])
+def test_a_budget_is_welcome_where_an_export_can_hold_learned_widths(exports: str) -> None:
+    choices = [f"fpga={exports}", "fpga.target_lut=900", "fpga.order_aware=true"]
+    check_budget(settings_of("fpga", compose("fpga", choices)).fpga, None)

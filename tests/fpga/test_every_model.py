@@ -21,8 +21,8 @@ from anomaly_hep.data.plan import Slice
 from anomaly_hep.errors import ConfigError, ExportError
 from anomaly_hep.evaluate.thresholds import Thresholds
 from anomaly_hep.formats import darkmachines, lhco_features
-from anomaly_hep.fpga import testbench
 from anomaly_hep.fpga.build import build
+from anomaly_hep.fpga.simulators import Simulator
 from anomaly_hep.fpga.source import Source
 from anomaly_hep.fpga.summary import FirmwareSummary
 from tests.data.files import write_toy_boosted, write_toy_collisions, write_toys
@@ -118,7 +118,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(autouse=True)
 def _without_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interpreter is enough here; the simulation of each design takes half a minute."""
-    monkeypatch.setattr(testbench, "has_verilator", lambda: False)
+    monkeypatch.setattr(Simulator, "installed", property(lambda _: False))
 
 
 def _built(source: Source, path: Path, *choices: str, rate: bool = False) -> FirmwareSummary:

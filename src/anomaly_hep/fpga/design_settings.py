@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, Lt, MinLen
@@ -124,4 +125,33 @@ def check_cycles(constituents: int, cycles: int) -> None:
         raise ConfigError(
             f"fpga.cycles={cycles} does not divide {constituents} constituents. Cure: "
             f"fpga.constituents={-(-constituents // cycles) * cycles}, or fpga.cycles=1"
+        )
+
+
+def check_budget(settings: DesignSettings, own: Path | None) -> None:
+    """Raise ConfigError for settings that no training to a budget of LUTs can have.
+
+    `own` is the checkpoint of a model whose own encoder goes to the chip, None for any other.
+    """
+    budget = f"fpga.target_lut={settings.target_lut}"
+    if settings.target_lut is None:
+        if settings.order_aware:
+            raise ConfigError(
+                "fpga.order_aware=true gives each place widths that are learned. Cure: "
+                "fpga.target_lut=12000, or fpga.order_aware=false"
+            )
+    elif settings.rtl is None and settings.emulator is None:
+        raise ConfigError(
+            f"{budget}: hls4ml and FINN have one type for all channels of a layer. Cure: fpga=rtl, "
+            "or fpga.target_lut=null"
+        )
+    elif own is not None:
+        raise ConfigError(
+            f"{budget}: the encoder of {own} goes to the chip with the widths that it has. Cure: "
+            "fpga.target_lut=null"
+        )
+    elif settings.order_aware and settings.cycles > 1:
+        raise ConfigError(
+            f"fpga.cycles={settings.cycles} shares phi among the places of constituents, and "
+            "fpga.order_aware=true gives each widths of its own. Cure: fpga.cycles=1"
         )

@@ -19,7 +19,7 @@ from anomaly_hep.errors import CheckpointError, ConfigError, ExportError
 from anomaly_hep.evaluate.loading import load_model
 from anomaly_hep.evaluate.runfiles import RunFiles
 from anomaly_hep.formats.origin import origin_of
-from anomaly_hep.fpga.design_settings import DesignSettings, Output
+from anomaly_hep.fpga.design_settings import DesignSettings, Output, check_budget
 from anomaly_hep.fpga.inputs import read_particles
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.fpga.summary import ModelSummary
@@ -132,7 +132,7 @@ class Source:
 
     def _check(self, requested: DesignSettings) -> None:
         """Raise ConfigError for a teacher that the model lacks, or a flow that cannot be made."""
-        self._check_budget(requested)
+        check_budget(requested, self.checkpoint if self.trigger else None)
         teacher, names = requested.teacher, ", ".join(self.model.score_names)
         if teacher is not None and self.trigger is not None:
             raise ConfigError(
@@ -155,31 +155,6 @@ class Source:
             raise ConfigError(
                 f"fpga.{exports[0]} has one input, the constituents, and {context} enter this "
                 "design behind the sum over them. Cure: fpga=rtl"
-            )
-
-    def _check_budget(self, requested: DesignSettings) -> None:
-        """Raise ConfigError for settings that no training to a budget can have."""
-        if requested.target_lut is None:
-            if requested.order_aware:
-                raise ConfigError(
-                    "fpga.order_aware=true gives each place widths that are learned. Cure: "
-                    "fpga.target_lut=12000, or fpga.order_aware=false"
-                )
-            return
-        if requested.rtl is None and requested.emulator is None:
-            raise ConfigError(
-                f"fpga.target_lut={requested.target_lut}: hls4ml and FINN have one type for all "
-                "channels of a layer. Cure: fpga=rtl, or fpga.target_lut=null"
-            )
-        if self.trigger is not None:
-            raise ConfigError(
-                f"fpga.target_lut={requested.target_lut}: the encoder of {self.checkpoint} goes to "
-                "the chip with the widths that it has. Cure: fpga.target_lut=null"
-            )
-        if requested.order_aware and requested.cycles > 1:
-            raise ConfigError(
-                f"fpga.cycles={requested.cycles} shares phi among the places of constituents, and "
-                "fpga.order_aware=true gives each widths of its own. Cure: fpga.cycles=1"
             )
 
     def ports(self, settings: DesignSettings) -> tuple[Port, ...]:
