@@ -57,7 +57,7 @@ def test_a_bad_value_is_named_with_what_is_expected(override: str, message: str)
     ("choices", "own", "message"),
     [
         (["fpga=rtl", "fpga.order_aware=true"], None, "order_aware=true gives .* Cure: fpga.tar"),
-        (["fpga=hls4ml", "fpga.target_lut=900"], None, "hls4ml and FINN have one .* Cure: fpga=rtl"),
+        (["fpga=hls4ml", "fpga.target_lut=900"], None, "hls4ml and FINN have .* Cure: fpga=rtl"),
         (["fpga=rtl", "fpga.target_lut=900"], Path("a.ckpt"), "encoder of a.ckpt goes .* Cure: "),
         (["fpga=rtl", "fpga.target_lut=900", "fpga.order_aware=true", "fpga.cycles=2"], None,
          "fpga.cycles=2 shares phi .* Cure: fpga.cycles=1"),
