@@ -7,7 +7,7 @@ Decisions, after high-granularity quantisation (arXiv:2405.00645):
 - Activations are rounded down and saturate, as in all firmware of this house, and are not wrapped
   around: what is anomalous may lie beyond every range that was seen. Their bits before the point
   are not learned: they hold twice the largest value that background has had of late. Where they
-  were learned, saturation became part of the network, and cut off what only signals reach.
+  were learned, background itself saturated, and saturation became part of the network.
 - Widths of 0 bits are allowed: the weight or the channel is 0 and costs nothing.
 - The cost is the number of effective bit operations (EBOPs): the bits of the weight times the bits
   of the activation, summed over all products (eq. 5). Signs are not counted.
