@@ -126,7 +126,9 @@ def test_events_that_tie_at_the_top_are_refused_with_the_rate_that_they_have() -
     background = ScoreDistribution.of(scores)
     with pytest.raises(ConfigError, match="have the highest score, 1, and no threshold") as caught:
         threshold(background, 0.1 * INPUT)
-    lowest = float(re.search(r"Cure: rate_hz=([\d.]+)", str(caught.value))[1])  # type: ignore[index]
+    cure = re.search(r"Cure: rate_hz=([\d.]+)", str(caught.value))
+    assert cure is not None
+    lowest = float(cure[1])
     assert threshold(background, lowest).rate_hz.value == pytest.approx(lowest, rel=0.01)
 
 

@@ -113,8 +113,7 @@ def build(
         decorrelation = measured(
             design, design.table, chip, test, source.background, settings.rejection
         )
-    with timed("designs on test events"):
-        budget = compared(design, settings, test, source.background)
+    budget = compared(design, settings, test, source.background, timed)
     summary = FirmwareSummary(
         stages=tuple(comparisons),
         resources=tuple(row for results in exports for row in results.resources),

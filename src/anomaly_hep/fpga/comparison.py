@@ -14,6 +14,7 @@ from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.design import Design
 from anomaly_hep.fpga.design_settings import DesignSettings, ScoreName
 from anomaly_hep.fpga.integers import IntegerEncoder
+from anomaly_hep.fpga.source import Timed
 from anomaly_hep.fpga.summary import BudgetSummary, DesignPoint, EfficiencyAt
 from anomaly_hep.fpga.trigger_inputs import Jets
 
@@ -23,16 +24,17 @@ _BLOCK = 16_384  # events whose integers are in memory at once
 
 
 def compared(
-    design: Design, settings: DesignSettings, jets: Jets, background: str
+    design: Design, settings: DesignSettings, jets: Jets, background: str, timed: Timed
 ) -> BudgetSummary | None:
     """Return how the designs on the way to the budget do on test events; None without a budget."""
     if settings.target_lut is None:
         return None
     model = _at_rejections("the model", jets.score, jets.labels, background)
-    points = tuple(
-        _point(alternative, design.score.name, jets, background)
-        for alternative in design.alternatives
-    )
+    with timed("designs on test events"):
+        points = tuple(
+            _point(alternative, design.score.name, jets, background)
+            for alternative in design.alternatives
+        )
     flips = None
     if settings.order_aware:
         flips = _flips(design, jets)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from anomaly_hep.errors import ExportError
+from anomaly_hep.fpga.chain import chain
 from anomaly_hep.fpga.fixedpoint import FixedPoint, exact_integers, power_of_two, shifted
 from anomaly_hep.fpga.integers import IntegerEncoder, Layer, Port, joined
 from anomaly_hep.models.layers.trigger import TriggerEncoder
@@ -31,12 +32,12 @@ def integer_encoder(
         )
     encoder.eval()
     inputs = _type(encoder.input, "the inputs")
-    phi = _chain(encoder.phi, "phi", inputs)
+    phi = chain(encoder.phi, "phi", inputs, _layer)
     pool = _type(encoder.pool, "the sum")
     both = joined(pool, inputs) if context else pool
-    rho = _chain(encoder.rho, "rho", both)
+    rho = chain(encoder.rho, "rho", both, _layer)
     last = rho[-1].output if rho else both
-    head = _layer(encoder.head, "head", last, _type(encoder.output, "the outputs"))
+    head = _layer(encoder.head, encoder.output, "head", last)
     return IntegerEncoder(
         encoder.constituents,
         tuple(ports),
@@ -49,18 +50,8 @@ def integer_encoder(
     )
 
 
-def _chain(modules: nn.Module, name: str, inputs: FixedPoint) -> list[Layer]:
-    """Return the layers of a chain in which an activation follows each linear map."""
-    parts = list(modules.children())
-    layers: list[Layer] = []
-    for number, (linear, activation) in enumerate(zip(parts[::2], parts[1::2], strict=True)):
-        output = _type(activation, f"{name}.{number}")
-        before = layers[-1].output if layers else inputs
-        layers.append(_layer(linear, f"{name}.{number}", before, output))
-    return layers
-
-
-def _layer(linear: Any, name: str, inputs: FixedPoint, output: FixedPoint) -> Layer:
+def _layer(linear: Any, activation: Any, name: str, inputs: FixedPoint) -> Layer:
+    output = _type(activation, "the outputs" if name == "head" else name)
     quantized = linear.quant_weight()
     weight, fraction = _integers(quantized.value, quantized.scale, f"the weights of {name}")
     bias = np.zeros(len(weight), np.int64)

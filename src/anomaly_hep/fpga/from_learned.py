@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from anomaly_hep.fpga.chain import chain
 from anomaly_hep.fpga.fixedpoint import FixedPoint, exact_integers
 from anomaly_hep.fpga.integers import ChannelBits, IntegerEncoder, Layer, Port, joined
 from anomaly_hep.models.layers.learned import LearnedLinear, LearnedRounding
@@ -27,10 +28,10 @@ def integer_encoder(
     finest = encoder.input_bits - 1
     inputs = FixedPoint(True, finest + 1, finest)
     read = _bits(encoder.input, inputs)
-    phi = _chain(encoder.phi, "phi", inputs)
+    phi = chain(encoder.phi, "phi", inputs, _layer)
     pool = _type(encoder.pool)
     both = joined(pool, inputs) if context else pool
-    rho = _chain(encoder.rho, "rho", both)
+    rho = chain(encoder.rho, "rho", both, _layer)
     last = rho[-1].output if rho else both
     head = _layer(encoder.head, encoder.output, "head", last)
     return IntegerEncoder(
@@ -45,16 +46,6 @@ def integer_encoder(
         pooled=_bits(encoder.pool, pool),
         context=tuple(context),
     )
-
-
-def _chain(modules: nn.Module, name: str, inputs: FixedPoint) -> list[Layer]:
-    """Return the layers of a chain in which a rounding follows each linear map."""
-    parts = list(modules.children())
-    layers: list[Layer] = []
-    for number, (linear, rounding) in enumerate(zip(parts[::2], parts[1::2], strict=True)):
-        before = layers[-1].output if layers else inputs
-        layers.append(_layer(linear, rounding, f"{name}.{number}", before))
-    return layers
 
 
 def _layer(linear: nn.Module, rounding: nn.Module, name: str, inputs: FixedPoint) -> Layer:

@@ -106,7 +106,7 @@ class AnomalyModel(SteppedModule):
 
     def embed(self, batch: Any) -> Float[Tensor, "event component"]:
         """Return the vector of each event that the phases of `embeds` take, as a VectorBatch."""
-        # not abstract: only a model whose `embeds` is ever true is asked
+        # not abstract, for only a model whose `embeds` is ever true is asked: others have no vector
         raise NotImplementedError(f"{type(self).__name__} embeds no events")
 
     @classmethod
