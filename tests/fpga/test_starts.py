@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,31 @@ def test_a_process_that_is_killed_is_one_error_and_the_others_stay(tmp_path: Pat
     with pytest.raises(ExportError, match=r"a start was killed.*Cure: the same command goes on"):
         starts.train([(remember, first), (vanish, second)])
     assert first.path.exists()
+
+
+def fail_soon(start: Start) -> None:
+    """Fail as soon as another start has begun."""
+    while not start.path.with_suffix(".begun").exists():
+        time.sleep(0.01)
+    raise ExportError("it failed. Cure: none")
+
+
+def take_long(start: Start) -> None:
+    """Begin, and train for minutes."""
+    start.path.with_suffix(".begun").touch()
+    time.sleep(300)
+
+
+def test_an_error_in_one_start_does_not_wait_for_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    first, second = (_start(tmp_path / "same.ckpt", number) for number in (1, 2))
+    begin = time.monotonic()
+    with pytest.raises(ExportError, match="it failed"):
+        starts.train([(fail_soon, first), (take_long, second)])
+    assert time.monotonic() - begin < 200
+    assert not first.path.exists()
 
 
 def test_examples_travel_as_arrays() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ def train(starts: Sequence[tuple[Callable[[Start], None], Start]]) -> None:
     missing = [(work, start) for work, start in starts if not start.path.exists()]
     if not missing:
         return
-    workers = min(len(missing), len(os.sched_getaffinity(0)))
+    workers, others = min(len(missing), len(os.sched_getaffinity(0))), set(active_children())
     pool = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
     )
@@ -175,6 +175,11 @@ def train(starts: Sequence[tuple[Callable[[Start], None], Start]]) -> None:
             "the process of a start was killed, perhaps for its memory. Cure: the same command "
             "goes on with the starts that are missing; with fewer fpga.training_events if need be"
         ) from error
+    except BaseException:
+        # one that is training would take minutes to end, and keeps nothing before
+        for worker in set(active_children()) - others:
+            worker.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
