@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly_hep.fpga import budget
-from anomaly_hep.fpga.budget import Controller, Front, Offer
+from anomaly_hep.fpga.budget import Candidate, Controller, ParetoFront
 from anomaly_hep.fpga.distillation import Examples, Lesson, Schedule
 from anomaly_hep.models.layers.learned_trigger import LearnedTriggerEncoder
 from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 
-def _offer(lut: int, agreement: float) -> Offer:
-    return Offer(0, 1.0, lut, agreement, {})
+def _candidate(lut: int, agreement: float) -> Candidate:
+    return Candidate(0, 1.0, lut, agreement, {})
 
 
 def test_the_factor_grows_above_the_goal_and_falls_below() -> None:
@@ -41,10 +41,10 @@ def test_the_controller_holds_a_system_that_answers_late() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20)), min_size=1, max_size=30))
 def test_the_front_holds_what_no_other_beats(points: list[tuple[int, int]]) -> None:
-    front = Front()
+    front = ParetoFront()
     for lut, agreement in points:
-        front.add(_offer(lut, agreement / 20))
-    kept = [(o.lut, round(20 * o.agreement)) for o in front.offers]
+        front.add(_candidate(lut, agreement / 20))
+    kept = [(o.lut, round(20 * o.agreement)) for o in front.candidates]
     slow = {
         (a, b)
         for a, b in points
@@ -55,11 +55,11 @@ def test_the_front_holds_what_no_other_beats(points: list[tuple[int, int]]) -> N
 
 
 def test_the_best_in_the_budget_is_chosen_and_none_outside() -> None:
-    offers = [_offer(800, 0.5), _offer(980, 0.6), _offer(1001, 0.99)]
-    best = budget.chosen(offers, 1000)
+    candidates = [_candidate(800, 0.5), _candidate(980, 0.6), _candidate(1001, 0.99)]
+    best = budget.chosen(candidates, 1000)
     assert best is not None
     assert best.lut == 980
-    assert budget.chosen(offers, 700) is None
+    assert budget.chosen(candidates, 700) is None
 
 
 def test_a_training_reaches_its_budget() -> None:
@@ -75,21 +75,21 @@ def test_a_training_reaches_its_budget() -> None:
     before = student.cost().item()
     target = round(before / 4)
     # a compiler that needs one LUT per EBOP
-    offers = budget.learn_widths(
+    candidates = budget.learn_widths(
         student, lesson, Schedule(600, 5e-3, 64, 0), target, lambda s: round(s.cost().item())
     )
     assert 0.75 * target <= student.cost().item() <= 1.05 * target
-    best = budget.chosen(offers, target)
+    best = budget.chosen(candidates, target)
     assert best is not None
     assert best.lut <= target
     assert best.agreement > 0.5
-    # the weights and widths of an offer are those that were measured
+    # the weights and widths of an candidate are those that were measured
     student.load_state_dict(best.state)
     assert student.cost().item() == pytest.approx(best.ebops)
     assert lesson.agreement(student.eval()) == pytest.approx(best.agreement)
 
 
-def test_designs_that_cannot_be_built_are_no_offers() -> None:
+def test_designs_that_cannot_be_built_are_no_candidates() -> None:
     start = TriggerEncoder(ranges=[1.0], outputs=1, constituents=1, phi=[2], rho=[], precision=None)
     inputs = torch.rand(50, 1, 1)
     examples = Examples(inputs, inputs.sum((1, 2)))

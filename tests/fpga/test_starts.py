@@ -16,7 +16,7 @@ from anomaly_hep.checking import settings_of
 from anomaly_hep.configuration import compose
 from anomaly_hep.errors import CheckpointError, ExportError
 from anomaly_hep.fpga import alternatives, starts
-from anomaly_hep.fpga.budget import Offer
+from anomaly_hep.fpga.budget import Candidate
 from anomaly_hep.fpga.distillation import Examples, Lesson
 from anomaly_hep.fpga.integers import Port
 from anomaly_hep.fpga.starts import Start, Trained
@@ -104,9 +104,9 @@ def test_examples_travel_as_arrays() -> None:
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "starts" / "learned-1.ckpt"
     state = TriggerEncoder(**SHAPE, precision=None).state_dict()
-    Trained(state, [Offer(1, 2.0, 3, 0.5, {"a": torch.ones(1)})]).save(path)
+    Trained(state, [Candidate(1, 2.0, 3, 0.5, {"a": torch.ones(1)})]).save(path)
     again = Trained.load(path)
-    assert [(o.step, o.ebops, o.lut, o.agreement) for o in again.offers] == [(1, 2.0, 3, 0.5)]
+    assert [(o.step, o.ebops, o.lut, o.agreement) for o in again.candidates] == [(1, 2.0, 3, 0.5)]
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(CheckpointError, match=r"learned-1.ckpt is damaged .* Cure: remove it"):
         Trained.load(path)
@@ -115,6 +115,6 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     start = _start(tmp_path / "learned-1.ckpt")
     state = TriggerEncoder(**SHAPE, precision=None).state_dict()
-    Trained(state, [Offer(1, 2.0, 3, 0.5, {"phi.0.integer": torch.ones(1)})]).save(start.path)
+    Trained(state, [Candidate(1, 2.0, 3, 0.5, {"phi.0.integer": torch.ones(1)})]).save(start.path)
     with pytest.raises(CheckpointError, match=r"written by another version. Cure: remove it"):
         alternatives._loaded(start, learned=True)

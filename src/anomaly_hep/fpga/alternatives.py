@@ -9,6 +9,7 @@ from typing import Any
 
 from anomaly_hep.errors import CheckpointError, ExportError
 from anomaly_hep.fpga import budget, distillation, from_brevitas, from_learned, starts
+from anomaly_hep.fpga.budget import Candidate
 from anomaly_hep.fpga.chipscore import outputs_of
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.distillation import Lesson
@@ -19,7 +20,7 @@ from anomaly_hep.models.layers.trigger import TriggerEncoder
 
 @dataclass(frozen=True, eq=False)
 class Alternative:
-    """A trained design: how its widths were found, its start, its cost, its agreement.
+    """A trained design: whether its widths are learned, its start, and what it became.
 
     `in_budget`: whether it is its start's best within the budget; `chosen`: whether it is the one
     that becomes the chip. Designs with fixed widths are neither.
@@ -27,10 +28,7 @@ class Alternative:
 
     learned: bool
     start: int
-    step: int
-    ebops: float | None
-    lut: int
-    agreement: float
+    candidate: Candidate
     float_encoder: TriggerEncoder
     quantized: TriggerEncoder
     integers: IntegerEncoder
@@ -92,31 +90,28 @@ def _loaded(start: Start, *, learned: bool) -> list[Alternative]:
     float_encoder = TriggerEncoder(**start.shape, precision=None)
     _fill(float_encoder, trained.float_state, start.path)
     assert start.settings.target_lut is not None
-    best = budget.chosen(trained.offers, start.settings.target_lut) if learned else None
+    best = budget.chosen(trained.candidates, start.settings.target_lut) if learned else None
     found = []
-    for offer in trained.offers:
+    for candidate in trained.candidates:
         quantized: TriggerEncoder
         if learned:
             quantized = own = start.learned(float_encoder)
-            _fill(quantized, offer.state, start.path)
+            _fill(quantized, candidate.state, start.path)
             integers = from_learned.integer_encoder(own, start.ports, start.context)
         else:
             precision = start.settings.precision
             quantized = distillation.quantized_copy(float_encoder, start.shape, precision)
-            _fill(quantized, offer.state, start.path)
+            _fill(quantized, candidate.state, start.path)
             integers = from_brevitas.integer_encoder(quantized, start.ports, start.context)
         found.append(
             Alternative(
                 learned,
                 start.number,
-                offer.step,
-                offer.ebops,
-                offer.lut,
-                offer.agreement,
+                candidate,
                 float_encoder.eval(),
                 quantized.eval(),
                 integers,
-                in_budget=offer is best,
+                in_budget=candidate is best,
             )
         )
     return found
@@ -137,13 +132,13 @@ def _with_choice(found: Sequence[Alternative], settings: DesignSettings) -> list
     """Mark the design that agrees best with the teacher among those in the budget."""
     within = [alternative for alternative in found if alternative.in_budget]
     if not within:
-        luts = [alternative.lut for alternative in found if alternative.learned]
+        luts = [alternative.candidate.lut for alternative in found if alternative.learned]
         raise ExportError(
             f"no design came down to fpga.target_lut={settings.target_lut}: they have "
             f"{min(luts):,} to {max(luts):,} LUTs. Cure: more fpga.learned.steps, or a larger "
             "fpga.target_lut"
         )
-    best = max(within, key=lambda alternative: alternative.agreement)
+    best = max(within, key=lambda alternative: alternative.candidate.agreement)
     return [replace(a, chosen=True) if a is best else a for a in found]
 
 

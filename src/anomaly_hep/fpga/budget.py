@@ -1,4 +1,4 @@
-"""Training with learned widths to a budget of logic: every design on the way is an offer.
+"""Training with learned widths to a budget of logic: every design on the way is a candidate.
 
 The number of effective bit operations (EBOPs) is in the loss. A controller moves its factor so that
 they follow a path, down to where the compiler's own estimate of the LUTs, which is asked again and
@@ -39,7 +39,7 @@ Estimate = Callable[[LearnedTriggerEncoder], int | None]
 
 
 @dataclass(frozen=True, eq=False)
-class Offer:
+class Candidate:
     """A design on the way: its cost, how it agrees with the teacher, and its weights and widths.
 
     The EBOPs are None where widths are not learned.
@@ -88,20 +88,20 @@ class _Path:
 
 
 @dataclass
-class Front:
-    """The offers that no other beats in both LUTs and agreement, by growing LUTs."""
+class ParetoFront:
+    """The candidates that no other beats in both LUTs and agreement, by growing LUTs."""
 
-    offers: list[Offer] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
 
-    def add(self, offer: Offer) -> None:
-        """Keep an offer unless it is beaten, and drop those that it beats."""
-        if any(_beats(other, offer) for other in self.offers):
+    def add(self, candidate: Candidate) -> None:
+        """Keep an candidate unless it is beaten, and drop those that it beats."""
+        if any(_beats(other, candidate) for other in self.candidates):
             return
-        kept = [other for other in self.offers if not _beats(offer, other)]
-        self.offers = sorted([*kept, offer], key=lambda o: o.lut)
+        kept = [other for other in self.candidates if not _beats(candidate, other)]
+        self.candidates = sorted([*kept, candidate], key=lambda o: o.lut)
 
 
-def _beats(one: Offer, other: Offer) -> bool:
+def _beats(one: Candidate, other: Candidate) -> bool:
     return one.lut <= other.lut and one.agreement >= other.agreement
 
 
@@ -111,8 +111,8 @@ def learn_widths(
     schedule: Schedule,
     target_lut: int,
     estimate: Estimate,
-) -> list[Offer]:
-    """Train a student's weights and widths to a budget; return the offers that none beats.
+) -> list[Candidate]:
+    """Train a student's weights and widths to a budget; return the candidates that none beats.
 
     Those of the last part, where the budget is met, are among them where they are best at their
     LUTs.
@@ -120,7 +120,7 @@ def learn_widths(
     optimizer, weights = _optimizer(student, schedule)
     start = student.cost().item()
     path = _Path(start, start * _AIM * target_lut / (estimate(student) or start), schedule.steps)
-    controller, front = Controller(), Front()
+    controller, front = Controller(), ParetoFront()
     every = max(schedule.steps // _CHECKS, 1)
     steps = zip(range(1, schedule.steps + 1), lesson.batches(schedule), strict=False)
     for step, rows in steps:
@@ -137,21 +137,23 @@ def learn_widths(
         if step % every == 0 or step == schedule.steps:
             lut = estimate(student.eval())
             if lut is not None:
-                front.add(_offer(student, lesson, step, lut))
+                front.add(_candidate(student, lesson, step, lut))
                 # LUTs per EBOP differ from design to design: the end of the path follows them
                 path.end = max(student.cost().item(), 1.0) * _AIM * target_lut / max(lut, 1)
-    return front.offers
+    return front.candidates
 
 
-def chosen(offers: Sequence[Offer], target_lut: int) -> Offer | None:
-    """Return the offer that agrees best among those within the budget, if any."""
-    within = [o for o in offers if o.lut <= target_lut]
+def chosen(candidates: Sequence[Candidate], target_lut: int) -> Candidate | None:
+    """Return the candidate that agrees best among those within the budget, if any."""
+    within = [o for o in candidates if o.lut <= target_lut]
     return max(within, key=lambda o: o.agreement, default=None)
 
 
-def _offer(student: LearnedTriggerEncoder, lesson: Lesson, step: int, lut: int) -> Offer:
+def _candidate(student: LearnedTriggerEncoder, lesson: Lesson, step: int, lut: int) -> Candidate:
     agreement = lesson.agreement(student)
-    return Offer(step, student.cost().item(), lut, agreement, copy.deepcopy(student.state_dict()))
+    return Candidate(
+        step, student.cost().item(), lut, agreement, copy.deepcopy(student.state_dict())
+    )
 
 
 def _optimizer(

@@ -136,24 +136,27 @@ def build(
         stimuli=StimuliSummary(len(events), len(stimuli), *wide.coverage.counts),
         budget=budget,
     )
+    _write(path, summary, stages, chip, test)
+    refuse_differences(comparisons)
+
+
+def _write(
+    path: Path, summary: FirmwareSummary, stages: Sequence[Stage], chip: Stage, test: Jets
+) -> None:
+    """Write fpga.json, the figures and the page of a run; `chip` is the quantised model's stage."""
     write_text(path / "fpga.json", summary.to_json())
-    figures = path / "figures"
+    figures, rejection = path / "figures", summary.design.rejection
     if summary.stages[0].efficiency:
         save(firmware_figures.efficiencies(summary), figures / "efficiencies.png")
     floats = [stage for stage in stages if not stage.integers]
-    save(
-        firmware_figures.agreement(chip, floats[-1], test.labels, summary),
-        figures / "agreement.png",
-    )
-    if decorrelation is not None:
-        save(
-            firmware_figures.passing(decorrelation, settings.rejection),
-            figures / "passing.png",
-        )
+    agreement = firmware_figures.agreement(chip, floats[-1], test.labels, summary)
+    save(agreement, figures / "agreement.png")
+    if summary.decorrelation is not None:
+        passing = firmware_figures.passing(summary.decorrelation, rejection)
+        save(passing, figures / "passing.png")
     if summary.budget is not None and summary.budget.model:
-        save(budget_figure.budget(summary.budget, settings.rejection), figures / "budget.png")
+        save(budget_figure.budget(summary.budget, rejection), figures / "budget.png")
     write_text(path / "report.html", firmware_page(path, summary))
-    refuse_differences(comparisons)
 
 
 def _proof_events(

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 
-from anomaly_hep.evaluate.intervals import Interval, binomial, mean_efficiency_interval
-from anomaly_hep.evaluate.roc import ScoreDistribution
+from anomaly_hep.evaluate.intervals import Interval, binomial
 from anomaly_hep.fpga.alternatives import Alternative
 from anomaly_hep.fpga.chipscore import ChipScore
-from anomaly_hep.fpga.design import Design
+from anomaly_hep.fpga.design import Design, chip_scores
 from anomaly_hep.fpga.design_settings import DesignSettings, ScoreName
-from anomaly_hep.fpga.integers import IntegerEncoder
+from anomaly_hep.fpga.efficiencies import by_label, mean_efficiency
 from anomaly_hep.fpga.source import Timed
 from anomaly_hep.fpga.summary import BudgetSummary, DesignPoint, EfficiencyAt
 from anomaly_hep.fpga.trigger_inputs import Jets
 
 # background events per one that passes, at which designs are compared
 REJECTIONS = (10.0, 100.0, 1000.0)
-_BLOCK = 16_384  # events whose integers are in memory at once
 
 
 def compared(
@@ -43,48 +39,34 @@ def compared(
 
 
 def _point(alternative: Alternative, score: ScoreName, jets: Jets, background: str) -> DesignPoint:
-    encoder = alternative.integers
+    encoder, candidate = alternative.integers, alternative.candidate
     chip = ChipScore(score, encoder.head.output, len(encoder.head.weight))
-    scores = _scores(encoder, chip, jets)
+    scores = chip_scores(encoder, chip, jets)
     return DesignPoint(
         learned=alternative.learned,
         start=alternative.start,
-        step=alternative.step,
-        ebops=alternative.ebops,
-        lut=alternative.lut,
-        agreement=alternative.agreement,
+        step=candidate.step,
+        ebops=candidate.ebops,
+        lut=candidate.lut,
+        agreement=candidate.agreement,
         in_budget=alternative.in_budget,
         chosen=alternative.chosen,
         efficiencies=_at_rejections("a design", scores, jets.labels, background),
     )
 
 
-def _scores(encoder: IntegerEncoder, chip: ChipScore, jets: Jets) -> Float[np.ndarray, " event"]:
-    parts = []
-    for first in range(0, len(jets), _BLOCK):
-        part = slice(first, first + _BLOCK)
-        inputs, _ = encoder.quantize(jets.inputs[part])
-        context, _ = encoder.quantize_context(jets.context[part])
-        parts.append(chip(encoder(inputs, context)))
-    return np.concatenate(parts).astype(np.float64)
-
-
 def _at_rejections(
     name: str,
-    scores: Float[np.ndarray, " event"],
+    scores: Shaped[np.ndarray, " event"],
     labels: Shaped[np.ndarray, " event"],
     background: str,
 ) -> tuple[EfficiencyAt, ...]:
     """Return the mean efficiency over the signals at each rejection; nothing without signals."""
-    samples: Mapping[str, ScoreDistribution] = {
-        label: ScoreDistribution.of(scores[labels == label], name=name)
-        for label in np.unique(labels).tolist()
-    }
-    signals = [sample for label, sample in samples.items() if label != background]
-    if not signals or background not in samples:
+    samples = by_label(scores, labels, name)
+    if set(samples) <= {background}:
         return ()
     return tuple(
-        EfficiencyAt(rejection, mean_efficiency_interval(samples[background], signals, rejection))
+        EfficiencyAt(rejection, mean_efficiency(samples, background, rejection))
         for rejection in REJECTIONS
     )
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 
 from anomaly_hep.errors import SculptingError
-from anomaly_hep.evaluate.intervals import Interval, binomial, mean_efficiency_interval
+from anomaly_hep.evaluate.intervals import Interval, binomial
 from anomaly_hep.evaluate.massbins import BackgroundMasses
-from anomaly_hep.evaluate.roc import ScoreDistribution
 from anomaly_hep.evaluate.sculpting import Cut, Sculpted, sculpted_by
 from anomaly_hep.fpga.design import Design
+from anomaly_hep.fpga.efficiencies import by_label, mean_efficiency
 from anomaly_hep.fpga.masstable import MassTable
 from anomaly_hep.fpga.summary import DecorrelationSummary, PassingSummary
 from anomaly_hep.fpga.trigger_inputs import Jets
@@ -41,7 +39,7 @@ def measured(
             fires[name][rows],
             masses,
             edges,
-            _mean_efficiency(ranks[name], jets.labels, background, rejection),
+            mean_efficiency(by_label(ranks[name], jets.labels, name), background, rejection),
         )
         for name in fires
     }
@@ -95,19 +93,3 @@ def _sculpted(
     except SculptingError:
         return None
     return sculpted_by(every, fires.astype(np.float64), [Cut(float(fires.mean()))])[0]
-
-
-def _mean_efficiency(
-    scores: Float[np.ndarray, " event"],
-    labels: Shaped[np.ndarray, " event"],
-    background: str,
-    rejection: float,
-) -> Interval | None:
-    samples: Mapping[str, ScoreDistribution] = {
-        label: ScoreDistribution.of(scores[labels == label], name=label)
-        for label in np.unique(labels).tolist()
-    }
-    signals = [sample for label, sample in samples.items() if label != background]
-    if not signals:
-        return None
-    return mean_efficiency_interval(samples[background], signals, rejection)

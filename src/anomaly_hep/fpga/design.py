@@ -110,12 +110,12 @@ def learn(
         outputs = outputs_of(settings.score, settings.latent_dim)
         integers = integers.with_outputs(outputs)
     score = ChipScore(settings.score, integers.head.output, outputs)
-    background = _chip_scores(integers, score, jets["validation"])
+    background = chip_scores(integers, score, jets["validation"])
     chip_threshold = int(threshold(background, settings.rejection))
     table = None
     if mass is not None:
         training = jets["training"]
-        scores = _chip_scores(integers, score, training)
+        scores = chip_scores(integers, score, training)
         table = mass_table(*mass, scores, training.mass, score.type, settings.rejection)
     return Design(
         float_encoder, quantized, integers, score, chip_threshold, table, tuple(alternatives)
@@ -132,10 +132,10 @@ def _mass_port(
     return source.mass, port
 
 
-def _chip_scores(
+def chip_scores(
     integers: IntegerEncoder, score: ChipScore, jets: Jets
 ) -> Int64[np.ndarray, " event"]:
-    """Return the integer scores, a few thousand events at a time."""
+    """Return the integer scores of jets, computed a few thousand at a time."""
     parts = [slice(i, i + _BLOCK) for i in range(0, len(jets), _BLOCK)]
     return np.concatenate(
         [
@@ -199,7 +199,8 @@ def _encoders(
 ) -> tuple[TriggerEncoder, TriggerEncoder]:
     """Return the float and the quantised encoder; `own` is the model's trigger encoder, if any."""
     if own is None:
-        students = _random_encoders(shape, teacher.settings.float_starts, teacher.seed)
+        seeds = range(teacher.seed, teacher.seed + teacher.settings.float_starts)
+        students = [distillation.random_encoder(shape, seed) for seed in seeds]
         float_encoder = teacher.teach(students, "float")
     else:
         float_encoder = distillation.float_copy(own, shape)
@@ -208,15 +209,6 @@ def _encoders(
         return float_encoder, own
     student = distillation.quantized_copy(float_encoder, shape, teacher.settings.precision)
     return float_encoder, teacher.teach([student], "quantized")
-
-
-def _random_encoders(shape: Mapping[str, Any], number: int, seed: int) -> list[TriggerEncoder]:
-    encoders = []
-    with torch.random.fork_rng(devices=[]):
-        for offset in range(number):
-            torch.manual_seed(seed + offset)
-            encoders.append(TriggerEncoder(**shape, precision=None))
-    return encoders
 
 
 def _examples(jets: Jets, targets: Targets) -> Examples:

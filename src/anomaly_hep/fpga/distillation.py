@@ -223,6 +223,13 @@ def scores(
     return float_score(score, outputs(encoder, inputs, context))
 
 
+def random_encoder(shape: Mapping[str, Any], seed: int) -> TriggerEncoder:
+    """Return the encoder in floating point that a seed makes; torch's own stream stays."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return TriggerEncoder(**shape, precision=None)
+
+
 def quantized_copy(
     encoder: TriggerEncoder, shape: Mapping[str, Any], precision: Mapping[str, int]
 ) -> TriggerEncoder:

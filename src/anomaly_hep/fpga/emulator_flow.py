@@ -24,8 +24,9 @@ def emulator_flow(job: ExportJob) -> ExportResults:
     program = Emulator(job.directory, name, len(job.design.integers.head.weight))
     if job.proof.physical is None:
         results.remarks.append(
-            "What these data have of a particle is not known in physical units, so the emulator "
-            "begins at the pins: no conversion of inputs is part of the proof."
+            "What these data have of a particle or of the whole event is not known in physical "
+            "units, so the emulator begins at the pins: no conversion of inputs is part of the "
+            "proof."
         )
     else:
         physical = job.proof.physical

@@ -16,7 +16,7 @@ import torch
 from anomaly_hep.atomic import atomic_path
 from anomaly_hep.errors import CheckpointError, ExportError
 from anomaly_hep.fpga import budget, distillation, from_brevitas, from_learned, rtl
-from anomaly_hep.fpga.budget import Offer
+from anomaly_hep.fpga.budget import Candidate
 from anomaly_hep.fpga.chipscore import ChipScore
 from anomaly_hep.fpga.design_settings import DesignSettings
 from anomaly_hep.fpga.distillation import Lesson, Schedule
@@ -52,17 +52,12 @@ class Start:
         settings = self.settings
         return Schedule(steps, learning_rate, settings.batch_size, self.seed, settings.tail)
 
-    def random(self) -> TriggerEncoder:
-        """Return the encoder that the start's seed makes."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            return TriggerEncoder(**self.shape, precision=None)
-
     def in_float(self) -> TriggerEncoder:
         """Return the student trained in floating point."""
         settings = self.settings
         schedule = self.schedule(settings.float_steps, settings.float_learning_rate)
-        return distillation.distil(self.random(), self.lesson, schedule)[0]
+        student = distillation.random_encoder(self.shape, self.seed)
+        return distillation.distil(student, self.lesson, schedule)[0]
 
     def learned(self, float_encoder: TriggerEncoder) -> LearnedTriggerEncoder:
         """Return the student with learned widths that starts from one in floating point."""
@@ -81,11 +76,14 @@ class Trained:
     """What a start has learned: the float encoder's weights, and the designs with integers."""
 
     float_state: dict[str, Any]
-    offers: list[Offer]
+    candidates: list[Candidate]
 
     def save(self, path: Path) -> None:
         """Write the file."""
-        content = {"float": self.float_state, "offers": [vars(offer) for offer in self.offers]}
+        content = {
+            "float": self.float_state,
+            "candidates": [vars(candidate) for candidate in self.candidates],
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             torch.save(content, temporary)
@@ -95,7 +93,9 @@ class Trained:
         """Read the file; raises CheckpointError where it is damaged."""
         try:
             content = torch.load(path, weights_only=True)
-            return Trained(content["float"], [Offer(**offer) for offer in content["offers"]])
+            return Trained(
+                content["float"], [Candidate(**candidate) for candidate in content["candidates"]]
+            )
         except Exception as error:  # damaged bytes can raise any exception
             raise CheckpointError(
                 f"{path} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}). "
@@ -104,20 +104,20 @@ class Trained:
 
 
 def fixed_widths(start: Start) -> None:
-    """Train a design whose widths are those of the settings; no offer if it cannot be built."""
+    """Train a design whose widths are those of the settings; no candidate if it cannot be built."""
     float_encoder = start.in_float()
     settings = start.settings
     student = distillation.quantized_copy(float_encoder, start.shape, settings.precision)
     schedule = start.schedule(settings.quantized_steps, settings.quantized_learning_rate)
     best, agreement = distillation.distil(student, start.lesson, schedule)
-    offers = []
+    candidates = []
     try:
         cost = _lut(from_brevitas.integer_encoder(best, start.ports, start.context), start)
     except ExportError:  # a layer has died
         pass
     else:
-        offers = [Offer(settings.quantized_steps, None, cost, agreement, best.state_dict())]
-    Trained(float_encoder.state_dict(), offers).save(start.path)
+        candidates = [Candidate(settings.quantized_steps, None, cost, agreement, best.state_dict())]
+    Trained(float_encoder.state_dict(), candidates).save(start.path)
 
 
 def learned_widths(start: Start) -> None:
@@ -137,12 +137,12 @@ def learned_widths(start: Start) -> None:
             refused.append(str(error))
             return None
 
-    offers = budget.learn_widths(
+    candidates = budget.learn_widths(
         start.learned(float_encoder), start.lesson, schedule, settings.target_lut, estimate
     )
-    if not offers:
+    if not candidates:
         raise ExportError(f"no design on the way can be built: {refused[-1]}")
-    Trained(float_encoder.state_dict(), offers).save(start.path)
+    Trained(float_encoder.state_dict(), candidates).save(start.path)
 
 
 def _lut(encoder: IntegerEncoder, start: Start) -> int:

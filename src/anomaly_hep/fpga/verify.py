@@ -9,12 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
 from anomaly_hep.errors import ExportError
-from anomaly_hep.evaluate.intervals import (
-    Interval,
-    efficiency_interval,
-    mean_efficiency_interval,
-)
-from anomaly_hep.evaluate.roc import ScoreDistribution
+from anomaly_hep.evaluate.intervals import Interval, efficiency_interval
+from anomaly_hep.fpga.efficiencies import by_label, mean_efficiency
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,17 +112,14 @@ def _efficiencies(
     stage: Stage, labels: Shaped[np.ndarray, " event"], background: str, rejection: float
 ) -> tuple[dict[str, Interval], Interval | None]:
     """Return each signal's efficiency from the stage's own ROC curve, and their mean."""
-    scores = stage.scores[: len(labels)]
-    samples = {
-        str(label): ScoreDistribution.of(scores[labels == label], name=stage.implementation)
-        for label in dict.fromkeys(labels.tolist())
-    }
+    samples = by_label(stage.scores[: len(labels)], labels, stage.implementation)
+    mean = mean_efficiency(samples, background, rejection)
     tail = samples.pop(background, None)
     if tail is None:
         return {}, None
     efficiencies = {label: efficiency_interval(tail, s, rejection) for label, s in samples.items()}
     known = {label: interval for label, interval in efficiencies.items() if interval is not None}
-    return known, mean_efficiency_interval(tail, list(samples.values()), rejection)
+    return known, mean
 
 
 def refuse_differences(comparisons: Sequence[Comparison]) -> None:
