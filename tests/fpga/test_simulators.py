@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -235,3 +237,22 @@ def test_only_the_design_is_compiled(
     with pytest.raises(ExportError, match="status 1"):
         _simulate(VERILATOR, written(tmp_path / kind, kind, 5))
     assert "trigger_wrapper" not in (tmp_path / "asked").read_text()
+
+
+def test_a_simulation_ends_with_the_process_that_started_it() -> None:
+    script = (
+        "import os, subprocess; from functools import partial;"
+        "from anomaly_hep.fpga import simulators;"
+        "begin = partial(simulators._begin, os.getpid());"
+        "print(subprocess.Popen(['sleep', '300'], preexec_fn=begin).pid, flush=True); os._exit(0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True
+    )
+    process = Path("/proc") / done.stdout.strip() / "stat"
+    for _ in range(500):
+        # a zombie that nobody has waited for is at its end too
+        if not process.exists() or process.read_text().split()[2] in "ZX":
+            return
+        time.sleep(0.02)
+    raise AssertionError("the simulation goes on")

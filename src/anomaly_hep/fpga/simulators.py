@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from anomaly_hep.errors import ExportError, MissingToolError
 from anomaly_hep.fpga import programs
 from anomaly_hep.fpga.circuit import Circuit
 from anomaly_hep.fpga.testbench import BENCH, unpacked
+from anomaly_hep.lifeline import end_with_parent
 
 # how events follow one another, in the order of the bench's option `run`
 RUNS = ("back to back", "with gaps", "after a restart")
@@ -120,7 +122,7 @@ class Simulator:
             command,
             bench,
             cure=f"run {self.script} there by hand; a newer {self.name} may help",
-            preexec_fn=_allow_large_stack,
+            preexec_fn=partial(_begin, os.getpid()),
         )
 
 
@@ -177,7 +179,8 @@ VERILATOR = Simulator(
 GHDL = Simulator("GHDL", "ghdl", "VHDL", "simulate_vhdl.sh", 50, _ghdl, _run_ghdl)
 
 
-def _allow_large_stack() -> None:
+def _begin(parent: int) -> None:
+    end_with_parent(parent)
     # wide designs keep their wires on the stack and overrun the usual 8 MB
     _, hard = resource.getrlimit(resource.RLIMIT_STACK)
     resource.setrlimit(resource.RLIMIT_STACK, (hard, hard))
